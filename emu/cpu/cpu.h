@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The CPU as the board sees it: one i686-class processor with x87, MMX, SSE, SSE2, SSE3.
+ *
+ * The machine's thread calls cpu_run(); it returns when asked to (cpu_request_exit), when the guest halts and
+ * nothing is pending, or on shutdown (triple fault). Everything is for that thread except cpu_request_exit().
+ * The registers are opaque here; emu/cpu/cpu_internal.h has them.
+ */
+#pragma once
+
+#include "emu/snapshot/state.h"
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cpu;
+struct physmap;
+struct portio;
+struct clock;
+
+/* What the board gives its CPU. All callbacks run inside cpu_run(). */
+struct cpu_board {
+    struct physmap *mem;
+    struct portio *io;
+    struct clock *clock;
+    void *opaque;
+    int (*acknowledge)(void *opaque); /* INTA: the vector (0…255), or -1 when nothing is pending any more */
+    void (*apic_base_changed)(void *opaque, uint64_t msr); /* IA32_APIC_BASE written or reset; may be NULL */
+    void (*ferr)(void *opaque, bool level); /* FERR# pin, for CR0.NE = 0 (IRQ 13); may be NULL */
+};
+
+struct cpu_model; /* a row of cpuid.c */
+/* "n270" (default), "qemu32", "pentium3", "486" …, with QEMU's ",+feature,-feature,feature=on|off". */
+const struct cpu_model *cpu_model_parse(const char *text, GError **error);
+const struct cpu_model *cpu_model_default(void);
+void cpu_model_describe_all(GString *out); /* -cpu help */
+
+struct cpu *cpu_new(const struct cpu_model *model, const struct cpu_board *board);
+void cpu_free(struct cpu *cpu);
+/* RESET#: real mode at f000:fff0 (SDM vol. 3, 9.1). */
+void cpu_reset(struct cpu *cpu);
+
+enum cpu_stop {
+    CPU_STOP_REQUESTED, /* cpu_request_exit() was called */
+    CPU_STOP_HALTED,    /* HLT, no interrupt pending */
+    CPU_STOP_SHUTDOWN,  /* triple fault: the board resets or stops */
+};
+enum cpu_stop cpu_run(struct cpu *cpu);
+/* Executes exactly one instruction (or takes one interrupt), for tests and the debugger. */
+enum cpu_stop cpu_step(struct cpu *cpu);
+void cpu_request_exit(struct cpu *cpu); /* any thread, any signal handler */
+
+void cpu_set_intr(struct cpu *cpu, bool level); /* INTR pin: the interrupt controller has something */
+void cpu_raise_nmi(struct cpu *cpu);            /* NMI# edge */
+void cpu_set_init(struct cpu *cpu);             /* INIT#: reset without clearing FPU, caches, MSRs */
+void cpu_set_a20(struct cpu *cpu, bool enabled);
+bool cpu_a20(const struct cpu *cpu);
+bool cpu_is_halted(const struct cpu *cpu);
+
+/* The physical map changed: drop cached translations. Wire to physmap_set_change_listener(). */
+void cpu_memory_changed(void *cpu);
+/* RAM bytes [ram_offset, +len) are about to change by DMA. Wire to physmap_set_code_listener(). */
+void cpu_code_written(void *cpu, uint64_t ram_offset, size_t len);
+
+/* Boot without firmware: flat 32-bit protected mode with the GDT the boot protocols ask for (CS 0x10, data
+ * 0x18, all 4 GiB), paging and interrupts off. The descriptors are expected at `gdt_addr` by the caller. */
+struct cpu_boot_state {
+    uint32_t eip, esp, eax, ebx, ecx, edx, esi, edi, ebp;
+    uint32_t gdt_base;
+    uint16_t gdt_limit, cs, ds;
+};
+void cpu_set_boot_state(struct cpu *cpu, const struct cpu_boot_state *state);
+
+/* Architectural registers for the monitor, the debugger and tests, in GDB's i386 order for the first 16. */
+struct cpu_registers {
+    uint32_t gpr[8]; /* eax ecx edx ebx esp ebp esi edi */
+    uint32_t eip, eflags;
+    uint32_t cs, ss, ds, es, fs, gs;
+    uint32_t seg_base[6]; /* es cs ss ds fs gs */
+    uint32_t cr0, cr2, cr3, cr4;
+    uint32_t dr[8];
+    uint8_t cpl;
+};
+void cpu_get_registers(struct cpu *cpu, struct cpu_registers *out);
+/* Guest-linear access for the debugger: no faults, no A/D bits. Returns the bytes copied. */
+size_t cpu_debug_read(struct cpu *cpu, uint32_t linear, void *buf, size_t len);
+void cpu_describe(struct cpu *cpu, GString *out); /* `info registers` */
+
+/* Counters since start, for `info jit` and benchmarks. */
+struct cpu_statistics {
+    uint64_t instructions, blocks_made, blocks_dropped, block_hits, tlb_misses, tlb_flushes, page_walks,
+        interrupts, exceptions;
+};
+const struct cpu_statistics *cpu_statistics(const struct cpu *cpu);
+
+extern const struct state_table cpu_state_table; /* for a struct cpu * */

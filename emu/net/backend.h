@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The cable: what a NIC and a back end (TAP, slirp, socket, hub) see of each other.
+ *
+ * A port is one end. Two ports joined by net_join() exchange Ethernet frames (without FCS). Delivery is a
+ * direct call on the machine's thread: net_send(port) calls the peer's receive() at once. A receiver that has
+ * no room answers NET_FULL, and calls net_room(port) when it has room again; a sender that got NET_FULL keeps
+ * the frame or stops reading its source, and goes on in its own `room` callback: nothing is queued here and
+ * nothing spins. A frame's memory is the sender's and is valid during the call only.
+ *
+ * Loops: a receive() must not send on the same port synchronously in answer to a frame it is receiving.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct net_port;
+
+enum net_result {
+    NET_SENT,   /* the peer took it */
+    NET_FULL,   /* the peer has no room: keep it, wait for ->room() */
+    NET_DROPPED /* nobody there, link down, filtered or broken; counted */
+};
+
+/* Work left to the receiver, in the terms of virtio_net_hdr. All zero: a plain, complete frame. */
+struct net_offload {
+    bool needs_checksum;     /* L4 checksum from checksum_start, stored at +checksum_offset, still to be done;
+                                the field holds the pseudo-header sum */
+    uint16_t checksum_start; /* bytes from the frame's start */
+    uint16_t checksum_offset;
+    bool checksum_good;      /* the sender vouches for the L4 checksum */
+    enum { NET_GSO_NONE, NET_GSO_TCPV4, NET_GSO_TCPV6, NET_GSO_UDP } gso;
+    uint16_t gso_size;       /* MSS in bytes */
+    uint16_t header_length;  /* all headers, bytes */
+};
+
+struct net_frame {
+    const struct iovec *iov;
+    unsigned count;
+    size_t length; /* sum of iov lengths, bytes: 14…65550 (more than 1518 only with gso) */
+    struct net_offload offload;
+};
+
+/* What a port can take unfinished; a sender finishes the rest itself (net_frame_finish). */
+enum { NET_CAN_CHECKSUM = 1, NET_CAN_TSO4 = 2, NET_CAN_TSO6 = 4 };
+
+struct net_ops {
+    const char *kind; /* "tap", "e1000" */
+    enum net_result (*receive)(void *opaque, const struct net_frame *frame);
+    void (*room)(void *opaque);                /* the peer has room again */
+    void (*link_changed)(void *opaque, bool up); /* the cable was plugged or pulled */
+    void (*free)(void *opaque);                /* back ends: close; NICs leave it NULL */
+};
+
+enum net_drop { NET_DROP_NO_PEER, NET_DROP_LINK_DOWN, NET_DROP_TOO_LONG, NET_DROP_TOO_SHORT, NET_DROP_FILTERED,
+                NET_DROP_DISABLED, NET_DROP_ERROR, NET_DROP_COUNT };
+
+struct net_counters {
+    uint64_t tx_frames, tx_bytes; /* handed to the peer */
+    uint64_t rx_frames, rx_bytes; /* taken from the peer */
+    uint64_t full;                /* times the peer had no room */
+    uint64_t dropped[NET_DROP_COUNT];
+};
+
+struct net_port *net_port_new(const char *id, const struct net_ops *ops, void *opaque, unsigned can);
+void net_port_free(struct net_port *port); /* unjoins, then ops->free; NULL is allowed */
+const char *net_port_id(const struct net_port *port);
+const char *net_port_kind(const struct net_port *port);
+void net_join(struct net_port *a, struct net_port *b);
+struct net_port *net_peer(const struct net_port *port);
+unsigned net_peer_can(const struct net_port *port); /* capabilities of the other end, 0 without one */
+
+enum net_result net_send(struct net_port *port, const struct net_frame *frame);
+/* Says that this port has room again: runs the peer's room(), soon and not from inside this call chain. */
+void net_room(struct net_port *port);
+/* Counts a frame this port refused or lost, with the reason. */
+void net_drop(struct net_port *port, enum net_drop why);
+const char *net_drop_name(enum net_drop why);
+
+/* Cable state. Both ends hear link_changed(). Frames on a pulled cable are dropped and counted. */
+void net_set_link(struct net_port *port, bool up);
+bool net_link(const struct net_port *port);
+const struct net_counters *net_port_counters(const struct net_port *port);
+
+/* Finishes what the receiver cannot: computes the checksum and cuts a TSO burst into MTU frames, calling
+ * `emit` for each; stops early when emit does not return NET_SENT. Bad offload fields from a hostile sender
+ * give NET_DROPPED. `frame` is copied as needed into a buffer on the heap of at most 64 KiB + headers. */
+enum net_result net_frame_finish(const struct net_frame *frame, unsigned can,
+                                 enum net_result (*emit)(void *opaque, const struct net_frame *frame), void *opaque);
+/* Internet checksum of a frame range, folded, not complemented. */
+uint16_t net_checksum(const struct iovec *iov, unsigned count, size_t offset, size_t length, uint32_t start);
+
+struct loop;
+/* TAP (net/tap.c). One of ifname or fd; fd is adopted on success. An empty ifname lets the kernel choose.
+ * Errors name the cause and the way out: no /dev/net/tun, busy, not permitted, no such interface.
+ * vnet_hdr: offloads are negotiated through IFF_VNET_HDR (-1: use when the fd has it or it can be had). */
+struct net_tap_config {
+    const char *ifname;
+    int fd; /* -1: open by name */
+    int vnet_hdr;
+};
+struct net_port *net_tap_new(const char *id, struct loop *loop, const struct net_tap_config *config, GError **error);
+/* Name of the interface behind a TAP port. */
+const char *net_tap_ifname(const struct net_port *port);
