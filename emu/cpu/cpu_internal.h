@@ -140,9 +140,12 @@ struct fpu {
 #define TLB_NONE 0xffffffffu /* never a page address */
 struct tlb_entry {
     uint32_t read, write, exec; /* tags */
-    uint32_t spare;
-    uintptr_t addend; /* host address = linear + addend */
+    uint32_t flags;             /* TLB_GLOBAL, TLB_LOGGED_*; mmu.c */
+    uintptr_t addend;           /* host address = linear + addend */
 };
+/* A third table is always empty: data accesses look there while #AC is armed, so that all of them go the slow
+ * way, which checks alignment. cpu->tlb_data points to the table for data accesses at the present CPL. */
+enum { TLB_SUPERVISOR, TLB_USER, TLB_EMPTY, TLB_TABLES };
 
 struct block;
 struct block_cache;
@@ -194,7 +197,11 @@ struct cpu {
     struct cpu_statistics stats;
     jmp_buf fault_exit; /* the run loop's landing place for cpu_fault() */
 
-    struct tlb_entry tlb[2][TLB_SIZE]; /* [1]: user (CPL 3) */
+    struct tlb_entry *tlb_data; /* set by cpu_update_mode() */
+    struct tlb_entry tlb[TLB_TABLES][TLB_SIZE];
+    /* Which entries were filled since the last flush, so that a flush clears those alone: [table][global]. */
+    uint16_t tlb_log[2][2][TLB_SIZE];
+    uint16_t tlb_logged[2][2];
 };
 
 /* events: why the fast loop must look up */
