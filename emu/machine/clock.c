@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors
+ */
+/*
+ * Guest time and timers: see clock.h.
+ *
+ * Timers are kept in a doubly linked list sorted by deadline. A PC has about ten of them and most changes are
+ * near the front, so the list beats a heap and needs no memory when a timer is set.
+ */
+#include "emu/machine/clock.h"
+
+#include <glib.h>
+#include <time.h>
+
+struct clock_timer {
+    struct clock *clock;
+    struct clock_timer *next, *previous; /* both NULL and not first: not armed */
+    int64_t deadline;
+    bool armed;
+    void (*fire)(void *opaque);
+    void *opaque;
+};
+
+struct clock {
+    int64_t offset;  /* guest time = host time - offset, while running */
+    int64_t stopped_at; /* guest time, while stopped */
+    bool stopped, manual;
+    struct clock_timer *first;
+    void (*rearm)(void *opaque);
+    void *rearm_opaque;
+};
+
+static int64_t host_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * NANOSECONDS + ts.tv_nsec;
+}
+
+struct clock *clock_new(void)
+{
+    struct clock *clock = g_new0(struct clock, 1);
+    clock->offset = host_now();
+    return clock;
+}
+
+struct clock *clock_new_manual(void)
+{
+    struct clock *clock = g_new0(struct clock, 1);
+    clock->stopped = clock->manual = true;
+    return clock;
+}
+
+void clock_free(struct clock *clock)
+{
+    g_free(clock);
+}
+
+int64_t clock_now(struct clock *clock)
+{
+    return clock->stopped ? clock->stopped_at : host_now() - clock->offset;
+}
+
+void clock_stop(struct clock *clock)
+{
+    if (clock->stopped)
+        return;
+    clock->stopped_at = clock_now(clock);
+    clock->stopped = true;
+}
+
+void clock_continue(struct clock *clock)
+{
+    if (!clock->stopped || clock->manual)
+        return;
+    clock->offset = host_now() - clock->stopped_at;
+    clock->stopped = false;
+    if (clock->rearm)
+        clock->rearm(clock->rearm_opaque);
+}
+
+bool clock_is_stopped(const struct clock *clock)
+{
+    return clock->stopped;
+}
+
+void clock_set(struct clock *clock, int64_t ns)
+{
+    clock->stopped_at = ns;
+    if (!clock->stopped)
+        clock->offset = host_now() - ns;
+    if (clock->rearm)
+        clock->rearm(clock->rearm_opaque);
+}
+
+void clock_set_rearm(struct clock *clock, void (*rearm)(void *opaque), void *opaque)
+{
+    clock->rearm = rearm;
+    clock->rearm_opaque = opaque;
+}
+
+struct clock_timer *clock_timer_new(struct clock *clock, void (*fire)(void *opaque), void *opaque)
+{
+    struct clock_timer *timer = g_new0(struct clock_timer, 1);
+    timer->clock = clock;
+    timer->fire = fire;
+    timer->opaque = opaque;
+    timer->deadline = CLOCK_NEVER;
+    return timer;
+}
+
+void clock_timer_free(struct clock_timer *timer)
+{
+    if (!timer)
+        return;
+    clock_timer_cancel(timer);
+    g_free(timer);
+}
+
+void clock_timer_cancel(struct clock_timer *timer)
+{
+    if (!timer->armed)
+        return;
+    if (timer->previous)
+        timer->previous->next = timer->next;
+    else
+        timer->clock->first = timer->next;
+    if (timer->next)
+        timer->next->previous = timer->previous;
+    timer->next = timer->previous = NULL;
+    timer->armed = false;
+    timer->deadline = CLOCK_NEVER;
+}
+
+void clock_timer_set(struct clock_timer *timer, int64_t deadline_ns)
+{
+    clock_timer_cancel(timer);
+    if (deadline_ns == CLOCK_NEVER)
+        return;
+    struct clock *clock = timer->clock;
+    timer->deadline = deadline_ns;
+    timer->armed = true;
+    struct clock_timer *after = NULL, *at = clock->first;
+    while (at && at->deadline <= deadline_ns) {
+        after = at;
+        at = at->next;
+    }
+    timer->previous = after;
+    timer->next = at;
+    if (at)
+        at->previous = timer;
+    if (after) {
+        after->next = timer;
+        return;
+    }
+    clock->first = timer;
+    if (clock->rearm)
+        clock->rearm(clock->rearm_opaque);
+}
+
+int64_t clock_timer_deadline(const struct clock_timer *timer)
+{
+    return timer->deadline;
+}
+
+int64_t clock_next_deadline(struct clock *clock)
+{
+    return clock->first ? clock->first->deadline : CLOCK_NEVER;
+}
+
+/* Fires timers due at `now`. One that re-arms itself for a moment that has passed waits for the next call, so a
+ * timer with a tiny period cannot hold the machine up. */
+static void fire_due(struct clock *clock, int64_t now)
+{
+    enum { MOST = 64 };
+    struct clock_timer *due[MOST];
+    unsigned count = 0;
+    for (struct clock_timer *t = clock->first; t && t->deadline <= now && count < MOST; t = t->next)
+        due[count++] = t;
+    for (unsigned i = 0; i < count; i++) {
+        /* An earlier one of this batch may have cancelled, moved or freed it: look for it again. */
+        struct clock_timer *t = clock->first;
+        while (t && t != due[i])
+            t = t->next;
+        if (!t || t->deadline > now)
+            continue;
+        clock_timer_cancel(t);
+        t->fire(t->opaque);
+    }
+}
+
+int64_t clock_run(struct clock *clock)
+{
+    if (!clock->stopped && clock->first && clock->first->deadline <= clock_now(clock))
+        fire_due(clock, clock_now(clock));
+    return clock_next_deadline(clock);
+}
+
+void clock_manual_advance(struct clock *clock, int64_t ns)
+{
+    int64_t end = clock->stopped_at + ns;
+    while (clock->first && clock->first->deadline <= end) {
+        clock->stopped_at = MAX(clock->stopped_at, clock->first->deadline);
+        fire_due(clock, clock->stopped_at);
+    }
+    clock->stopped_at = end;
+}
