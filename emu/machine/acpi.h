@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * ACPI tables (ACPI 2.0 layouts, 32-bit pointers) and an Intel MP table for this board.
+ *
+ * acpi_build() makes one blob: RSDP, RSDT, FADT, FACS, MADT, DSDT; addresses inside are absolute for the base
+ * it is asked to be placed at. See firmware.c for the guest without firmware.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct acpi_config {
+    uint16_t pm_base;        /* PIIX4 PMBASE: 0x600 */
+    uint32_t pci_hole_start; /* first address above RAM below 4 GiB that PCI may use */
+    uint32_t pci_hole_end;   /* one past the last: 0xfec00000 */
+    bool serial[2];          /* COM1, COM2 present */
+    bool mouse;              /* PS/2 mouse plugged in */
+    bool fwcfg;
+    const uint8_t *pirq_isa; /* ISA interrupt of PIRQA–D while no I/O APIC is used, 4 entries */
+};
+
+/* The tables to be placed at `base` (16-byte aligned, within 0xe0000–0xfffff for the RSDP to be found: it is
+ * the first thing in the blob). */
+GByteArray *acpi_build(const struct acpi_config *config, uint32_t base);
+/* The DSDT alone, for tests. */
+GByteArray *acpi_build_dsdt(const struct acpi_config *config);
+/* MP floating pointer followed by the configuration table, for `base` as above. */
+GByteArray *mptable_build(const struct acpi_config *config, uint32_t base);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * What firmware would have done, for guests booted without one (-kernel): PCI resources, interrupt routes,
+ * chip set-up, ACPI and MP tables.
+ */
+#pragma once
+
+#include "emu/dev/i440fx.h"
+#include "emu/dev/piix3.h"
+#include "emu/machine/acpi.h"
+
+struct firmware_board {
+    struct physmap *mem;
+    struct portio *io;
+    struct pci_bus *bus;
+    struct i440fx *host;
+    uint8_t piix_slot; /* PIIX3 (function 0) and PM (function 3) */
+    uint64_t ram_below_4g;
+    bool serial[2];
+    bool mouse;
+    bool fwcfg;
+    bool acpi; /* place ACPI tables */
+    bool mptable;
+};
+
+/* Where firmware_setup() put the RSDP: pass it on in boot parameters that have a field for it. */
+#define FIRMWARE_ACPI_BASE    0xe0000u
+#define FIRMWARE_MPTABLE_BASE 0xf0000u
+
+/* After every reset and before the kernel is placed. Fails when a PCI function's windows do not fit. */
+bool firmware_setup(const struct firmware_board *board, GError **error);
+/* The parts of it, in the order firmware_setup() runs them. */
+bool firmware_assign_pci(struct pci_bus *bus, uint32_t hole_start, uint32_t hole_end, GError **error);
+void firmware_route_interrupts(struct pci_bus *bus, struct portio *io, uint8_t piix_slot);
