@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Raw messages: what must survive word for word.
+ *
+ * A dump is the kernel's answer to a GET request, message by message, every attribute as it came. Addresses
+ * and routes can be stored (GBytes: netlink messages one after the other, 4-byte aligned, host byte order)
+ * and replayed later, in the same boot or on another link: the replay rewrites header, link index and
+ * remaining lifetimes, and leaves every other attribute alone. (libmnl)
+ */
+#pragma once
+
+#include "hostnet/hostnet.h"
+
+enum hostnet_dump_kind {
+    HOSTNET_DUMP_LINKS,
+    HOSTNET_DUMP_ADDRESSES,
+    HOSTNET_DUMP_ROUTES, /* all tables, IPv4 and IPv6 */
+    HOSTNET_DUMP_RULES,
+    HOSTNET_DUMP_QDISCS,
+    HOSTNET_DUMP_NEIGHBOURS,
+    HOSTNET_DUMP_BRIDGE_ENTRIES,
+    HOSTNET_DUMP_NFT_TABLES, /* nfnetlink: tables, chains, rules, sets; empty where there is no nf_tables */
+    HOSTNET_DUMP_KIND_COUNT
+};
+
+/* All messages of one kind, in the kernel's order. A dump that was interrupted by a change is taken again. */
+GBytes *hostnet_dump_take(struct hostnet *net, enum hostnet_dump_kind kind, GError **error);
+
+/* Only those that speak of link `index`. For LINKS, ADDRESSES, ROUTES (as out link or a next hop). */
+GBytes *hostnet_dump_filter(GBytes *dump, uint32_t index);
+
+unsigned hostnet_dump_count(GBytes *dump);
+
+/* Puts stored addresses or routes back, those of link `from` onto link `to` (0, 0: as they are). `elapsed`
+ * seconds are taken off address lifetimes; those that ran out are left out. Routes go in dependency order: on
+ * link first, then through gateways; ones that are there already are fine. Routes of the `local` table are
+ * the kernel's own and skipped. Returns how many were put back; -1 with the first refusal, after trying all.
+ */
+int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32_t to, uint32_t elapsed,
+                        GError **error);
