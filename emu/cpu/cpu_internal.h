@@ -140,9 +140,11 @@ struct fpu {
 #define TLB_NONE 0xffffffffu /* never a page address */
 struct tlb_entry {
     uint32_t read, write, exec; /* tags */
-    uint32_t flags;             /* TLB_GLOBAL, TLB_LOGGED_*; mmu.c */
-    uintptr_t addend;           /* host address = linear + addend */
+    uint32_t flags;             /* linear page | TLB_ bits of mmu.c: what the walk granted, tags or not */
+    uintptr_t addend;           /* host address = linear + addend, when a tag is there */
+    uint64_t physical;          /* of the page */
 };
+_Static_assert(sizeof(struct tlb_entry) == 32, "the slot is found by a shift");
 /* A third table is always empty: data accesses look there while #AC is armed, so that all of them go the slow
  * way, which checks alignment. cpu->tlb_data points to the table for data accesses at the present CPL. */
 enum { TLB_SUPERVISOR, TLB_USER, TLB_EMPTY, TLB_TABLES };
@@ -188,6 +190,10 @@ struct cpu {
     bool shadow_db;         /* the shadow holds off #DB too (MOV SS) */
     bool in_exception;      /* delivery in progress: for double faults */
     uint8_t exception_vector;
+    uint32_t exception_error;
+    bool exception_trap;    /* the noted exception reports eip, not insn_eip */
+    bool step_armed;        /* TF was set when the present instruction began */
+    bool align_check;       /* CR0.AM, EFLAGS.AC and CPL 3; set by cpu_update_mode() */
     uint32_t dr6_pending;   /* single-step and breakpoint traps collected by the present instruction */
     bool has_breakpoints;   /* DR7 enables something: blocks run one instruction at a time, or check */
 
@@ -202,6 +208,10 @@ struct cpu {
     /* Which entries were filled since the last flush, so that a flush clears those alone: [table][global]. */
     uint16_t tlb_log[2][2][TLB_SIZE];
     uint16_t tlb_logged[2][2];
+    uint32_t tlb_large[32]; /* 4 MiB regions with entries that came from large pages: INVLPG drops them all */
+    /* The stretch of RAM the MMU touched last: page tables and refills without physmap_lookup(). */
+    uint64_t window_base, window_size, window_ram_offset;
+    uint8_t *window_host;
 };
 
 /* events: why the fast loop must look up */
@@ -243,6 +253,15 @@ void cpu_interrupt(struct cpu *cpu, enum interrupt_kind kind, uint8_t vector, bo
 bool cpu_take_events(struct cpu *cpu);
 /* After cpu_fault() has landed: deliver the noted exception. Returns false on shutdown. */
 bool cpu_deliver_fault(struct cpu *cpu);
+/* While CPU_EVENT_STEP is up instructions run one at a time, each between these two. The first runs out the
+ * STI/MOV SS shadow, raises instruction breakpoints (and then does not return), clears RF and samples TF; the
+ * second notes the single-step trap. cpu_take_events() is due before the next pair. */
+void cpu_step_begin(struct cpu *cpu);
+void cpu_step_end(struct cpu *cpu);
+/* STI (mov_ss false), MOV SS and POP SS: nothing is taken before the next instruction is done. */
+void cpu_set_shadow(struct cpu *cpu, bool mov_ss);
+/* Recomputes the events that follow from EFLAGS, INTR and debug registers. */
+void cpu_update_events(struct cpu *cpu);
 
 /* ---- segment.c ---- */
 void segment_set_cache(struct cpu *cpu, enum segment_register seg, uint16_t selector, uint32_t base, uint32_t limit,
