@@ -19,7 +19,8 @@ struct loop;
 struct loop_fd;
 struct clock;
 
-enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 /* reported, never asked for */ };
+/* LOOP_HANGUP is reported with any other event asked for; asked for alone, only it is reported. */
+enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 };
 
 struct loop *loop_new(struct clock *clock, GError **error);
 void loop_free(struct loop *loop);
@@ -32,6 +33,8 @@ void loop_remove_fd(struct loop_fd *watch); /* NULL is allowed */
 
 /* Runs `fn` once from the loop, soon, on the machine's thread. */
 void loop_defer(struct loop *loop, void (*fn)(void *opaque), void *opaque);
+/* Forgets what was deferred for `opaque`: call it before freeing that. */
+void loop_cancel_deferred(struct loop *loop, void *opaque);
 
 /* Handles what is ready and fires timers, without waiting. */
 void loop_dispatch(struct loop *loop);

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The event loop: see loop.h.
+ *
+ * Two epoll sets, one inside the other:
+ *
+ *   inner   everything watched, the timerfd of the next guest deadline, and `wake`; the machine's thread
+ *           waits on it while the guest is halted (loop_wait)
+ *   outer   the inner set as one EPOLLONESHOT member, and `quit`; only the doorbell thread waits on it
+ *
+ * One-shot gives exactly the promise of loop.h: the doorbell thread is told once, then hears nothing until
+ * loop_dispatch() arms the member again. Before the machine's thread sleeps itself it disarms the member, so
+ * that an event wakes one thread, not two. Arming an inner set that has something ready reports at once, so
+ * nothing is lost in between.
+ *
+ * The timerfd is only touched when the earliest deadline moves to an earlier moment than it is set for, or
+ * when the thread goes to sleep with a later one: a guest that keeps re-arming its timer costs no system
+ * call.
+ *
+ * Regular files cannot be in an epoll set (EPERM) and are always ready; their watches are kept on a list of
+ * their own and looked at in each dispatch, with `wake` kept signalled while one of them asks for anything.
+ *
+ * A watch removed while a batch of events is handled is marked dead and freed when the batch is over; the
+ * batch skips it. Machine thread only, but for loop_wake() and the doorbell's own function.
+ */
+#include "emu/machine/loop.h"
+
+#include "emu/machine/clock.h"
+#include "emu/trace.h"
+
+#include <errno.h>
+#include <gio/gio.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+struct loop_fd {
+    struct loop *loop;
+    struct loop_fd *next, *previous;
+    int fd;
+    unsigned events;
+    bool in_epoll; /* fd is in the inner set now: silent watches are not, or EPOLLHUP would be reported */
+    bool always;   /* a regular file: ready whenever it is asked for */
+    bool dead;
+    void (*ready)(void *opaque, unsigned events);
+    void *opaque;
+};
+
+struct loop_deferred {
+    void (*fn)(void *opaque);
+    void *opaque;
+};
+
+enum { BATCH = 32 };
+
+struct loop {
+    struct clock *clock;
+    int inner, outer, timer, wake, quit;
+    struct loop_fd *first;
+    struct loop_fd *graveyard; /* dead watches, singly linked by next */
+    unsigned depth;            /* dispatches running, nested ones included */
+    unsigned always_count;     /* regular files that ask for something */
+    GArray *deferred;
+    int64_t armed;   /* guest time the timerfd is set for, CLOCK_NEVER: not set */
+    bool wait_armed; /* the timerfd is set for a caller's time-out instead */
+
+    pthread_t thread;
+    bool has_thread, doorbell_armed;
+    void (*ring)(void *opaque);
+    void *ring_opaque;
+};
+
+static void loop_epoll_update(struct loop_fd *watch)
+{
+    struct loop *loop = watch->loop;
+    struct epoll_event event = {.data.ptr = watch};
+    bool want = watch->events != 0;
+    if (watch->events & LOOP_READ)
+        event.events |= EPOLLIN;
+    if (watch->events & LOOP_WRITE)
+        event.events |= EPOLLOUT;
+    if (want == watch->in_epoll) {
+        if (want)
+            epoll_ctl(loop->inner, EPOLL_CTL_MOD, watch->fd, &event);
+        return;
+    }
+    if (!want) {
+        epoll_ctl(loop->inner, EPOLL_CTL_DEL, watch->fd, NULL);
+        watch->in_epoll = false;
+        return;
+    }
+    if (epoll_ctl(loop->inner, EPOLL_CTL_ADD, watch->fd, &event) == 0) {
+        watch->in_epoll = true;
+    } else if (errno == EPERM) {
+        watch->always = true;
+    } else {
+        trace(LOOP, "fd %d cannot be watched: %s", watch->fd, g_strerror(errno));
+    }
+}
+
+static void loop_count_always(struct loop *loop)
+{
+    unsigned count = 0;
+    for (struct loop_fd *w = loop->first; w; w = w->next)
+        if (w->always && (w->events & (LOOP_READ | LOOP_WRITE)))
+            count++;
+    if (count > loop->always_count)
+        loop_wake(loop);
+    loop->always_count = count;
+}
+
+struct loop_fd *loop_add_fd(struct loop *loop, int fd, unsigned events,
+                            void (*ready)(void *opaque, unsigned events), void *opaque)
+{
+    struct loop_fd *watch = g_new0(struct loop_fd, 1);
+    watch->loop = loop;
+    watch->fd = fd;
+    watch->ready = ready;
+    watch->opaque = opaque;
+    watch->next = loop->first;
+    if (loop->first)
+        loop->first->previous = watch;
+    loop->first = watch;
+    loop_set_events(watch, events);
+    return watch;
+}
+
+void loop_set_events(struct loop_fd *watch, unsigned events)
+{
+    if (watch->events == events)
+        return;
+    watch->events = events;
+    if (!watch->always)
+        loop_epoll_update(watch);
+    if (watch->always)
+        loop_count_always(watch->loop);
+}
+
+static void loop_bury(struct loop *loop)
+{
+    while (loop->graveyard) {
+        struct loop_fd *watch = loop->graveyard;
+        loop->graveyard = watch->next;
+        g_free(watch);
+    }
+}
+
+void loop_remove_fd(struct loop_fd *watch)
+{
+    if (!watch)
+        return;
+    struct loop *loop = watch->loop;
+    loop_set_events(watch, 0);
+    watch->dead = true;
+    if (watch->previous)
+        watch->previous->next = watch->next;
+    else
+        loop->first = watch->next;
+    if (watch->next)
+        watch->next->previous = watch->previous;
+    watch->next = loop->graveyard;
+    loop->graveyard = watch;
+    if (!loop->depth)
+        loop_bury(loop);
+}
+
+void loop_defer(struct loop *loop, void (*fn)(void *opaque), void *opaque)
+{
+    struct loop_deferred deferred = {fn, opaque};
+    g_array_append_val(loop->deferred, deferred);
+    if (loop->deferred->len == 1)
+        loop_wake(loop);
+}
+
+void loop_cancel_deferred(struct loop *loop, void *opaque)
+{
+    for (guint i = loop->deferred->len; i-- > 0;) {
+        struct loop_deferred *deferred = &g_array_index(loop->deferred, struct loop_deferred, i);
+        if (deferred->opaque == opaque)
+            deferred->fn = NULL;
+    }
+}
+
+void loop_wake(struct loop *loop)
+{
+    uint64_t one = 1;
+    int saved = errno; /* signal handlers call this */
+    ssize_t ignored = write(loop->wake, &one, sizeof one);
+    (void)ignored; /* a full counter is signalled already */
+    errno = saved;
+}
+
+/* ---- timer ---- */
+
+static void loop_set_timer(struct loop *loop, int64_t delay_ns)
+{
+    struct itimerspec when = {0};
+    if (delay_ns >= 0) {
+        delay_ns = MAX(delay_ns, 1); /* all zero would disarm */
+        when.it_value.tv_sec = delay_ns / NANOSECONDS;
+        when.it_value.tv_nsec = delay_ns % NANOSECONDS;
+    }
+    timerfd_settime(loop->timer, 0, &when, NULL);
+}
+
+static void loop_arm_guest(struct loop *loop, int64_t deadline)
+{
+    loop->armed = deadline;
+    loop->wait_armed = false;
+    loop_set_timer(loop, deadline == CLOCK_NEVER ? -1 : MAX(deadline - clock_now(loop->clock), 0));
+}
+
+/* The clock has a new earliest deadline. */
+static void loop_rearm(void *opaque)
+{
+    struct loop *loop = opaque;
+    if (clock_is_stopped(loop->clock))
+        return;
+    int64_t deadline = clock_next_deadline(loop->clock);
+    if (deadline < loop->armed)
+        loop_arm_guest(loop, deadline);
+}
+
+/* ---- doorbell ---- */
+
+static void loop_arm_doorbell(struct loop *loop, bool on)
+{
+    if (!loop->has_thread || (!on && !loop->doorbell_armed))
+        return;
+    struct epoll_event event = {.events = on ? EPOLLIN | EPOLLONESHOT : 0, .data.u32 = 0};
+    epoll_ctl(loop->outer, EPOLL_CTL_MOD, loop->inner, &event);
+    loop->doorbell_armed = on;
+}
+
+static void *loop_doorbell(void *opaque)
+{
+    struct loop *loop = opaque;
+    for (;;) {
+        struct epoll_event event;
+        int count = epoll_wait(loop->outer, &event, 1, -1);
+        if (count < 0 && errno != EINTR)
+            return NULL;
+        if (count < 1)
+            continue;
+        if (event.data.u32 == 1)
+            return NULL;
+        loop->ring(loop->ring_opaque);
+    }
+}
+
+bool loop_start_doorbell(struct loop *loop, void (*ring)(void *opaque), void *opaque, GError **error)
+{
+    g_return_val_if_fail(!loop->has_thread, false);
+    struct epoll_event inner = {.events = 0, .data.u32 = 0}, quit = {.events = EPOLLIN, .data.u32 = 1};
+    int why = 0;
+    if (epoll_ctl(loop->outer, EPOLL_CTL_ADD, loop->inner, &inner) ||
+        epoll_ctl(loop->outer, EPOLL_CTL_ADD, loop->quit, &quit)) {
+        why = errno;
+    } else {
+        loop->ring = ring;
+        loop->ring_opaque = opaque;
+        /* Signals are for the machine's thread. */
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        why = pthread_create(&loop->thread, NULL, loop_doorbell, loop);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    if (why) {
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(why),
+                    "starting the doorbell thread: %s (check `ulimit -u` and `ulimit -n`)", g_strerror(why));
+        return false;
+    }
+    loop->has_thread = true;
+    loop_arm_doorbell(loop, true);
+    return true;
+}
+
+/* ---- dispatch ---- */
+
+static void loop_run_deferred(struct loop *loop)
+{
+    /* Only those that were there: one that defers itself again waits for the next round. */
+    guint count = loop->deferred->len;
+    if (!count)
+        return;
+    for (guint i = 0; i < count; i++) {
+        struct loop_deferred deferred = g_array_index(loop->deferred, struct loop_deferred, i);
+        if (deferred.fn)
+            deferred.fn(deferred.opaque);
+    }
+    g_array_remove_range(loop->deferred, 0, count);
+    if (loop->deferred->len)
+        loop_wake(loop);
+}
+
+static void loop_run_always(struct loop *loop)
+{
+    struct loop_fd *batch[BATCH];
+    unsigned count = 0;
+    for (struct loop_fd *w = loop->first; w && count < BATCH; w = w->next)
+        if (w->always && (w->events & (LOOP_READ | LOOP_WRITE)))
+            batch[count++] = w;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned events = batch[i]->events & (LOOP_READ | LOOP_WRITE);
+        if (!batch[i]->dead && events)
+            batch[i]->ready(batch[i]->opaque, events);
+    }
+    if (loop->always_count)
+        loop_wake(loop);
+}
+
+/* Handles one batch; timeout_ms as for epoll_wait. */
+static void loop_turn(struct loop *loop, int timeout_ms)
+{
+    struct epoll_event batch[BATCH];
+    int count = epoll_wait(loop->inner, batch, BATCH, timeout_ms);
+    bool timer_fired = false;
+    loop->depth++;
+    for (int i = 0; i < count; i++) {
+        void *tag = batch[i].data.ptr;
+        if (tag == &loop->timer) {
+            timer_fired = true;
+            continue;
+        }
+        if (tag == &loop->wake) {
+            uint64_t ignored;
+            ssize_t got = read(loop->wake, &ignored, sizeof ignored);
+            (void)got;
+            continue;
+        }
+        struct loop_fd *watch = tag;
+        unsigned events = 0;
+        if (batch[i].events & EPOLLIN)
+            events |= LOOP_READ;
+        if (batch[i].events & EPOLLOUT)
+            events |= LOOP_WRITE;
+        if (batch[i].events & (EPOLLHUP | EPOLLERR))
+            events |= LOOP_HANGUP;
+        events &= watch->events | LOOP_HANGUP; /* an earlier callback of this batch may have changed them */
+        if (!watch->dead && watch->events && events) {
+            trace(LOOP, "fd %d ready: %s%s%s", watch->fd, events & LOOP_READ ? "read " : "",
+                  events & LOOP_WRITE ? "write " : "", events & LOOP_HANGUP ? "hangup" : "");
+            watch->ready(watch->opaque, events);
+        }
+    }
+    if (loop->always_count)
+        loop_run_always(loop);
+    if (timer_fired) /* setting it again below clears the expiry; no read needed */
+        loop->armed = INT64_MIN;
+    int64_t next = clock_run(loop->clock);
+    loop_run_deferred(loop);
+    if (!--loop->depth)
+        loop_bury(loop);
+
+    next = clock_next_deadline(loop->clock);
+    if (clock_is_stopped(loop->clock))
+        next = CLOCK_NEVER;
+    if (loop->armed == INT64_MIN || loop->wait_armed || next < loop->armed)
+        loop_arm_guest(loop, next);
+}
+
+void loop_dispatch(struct loop *loop)
+{
+    loop_turn(loop, 0);
+    loop_arm_doorbell(loop, true);
+}
+
+void loop_wait(struct loop *loop, int64_t timeout_ns)
+{
+    loop_arm_doorbell(loop, false);
+    int64_t next = clock_is_stopped(loop->clock) ? CLOCK_NEVER : clock_next_deadline(loop->clock);
+    int64_t delay = next == CLOCK_NEVER ? -1 : MAX(next - clock_now(loop->clock), 0);
+    if (timeout_ns >= 0 && (delay < 0 || timeout_ns < delay)) {
+        loop_set_timer(loop, timeout_ns);
+        loop->wait_armed = true;
+    } else if (next != loop->armed) {
+        loop_arm_guest(loop, next);
+    }
+    loop_turn(loop, -1);
+    loop_arm_doorbell(loop, true);
+}
+
+/* ---- life ---- */
+
+struct loop *loop_new(struct clock *clock, GError **error)
+{
+    struct loop *loop = g_new0(struct loop, 1);
+    loop->clock = clock;
+    loop->armed = CLOCK_NEVER;
+    loop->deferred = g_array_new(FALSE, FALSE, sizeof(struct loop_deferred));
+    loop->inner = epoll_create1(EPOLL_CLOEXEC);
+    loop->outer = epoll_create1(EPOLL_CLOEXEC);
+    loop->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    loop->quit = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event timer = {.events = EPOLLIN, .data.ptr = &loop->timer};
+    struct epoll_event wake = {.events = EPOLLIN, .data.ptr = &loop->wake};
+    if (loop->inner < 0 || loop->outer < 0 || loop->timer < 0 || loop->wake < 0 || loop->quit < 0 ||
+        epoll_ctl(loop->inner, EPOLL_CTL_ADD, loop->timer, &timer) ||
+        epoll_ctl(loop->inner, EPOLL_CTL_ADD, loop->wake, &wake)) {
+        int why = errno;
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(why),
+                    "making the event loop: %s (check `ulimit -n`)", g_strerror(why));
+        loop_free(loop);
+        return NULL;
+    }
+    clock_set_rearm(clock, loop_rearm, loop);
+    return loop;
+}
+
+void loop_free(struct loop *loop)
+{
+    if (!loop)
+        return;
+    if (loop->has_thread) {
+        uint64_t one = 1;
+        ssize_t ignored = write(loop->quit, &one, sizeof one);
+        (void)ignored;
+        pthread_join(loop->thread, NULL);
+    }
+    clock_set_rearm(loop->clock, NULL, NULL);
+    while (loop->first)
+        loop_remove_fd(loop->first);
+    loop_bury(loop);
+    int fds[] = {loop->inner, loop->outer, loop->timer, loop->wake, loop->quit};
+    for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    g_array_free(loop->deferred, TRUE);
+    g_free(loop);
+}
