@@ -61,6 +61,8 @@ bool cpu_is_halted(const struct cpu *cpu);
 
 /* The physical map changed: drop cached translations. Wire to physmap_set_change_listener(). */
 void cpu_memory_changed(void *cpu);
+/* PHYS_PAGE_DIRTY flags were cleared: stores set them anew. */
+void cpu_dirty_cleared(struct cpu *cpu);
 /* RAM bytes [ram_offset, +len) are about to change by DMA. Wire to physmap_set_code_listener(). */
 void cpu_code_written(void *cpu, uint64_t ram_offset, size_t len);
 

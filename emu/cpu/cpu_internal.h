@@ -286,6 +286,8 @@ void mmu_flush_page(struct cpu *cpu, uint32_t linear);
 uint64_t mmu_fetch_physical(struct cpu *cpu, uint32_t linear);
 /* Takes the write permission of every TLB entry of this physical page away, because code was decoded from it. */
 void mmu_protect_code(struct cpu *cpu, uint64_t ram_page);
+bool mmu_load_pdptes(struct cpu *cpu, uint32_t cr3);
+void mmu_reset(struct cpu *cpu); /* power-up and loaded state */
 bool mmu_translate_debug(struct cpu *cpu, uint32_t linear, uint64_t *physical);
 
 /* ---- block.c: the decoded-block cache ---- */
