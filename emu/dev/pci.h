@@ -15,19 +15,33 @@
 #include "emu/mem/portio.h"
 
 enum {
-    PCI_VENDOR_ID = 0x00, PCI_DEVICE_ID = 0x02, PCI_COMMAND = 0x04, PCI_STATUS = 0x06, PCI_REVISION = 0x08,
-    PCI_CLASS_PROG = 0x09, PCI_CLASS_DEVICE = 0x0a, PCI_HEADER_TYPE = 0x0e, PCI_BAR0 = 0x10,
-    PCI_SUBSYSTEM_VENDOR_ID = 0x2c, PCI_SUBSYSTEM_ID = 0x2e, PCI_ROM_ADDRESS = 0x30, PCI_CAPABILITIES = 0x34,
-    PCI_INTERRUPT_LINE = 0x3c, PCI_INTERRUPT_PIN = 0x3d,
+    PCI_VENDOR_ID = 0x00,
+    PCI_DEVICE_ID = 0x02,
+    PCI_COMMAND = 0x04,
+    PCI_STATUS = 0x06,
+    PCI_REVISION = 0x08,
+    PCI_CLASS_PROG = 0x09,
+    PCI_CLASS_DEVICE = 0x0a,
+    PCI_HEADER_TYPE = 0x0e,
+    PCI_BAR0 = 0x10,
+    PCI_SUBSYSTEM_VENDOR_ID = 0x2c,
+    PCI_SUBSYSTEM_ID = 0x2e,
+    PCI_ROM_ADDRESS = 0x30,
+    PCI_CAPABILITIES = 0x34,
+    PCI_INTERRUPT_LINE = 0x3c,
+    PCI_INTERRUPT_PIN = 0x3d,
 };
 enum { PCI_COMMAND_IO = 1, PCI_COMMAND_MEMORY = 2, PCI_COMMAND_MASTER = 4, PCI_COMMAND_INTX_DISABLE = 0x400 };
 enum { PCI_STATUS_INTERRUPT = 0x08, PCI_STATUS_CAP_LIST = 0x10 };
+
+/* BARs lie below RAM, ROM and the APICs: a guest that sizes or misplaces one hides nothing of the board. */
+enum { PCI_BAR_PRIORITY = -10 };
 
 struct pci_bus;
 struct pci_device;
 
 struct pci_bar {
-    uint32_t size;            /* a power of two; 0: no such BAR */
+    uint32_t size; /* a power of two; 0: no such BAR */
     bool is_io;
     struct phys_range *range; /* memory BAR: owned by physmap, switched by this file */
     struct portio_range *ports;
@@ -36,24 +50,35 @@ struct pci_bar {
 struct pci_device {
     struct device device; /* first */
     struct pci_bus *bus;
-    uint8_t devfn;        /* slot << 3 | function */
+    uint8_t devfn;              /* slot << 3 | function */
+    uint16_t vendor, device_id; /* what config space must say: loaded state is checked against it */
     uint8_t config[256];
-    uint8_t wmask[256];   /* bits a guest may write */
-    uint8_t w1c[256];     /* bits cleared by writing one */
+    uint8_t wmask[256]; /* bits a guest may write */
+    uint8_t w1c[256];   /* bits cleared by writing one */
     struct pci_bar bar[6];
-    bool intx;            /* level the function drives on its pin */
-    uint32_t rom_size;    /* expansion ROM BAR, 0: none */
+    bool intx;         /* level the function drives on its pin */
+    uint32_t rom_size; /* expansion ROM BAR, 0: none */
     struct phys_range *rom_range;
     /* After config space and BARs took a write; may be NULL. */
     void (*config_written)(struct pci_device *pci, uint8_t offset, unsigned size);
 };
 
-/* irq: PIRQ lines A–D, n = 0…3, routed by the south bridge. Registers ports 0xcf8–0xcff. */
+/* Claims ports 0xcf8–0xcff. */
 struct pci_bus *pci_bus_new(struct physmap *mem, struct portio *io);
 void pci_bus_free(struct pci_bus *bus);
 /* set(opaque, pirq 0…3, level): the level is the OR of all functions on that line. */
-void pci_bus_set_router(struct pci_bus *bus, void (*set)(void *opaque, unsigned pirq, bool level), void *opaque);
+void pci_bus_set_router(struct pci_bus *bus, void (*set)(void *opaque, unsigned pirq, bool level),
+                        void *opaque);
 struct physmap *pci_bus_memory(struct pci_bus *bus);
+/* CONFADD, the register behind 0xcf8; the host bridge saves it. */
+uint32_t pci_bus_address(const struct pci_bus *bus);
+void pci_bus_set_address(struct pci_bus *bus, uint32_t address);
+/* PIRQ line (0…3) of INTx pin 1…4 of a slot, as this board's traces run. */
+static inline unsigned pci_pirq(unsigned slot, unsigned pin)
+{
+    return (slot + pin - 2) & 3;
+}
+struct pci_device *pci_bus_find(const struct pci_bus *bus, uint8_t devfn); /* NULL: nothing there */
 
 /* Fills ids and defaults and puts the function on the bus. slot 0…31, or -1 for the first free one from 3 up;
  * fails when taken or full. Call from the function's own _new(). */
@@ -62,8 +87,10 @@ bool pci_device_init(struct pci_device *pci, struct pci_bus *bus, const struct d
                      uint32_t class_code, uint8_t revision, GError **error);
 void pci_device_remove(struct pci_device *pci);
 /* Declares a BAR; the window stays off until the guest maps it. */
-void pci_add_memory_bar(struct pci_device *pci, unsigned bar, uint32_t size, const struct mmio_ops *ops, void *opaque);
-void pci_add_io_bar(struct pci_device *pci, unsigned bar, uint32_t size, const struct portio_ops *ops, void *opaque);
+void pci_add_memory_bar(struct pci_device *pci, unsigned bar, uint32_t size, const struct mmio_ops *ops,
+                        void *opaque);
+void pci_add_io_bar(struct pci_device *pci, unsigned bar, uint32_t size, const struct portio_ops *ops,
+                    void *opaque);
 /* Base address a guest gave the BAR (I/O handlers get absolute ports). */
 uint32_t pci_bar_base(const struct pci_device *pci, unsigned bar);
 /* An expansion ROM; `data` (size a power of two ≥ 2 KiB) must outlive the device. */
@@ -71,8 +98,7 @@ void pci_add_rom(struct pci_device *pci, const uint8_t *data, uint32_t size);
 void pci_device_reset(struct pci_device *pci); /* command, BARs, interrupt line back to power-on */
 void pci_set_intx(struct pci_device *pci, bool level);
 /* For the rows of every function's state table and its after_load. */
-#define PCI_STATE_ROWS(type)                                                                                 \
-    STATE_ARRAY(type, BYTES, pci.config), STATE(type, BOOL, pci.intx)
+#define PCI_STATE_ROWS(type) STATE_ARRAY(type, BYTES, pci.config), STATE(type, BOOL, pci.intx)
 bool pci_after_load(struct pci_device *pci, GError **error); /* re-places BARs, re-drives the pin */
 /* DMA by a function: honours the bus-master enable bit (a disabled master reads ones, writes nothing). */
 void pci_dma_read(struct pci_device *pci, uint64_t addr, void *buf, size_t len);
