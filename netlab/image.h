@@ -3,10 +3,10 @@
  *
  * Guest images: what `image: mini` in a topology means on this machine.
  *
- * An image is a folder <images>/NAME with `image.json` and the files it names (kernel, initrd). Users' own images
- * are found first ($NETLAB_IMAGE_DIR, else $XDG_DATA_HOME/netlab/images for users and /var/lib/netlab/images for
- * root), then the system's (/var/lib/netlab/images). Images are built whole beside their place and then renamed,
- * so a failed or interrupted build leaves the old image, or none.
+ * An image is a folder <images>/NAME with `image.json` and the files it names (kernel, initrd). Users' own
+ * images are found first ($NETLAB_IMAGE_DIR, else $XDG_DATA_HOME/netlab/images for users and
+ * /var/lib/netlab/images for root), then the system's (/var/lib/netlab/images). Images are built whole beside
+ * their place and then renamed, so a failed or interrupted build leaves the old image, or none.
  */
 #pragma once
 
@@ -16,44 +16,53 @@
 
 struct image {
     char *name;
-    char *folder;         /* absolute */
-    char *kernel;         /* absolute path of a bzImage */
-    char *initrd;         /* absolute path, or NULL */
-    char *append;         /* kernel command line */
+    char *folder; /* absolute */
+    char *kernel; /* absolute path of a bzImage */
+    char *initrd; /* absolute path, or NULL */
+    char *append; /* kernel command line */
     char *description;
-    char *kernel_release; /* "6.1.0-41-686" */
-    char *built;          /* ISO 8601 */
-    unsigned memory;      /* MiB a node gets when the topology does not say */
+    char *kernel_release;  /* "6.1.0-41-686" */
+    char *built;           /* ISO 8601 */
+    unsigned memory;       /* MiB a node gets when the topology does not say */
     unsigned least_memory; /* MiB below which it will not boot */
-    uint64_t size;        /* bytes on disk */
-    bool has_agent;       /* speaks our start-up protocol on the second serial port and reports ready */
+    uint64_t size;         /* bytes on disk */
+    bool has_agent;        /* speaks our start-up protocol on the second serial port and reports ready */
 };
 
 #define IMAGE_ERROR image_error_quark()
 GQuark image_error_quark(void);
-enum image_error { IMAGE_ERROR_UNKNOWN, IMAGE_ERROR_DAMAGED, IMAGE_ERROR_BUILD, IMAGE_ERROR_NO_SPACE, IMAGE_ERROR_NAME };
+enum image_error {
+    IMAGE_ERROR_UNKNOWN,
+    IMAGE_ERROR_DAMAGED,
+    IMAGE_ERROR_BUILD,
+    IMAGE_ERROR_NO_SPACE,
+    IMAGE_ERROR_NAME
+};
 
 void image_free(struct image *image);
 
-/* Finds an image by name. Unknown: IMAGE_ERROR_UNKNOWN, and the message lists the images there are and how to build
- * one. Owned by the caller. */
+/* Finds an image by name. Unknown: IMAGE_ERROR_UNKNOWN, and the message lists the images there are and how to
+ * build one. Owned by the caller. */
 struct image *image_find(const char *name, GError **error);
 /* All images, own ones first, sorted by name: GPtrArray of struct image *, freeing its elements. */
 GPtrArray *image_list(GError **error);
 /* Removes an image of one's own. */
 bool image_remove(const char *name, GError **error);
 
-/* Told now and then during a build: a step began ("kernel", "Downloading linux-image-686"); never from another thread. */
+/* Told now and then during a build: a step began ("kernel", "Downloading linux-image-686"); never from
+ * another thread. */
 typedef void image_progress(void *opaque, const char *step, const char *text);
 
 struct image_build_options {
-    const char *name;     /* image to make; NULL: the recipe's own name */
-    bool refresh;         /* build although it is there and up to date */
+    const char *name;         /* image to make; NULL: the recipe's own name */
+    bool refresh;             /* build although it is there and up to date */
     image_progress *progress; /* may be NULL */
     void *opaque;
 };
-/* Builds by recipe ("mini", "mini-pae", …: image_recipes_describe). Uses apt-get and the machine's own apt sources in a private
- * apt root, needs no root, changes nothing of the system. *changed (may be NULL): false when it was up to date. */
-bool image_build(const char *recipe, const struct image_build_options *options, bool *changed, GError **error);
+/* Builds by recipe ("mini", "mini-pae", …: image_recipes_describe). Uses apt-get and the machine's own apt
+ * sources in a private apt root, needs no root, changes nothing of the system. *changed (may be NULL): false
+ * when it was up to date. */
+bool image_build(const char *recipe, const struct image_build_options *options, bool *changed,
+                 GError **error);
 /* One line a recipe: name and what it is. */
 void image_recipes_describe(GString *out);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors
+ */
+/*
+ * netlab-guest: the first process of our guest images, and what answers the host inside them.
+ *
+ * A small static i386 program. main.c is init: it mounts, loads the NIC driver, configures the node and looks
+ * after its children. config.c reads what the node should be, network.c makes it so over rtnetlink, agent.c
+ * answers the QEMU guest agent's protocol on the second serial port. One process, one thread, one poll loop.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+    NAME_MAX_LENGTH = 64,
+    ADDRESS_TEXT = 64,
+    MAX_ADDRESSES = 8,
+    MAX_INTERFACES = 16,
+    MAX_ROUTES = 64,
+    MAX_RUNS = 64
+};
+
+struct guest_address {
+    int family; /* AF_INET, AF_INET6 */
+    uint8_t bytes[16];
+    unsigned prefix; /* bits */
+};
+
+struct guest_interface {
+    uint8_t mac[6];
+    char name[16];
+    unsigned mtu; /* 0: the driver's */
+    unsigned address_count;
+    struct guest_address address[MAX_ADDRESSES];
+};
+
+struct guest_route {
+    struct guest_address to; /* prefix 0: default */
+    bool has_via;
+    struct guest_address via;
+    char device[16]; /* "" when via is enough */
+};
+
+struct guest_config {
+    char hostname[NAME_MAX_LENGTH + 1];
+    bool forwarding;
+    unsigned interface_count, route_count, run_count;
+    struct guest_interface interface[MAX_INTERFACES];
+    struct guest_route route[MAX_ROUTES];
+    char *run[MAX_RUNS];
+};
+
+/* config.c: fw_cfg file opt/netlab/config, else netlab.config= (percent-encoded) on the kernel command line.
+ * A line that cannot be understood is reported on the console and skipped. Returns false when there is no
+ * configuration. */
+bool config_read(struct guest_config *config);
+bool config_parse(struct guest_config *config, char *text);
+bool address_parse(const char *text, struct guest_address *out); /* "10.0.0.1/24", "fd00::1/64", "default" */
+
+/* network.c */
+void network_apply(const struct guest_config *config);
+/* Text of all interfaces as the agent's guest-network-get-interfaces returns it (a JSON array). */
+struct text;
+void network_describe(struct text *out);
+
+/* agent.c: fd is the serial port. agent_ready() sends the one unasked-for line: the node is configured. */
+void agent_start(int fd);
+int agent_fd(void);
+void agent_input(void);
+void agent_poll_outputs(void); /* drains the pipes of running guest-exec children */
+void agent_ready(void);
+bool agent_child_ended(pid_t pid, int status); /* true: it was one of the agent's */
+enum { AGENT_MAX_FDS = 33 };
+struct pollfd;
+unsigned agent_fds(struct pollfd *fds); /* fills at most AGENT_MAX_FDS */
+
+/* main.c */
+void guest_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void guest_power(const char *mode); /* "powerdown", "reboot", "halt": asks init to end the machine */
+pid_t guest_spawn(char *const argv[], const char *tty, int in, int out, int err); /* -1 on failure */
+
+/* text.c: a growing string */
+struct text {
+    char *at;
+    size_t length, size;
+};
+void text_add(struct text *t, const char *s);
+void text_add_bytes(struct text *t, const char *s, size_t n);
+void text_addf(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_add_json(struct text *t, const char *s, size_t n); /* quoted and escaped */
+void text_add_base64(struct text *t, const uint8_t *data, size_t n);
+void text_free(struct text *t);
+size_t base64_decode(char *in_place, size_t n); /* returns bytes, stops at the first foreign character */

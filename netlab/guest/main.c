@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors
+ */
+/*
+ * Init of our guest images: mount, load drivers, configure, report ready, then look after children.
+ *
+ * A shell on the first serial port is restarted whenever it ends. SIGUSR2, SIGTERM and SIGUSR1 mean power
+ * off, reboot and halt, as busybox's poweroff, reboot and halt send them. Nothing here may end init: a
+ * failure is one line on the console and the next step is tried.
+ */
+#include "guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *power_wanted; /* set by the agent, acted on by the loop */
+static pid_t shell_pid;
+static time_t shell_started;
+
+void guest_log(const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    dprintf(STDERR_FILENO, "netlab: %s\n", line);
+}
+
+void guest_power(const char *mode)
+{
+    power_wanted = strcmp(mode, "reboot") == 0 ? "reboot" : strcmp(mode, "halt") == 0 ? "halt" : "powerdown";
+}
+
+pid_t guest_spawn(char *const argv[], const char *tty, int in, int out, int err)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setsid();
+    if (tty) {
+        int fd = open(tty, O_RDWR);
+        if (fd < 0)
+            _exit(126);
+        ioctl(fd, TIOCSCTTY, 1);
+        in = out = err = fd;
+    }
+    int null = open("/dev/null", O_RDWR);
+    int console = open("/dev/console", O_WRONLY | O_NOCTTY);
+    dup2(in >= 0 ? in : null, 0);
+    dup2(out >= 0 ? out : console >= 0 ? console : null, 1);
+    dup2(err >= 0 ? err : console >= 0 ? console : null, 2);
+    syscall(SYS_close_range, 3u, ~0u, 0u);
+    setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+    setenv("HOME", "/root", 1);
+    setenv("TERM", "linux", 0);
+    if (chdir("/root") != 0 && chdir("/") != 0)
+        _exit(126);
+    execvp(argv[0], argv);
+    dprintf(2, "%s: %s\n", argv[0], strerror(errno));
+    _exit(127);
+}
+
+static void mount_one(const char *type, const char *where, unsigned long flags, const char *data)
+{
+    mkdir(where, 0755);
+    if (mount(type, where, type, flags, data) != 0 && errno != EBUSY)
+        guest_log("mounting %s: %s", where, strerror(errno));
+}
+
+static void mount_all(void)
+{
+    mount_one("devtmpfs", "/dev", MS_NOSUID, "mode=0755");
+    mount_one("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    mount_one("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    mount_one("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=0620,ptmxmode=0666");
+    mount_one("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, NULL);
+    mount_one("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755");
+    mount_one("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
+}
+
+/* The image lists its modules in load order, dependencies first. */
+static void load_modules(void)
+{
+    FILE *list = fopen("/lib/modules/netlab.load", "re");
+    char path[256];
+    while (list && fgets(path, sizeof path, list)) {
+        path[strcspn(path, "\n")] = 0;
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) != 0 && errno != EEXIST && errno != ENODEV))
+            guest_log("loading %s: %s", path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+    }
+    if (list)
+        fclose(list);
+}
+
+/* Where the image's builder could not list busybox's applets, the links are made here, once. */
+static void install_applets(void)
+{
+    if (access("/bin/sh", X_OK) == 0)
+        return;
+    char *const argv[] = {"/bin/busybox", "--install", "-s", NULL};
+    pid_t pid = guest_spawn(argv, NULL, -1, -1, -1);
+    if (pid > 0)
+        waitpid(pid, NULL, 0);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0)
+        guest_log("writing %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+static void set_identity(const struct guest_config *config)
+{
+    char text[160];
+    const char *name = config->hostname[0] ? config->hostname : "netlab";
+    if (sethostname(name, strlen(name)) != 0)
+        guest_log("setting the host name: %s", strerror(errno));
+    snprintf(text, sizeof text, "%s\n", name);
+    write_file("/etc/hostname", text);
+    snprintf(text, sizeof text, "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n", name);
+    write_file("/etc/hosts", text);
+    if (config->forwarding) {
+        write_file("/proc/sys/net/ipv4/ip_forward", "1");
+        write_file("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+    }
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
+}
+
+/* The node's own commands, in order, each given ten seconds before the next is started beside it. */
+static void run_commands(const struct guest_config *config)
+{
+    for (unsigned i = 0; i < config->run_count; i++) {
+        char *argv[] = {"/bin/sh", "-c", config->run[i], NULL};
+        pid_t pid = guest_spawn(argv, NULL, -1, -1, -1);
+        int status = 0;
+        int64_t deadline = now_ms() + 10000;
+        pid_t ended = 0;
+        while (pid > 0 && !(ended = waitpid(pid, &status, WNOHANG)) && now_ms() < deadline)
+            usleep(10000);
+        if (pid < 0 || (ended == pid && status != 0))
+            guest_log("run: '%s' failed (status %d)", config->run[i],
+                      WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+        else if (!ended)
+            guest_log("run: '%s' goes on in the background", config->run[i]);
+    }
+}
+
+static void start_shell(void)
+{
+    char *const argv[] = {"/bin/sh", "-l", NULL};
+    shell_started = time(NULL);
+    shell_pid = guest_spawn(argv, "/dev/ttyS0", -1, -1, -1);
+    if (shell_pid < 0)
+        guest_log("starting the shell: %s", strerror(errno));
+}
+
+static int open_agent_port(void)
+{
+    int fd = open("/dev/ttyS1", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+    struct termios raw;
+    if (fd < 0 || tcgetattr(fd, &raw) != 0) {
+        guest_log("no second serial port: the host cannot talk to this node");
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    cfmakeraw(&raw);
+    raw.c_cflag |= CLOCAL | CREAD;
+    cfsetspeed(&raw, B115200);
+    tcsetattr(fd, TCSANOW, &raw);
+    tcflush(fd, TCIOFLUSH);
+    return fd;
+}
+
+static void end_machine(const char *how)
+{
+    guest_log("%s", how);
+    sync();
+    kill(-1, SIGTERM);
+    int64_t deadline = now_ms() + 1000;
+    while (waitpid(-1, NULL, WNOHANG) >= 0 && now_ms() < deadline)
+        usleep(10000);
+    kill(-1, SIGKILL);
+    sync();
+    int command = strcmp(how, "reboot") == 0 ? RB_AUTOBOOT
+                  : strcmp(how, "halt") == 0 ? RB_HALT_SYSTEM
+                                             : RB_POWER_OFF;
+    reboot(command);
+    guest_log("%s: %s", how, strerror(errno));
+}
+
+static void reap(void)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (agent_child_ended(pid, status))
+            continue;
+        if (pid == shell_pid)
+            shell_pid = 0;
+    }
+}
+
+static void handle_signals(int fd)
+{
+    struct signalfd_siginfo info;
+    while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        switch (info.ssi_signo) {
+        case SIGCHLD:
+            reap();
+            break;
+        case SIGUSR2:
+            guest_power("powerdown");
+            break;
+        case SIGUSR1:
+            guest_power("halt");
+            break;
+        case SIGTERM:
+        case SIGINT: /* Ctrl-Alt-Del */
+            guest_power("reboot");
+            break;
+        }
+    }
+}
+
+static void serve(int signals)
+{
+    struct pollfd fds[1 + AGENT_MAX_FDS];
+    for (;;) {
+        if (power_wanted) {
+            const char *how = power_wanted;
+            power_wanted = NULL;
+            end_machine(how);
+        }
+        bool shell_due = !shell_pid && time(NULL) != shell_started;
+        if (shell_due)
+            start_shell();
+        fds[0] = (struct pollfd){.fd = signals, .events = POLLIN};
+        unsigned count = 1 + agent_fds(fds + 1);
+        if (poll(fds, count, shell_pid ? -1 : 1000) < 0)
+            continue;
+        if (fds[0].revents)
+            handle_signals(signals);
+        bool outputs = false;
+        for (unsigned i = 1; i < count; i++) {
+            if (!fds[i].revents)
+                continue;
+            if (fds[i].fd == agent_fd())
+                agent_input();
+            else
+                outputs = true;
+        }
+        if (outputs)
+            agent_poll_outputs();
+        reap();
+    }
+}
+
+int main(void)
+{
+    static struct guest_config config;
+    sigset_t mask;
+    sigemptyset(&mask);
+    for (const int *s = (const int[]){SIGCHLD, SIGUSR1, SIGUSR2, SIGTERM, SIGINT, 0}; *s; s++)
+        sigaddset(&mask, *s);
+    sigprocmask(SIG_BLOCK, &mask, NULL);
+    int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    mount_all();
+    int console = open("/dev/console", O_RDWR | O_NOCTTY);
+    for (int fd = 0; fd < 3 && console >= 0; fd++)
+        dup2(console, fd);
+    reboot(RB_DISABLE_CAD);
+    install_applets();
+    load_modules();
+    if (!config_read(&config))
+        guest_log("no configuration was handed over: this node has its NICs and no addresses");
+    set_identity(&config);
+    network_apply(&config);
+    agent_start(open_agent_port());
+    run_commands(&config);
+    agent_ready();
+    guest_log("%s is ready", config.hostname[0] ? config.hostname : "node");
+    start_shell();
+    serve(signals);
+}
