@@ -19,26 +19,99 @@ struct loop;
 
 struct char_events {
     void (*input)(void *opaque, const uint8_t *data, size_t len); /* never more than char_accept() allowed */
-    void (*opened)(void *opaque);                                /* a peer connected (sockets); may be NULL */
+    void (*opened)(void *opaque); /* a peer connected (sockets); may be NULL */
     void (*closed)(void *opaque);
     void (*broke)(void *opaque); /* line break; may be NULL */
 };
 
-/* Parses QEMU's words: "stdio", "null", "none", "file:PATH", "pty", "unix:PATH[,server=on|,server][,nowait|,wait=off]",
- * "tcp:HOST:PORT[,server,nowait]", "pipe:PATH", "fd:N", "mon:stdio" (Ctrl-A x quits, Ctrl-A c is the monitor,
- * Ctrl-A h helps, Ctrl-A b breaks). What is QEMU's and not ours yet is an error that says so. Sockets are made
- * with mode 0600; a stale socket file is replaced, a live one is an error. */
+enum char_kind {
+    CHAR_NULL,
+    CHAR_STDIO,
+    CHAR_FILE,
+    CHAR_PTY,
+    CHAR_UNIX,
+    CHAR_TCP,
+    CHAR_PIPE,
+    CHAR_FD,
+    CHAR_REFERENCE, /* "chardev:ID": a -chardev, looked up by the board */
+    CHAR_KINDS
+};
+
+/* One back end as the user wants it: the parsed form of the words below. Strings are owned. */
+struct char_spec {
+    enum char_kind kind;
+    bool mux;             /* escapes by Ctrl-A, and a monitor behind Ctrl-A c */
+    bool server;          /* sockets: listen instead of connect */
+    bool wait;            /* server: the machine does not start before somebody connects */
+    bool append;          /* file */
+    bool signal;          /* stdio: Ctrl-C ends the program instead of reaching the guest */
+    unsigned reconnect_s; /* client: try again after this many seconds; 0: never */
+    char *path, *host, *service, *input_path;
+    int fd;
+};
+
+/* Parses QEMU's words: "stdio", "null", "none", "file:PATH", "pty",
+ * "unix:PATH[,server=on|,server][,nowait|,wait=off]", "tcp:HOST:PORT[,server,nowait]", "pipe:PATH", "fd:N",
+ * "chardev:ID", "mon:stdio" (Ctrl-A x quits, Ctrl-A c is the monitor, Ctrl-A h helps, Ctrl-A b breaks). What
+ * is QEMU's and not ours yet is an error that says so. Creates nothing. */
+bool char_spec_parse(const char *text, struct char_spec *out, GError **error);
+/* The -chardev form: "socket,id=c0,path=/run/s,server=on,wait=off". `id` is the caller's to free. */
+bool char_spec_parse_chardev(const char *text, struct char_spec *out, char **id, GError **error);
+void char_spec_clear(struct char_spec *spec);
+/* One line a back end, for `-chardev help`. */
+void char_spec_describe_all(GString *out);
+
+/* Opens what was parsed. Sockets are made with mode 0600; a stale socket file is replaced, a live one is an
+ * error. `id` is copied. */
+struct char_port *char_open_spec(const char *id, const struct char_spec *spec, struct loop *loop,
+                                 GError **error);
+/* Both steps in one. */
 struct char_port *char_open(const char *id, const char *spec, struct loop *loop, GError **error);
-void char_free(struct char_port *port); /* flushes what can be flushed; restores the terminal */
+void char_free(
+    struct char_port *port); /* flushes what can be flushed; restores the terminal; NULL is allowed */
 void char_connect(struct char_port *port, const struct char_events *events, void *opaque);
 void char_write(struct char_port *port, const uint8_t *data, size_t len);
+/* From now on the device takes this many bytes: replaces the last figure, and each delivery is subtracted. */
 void char_accept(struct char_port *port, size_t bytes);
 bool char_is_open(const struct char_port *port);
+/* A server with wait=on that nobody has connected to so far. */
+bool char_is_waiting(const struct char_port *port);
 uint64_t char_dropped(const struct char_port *port);
+const char *char_id(const struct char_port *port);
+/* What it is, for people: "unix:/run/r1.sock,server=on", "pty:/dev/pts/4". */
 const char *char_spec(const struct char_port *port);
+/* Writes out what is waiting, as far as that goes without blocking. */
+void char_flush(struct char_port *port);
+
 /* Escape commands of mon:/stdio -nographic ask for these. */
 struct char_escape {
     void (*quit)(void *opaque);
     void (*monitor)(void *opaque);
 };
 void char_set_escape(struct char_port *port, const struct char_escape *escape, void *opaque);
+/* The key itself, Ctrl-A (1) unless set; 0 switches escapes off. */
+void char_set_escape_key(struct char_port *port, uint8_t key);
+
+/* Two ports that share one terminal: what is typed goes to the face in front, what either writes is shown.
+ * The faces go with the mux, the mux before the terminal. */
+struct char_mux;
+struct char_mux *char_mux_new(struct char_port *terminal);
+void char_mux_free(struct char_mux *mux);
+struct char_port *char_mux_face(struct char_mux *mux, unsigned face); /* 0 or 1 */
+void char_mux_switch(struct char_mux *mux, unsigned face);
+unsigned char_mux_front(const struct char_mux *mux);
+
+/* Puts the terminal back as it was found; async-signal-safe, for handlers of fatal signals. No effect when no
+ * stdio port is open. */
+void char_terminal_restore(void);
+/* After SIGCONT: raw mode again. */
+void char_terminal_resume(void);
+
+/* A listening UNIX socket of mode 0600. The file is removed by char_unlisten() if it is still ours. */
+struct char_listener {
+    int fd;
+    char *path;
+    uint64_t device, inode;
+};
+bool char_listen_unix(struct char_listener *listener, const char *path, GError **error);
+void char_unlisten(struct char_listener *listener);

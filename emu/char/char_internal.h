@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * A character port from the inside. port.c is the stream all kinds share: bounded output, input by credit,
+ * escapes; a kind adds how it opens and what it does when the stream ends. Only emu/char includes this.
+ */
+#pragma once
+
+#include "emu/char/backend.h"
+#include "emu/machine/loop.h"
+#include "emu/trace.h"
+
+enum {
+    CHAR_OUT_MOST = 256 * 1024, /* bytes kept for a slow reader */
+    CHAR_IN_MOST = 4096,        /* bytes read ahead of what the device accepts */
+};
+
+struct char_ops {
+    const char *kind;
+    /* Instead of the stream's own; NULL for kinds that are a stream. */
+    void (*write)(struct char_port *port, const uint8_t *data, size_t len);
+    void (*accept)(struct char_port *port);
+    /* The other end is gone: end of file on input, or an error on either. */
+    void (*ended)(struct char_port *port);
+    void (*free)(struct char_port *port); /* what the kind added; the stream's fds are closed after it */
+};
+
+enum char_write_mode {
+    CHAR_WRITE_DIRECT, /* regular files: write() takes it all */
+    CHAR_WRITE_SEND,   /* sockets: send() with MSG_DONTWAIT */
+    CHAR_WRITE_POLLED, /* terminals and pipes that others share: never set O_NONBLOCK on them, poll first */
+};
+
+struct char_port {
+    char *id, *text;
+    struct loop *loop;
+    const struct char_ops *ops;
+    const struct char_events *events;
+    void *opaque;
+    const struct char_escape *escape;
+    void *escape_opaque;
+    uint8_t escape_key;
+    bool escape_seen;
+    bool has_escapes;
+
+    bool open, waiting;
+    size_t credit;
+    uint64_t dropped;
+
+    int in_fd, out_fd; /* may be the same; -1: none. Owned unless keep_fds. */
+    bool keep_fds, in_ended;
+    bool watch_hangup; /* sockets: hear of a hang-up though nothing is read */
+    enum char_write_mode write_mode;
+    struct loop_fd *in_watch, *out_watch;
+
+    uint8_t *in; /* CHAR_IN_MOST, read and not delivered yet */
+    size_t in_len;
+    bool delivering;
+
+    uint8_t *out; /* ring of out_size, a power of two */
+    size_t out_size, out_start, out_len;
+    bool out_deferred, out_blocked;
+
+    void *kind; /* the kind's own */
+};
+
+struct char_port *char_port_new(const char *id, const struct char_ops *ops, struct loop *loop);
+/* Starts the stream on these fds. */
+void char_port_attach(struct char_port *port, int in_fd, int out_fd, enum char_write_mode mode);
+/* Ends it: flushes if it can, closes the fds. */
+void char_port_detach(struct char_port *port);
+void char_port_deliver(struct char_port *port, const uint8_t *data, size_t len);
+
+/* Each kind's way to open. */
+struct char_port *char_stdio_open(const char *id, const struct char_spec *spec, struct loop *loop,
+                                  GError **error);
+struct char_port *char_socket_open(const char *id, const struct char_spec *spec, struct loop *loop,
+                                   GError **error);
+struct char_port *char_file_open(const char *id, const struct char_spec *spec, struct loop *loop,
+                                 GError **error);
+
+G_GNUC_PRINTF(3, 4) void char_error_errno(GError **error, int why, const char *format, ...);

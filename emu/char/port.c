@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The stream every character port is: output through a bounded ring, input by credit.
+ *
+ * Output. char_write() only puts bytes into the ring and asks the loop for a flush soon: a guest writes its
+ * console a byte at a time, and by the time the doorbell has brought the machine's thread here there is a
+ * handful to write in one call. When the fd takes no more, the watch asks for LOOP_WRITE; when the ring is
+ * full the oldest bytes go.
+ *
+ * Input. Up to CHAR_IN_MOST bytes are read ahead, escapes are taken out as they are read (so that Ctrl-A x
+ * works though the guest reads nothing), and the device gets as many as it accepts.
+ *
+ * Machine thread only.
+ */
+#include "emu/char/char_internal.h"
+
+#include <errno.h>
+#include <gio/gio.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void char_error_errno(GError **error, int why, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error_literal(error, G_IO_ERROR, (gint)g_io_error_from_errno(why), text);
+}
+
+struct char_port *char_port_new(const char *id, const struct char_ops *ops, struct loop *loop)
+{
+    struct char_port *port = g_new0(struct char_port, 1);
+    port->id = g_strdup(id);
+    port->ops = ops;
+    port->loop = loop;
+    port->in_fd = port->out_fd = -1;
+    port->escape_key = 1;
+    return port;
+}
+
+/* ---- watches ---- */
+
+static void stream_ready(void *opaque, unsigned events);
+
+static void stream_watch(struct char_port *port)
+{
+    unsigned in = 0, out = 0;
+    if (port->in_fd >= 0 && !port->in_ended) {
+        in |= port->in_len < CHAR_IN_MOST ? LOOP_READ : 0;
+        in |= port->watch_hangup ? LOOP_HANGUP : 0;
+    }
+    if (port->out_fd >= 0 && port->out_blocked)
+        out |= LOOP_WRITE;
+    if (port->in_fd == port->out_fd) {
+        in |= out;
+        out = 0;
+    }
+    if (in && !port->in_watch)
+        port->in_watch = loop_add_fd(port->loop, port->in_fd, in, stream_ready, port);
+    else if (port->in_watch)
+        loop_set_events(port->in_watch, in);
+    if (out && !port->out_watch)
+        port->out_watch = loop_add_fd(port->loop, port->out_fd, out, stream_ready, port);
+    else if (port->out_watch)
+        loop_set_events(port->out_watch, out);
+}
+
+/* ---- output ---- */
+
+static bool ring_reserve(struct char_port *port, size_t more)
+{
+    size_t need = port->out_len + more;
+    if (need <= port->out_size)
+        return true;
+    size_t size = MAX(port->out_size, 1024);
+    while (size < need && size < CHAR_OUT_MOST)
+        size *= 2;
+    if (size != port->out_size) {
+        uint8_t *bigger = g_malloc(size);
+        size_t first = MIN(port->out_len, port->out_size - port->out_start);
+        if (port->out_len) {
+            memcpy(bigger, port->out + port->out_start, first);
+            memcpy(bigger + first, port->out, port->out_len - first);
+        }
+        g_free(port->out);
+        port->out = bigger;
+        port->out_size = size;
+        port->out_start = 0;
+    }
+    return need <= port->out_size;
+}
+
+static void ring_append(struct char_port *port, const uint8_t *data, size_t len)
+{
+    if (len > CHAR_OUT_MOST) { /* only the end of it can be kept */
+        port->dropped += len - CHAR_OUT_MOST;
+        data += len - CHAR_OUT_MOST;
+        len = CHAR_OUT_MOST;
+    }
+    if (!ring_reserve(port, len)) {
+        size_t excess = port->out_len + len - port->out_size;
+        port->out_start = (port->out_start + excess) & (port->out_size - 1);
+        port->out_len -= excess;
+        port->dropped += excess;
+    }
+    size_t end = (port->out_start + port->out_len) & (port->out_size - 1);
+    size_t first = MIN(len, port->out_size - end);
+    memcpy(port->out + end, data, first);
+    memcpy(port->out, data + first, len - first);
+    port->out_len += len;
+}
+
+/* Bytes written, 0 when the fd takes none now, -1 when it never will again. */
+static ssize_t stream_write(struct char_port *port, const uint8_t *data, size_t len)
+{
+    ssize_t put;
+    switch (port->write_mode) {
+    case CHAR_WRITE_SEND:
+        put = send(port->out_fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        break;
+    case CHAR_WRITE_POLLED: {
+        struct pollfd ready = {.fd = port->out_fd, .events = POLLOUT};
+        if (poll(&ready, 1, 0) < 1)
+            return 0;
+        if (!(ready.revents & POLLOUT))
+            return -1;
+        /* A writable terminal or pipe takes this much without blocking (WAKEUP_CHARS, PIPE_BUF). */
+        put = write(port->out_fd, data, MIN(len, 256));
+        break;
+    }
+    case CHAR_WRITE_DIRECT:
+        put = write(port->out_fd, data, len);
+        break;
+    default:
+        return -1;
+    }
+    if (put < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    return put;
+}
+
+static void stream_lost(struct char_port *port)
+{
+    trace(CHAR, "%s: the other end is gone, %zu bytes unwritten", port->id, port->out_len);
+    port->dropped += port->out_len;
+    port->out_len = 0;
+    port->out_blocked = false;
+    if (port->ops->ended)
+        port->ops->ended(port);
+}
+
+void char_flush(struct char_port *port)
+{
+    while (port->out_len && port->out_fd >= 0) {
+        size_t len = MIN(port->out_len, port->out_size - port->out_start);
+        ssize_t put = stream_write(port, port->out + port->out_start, len);
+        if (put < 0) {
+            stream_lost(port);
+            return;
+        }
+        if (!put)
+            break;
+        port->out_start = (port->out_start + (size_t)put) & (port->out_size - 1);
+        port->out_len -= (size_t)put;
+    }
+    port->out_blocked = port->out_len && port->out_fd >= 0;
+    stream_watch(port);
+}
+
+static void stream_flush_deferred(void *opaque)
+{
+    struct char_port *port = opaque;
+    port->out_deferred = false;
+    char_flush(port);
+}
+
+void char_write(struct char_port *port, const uint8_t *data, size_t len)
+{
+    if (port->ops->write) {
+        port->ops->write(port, data, len);
+        return;
+    }
+    if (!len)
+        return;
+    if (port->out_fd < 0) {
+        port->dropped += len;
+        return;
+    }
+    ring_append(port, data, len);
+    if (port->out_deferred || port->out_blocked)
+        return;
+    port->out_deferred = true;
+    loop_defer(port->loop, stream_flush_deferred, port);
+}
+
+/* ---- input ---- */
+
+static const char escape_help[] = "\r\nCtrl-A h   this help\r\n"
+                                  "Ctrl-A x   end the emulator\r\n"
+                                  "Ctrl-A b   send a break\r\n"
+                                  "Ctrl-A c   switch between console and monitor\r\n"
+                                  "Ctrl-A Ctrl-A   send Ctrl-A\r\n";
+
+static void escape_command(struct char_port *port, uint8_t key)
+{
+    switch (key) {
+    case 'x':
+        if (port->escape && port->escape->quit)
+            port->escape->quit(port->escape_opaque);
+        break;
+    case 'c':
+        if (port->escape && port->escape->monitor)
+            port->escape->monitor(port->escape_opaque);
+        break;
+    case 'b':
+        if (port->events && port->events->broke)
+            port->events->broke(port->opaque);
+        break;
+    case 'h':
+    case '?':
+        char_write(port, (const uint8_t *)escape_help, sizeof escape_help - 1);
+        break;
+    default: /* not an escape: swallowed, as people expect of a prefix key */
+        break;
+    }
+}
+
+static void stream_take(struct char_port *port, const uint8_t *data, size_t len)
+{
+    if (!port->in)
+        port->in = g_malloc(CHAR_IN_MOST);
+    for (size_t i = 0; i < len; i++) {
+        uint8_t byte = data[i];
+        if (port->has_escapes && port->escape_key) {
+            if (port->escape_seen) {
+                port->escape_seen = false;
+                if (byte != port->escape_key) {
+                    escape_command(port, byte);
+                    continue;
+                }
+            } else if (byte == port->escape_key) {
+                port->escape_seen = true;
+                continue;
+            }
+        }
+        if (port->in_len < CHAR_IN_MOST)
+            port->in[port->in_len++] = byte;
+        else
+            port->dropped++;
+    }
+}
+
+/* Hands over what the device accepts. The callback may accept more, or write. */
+static void stream_deliver(struct char_port *port)
+{
+    if (port->delivering)
+        return;
+    port->delivering = true;
+    while (port->in_len && port->credit && port->events && port->events->input) {
+        uint8_t chunk[256];
+        size_t len = MIN(MIN(port->in_len, port->credit), sizeof chunk);
+        memcpy(chunk, port->in, len);
+        memmove(port->in, port->in + len, port->in_len - len);
+        port->in_len -= len;
+        port->credit -= len;
+        port->events->input(port->opaque, chunk, len);
+    }
+    port->delivering = false;
+}
+
+void char_port_deliver(struct char_port *port, const uint8_t *data, size_t len)
+{
+    stream_take(port, data, len);
+    stream_deliver(port);
+}
+
+void char_accept(struct char_port *port, size_t bytes)
+{
+    port->credit = bytes;
+    if (port->ops->accept) {
+        port->ops->accept(port);
+        return;
+    }
+    if (!port->in_len || port->delivering)
+        return;
+    stream_deliver(port);
+    stream_watch(port);
+}
+
+static void stream_ready(void *opaque, unsigned events)
+{
+    struct char_port *port = opaque;
+    bool ended = false;
+    if (events & LOOP_READ) {
+        uint8_t buffer[CHAR_IN_MOST];
+        ssize_t got = read(port->in_fd, buffer, CHAR_IN_MOST - port->in_len);
+        if (got > 0)
+            char_port_deliver(port, buffer, (size_t)got);
+        else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+            ended = true;
+    } else if (events & LOOP_HANGUP) {
+        ended = true;
+    }
+    if ((events & LOOP_WRITE) && port->out_fd >= 0) {
+        port->out_blocked = false;
+        char_flush(port);
+    }
+    if (ended && port->in_fd >= 0) {
+        port->in_ended = true;
+        if (port->ops->ended)
+            port->ops->ended(port);
+    }
+    stream_watch(port);
+}
+
+/* ---- life ---- */
+
+void char_port_attach(struct char_port *port, int in_fd, int out_fd, enum char_write_mode mode)
+{
+    port->in_fd = in_fd;
+    port->out_fd = out_fd;
+    port->write_mode = mode;
+    port->in_ended = port->out_blocked = port->escape_seen = false;
+    port->out_len = port->in_len = 0;
+    port->open = true;
+    port->waiting = false;
+    stream_watch(port);
+    trace(CHAR, "%s: open", port->id);
+    if (port->events && port->events->opened)
+        port->events->opened(port->opaque);
+}
+
+void char_port_detach(struct char_port *port)
+{
+    bool was_open = port->open;
+    if (port->out_len && port->out_fd >= 0) {
+        size_t before;
+        do { /* as much as goes at once */
+            before = port->out_len;
+            size_t len = MIN(port->out_len, port->out_size - port->out_start);
+            ssize_t put = stream_write(port, port->out + port->out_start, len);
+            if (put > 0) {
+                port->out_start = (port->out_start + (size_t)put) & (port->out_size - 1);
+                port->out_len -= (size_t)put;
+            }
+        } while (port->out_len && port->out_len != before);
+    }
+    port->dropped += port->out_len;
+    port->out_len = 0;
+    port->out_blocked = false;
+    loop_remove_fd(port->in_watch);
+    loop_remove_fd(port->out_watch);
+    port->in_watch = port->out_watch = NULL;
+    if (!port->keep_fds) {
+        if (port->in_fd >= 0)
+            close(port->in_fd);
+        if (port->out_fd >= 0 && port->out_fd != port->in_fd)
+            close(port->out_fd);
+    }
+    port->in_fd = port->out_fd = -1;
+    port->open = false;
+    if (was_open) {
+        trace(CHAR, "%s: closed", port->id);
+        if (port->events && port->events->closed)
+            port->events->closed(port->opaque);
+    }
+}
+
+void char_free(struct char_port *port)
+{
+    if (!port)
+        return;
+    port->events = NULL;
+    char_port_detach(port);
+    if (port->ops->free)
+        port->ops->free(port);
+    loop_cancel_deferred(port->loop, port);
+    g_free(port->in);
+    g_free(port->out);
+    g_free(port->id);
+    g_free(port->text);
+    g_free(port);
+}
+
+void char_connect(struct char_port *port, const struct char_events *events, void *opaque)
+{
+    port->events = events;
+    port->opaque = opaque;
+    if (port->open && events && events->opened)
+        events->opened(opaque);
+}
+
+void char_set_escape(struct char_port *port, const struct char_escape *escape, void *opaque)
+{
+    port->escape = escape;
+    port->escape_opaque = opaque;
+}
+
+void char_set_escape_key(struct char_port *port, uint8_t key)
+{
+    port->escape_key = key;
+}
+
+bool char_is_open(const struct char_port *port)
+{
+    return port->open;
+}
+
+bool char_is_waiting(const struct char_port *port)
+{
+    return port->waiting;
+}
+
+uint64_t char_dropped(const struct char_port *port)
+{
+    return port->dropped;
+}
+
+const char *char_id(const struct char_port *port)
+{
+    return port->id;
+}
+
+const char *char_spec(const struct char_port *port)
+{
+    return port->text;
+}
+
+struct char_port *char_open_spec(const char *id, const struct char_spec *spec, struct loop *loop,
+                                 GError **error)
+{
+    switch (spec->kind) {
+    case CHAR_STDIO:
+        return char_stdio_open(id, spec, loop, error);
+    case CHAR_UNIX:
+    case CHAR_TCP:
+        return char_socket_open(id, spec, loop, error);
+    case CHAR_NULL:
+    case CHAR_FILE:
+    case CHAR_PTY:
+    case CHAR_PIPE:
+    case CHAR_FD:
+        return char_file_open(id, spec, loop, error);
+    case CHAR_REFERENCE:
+    case CHAR_KINDS:
+        break;
+    }
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "chardev:%s stands for another back end",
+                spec->path ? spec->path : "");
+    return NULL;
+}
+
+struct char_port *char_open(const char *id, const char *text, struct loop *loop, GError **error)
+{
+    struct char_spec spec;
+    if (!char_spec_parse(text, &spec, error))
+        return NULL;
+    struct char_port *port = char_open_spec(id, &spec, loop, error);
+    char_spec_clear(&spec);
+    return port;
+}

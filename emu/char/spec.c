@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The words that name a back end, in both of QEMU's grammars: "unix:/run/s,server,nowait" (-serial, -monitor,
+ * -qmp, -debugcon) and "socket,id=c0,path=/run/s,server=on" (-chardev). One row a back end; nothing is
+ * opened.
+ */
+#include "emu/char/backend.h"
+#include "emu/keyval.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+#define SOCKET_ROWS                                                                                          \
+    {"server", KEYVAL_BOOL, .help = "listen instead of connecting"},                                         \
+        {"wait", KEYVAL_BOOL, .help = "server: hold the machine until somebody connects"},                   \
+        {"reconnect", KEYVAL_NUMBER, .help = "client: seconds before the next attempt", .max = 86400},       \
+        {"telnet", KEYVAL_LATER, .help = "connect with socat or nc"},                                        \
+        {"websocket", KEYVAL_LATER, .help = "connect with socat or nc"},                                     \
+        {"tls-creds", KEYVAL_LATER, .help = "use a UNIX socket, or a tunnel"}, {"nodelay", KEYVAL_BOOL},     \
+    {                                                                                                        \
+        "delay", KEYVAL_BOOL                                                                                 \
+    }
+
+static const struct keyval_row unix_rows[] = {
+    {"path", KEYVAL_PATH, .help = "socket file"},
+    {"abstract", KEYVAL_LATER, .help = "give it a path"},
+    SOCKET_ROWS,
+};
+static const struct keyval_row tcp_rows[] = {
+    {"address", KEYVAL_PATH, .help = "HOST:PORT"}, {"ipv4", KEYVAL_BOOL}, {"ipv6", KEYVAL_BOOL}, SOCKET_ROWS};
+static const struct keyval_row file_rows[] = {
+    {"path", KEYVAL_PATH, .help = "file that takes the output"},
+    {"append", KEYVAL_BOOL, .help = "keep what is in it"},
+};
+static const struct keyval_row pipe_rows[] = {{"path", KEYVAL_PATH, .help = "FIFO, or PATH.in and PATH.out"}};
+static const struct keyval_row fd_rows[] = {
+    {"fd", KEYVAL_NUMBER, .help = "an open file descriptor", .max = 1 << 20}};
+
+/* -chardev: every key of every back end it knows, checked per kind afterwards. */
+#define CHARDEV_COMMON                                                                                       \
+    {"backend", KEYVAL_STRING}, {"id", KEYVAL_NAME, .help = "what others call it by"},                       \
+        {"mux", KEYVAL_BOOL, .help = "Ctrl-A escapes and a monitor behind them"},                            \
+        {"logfile", KEYVAL_LATER, .help = "use socat or script(1)"},                                         \
+    {                                                                                                        \
+        "logappend", KEYVAL_LATER                                                                            \
+    }
+static const struct keyval_row chardev_plain_rows[] = {CHARDEV_COMMON};
+static const struct keyval_row chardev_stdio_rows[] = {
+    CHARDEV_COMMON, {"signal", KEYVAL_BOOL, .help = "Ctrl-C ends the program instead of reaching the guest"}};
+static const struct keyval_row chardev_socket_rows[] = {
+    CHARDEV_COMMON,
+    {"path", KEYVAL_PATH, .help = "UNIX socket file"},
+    {"host", KEYVAL_STRING, .help = "TCP: name or address"},
+    {"port", KEYVAL_PATH, .help = "TCP: number or service"},
+    {"fd", KEYVAL_NUMBER, .help = "a connected socket, passed in", .max = 1 << 20},
+    {"ipv4", KEYVAL_BOOL},
+    {"ipv6", KEYVAL_BOOL},
+    SOCKET_ROWS,
+};
+static const struct keyval_row chardev_file_rows[] = {
+    CHARDEV_COMMON,
+    {"path", KEYVAL_PATH, .help = "file that takes the output"},
+    {"append", KEYVAL_BOOL, .help = "keep what is in it"},
+    {"input-path", KEYVAL_PATH, .help = "file the input is read from"},
+};
+static const struct keyval_row chardev_pipe_rows[] = {
+    CHARDEV_COMMON, {"path", KEYVAL_PATH, .help = "FIFO, or PATH.in and PATH.out"}};
+static const struct keyval_row chardev_fd_rows[] = {
+    CHARDEV_COMMON, {"fd", KEYVAL_NUMBER, .help = "an open file descriptor", .max = 1 << 20}};
+
+#define TABLE(name_, rows_, implied_)                                                                        \
+    {                                                                                                        \
+        .what = name_, .rows = rows_, .count = G_N_ELEMENTS(rows_), .implied = implied_                      \
+    }
+
+struct backend_row {
+    const char *word;    /* -serial WORD or WORD:… */
+    const char *chardev; /* -chardev name, NULL: none */
+    const char *form, *help;
+    enum char_kind kind;
+    bool takes_rest; /* WORD:REST */
+    struct keyval_table rest, options;
+    const char *later; /* QEMU's, not ours yet: what to do instead */
+};
+
+static const struct backend_row backends[] = {
+    {"stdio", "stdio", "stdio", "this terminal (mon:stdio adds escapes by Ctrl-A)", CHAR_STDIO,
+     .options = TABLE("stdio", chardev_stdio_rows, "backend")},
+    {"null", "null", "null", "nowhere", CHAR_NULL, .options = TABLE("null", chardev_plain_rows, "backend")},
+    {"none", NULL, "none", "the same", CHAR_NULL},
+    {"pty", "pty", "pty", "a pseudo-terminal; its name is printed", CHAR_PTY,
+     .options = TABLE("pty", chardev_plain_rows, "backend")},
+    {"file", "file", "file:PATH", "a file, output only", CHAR_FILE, true, TABLE("", file_rows, "path"),
+     TABLE("file", chardev_file_rows, "backend")},
+    {"unix", "socket", "unix:PATH[,server=on][,wait=off]", "a UNIX socket", CHAR_UNIX, true,
+     TABLE("", unix_rows, "path"), TABLE("socket", chardev_socket_rows, "backend")},
+    {"tcp", NULL, "tcp:HOST:PORT[,server=on][,wait=off]", "a TCP connection", CHAR_TCP, true,
+     TABLE("", tcp_rows, "address")},
+    {"pipe", "pipe", "pipe:PATH", "FIFOs: PATH.in and PATH.out, or PATH", CHAR_PIPE, true,
+     TABLE("", pipe_rows, "path"), TABLE("pipe", chardev_pipe_rows, "backend")},
+    {"fd", "fd", "fd:N", "a file descriptor that was passed in", CHAR_FD, true, TABLE("", fd_rows, "fd"),
+     TABLE("fd", chardev_fd_rows, "backend")},
+    {"chardev", NULL, "chardev:ID", "a -chardev", CHAR_REFERENCE, true, TABLE("", pipe_rows, "path")},
+    {"vc", "vc", .later = "there is no display; use stdio, pty or a UNIX socket"},
+    {"con", "console", .later = "use stdio"},
+    {"udp", "udp", .later = "use a UNIX socket and socat"},
+    {"telnet", NULL, .later = "use tcp:HOST:PORT,server"},
+    {"websocket", NULL, .later = "use tcp:HOST:PORT,server"},
+    {"msmouse", "msmouse", .later = "there is no pointing device"},
+    {"braille", "braille", .later = "use a screen reader on the host with stdio"},
+    {"serial", "serial", .later = "open the host's serial port as a file descriptor and give fd:N"},
+    {"parallel", "parallel", .later = "there is no parallel port"},
+    {"ringbuf", "ringbuf", .later = "use file:PATH"},
+    {"spicevmc", "spicevmc", .later = "there is no SPICE"},
+};
+
+G_GNUC_PRINTF(2, 3) static bool fail(GError **error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, text);
+    return false;
+}
+
+static bool unknown_backend(const char *word, bool chardev, GError **error)
+{
+    const char *words[G_N_ELEMENTS(backends)];
+    size_t count = 0;
+    g_autoptr(GString) known = g_string_new(NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(backends); i++) {
+        const char *name = chardev ? backends[i].chardev : backends[i].word;
+        if (!name || backends[i].later)
+            continue;
+        words[count++] = name;
+        g_string_append_printf(known, "%s%s", known->len ? ", " : "", name);
+    }
+    g_autofree char *suggestion = keyval_suggestion(word, words, count);
+    return fail(error, "no character back end '%s'%s; there are: %s", word, suggestion, known->str);
+}
+
+static bool take_socket(const struct keyval *kv, struct char_spec *out, GError **error)
+{
+    out->server = keyval_bool(kv, "server", false);
+    out->wait = out->server && keyval_bool(kv, "wait", true);
+    out->reconnect_s = (unsigned)keyval_number(kv, "reconnect", 0);
+    if (!out->server && keyval_has(kv, "wait"))
+        return fail(error, "wait= is for servers: add server=on");
+    if (out->server && out->reconnect_s)
+        return fail(error, "reconnect= is for clients: leave server out");
+    return true;
+}
+
+/* "host:port", "[v6]:port", ":port". */
+static bool take_address(const char *text, struct char_spec *out, GError **error)
+{
+    const char *colon = strrchr(text, ':');
+    if (!colon || !colon[1])
+        return fail(error, "tcp:%s: the port is missing (tcp:HOST:PORT)", text);
+    size_t len = (size_t)(colon - text);
+    if (len >= 2 && text[0] == '[' && text[len - 1] == ']')
+        out->host = g_strndup(text + 1, len - 2);
+    else
+        out->host = g_strndup(text, len);
+    out->service = g_strdup(colon + 1);
+    return true;
+}
+
+static bool take_rest(const struct backend_row *row, const char *rest, struct char_spec *out, GError **error)
+{
+    /* A file's name may hold commas as it stands; only the words of append= are looked for. */
+    KEYVAL_AUTO struct keyval *kv = NULL;
+    if (row->kind == CHAR_REFERENCE) {
+        out->path = g_strdup(rest);
+        return true;
+    }
+    kv = keyval_parse(&row->rest, rest, error);
+    if (!kv)
+        return false;
+    switch (row->kind) {
+    case CHAR_FILE:
+        out->append = keyval_bool(kv, "append", false);
+        out->path = g_strdup(keyval_string(kv, "path", NULL));
+        return true;
+    case CHAR_PIPE:
+        out->path = g_strdup(keyval_string(kv, "path", NULL));
+        return true;
+    case CHAR_UNIX:
+        out->path = g_strdup(keyval_string(kv, "path", NULL));
+        return take_socket(kv, out, error);
+    case CHAR_TCP:
+        return take_socket(kv, out, error) && take_address(keyval_string(kv, "address", ""), out, error);
+    case CHAR_FD:
+        out->fd = (int)keyval_number(kv, "fd", 0);
+        return true;
+    case CHAR_NULL:
+    case CHAR_STDIO:
+    case CHAR_PTY:
+    case CHAR_REFERENCE:
+    case CHAR_KINDS:
+        break;
+    }
+    return fail(error, "%s takes nothing more", row->word);
+}
+
+bool char_spec_parse(const char *text, struct char_spec *out, GError **error)
+{
+    struct char_spec spec = {.fd = -1, .signal = true};
+    const char *words = text;
+    if (g_str_has_prefix(words, "mon:")) {
+        spec.mux = true;
+        spec.signal = false;
+        words += 4;
+    }
+    if (g_str_has_prefix(words, "/dev/"))
+        return fail(error,
+                    "%s: a host's serial port is QEMU's and not in netlab-emu yet; open it as a file "
+                    "descriptor and give fd:N",
+                    text);
+    size_t len = strcspn(words, ":,");
+    g_autofree char *word = g_strndup(words, len);
+    const struct backend_row *row = NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS(backends) && !row; i++)
+        if (g_str_equal(backends[i].word, word))
+            row = &backends[i];
+    if (!row)
+        return unknown_backend(word, false, error);
+    if (row->later)
+        return fail(error, "%s: is QEMU's and not in netlab-emu yet; %s", word, row->later);
+    spec.kind = row->kind;
+    bool good = true;
+    if (row->takes_rest) {
+        if (words[len] != ':' || !words[len + 1])
+            good = fail(error, "'%s' is not complete: %s", text, row->form);
+        else
+            good = take_rest(row, words + len + 1, &spec, error);
+    } else if (words[len]) {
+        good = fail(error, "'%s': nothing may follow %s", text, word);
+    }
+    if (good && spec.mux && spec.kind != CHAR_STDIO && spec.kind != CHAR_UNIX && spec.kind != CHAR_PTY &&
+        spec.kind != CHAR_TCP)
+        good =
+            fail(error, "'%s': mon: needs something that can be typed into (stdio, pty, unix:, tcp:)", text);
+    if (!good) {
+        char_spec_clear(&spec);
+        return false;
+    }
+    *out = spec;
+    return true;
+}
+
+static bool take_chardev(const struct backend_row *row, const struct keyval *kv, struct char_spec *out,
+                         GError **error)
+{
+    out->mux = keyval_bool(kv, "mux", false);
+    switch (row->kind) {
+    case CHAR_STDIO:
+        out->signal = keyval_bool(kv, "signal", !out->mux);
+        return true;
+    case CHAR_NULL:
+    case CHAR_PTY:
+        return true;
+    case CHAR_FILE:
+        out->append = keyval_bool(kv, "append", false);
+        out->input_path = g_strdup(keyval_string(kv, "input-path", NULL));
+        out->path = g_strdup(keyval_string(kv, "path", NULL));
+        return keyval_require(kv, "path", error);
+    case CHAR_PIPE:
+        out->path = g_strdup(keyval_string(kv, "path", NULL));
+        return keyval_require(kv, "path", error);
+    case CHAR_FD:
+        out->fd = (int)keyval_number(kv, "fd", 0);
+        return keyval_require(kv, "fd", error);
+    case CHAR_UNIX: { /* "socket": one of three */
+        unsigned given = keyval_has(kv, "path") + keyval_has(kv, "port") + keyval_has(kv, "fd");
+        if (given != 1)
+            return fail(error, "socket: give one of path=, host= with port=, or fd=");
+        out->path = g_strdup(keyval_string(kv, "path", NULL));
+        if (keyval_has(kv, "port")) {
+            out->kind = CHAR_TCP;
+            out->host = g_strdup(keyval_string(kv, "host", ""));
+            out->service = g_strdup(keyval_string(kv, "port", NULL));
+        }
+        if (keyval_has(kv, "fd")) {
+            out->kind = CHAR_FD;
+            out->fd = (int)keyval_number(kv, "fd", 0);
+        }
+        return take_socket(kv, out, error);
+    }
+    case CHAR_TCP:
+    case CHAR_REFERENCE:
+    case CHAR_KINDS:
+        break;
+    }
+    return false;
+}
+
+bool char_spec_parse_chardev(const char *text, struct char_spec *out, char **id, GError **error)
+{
+    size_t len = strcspn(text, ",");
+    g_autofree char *word = g_strndup(text, len);
+    const char *name = g_str_has_prefix(word, "backend=") ? word + 8 : word;
+    const struct backend_row *row = NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS(backends) && !row; i++)
+        if (backends[i].chardev && g_str_equal(backends[i].chardev, name))
+            row = &backends[i];
+    if (!row)
+        return unknown_backend(name, true, error);
+    if (row->later)
+        return fail(error, "%s: is QEMU's and not in netlab-emu yet; %s", name, row->later);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&row->options, text, error);
+    if (!kv)
+        return false;
+    struct char_spec spec = {.kind = row->kind, .fd = -1, .signal = true};
+    if (!keyval_require(kv, "id", error) || !take_chardev(row, kv, &spec, error)) {
+        char_spec_clear(&spec);
+        return false;
+    }
+    *out = spec;
+    *id = g_strdup(keyval_string(kv, "id", NULL));
+    return true;
+}
+
+void char_spec_clear(struct char_spec *spec)
+{
+    g_clear_pointer(&spec->path, g_free);
+    g_clear_pointer(&spec->host, g_free);
+    g_clear_pointer(&spec->service, g_free);
+    g_clear_pointer(&spec->input_path, g_free);
+}
+
+void char_spec_describe_all(GString *out)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(backends); i++)
+        if (!backends[i].later)
+            g_string_append_printf(out, "  %-38s %s\n", backends[i].form, backends[i].help);
+}
