@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * A topology: what the person wrote, complete and without contradiction.
+ *
+ * Two passes. topology_parse.c reads YAML into these structures and remembers where each value stood (struct
+ * topology_mark); it knows keys and types, nothing of meaning. topology_check.c then gives every open
+ * question its one answer (NIC names, MACs, addresses, hostnames, kernel files) and refuses what contradicts
+ * itself. Both complain into a struct topology_report, which collects all mistakes of a file, so that they
+ * can be fixed in one go. After a topology has passed topology_check() nobody needs to ask again whether an
+ * address or a name is sane.
+ *
+ * The same file always gives the same topology: automatic values depend on the file's text alone, so a
+ * topology can be compared with the one that is up. Grammar: docs/topology.md and topology_schema.json.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Where something stood in the file; both 1 at the file's first character, line 0: not from the file. */
+struct topology_mark {
+    unsigned line, column;
+};
+
+/* All complaints about one file. */
+struct topology_report {
+    char *file;            /* as messages show it */
+    char **lines;          /* the source, for showing the place */
+    GPtrArray *complaints; /* char *: "file:line:column: what is wrong; suggestion\n  source\n  ^" */
+    bool show_source;      /* add the source line and a caret */
+};
+
+struct topology_report *topology_report_new(const char *file, const char *text);
+void topology_report_free(struct topology_report *report);
+/* Adds "FILE:LINE:COLUMN: …". At most 20 are kept. */
+void topology_complain(struct topology_report *report, struct topology_mark mark, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+/* The nearest of the count names to `typed`, or NULL when none is near (edit distance at most a third of its
+ * length). */
+const char *topology_nearest(const char *typed, const char *const *names, size_t count);
+
+/* An IPv4 address with a prefix length, both in host byte order. */
+struct ipv4_prefix {
+    uint32_t address;
+    uint8_t length; /* 0…32; IPV4_NO_LENGTH: none was given */
+};
+enum { IPV4_NO_LENGTH = 255 };
+
+/* "10.1.0.1/24" or "10.1.0.1". False: not an IPv4 address; *out untouched. */
+bool ipv4_parse(const char *text, struct ipv4_prefix *out);
+uint32_t ipv4_mask(unsigned length);
+/* "10.1.0.1/24"; "10.1.0.1" when it has no length. */
+char *ipv4_format(struct ipv4_prefix prefix);
+bool ipv4_contains(struct ipv4_prefix subnet, uint32_t address);
+bool ipv4_overlaps(struct ipv4_prefix a, struct ipv4_prefix b);
+bool mac_parse(const char *text, uint8_t mac[6]);
+char *mac_format(const uint8_t mac[6]);
+
+enum topology_network_kind { TOPOLOGY_SEGMENT, TOPOLOGY_LINK };
+
+struct topology_network {
+    enum topology_network_kind kind;
+    char *name; /* a link's: "r1:eth1-r2:eth1" after the check unless it has a name of its own */
+    struct topology_mark mark;
+    bool has_subnet;
+    struct ipv4_prefix subnet; /* address is the network's own */
+    struct topology_mark subnet_mark;
+    unsigned mtu; /* bytes; 1500 after the check when not given */
+    struct topology_mark mtu_mark;
+    bool has_host;
+    struct ipv4_prefix host; /* address of the bridge itself, inside the lab's namespace */
+    struct topology_mark host_mark;
+};
+
+struct topology_nic {
+    char *network_name;
+    struct topology_network *network; /* after the check; not owned */
+    struct topology_mark mark;
+    char *interface; /* name inside the guest; "eth0", … after the check */
+    struct topology_mark interface_mark;
+    bool has_address;
+    bool no_address; /* `none`: stays without one although the network has a subnet */
+    struct ipv4_prefix address;
+    struct topology_mark address_mark;
+    bool has_mac;
+    uint8_t mac[6];
+    struct topology_mark mac_mark;
+};
+
+struct topology_route {
+    struct ipv4_prefix to; /* 0.0.0.0/0: default */
+    struct topology_mark to_mark;
+    uint32_t via;
+    struct topology_mark via_mark;
+};
+
+/* When a machine counts as ready. */
+enum topology_ready {
+    TOPOLOGY_READY_UNSET,
+    TOPOLOGY_READY_AGENT,  /* its start-up program says so on the agent port */
+    TOPOLOGY_READY_STARTED /* the emulator runs; for kernels that know nothing of netlab */
+};
+
+/* Everything that may stand both in a node and in `defaults:`. */
+struct topology_machine {
+    char *image;
+    struct topology_mark image_mark;
+    unsigned memory; /* MiB, 0: not given */
+    struct topology_mark memory_mark;
+    char *cpu;
+    char *kernel, *initrd, *append; /* paths are absolute after the check */
+    struct topology_mark kernel_mark, initrd_mark;
+    enum topology_ready ready;
+    int forwarding; /* -1: not given */
+};
+
+struct topology_node {
+    char *name;
+    struct topology_mark mark;
+    struct topology_machine machine;
+    char *hostname;
+    struct topology_mark hostname_mark;
+    GPtrArray *nics;   /* struct topology_nic *, in the order of their PCI slots */
+    GPtrArray *routes; /* struct topology_route * */
+    GPtrArray *run;    /* char *: shell commands, in order */
+};
+
+/* One end of a link, until the check turns it into a NIC. */
+struct topology_end {
+    char *node;
+    struct topology_mark mark;
+    struct topology_nic *nic; /* interface, address and MAC as far as given; owned until the check moves it */
+};
+
+struct topology_link {
+    struct topology_network *network;
+    struct topology_end ends[2];
+    struct topology_mark mark;
+    bool has_name;
+};
+
+/* `checks:`: run in a guest, compare what it prints. */
+struct topology_test {
+    char *name;
+    struct topology_mark mark;
+    char *node;
+    struct topology_mark node_mark;
+    char *run;
+    char *expect;    /* text that must occur in the output; NULL: exit status 0 is enough */
+    unsigned within; /* seconds to keep trying; 10 unless said */
+};
+
+struct topology {
+    char *file;      /* absolute path */
+    char *directory; /* absolute path of its folder */
+    char *source;    /* the file's text */
+    char *name;
+    struct topology_mark name_mark;
+    struct topology_machine defaults;
+    bool has_pool;
+    struct ipv4_prefix pool; /* links without a subnet get a /30 each from here; 10.255.0.0/16 unless said */
+    struct topology_mark pool_mark;
+    GPtrArray *networks; /* struct topology_network *; links' own at the end after the check */
+    GPtrArray *nodes;    /* struct topology_node * */
+    GPtrArray *links;    /* struct topology_link * */
+    GPtrArray *tests;    /* struct topology_test * */
+};
+
+/* For the parser: empty ones, all lists there. */
+struct topology *topology_new(const char *file, const char *source);
+struct topology_node *topology_node_new(const char *name, struct topology_mark mark);
+void topology_free(struct topology *topology);
+struct topology_network *topology_find_network(const struct topology *topology, const char *name);
+struct topology_node *topology_find_node(const struct topology *topology, const char *name);
+
+static inline void topology_cleanup(struct topology **topology)
+{
+    topology_free(*topology);
+}
+static inline void topology_report_cleanup(struct topology_report **report)
+{
+    topology_report_free(*report);
+}
+/* `topology_auto struct topology *t = NULL;` frees itself. */
+#define topology_auto        __attribute__((cleanup(topology_cleanup)))
+#define topology_report_auto __attribute__((cleanup(topology_report_cleanup)))
+
+#define TOPOLOGY_ERROR topology_error_quark()
+GQuark topology_error_quark(void);
+enum topology_error { TOPOLOGY_ERROR_INVALID, TOPOLOGY_ERROR_FILE };
+
+/* All complaints as one GError (TOPOLOGY_ERROR_INVALID), each on lines of its own. False when there were any.
+ */
+bool topology_report_ok(const struct topology_report *report, GError **error);

@@ -1,0 +1,1209 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * YAML to struct topology: the grammar, as tables.
+ *
+ * libyaml composes the document into a tree whose nodes know their line and column; we walk it once. Every
+ * mapping of the grammar is a table of keys (`struct key`): its name, the function that reads its value, the
+ * field it goes to, one line of help, and for keys that the design knows but this version does not, what to
+ * tell the person instead. A key in no table is a typo and gets the nearest key as suggestion.
+ * topology_schema.json says the same for editors; a test holds the two against each other through
+ * topology_grammar().
+ *
+ * Invariant: depth is bounded by the grammar itself (a value of the wrong kind is a complaint, never
+ * descended into), so anchors that contain themselves cannot make us loop. The only file that includes
+ * <yaml.h>.
+ */
+#include "netlab/topology_parse.h"
+#include "netlab/topology_check.h"
+
+#include <errno.h>
+#include <gio/gio.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+enum { LARGEST_FILE = 1 << 20, MOST_MEMORY_MIB = 65536 };
+
+struct parser {
+    yaml_document_t *document;
+    struct topology_report *report;
+    struct topology *topology;
+};
+
+struct key;
+typedef void key_reader(struct parser *p, yaml_node_t *value, const struct key *key, void *target);
+
+struct key {
+    const char *name;
+    key_reader *read;    /* NULL: not in this version */
+    size_t field;        /* offset in the target, for the readers of plain values */
+    size_t mark;         /* offset of its struct topology_mark; NO_MARK: none */
+    const char *help;    /* one line */
+    const char *instead; /* for a key of a later version: what one can do now */
+};
+enum { NO_MARK = 0xffff };
+
+struct mapping {
+    const char *name;
+    const char *what; /* in messages: `unknown key "x" in <what>` */
+    const struct key *keys;
+    size_t count;
+};
+
+static struct topology_mark mark_of(const yaml_node_t *node)
+{
+    return (struct topology_mark){(unsigned)node->start_mark.line + 1, (unsigned)node->start_mark.column + 1};
+}
+
+static const char *kind_of(const yaml_node_t *node)
+{
+    return node->type == YAML_MAPPING_NODE    ? "a mapping"
+           : node->type == YAML_SEQUENCE_NODE ? "a list"
+                                              : "a plain value";
+}
+
+static bool is_null(const yaml_node_t *node)
+{
+    if (node->type != YAML_SCALAR_NODE || node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        return false;
+    const char *text = (const char *)node->data.scalar.value;
+    return !*text || g_str_equal(text, "~") || g_str_equal(text, "null");
+}
+
+/* The scalar's text, or NULL after a complaint that `what` must be one. Belongs to the document. */
+static const char *scalar(struct parser *p, const yaml_node_t *node, const char *what)
+{
+    if (node->type != YAML_SCALAR_NODE) {
+        topology_complain(p->report, mark_of(node), "%s must be a plain value, this is %s", what,
+                          kind_of(node));
+        return NULL;
+    }
+    const char *text = (const char *)node->data.scalar.value;
+    if (strlen(text) != node->data.scalar.length) {
+        topology_complain(p->report, mark_of(node), "%s contains a NUL character; remove it", what);
+        return NULL;
+    }
+    for (const char *c = text; *c; c++) {
+        if ((unsigned char)*c < ' ' && *c != '\n' && *c != '\t') {
+            topology_complain(p->report, mark_of(node), "%s contains the control character 0x%02x; remove it",
+                              what, (unsigned char)*c);
+            return NULL;
+        }
+    }
+    if (!*text || is_null(node)) {
+        topology_complain(p->report, mark_of(node), "%s is empty; give it a value or remove the key", what);
+        return NULL;
+    }
+    return text;
+}
+
+static struct topology_mark *mark_field(const struct key *key, void *target)
+{
+    static struct topology_mark nowhere;
+    return key->mark == NO_MARK ? &nowhere : (struct topology_mark *)((char *)target + key->mark);
+}
+
+#define FIELD(type, key, target) ((type *)((char *)(target) + (key)->field))
+
+/* ---- readers of plain values ---- */
+
+static void read_string(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    g_autofree char *what = g_strdup_printf("\"%s\"", key->name);
+    const char *text = scalar(p, value, what);
+    if (!text)
+        return;
+    g_free(*FIELD(char *, key, target));
+    *FIELD(char *, key, target) = g_strdup(text);
+    *mark_field(key, target) = mark_of(value);
+}
+
+static void read_memory(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    const char *text = scalar(p, value, "\"memory\"");
+    if (!text)
+        return;
+    char *end;
+    guint64 number = g_ascii_strtoull(text, &end, 10);
+    guint64 mib = 0;
+    bool ok = g_ascii_isdigit(*text) && end != text && number <= 1u << 30;
+    if (ok && (!*end || g_ascii_strcasecmp(end, "M") == 0 || g_ascii_strcasecmp(end, "MB") == 0 ||
+               g_ascii_strcasecmp(end, "MiB") == 0))
+        mib = number;
+    else if (ok && (g_ascii_strcasecmp(end, "G") == 0 || g_ascii_strcasecmp(end, "GB") == 0 ||
+                    g_ascii_strcasecmp(end, "GiB") == 0))
+        mib = number * 1024;
+    else
+        ok = false;
+    if (!ok) {
+        topology_complain(p->report, mark_of(value),
+                          "\"%s\" is not an amount of memory; write it like 64M or 1G", text);
+    } else if (mib == 0 || mib > MOST_MEMORY_MIB) {
+        topology_complain(p->report, mark_of(value), "%s of memory is out of range; give 1M to %dG", text,
+                          MOST_MEMORY_MIB / 1024);
+    } else {
+        *FIELD(unsigned, key, target) = (unsigned)mib;
+        *mark_field(key, target) = mark_of(value);
+    }
+}
+
+static void read_tristate(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    static const char *const yes[] = {"true", "yes", "on"}, *const no[] = {"false", "no", "off"};
+    g_autofree char *what = g_strdup_printf("\"%s\"", key->name);
+    const char *text = scalar(p, value, what);
+    if (!text)
+        return;
+    for (size_t i = 0; i < G_N_ELEMENTS(yes); i++) {
+        if (g_ascii_strcasecmp(text, yes[i]) == 0 || g_ascii_strcasecmp(text, no[i]) == 0) {
+            *FIELD(int, key, target) = g_ascii_strcasecmp(text, yes[i]) == 0;
+            return;
+        }
+    }
+    topology_complain(p->report, mark_of(value), "\"%s\" is neither true nor false; write \"%s: true\"", text,
+                      key->name);
+}
+
+static void read_mtu(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    const char *text = scalar(p, value, "\"mtu\"");
+    if (!text)
+        return;
+    char *end;
+    guint64 number = g_ascii_strtoull(text, &end, 10);
+    /* The e1000 of the machines is wired for standard frames; 68 is IPv4's least (RFC 791). */
+    if (!g_ascii_isdigit(*text) || *end || number < 68 || number > 1500) {
+        topology_complain(p->report, mark_of(value), "mtu \"%s\" is out of range; give 68 to 1500 bytes",
+                          text);
+        return;
+    }
+    *FIELD(unsigned, key, target) = (unsigned)number;
+    *mark_field(key, target) = mark_of(value);
+}
+
+static void read_seconds(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    g_autofree char *what = g_strdup_printf("\"%s\"", key->name);
+    const char *text = scalar(p, value, what);
+    if (!text)
+        return;
+    char *end;
+    guint64 number = g_ascii_strtoull(text, &end, 10);
+    bool ok = g_ascii_isdigit(*text) && number >= 1 && number <= 3600;
+    if (ok && (g_str_equal(end, "m") || g_str_equal(end, "min")) && number <= 60)
+        number *= 60;
+    else if (*end && !g_str_equal(end, "s"))
+        ok = false;
+    if (!ok)
+        topology_complain(p->report, mark_of(value),
+                          "\"%s\" is not a time; write it like 30s or 2m, at most 1 hour", text);
+    else
+        *FIELD(unsigned, key, target) = (unsigned)number;
+}
+
+static bool read_prefix_text(struct parser *p, yaml_node_t *value, const char *text, struct ipv4_prefix *out)
+{
+    if (ipv4_parse(text, out))
+        return true;
+    if (strchr(text, ':') && strspn(text, "0123456789abcdefABCDEF:./") == strlen(text))
+        topology_complain(
+            p->report, mark_of(value),
+            "\"%s\" is an IPv6 address; this version assigns IPv4 only (guests still speak IPv6 "
+            "link-local, and `run:` can set addresses)",
+            text);
+    else
+        topology_complain(p->report, mark_of(value),
+                          "\"%s\" is not an IPv4 address; write it like 10.1.0.1/24", text);
+    return false;
+}
+
+static bool read_subnet_text(struct parser *p, yaml_node_t *value, const char *text, struct ipv4_prefix *out)
+{
+    struct ipv4_prefix prefix;
+    if (!read_prefix_text(p, value, text, &prefix))
+        return false;
+    if (prefix.length == IPV4_NO_LENGTH) {
+        topology_complain(p->report, mark_of(value), "\"%s\" has no prefix length; write it like %s/24", text,
+                          text);
+        return false;
+    }
+    uint32_t base = prefix.address & ipv4_mask(prefix.length);
+    if (base != prefix.address) {
+        g_autofree char *right = ipv4_format((struct ipv4_prefix){base, prefix.length});
+        topology_complain(p->report, mark_of(value),
+                          "\"%s\" is an address within a network, not a network; did you mean %s?", text,
+                          right);
+        return false;
+    }
+    *out = prefix;
+    return true;
+}
+
+/* ---- mappings ---- */
+
+static const char *key_text(struct parser *p, yaml_node_t *node)
+{
+    if (node->type != YAML_SCALAR_NODE) {
+        topology_complain(p->report, mark_of(node), "a key must be a plain name, this is %s", kind_of(node));
+        return NULL;
+    }
+    return scalar(p, node, "a key");
+}
+
+/* Complains when the index-th pair's key has come before in this mapping. */
+static bool is_repeated(struct parser *p, yaml_node_t *mapping, yaml_node_pair_t *pair, const char *text)
+{
+    for (yaml_node_pair_t *before = mapping->data.mapping.pairs.start; before < pair; before++) {
+        yaml_node_t *key = yaml_document_get_node(p->document, before->key);
+        if (key->type == YAML_SCALAR_NODE && g_str_equal((const char *)key->data.scalar.value, text)) {
+            yaml_node_t *here = yaml_document_get_node(p->document, pair->key);
+            topology_complain(p->report, mark_of(here),
+                              "\"%s\" is given twice, first in line %u; keep one of them", text,
+                              mark_of(key).line);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void complain_unknown(struct parser *p, yaml_node_t *node, const char *text,
+                             const struct mapping *mapping, const char *what)
+{
+    const char **names = g_newa(const char *, mapping->count);
+    size_t count = 0;
+    for (size_t i = 0; i < mapping->count; i++) {
+        if (mapping->keys[i].read)
+            names[count++] = mapping->keys[i].name;
+    }
+    const char *nearest = topology_nearest(text, names, count);
+    if (nearest) {
+        topology_complain(p->report, mark_of(node), "unknown key \"%s\" in %s; did you mean \"%s\"?", text,
+                          what, nearest);
+        return;
+    }
+    g_autoptr(GString) all = g_string_new(NULL);
+    for (size_t i = 0; i < count; i++)
+        g_string_append_printf(all, "%s%s", i ? ", " : "", names[i]);
+    topology_complain(p->report, mark_of(node), "unknown key \"%s\" in %s; the keys are: %s", text, what,
+                      all->str);
+}
+
+/* Reads a mapping by its table. `what` names it in messages ("node \"h1\""). */
+static void read_mapping(struct parser *p, yaml_node_t *node, const struct mapping *mapping, const char *what,
+                         void *target)
+{
+    if (is_null(node))
+        return;
+    if (node->type != YAML_MAPPING_NODE) {
+        topology_complain(p->report, mark_of(node), "%s must be a mapping like {%s: …}, this is %s", what,
+                          mapping->keys[0].name, kind_of(node));
+        return;
+    }
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top;
+         pair++) {
+        yaml_node_t *key_node = yaml_document_get_node(p->document, pair->key);
+        yaml_node_t *value = yaml_document_get_node(p->document, pair->value);
+        const char *text = key_text(p, key_node);
+        if (!text || is_repeated(p, node, pair, text))
+            continue;
+        const struct key *key = NULL;
+        for (size_t i = 0; i < mapping->count && !key; i++) {
+            if (g_str_equal(mapping->keys[i].name, text))
+                key = &mapping->keys[i];
+        }
+        if (!key)
+            complain_unknown(p, key_node, text, mapping, what);
+        else if (!key->read)
+            topology_complain(p->report, mark_of(key_node), "\"%s\" is not yet in this version of netlab; %s",
+                              text, key->instead);
+        else
+            key->read(p, value, key, target);
+    }
+}
+
+typedef void entry_reader(struct parser *p, const char *name, yaml_node_t *key, yaml_node_t *value,
+                          void *target);
+
+/* Reads a mapping whose keys are names people chose (nodes, networks, …). */
+static void read_entries(struct parser *p, yaml_node_t *node, const char *what, const char *example,
+                         entry_reader *read, void *target)
+{
+    if (is_null(node))
+        return;
+    if (node->type != YAML_MAPPING_NODE) {
+        topology_complain(p->report, mark_of(node), "%s must be a mapping like {%s}, this is %s", what,
+                          example, kind_of(node));
+        return;
+    }
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top;
+         pair++) {
+        yaml_node_t *key = yaml_document_get_node(p->document, pair->key);
+        const char *text = key_text(p, key);
+        if (text && !is_repeated(p, node, pair, text))
+            read(p, text, key, yaml_document_get_node(p->document, pair->value), target);
+    }
+}
+
+/* ---- NICs and link ends ---- */
+
+static void read_address(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_nic *nic = target;
+    const char *text = scalar(p, value, "an address");
+    if (!text || g_str_equal(text, "auto"))
+        return;
+    nic->address_mark = mark_of(value);
+    if (g_str_equal(text, "none"))
+        nic->no_address = true;
+    else if (g_str_equal(text, "dhcp"))
+        topology_complain(
+            p->report, mark_of(value),
+            "\"dhcp\" is not yet in this version of netlab; leave the address away and the network's "
+            "subnet assigns one");
+    else if (read_prefix_text(p, value, text, &nic->address))
+        nic->has_address = true;
+}
+
+static void read_mac(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_nic *nic = target;
+    const char *text = scalar(p, value, "\"mac\"");
+    if (!text)
+        return;
+    if (!mac_parse(text, nic->mac)) {
+        topology_complain(
+            p->report, mark_of(value),
+            "\"%s\" is not a MAC address; write it like 52:54:00:12:34:56 (in quotes, if it is all digits)",
+            text);
+        return;
+    }
+    nic->has_mac = true;
+    nic->mac_mark = mark_of(value);
+}
+
+static const struct key nic_keys[] = {
+    {.name = "address",
+     .read = read_address,
+     .mark = NO_MARK,
+     .help = "address with prefix length; \"auto\" (from the subnet) or \"none\""},
+    {.name = "mac",
+     .read = read_mac,
+     .mark = NO_MARK,
+     .help = "MAC address; otherwise made from the lab's, node's and NIC's names"},
+    {.name = "interface",
+     .read = read_string,
+     .field = offsetof(struct topology_nic, interface),
+     .mark = offsetof(struct topology_nic, interface_mark),
+     .help = "the NIC's name in the guest; otherwise eth0, eth1, …"},
+    {.name = "delay", .help = "one-way delay", .instead = "`run:` can set it in a guest with tc"},
+    {.name = "jitter", .help = "variation of the delay", .instead = "`run:` can set it in a guest with tc"},
+    {.name = "loss", .help = "share of frames lost", .instead = "`run:` can set it in a guest with tc"},
+    {.name = "rate", .help = "bandwidth", .instead = "`run:` can set it in a guest with tc"},
+};
+static const struct mapping nic_mapping = {"nic", "a NIC", nic_keys, G_N_ELEMENTS(nic_keys)};
+
+static struct topology_nic *nic_new(const char *network, struct topology_mark mark)
+{
+    struct topology_nic *nic = g_new0(struct topology_nic, 1);
+    nic->network_name = g_strdup(network);
+    nic->mark = mark;
+    return nic;
+}
+
+static void read_nic(struct parser *p, const char *name, yaml_node_t *key, yaml_node_t *value, void *target)
+{
+    struct topology_node *node = target;
+    struct topology_nic *nic = nic_new(name, mark_of(key));
+    g_ptr_array_add(node->nics, nic);
+    if (is_null(value))
+        return;
+    if (value->type == YAML_SCALAR_NODE) {
+        read_address(p, value, NULL, nic);
+        return;
+    }
+    g_autofree char *what = g_strdup_printf("the NIC of node \"%s\" on network \"%s\"", node->name, name);
+    read_mapping(p, value, &nic_mapping, what, nic);
+}
+
+static void read_node_networks(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_node *node = target;
+    if (is_null(value))
+        return;
+    if (value->type == YAML_SCALAR_NODE) {
+        topology_complain(p->report, mark_of(value),
+                          "\"networks\" of node \"%s\" must be a list or a mapping; write [%s]", node->name,
+                          (const char *)value->data.scalar.value);
+    } else if (value->type == YAML_MAPPING_NODE) {
+        read_entries(p, value, "\"networks\"", "lan: 10.1.0.1/24", read_nic, node);
+    } else {
+        for (yaml_node_item_t *item = value->data.sequence.items.start; item < value->data.sequence.items.top;
+             item++) {
+            yaml_node_t *entry = yaml_document_get_node(p->document, *item);
+            if (entry->type == YAML_MAPPING_NODE) {
+                read_entries(p, entry, "an entry of \"networks\"", "lan: 10.1.0.1/24", read_nic, node);
+                continue;
+            }
+            const char *name = scalar(p, entry, "an entry of \"networks\"");
+            if (name)
+                g_ptr_array_add(node->nics, nic_new(name, mark_of(entry)));
+        }
+    }
+}
+
+static void read_end_node(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_end *end = target;
+    const char *text = scalar(p, value, "\"node\"");
+    if (!text)
+        return;
+    g_free(end->node);
+    end->node = g_strdup(text);
+    end->mark = mark_of(value);
+}
+
+static void read_end_nic(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_end *end = target;
+    for (size_t i = 0; i < G_N_ELEMENTS(nic_keys); i++) {
+        if (g_str_equal(nic_keys[i].name, key->name))
+            nic_keys[i].read(p, value, &nic_keys[i], end->nic);
+    }
+}
+
+static const struct key end_keys[] = {
+    {.name = "node", .read = read_end_node, .mark = NO_MARK, .help = "the node at this end"},
+    {.name = "interface", .read = read_end_nic, .mark = NO_MARK, .help = "the NIC's name in the guest"},
+    {.name = "address", .read = read_end_nic, .mark = NO_MARK, .help = "address with prefix length"},
+    {.name = "mac", .read = read_end_nic, .mark = NO_MARK, .help = "MAC address"},
+};
+static const struct mapping end_mapping = {"end", "an end of a link", end_keys, G_N_ELEMENTS(end_keys)};
+
+/* "r1" or "r1:eth1", at `mark`. */
+static void read_end_text(struct parser *p, const char *text, struct topology_mark mark,
+                          struct topology_end *end)
+{
+    const char *colon = strchr(text, ':');
+    g_free(end->node);
+    end->node = colon ? g_strndup(text, (gsize)(colon - text)) : g_strdup(text);
+    end->mark = mark;
+    if (colon) {
+        g_free(end->nic->interface);
+        end->nic->interface = g_strdup(colon + 1);
+        end->nic->interface_mark =
+            (struct topology_mark){mark.line, mark.column + (unsigned)(colon + 1 - text)};
+    }
+    if (!*end->node)
+        topology_complain(p->report, mark, "\"%s\" names no node; write it like r1 or r1:eth1", text);
+}
+
+/* "r1 - r2", "r1:eth1 -- r2:eth0"; node names may have hyphens, so the separator stands between blanks. */
+static bool split_ends(const char *text, char **first, char **second, unsigned *second_column)
+{
+    const char *at = NULL, *after = NULL;
+    for (const char *c = text; *c && !at; c++) {
+        if (*c == '-' && c > text && g_ascii_isspace(c[-1])) {
+            after = c[1] == '-' ? c + 2 : c + 1;
+            if (g_ascii_isspace(*after))
+                at = c;
+        }
+    }
+    if (!at) {
+        at = strchr(text, '-');
+        if (!at || strchr(at + 1, '-'))
+            return false;
+        after = at + 1;
+    }
+    while (g_ascii_isspace(*after))
+        after++;
+    *first = g_strstrip(g_strndup(text, (gsize)(at - text)));
+    *second = g_strstrip(g_strdup(after));
+    *second_column = (unsigned)(after - text);
+    if (**first && **second && !strpbrk(*first, " \t") && !strpbrk(*second, " \t"))
+        return true;
+    g_clear_pointer(first, g_free);
+    g_clear_pointer(second, g_free);
+    return false;
+}
+
+static struct topology_link *link_new(struct parser *p, struct topology_mark mark)
+{
+    struct topology_link *link = g_new0(struct topology_link, 1);
+    link->mark = mark;
+    link->network = g_new0(struct topology_network, 1);
+    link->network->kind = TOPOLOGY_LINK;
+    link->network->mark = mark;
+    for (int i = 0; i < 2; i++) {
+        link->ends[i].nic = nic_new(NULL, mark);
+        link->ends[i].mark = mark;
+    }
+    g_ptr_array_add(p->topology->links, link);
+    return link;
+}
+
+static void read_ends(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_link *link = target;
+    if (value->type != YAML_SEQUENCE_NODE ||
+        value->data.sequence.items.top - value->data.sequence.items.start != 2) {
+        topology_complain(
+            p->report, mark_of(value), "\"ends\" must be a list of two ends like [r1:eth1, r2]%s",
+            value->type == YAML_SEQUENCE_NODE ? "; a segment with more nodes goes under \"networks\"" : "");
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        yaml_node_t *entry = yaml_document_get_node(p->document, value->data.sequence.items.start[i]);
+        link->ends[i].mark = link->ends[i].nic->mark = mark_of(entry);
+        if (entry->type == YAML_MAPPING_NODE) {
+            read_mapping(p, entry, &end_mapping, "an end of a link", &link->ends[i]);
+        } else {
+            const char *text = scalar(p, entry, "an end of a link");
+            if (text)
+                read_end_text(p, text, mark_of(entry), &link->ends[i]);
+        }
+    }
+}
+
+/* ---- networks and links ---- */
+
+static void read_subnet(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_network *network = target;
+    const char *text = scalar(p, value, "\"subnet\"");
+    if (text && read_subnet_text(p, value, text, &network->subnet)) {
+        network->has_subnet = true;
+        network->subnet_mark = mark_of(value);
+    }
+}
+
+static void read_host(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_network *network = target;
+    const char *text = scalar(p, value, "\"host\"");
+    if (text && read_prefix_text(p, value, text, &network->host)) {
+        network->has_host = true;
+        network->host_mark = mark_of(value);
+    }
+}
+
+#define NETWORK_LATER                                                                                        \
+    {.name = "uplink",                                                                                       \
+     .help = "join a NIC of the host, or the host's own connection",                                         \
+     .instead =                                                                                              \
+         "labs are closed in themselves; `host:` gives the lab's namespace an address on this network"},     \
+        {.name = "dhcp",                                                                                     \
+         .help = "serve addresses",                                                                          \
+         .instead = "leave the addresses away and the subnet assigns them"},                                 \
+        {.name = "forward",                                                                                  \
+         .help = "forward ports of the host",                                                                \
+         .instead = "use `netlab exec` or `netlab console` to reach a node"},                                \
+        {.name = "nat",                                                                                      \
+         .help = "translate addresses to the outside",                                                       \
+         .instead = "labs are closed in themselves"},                                                        \
+        {.name = "vlan", .help = "VLAN of the segment", .instead = "use one network for each VLAN"},         \
+    {                                                                                                        \
+        .name = "subnet6", .help = "IPv6 subnet", .instead = "this version assigns IPv4 only"                \
+    }
+#define IMPAIRMENT_LATER                                                                                     \
+    {.name = "delay", .help = "one-way delay", .instead = "`run:` can set it in a guest with tc"},           \
+        {.name = "jitter",                                                                                   \
+         .help = "variation of the delay",                                                                   \
+         .instead = "`run:` can set it in a guest with tc"},                                                 \
+        {.name = "loss", .help = "share of frames lost", .instead = "`run:` can set it in a guest with tc"}, \
+        {.name = "rate", .help = "bandwidth", .instead = "`run:` can set it in a guest with tc"},            \
+        {.name = "duplicate",                                                                                \
+         .help = "share of frames doubled",                                                                  \
+         .instead = "`run:` can set it in a guest with tc"},                                                 \
+    {                                                                                                        \
+        .name = "reorder", .help = "share of frames overtaken",                                              \
+        .instead = "`run:` can set it in a guest with tc"                                                    \
+    }
+
+static const struct key network_keys[] = {
+    {.name = "subnet",
+     .read = read_subnet,
+     .mark = NO_MARK,
+     .help = "IPv4 subnet; nodes without an address get one from it"},
+    {.name = "mtu",
+     .read = read_mtu,
+     .field = offsetof(struct topology_network, mtu),
+     .mark = offsetof(struct topology_network, mtu_mark),
+     .help = "largest packet in bytes, 68 to 1500"},
+    {.name = "host",
+     .read = read_host,
+     .mark = NO_MARK,
+     .help = "address of the lab's own namespace on this network"},
+    NETWORK_LATER,
+    IMPAIRMENT_LATER,
+};
+static const struct mapping network_mapping = {"network", "a network", network_keys,
+                                               G_N_ELEMENTS(network_keys)};
+
+static void read_network(struct parser *p, const char *name, yaml_node_t *key, yaml_node_t *value,
+                         void *target)
+{
+    struct topology_network *network = g_new0(struct topology_network, 1);
+    network->name = g_strdup(name);
+    network->mark = mark_of(key);
+    g_ptr_array_add(p->topology->networks, network);
+    g_autofree char *what = g_strdup_printf("network \"%s\"", name);
+    read_mapping(p, value, &network_mapping, what, network);
+}
+
+static void read_networks(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    read_entries(p, value, "\"networks\"", "lan: {subnet: 10.1.0.0/24}", read_network, target);
+}
+
+static void read_link_subnet(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    read_subnet(p, value, key, ((struct topology_link *)target)->network);
+}
+
+static void read_link_mtu(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    read_mtu(p, value, key, ((struct topology_link *)target)->network);
+}
+
+static void read_link_name(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_link *link = target;
+    const char *text = scalar(p, value, "\"name\"");
+    if (!text)
+        return;
+    g_free(link->network->name);
+    link->network->name = g_strdup(text);
+    link->network->mark = mark_of(value);
+    link->has_name = true;
+}
+
+static const struct key link_keys[] = {
+    {.name = "ends",
+     .read = read_ends,
+     .mark = NO_MARK,
+     .help = "the two ends: [r1, r2], [r1:eth1, r2:eth0] or mappings"},
+    {.name = "subnet",
+     .read = read_link_subnet,
+     .mark = NO_MARK,
+     .help = "IPv4 subnet; otherwise a /30 from the pool"},
+    {.name = "mtu",
+     .read = read_link_mtu,
+     .field = offsetof(struct topology_network, mtu),
+     .mark = offsetof(struct topology_network, mtu_mark),
+     .help = "largest packet in bytes"},
+    {.name = "name",
+     .read = read_link_name,
+     .mark = NO_MARK,
+     .help = "the link's name in status and messages"},
+    IMPAIRMENT_LATER,
+};
+static const struct mapping link_mapping = {"link", "a link", link_keys, G_N_ELEMENTS(link_keys)};
+
+static void read_links(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    if (is_null(value))
+        return;
+    if (value->type != YAML_SEQUENCE_NODE) {
+        topology_complain(p->report, mark_of(value), "\"links\" must be a list like [r1 - r2], this is %s",
+                          kind_of(value));
+        return;
+    }
+    for (yaml_node_item_t *item = value->data.sequence.items.start; item < value->data.sequence.items.top;
+         item++) {
+        yaml_node_t *entry = yaml_document_get_node(p->document, *item);
+        if (entry->type == YAML_MAPPING_NODE) {
+            struct topology_link *link = link_new(p, mark_of(entry));
+            read_mapping(p, entry, &link_mapping, "a link", link);
+            continue;
+        }
+        const char *text = scalar(p, entry, "a link");
+        g_autofree char *first = NULL, *second = NULL;
+        unsigned column = 0;
+        if (!text)
+            continue;
+        if (!split_ends(text, &first, &second, &column)) {
+            topology_complain(p->report, mark_of(entry),
+                              "\"%s\" is not a link; write it like \"r1 - r2\" or \"r1:eth1 - r2:eth1\"",
+                              text);
+            continue;
+        }
+        struct topology_link *link = link_new(p, mark_of(entry));
+        struct topology_mark mark = mark_of(entry);
+        if (entry->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+            mark.column++; /* the quote */
+        read_end_text(p, first, mark, &link->ends[0]);
+        mark.column += column;
+        read_end_text(p, second, mark, &link->ends[1]);
+    }
+}
+
+/* ---- nodes ---- */
+
+static void read_ready(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    const char *text = scalar(p, value, "\"ready\"");
+    if (!text)
+        return;
+    if (g_str_equal(text, "agent"))
+        *FIELD(enum topology_ready, key, target) = TOPOLOGY_READY_AGENT;
+    else if (g_str_equal(text, "started"))
+        *FIELD(enum topology_ready, key, target) = TOPOLOGY_READY_STARTED;
+    else
+        topology_complain(p->report, mark_of(value),
+                          "\"%s\" is no kind of ready; write \"agent\" or \"started\"", text);
+}
+
+static void add_route(struct parser *p, struct topology_node *node, yaml_node_t *to, const char *to_text,
+                      yaml_node_t *via, const char *via_text)
+{
+    struct topology_route route = {.to_mark = mark_of(to), .via_mark = mark_of(via)};
+    struct ipv4_prefix gateway;
+    if (!g_str_equal(to_text, "default") && !read_subnet_text(p, to, to_text, &route.to))
+        return;
+    if (!read_prefix_text(p, via, via_text, &gateway))
+        return;
+    if (gateway.length != IPV4_NO_LENGTH) {
+        topology_complain(p->report, mark_of(via),
+                          "the gateway \"%s\" must be an address without a prefix length", via_text);
+        return;
+    }
+    route.via = gateway.address;
+    g_ptr_array_add(node->routes, g_memdup2(&route, sizeof route));
+}
+
+struct route_ends {
+    yaml_node_t *to, *via;
+};
+
+static void read_route_end(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    *FIELD(yaml_node_t *, key, target) = value;
+}
+
+static const struct key route_keys[] = {
+    {.name = "to",
+     .read = read_route_end,
+     .field = offsetof(struct route_ends, to),
+     .mark = NO_MARK,
+     .help = "a network, or \"default\""},
+    {.name = "via",
+     .read = read_route_end,
+     .field = offsetof(struct route_ends, via),
+     .mark = NO_MARK,
+     .help = "the gateway's address"},
+    {.name = "metric", .help = "preference among routes", .instead = "`run:` can add it with ip route"},
+};
+static const struct mapping route_mapping = {"route", "a route", route_keys, G_N_ELEMENTS(route_keys)};
+
+static void read_route_entry(struct parser *p, const char *name, yaml_node_t *key, yaml_node_t *value,
+                             void *target)
+{
+    const char *via = scalar(p, value, "a gateway");
+    if (via)
+        add_route(p, target, key, name, value, via);
+}
+
+static void read_routes(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_node *node = target;
+    if (is_null(value))
+        return;
+    if (value->type == YAML_MAPPING_NODE) {
+        read_entries(p, value, "\"routes\"", "10.2.0.0/24: 10.1.0.1", read_route_entry, node);
+        return;
+    }
+    if (value->type != YAML_SEQUENCE_NODE) {
+        topology_complain(
+            p->report, mark_of(value),
+            "\"routes\" of node \"%s\" must be a list like [{to: 10.2.0.0/24, via: 10.1.0.1}], this is %s",
+            node->name, kind_of(value));
+        return;
+    }
+    for (yaml_node_item_t *item = value->data.sequence.items.start; item < value->data.sequence.items.top;
+         item++) {
+        yaml_node_t *entry = yaml_document_get_node(p->document, *item);
+        if (entry->type != YAML_MAPPING_NODE) {
+            topology_complain(p->report, mark_of(entry),
+                              "a route must be a mapping like {to: 10.2.0.0/24, via: 10.1.0.1}, this is %s",
+                              kind_of(entry));
+            continue;
+        }
+        struct route_ends ends = {NULL, NULL};
+        guint before = p->report->complaints->len;
+        read_mapping(p, entry, &route_mapping, "a route", &ends);
+        if (!ends.to || !ends.via) {
+            if (p->report->complaints->len == before)
+                topology_complain(p->report, mark_of(entry),
+                                  "the route has no \"%s\"; write {to: 10.2.0.0/24, via: 10.1.0.1}",
+                                  ends.to ? "via" : "to");
+            continue;
+        }
+        const char *to = scalar(p, ends.to, "\"to\""), *via = scalar(p, ends.via, "\"via\"");
+        if (to && via)
+            add_route(p, node, ends.to, to, ends.via, via);
+    }
+}
+
+static void read_run(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_node *node = target;
+    if (is_null(value))
+        return;
+    if (value->type == YAML_SEQUENCE_NODE) {
+        for (yaml_node_item_t *item = value->data.sequence.items.start; item < value->data.sequence.items.top;
+             item++) {
+            const char *text = scalar(p, yaml_document_get_node(p->document, *item), "a command of \"run\"");
+            if (text)
+                g_ptr_array_add(node->run, g_strchomp(g_strdup(text)));
+        }
+        return;
+    }
+    const char *text = scalar(p, value, "\"run\"");
+    if (text)
+        g_ptr_array_add(node->run, g_strchomp(g_strdup(text)));
+}
+
+/* The rows that stand in nodes (at .machine) and in defaults alike. */
+#define MACHINE_KEYS(at)                                                                                     \
+    {.name = "image",                                                                                        \
+     .read = read_string,                                                                                    \
+     .field = (at) + offsetof(struct topology_machine, image),                                               \
+     .mark = (at) + offsetof(struct topology_machine, image_mark),                                           \
+     .help = "guest image, as `netlab image list` shows them"},                                              \
+        {.name = "memory",                                                                                   \
+         .read = read_memory,                                                                                \
+         .field = (at) + offsetof(struct topology_machine, memory),                                          \
+         .mark = (at) + offsetof(struct topology_machine, memory_mark),                                      \
+         .help = "memory, like 64M or 1G"},                                                                  \
+        {.name = "cpu",                                                                                      \
+         .read = read_string,                                                                                \
+         .field = (at) + offsetof(struct topology_machine, cpu),                                             \
+         .mark = NO_MARK,                                                                                    \
+         .help = "CPU model, as `netlab-emu -cpu help` lists them"},                                         \
+        {.name = "kernel",                                                                                   \
+         .read = read_string,                                                                                \
+         .field = (at) + offsetof(struct topology_machine, kernel),                                          \
+         .mark = (at) + offsetof(struct topology_machine, kernel_mark),                                      \
+         .help = "own kernel (bzImage or multiboot), relative to the topology file"},                        \
+        {.name = "initrd",                                                                                   \
+         .read = read_string,                                                                                \
+         .field = (at) + offsetof(struct topology_machine, initrd),                                          \
+         .mark = (at) + offsetof(struct topology_machine, initrd_mark),                                      \
+         .help = "own initial RAM disk, relative to the topology file"},                                     \
+        {.name = "append",                                                                                   \
+         .read = read_string,                                                                                \
+         .field = (at) + offsetof(struct topology_machine, append),                                          \
+         .mark = NO_MARK,                                                                                    \
+         .help = "kernel command line; added to the image's own"},                                           \
+        {.name = "ready",                                                                                    \
+         .read = read_ready,                                                                                 \
+         .field = (at) + offsetof(struct topology_machine, ready),                                           \
+         .mark = NO_MARK,                                                                                    \
+         .help = "when a machine counts as up: \"agent\" (it says so) or \"started\""},                      \
+        {.name = "forwarding",                                                                               \
+         .read = read_tristate,                                                                              \
+         .field = (at) + offsetof(struct topology_machine, forwarding),                                      \
+         .mark = NO_MARK,                                                                                    \
+         .help = "true: the guest routes between its NICs"},                                                 \
+    {                                                                                                        \
+        .name = "restart", .help = "what to do when a machine ends",                                         \
+        .instead = "run `netlab up` again to start what has ended"                                           \
+    }
+
+static const struct key node_keys[] = {
+    MACHINE_KEYS(offsetof(struct topology_node, machine)),
+    {.name = "networks",
+     .read = read_node_networks,
+     .mark = NO_MARK,
+     .help = "networks it has a NIC on: [lan] or {lan: 10.1.0.1/24}"},
+    {.name = "routes",
+     .read = read_routes,
+     .mark = NO_MARK,
+     .help = "static routes: [{to: 10.2.0.0/24, via: 10.1.0.1}]"},
+    {.name = "run",
+     .read = read_run,
+     .mark = NO_MARK,
+     .help = "shell commands run in the guest once its network is up"},
+    {.name = "hostname",
+     .read = read_string,
+     .field = offsetof(struct topology_node, hostname),
+     .mark = offsetof(struct topology_node, hostname_mark),
+     .help = "otherwise the node's name"},
+    {.name = "files",
+     .help = "files copied into the guest",
+     .instead = "put them into an initrd of your own, or write them with `run:`"},
+    {.name = "cdrom", .help = "CD image", .instead = "use `kernel:` and `initrd:` to boot"},
+    {.name = "disk", .help = "disk image", .instead = "use `kernel:` and `initrd:` to boot"},
+    {.name = "boot", .help = "boot order", .instead = "use `kernel:` and `initrd:` to boot"},
+    {.name = "display", .help = "screen", .instead = "use `netlab console`"},
+};
+static const struct mapping node_mapping = {"node", "a node", node_keys, G_N_ELEMENTS(node_keys)};
+
+static const struct key defaults_keys[] = {MACHINE_KEYS(0)};
+static const struct mapping defaults_mapping = {"defaults", "\"defaults\"", defaults_keys,
+                                                G_N_ELEMENTS(defaults_keys)};
+
+static void read_node(struct parser *p, const char *name, yaml_node_t *key, yaml_node_t *value, void *target)
+{
+    struct topology_node *node = topology_node_new(name, mark_of(key));
+    g_ptr_array_add(p->topology->nodes, node);
+    g_autofree char *what = g_strdup_printf("node \"%s\"", name);
+    read_mapping(p, value, &node_mapping, what, node);
+}
+
+static void read_nodes(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    read_entries(p, value, "\"nodes\"", "h1: {networks: [lan]}", read_node, target);
+}
+
+static void read_defaults(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    read_mapping(p, value, &defaults_mapping, "\"defaults\"", &p->topology->defaults);
+}
+
+/* ---- checks and the top ---- */
+
+static void read_test_node(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    read_string(p, value, key, target);
+}
+
+static const struct key test_keys[] = {
+    {.name = "node",
+     .read = read_test_node,
+     .field = offsetof(struct topology_test, node),
+     .mark = offsetof(struct topology_test, node_mark),
+     .help = "the node to run it in"},
+    {.name = "run",
+     .read = read_string,
+     .field = offsetof(struct topology_test, run),
+     .mark = NO_MARK,
+     .help = "shell command"},
+    {.name = "expect",
+     .read = read_string,
+     .field = offsetof(struct topology_test, expect),
+     .mark = NO_MARK,
+     .help = "text that must occur in what it prints; otherwise its exit status must be 0"},
+    {.name = "within",
+     .read = read_seconds,
+     .field = offsetof(struct topology_test, within),
+     .mark = NO_MARK,
+     .help = "how long to keep trying, like 30s"},
+    {.name = "points", .help = "weight in grading", .instead = "every check counts the same"},
+};
+static const struct mapping test_mapping = {"check", "a check", test_keys, G_N_ELEMENTS(test_keys)};
+
+static void read_test(struct parser *p, const char *name, yaml_node_t *key, yaml_node_t *value, void *target)
+{
+    struct topology_test *test = g_new0(struct topology_test, 1);
+    test->name = g_strdup(name);
+    test->mark = mark_of(key);
+    test->within = 10;
+    g_ptr_array_add(p->topology->tests, test);
+    g_autofree char *what = g_strdup_printf("check \"%s\"", name);
+    guint before = p->report->complaints->len;
+    read_mapping(p, value, &test_mapping, what, test);
+    if (p->report->complaints->len == before && (!test->node || !test->run))
+        topology_complain(p->report, mark_of(key),
+                          "check \"%s\" has no \"%s\"; write {node: h1, run: ping -c1 h2}", name,
+                          test->node ? "run" : "node");
+}
+
+static void read_tests(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    read_entries(p, value, "\"checks\"", "reachable: {node: h1, run: ping -c1 10.1.0.2}", read_test, target);
+}
+
+static void read_pool(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    const char *text = scalar(p, value, "\"pool\"");
+    if (text && read_subnet_text(p, value, text, &p->topology->pool)) {
+        p->topology->has_pool = true;
+        p->topology->pool_mark = mark_of(value);
+    }
+}
+
+static const struct key topology_keys[] = {
+    {.name = "name",
+     .read = read_string,
+     .field = offsetof(struct topology, name),
+     .mark = offsetof(struct topology, name_mark),
+     .help = "the lab's name; otherwise the folder's"},
+    {.name = "defaults",
+     .read = read_defaults,
+     .mark = NO_MARK,
+     .help = "what nodes have that do not say otherwise"},
+    {.name = "networks", .read = read_networks, .mark = NO_MARK, .help = "shared segments, one bridge each"},
+    {.name = "nodes", .read = read_nodes, .mark = NO_MARK, .help = "the machines"},
+    {.name = "links", .read = read_links, .mark = NO_MARK, .help = "point-to-point links between two nodes"},
+    {.name = "pool",
+     .read = read_pool,
+     .mark = NO_MARK,
+     .help = "where links without a subnet get theirs; 10.255.0.0/16 unless said"},
+    {.name = "checks",
+     .read = read_tests,
+     .mark = NO_MARK,
+     .help = "tests that `netlab validate` runs inside the guests"},
+    {.name = "images", .help = "images of this lab", .instead = "make them with `netlab image build`"},
+    {.name = "groups", .help = "nodes alike", .instead = "use `defaults:` or YAML anchors (&name, *name)"},
+};
+static const struct mapping topology_mapping = {"topology", "the topology", topology_keys,
+                                                G_N_ELEMENTS(topology_keys)};
+
+static const struct mapping *const all_mappings[] = {&topology_mapping, &defaults_mapping, &network_mapping,
+                                                     &node_mapping,     &nic_mapping,      &link_mapping,
+                                                     &end_mapping,      &route_mapping,    &test_mapping};
+
+bool topology_grammar(size_t index, struct topology_mapping_info *out)
+{
+    if (index >= G_N_ELEMENTS(all_mappings))
+        return false;
+    const struct mapping *mapping = all_mappings[index];
+    struct topology_key_info *keys = g_new0(struct topology_key_info, mapping->count);
+    for (size_t i = 0; i < mapping->count; i++)
+        keys[i] =
+            (struct topology_key_info){mapping->keys[i].name, mapping->keys[i].help, !mapping->keys[i].read};
+    *out = (struct topology_mapping_info){mapping->name, keys, mapping->count};
+    return true;
+}
+
+/* ---- documents ---- */
+
+static struct topology_mark mark_of_offset(const char *text, size_t length, size_t offset)
+{
+    struct topology_mark mark = {1, 1};
+    for (size_t i = 0; i < offset && i < length; i++) {
+        mark.column++;
+        if (text[i] == '\n') {
+            mark.line++;
+            mark.column = 1;
+        }
+    }
+    return mark;
+}
+
+static void complain_yaml(struct topology_report *report, const yaml_parser_t *yaml, const char *text,
+                          size_t length)
+{
+    struct topology_mark mark = {(unsigned)yaml->problem_mark.line + 1,
+                                 (unsigned)yaml->problem_mark.column + 1};
+    if (yaml->error == YAML_READER_ERROR)
+        mark = mark_of_offset(text, length, yaml->problem_offset);
+    const char *advice = "check the indentation and the punctuation here";
+    if (yaml->error == YAML_READER_ERROR)
+        advice = "save the file as plain UTF-8 text";
+    else if (yaml->error == YAML_SCANNER_ERROR && yaml->problem && strstr(yaml->problem, "start any token"))
+        advice = "indent with blanks, not tabs, and put text with special characters in quotes";
+    g_autofree char *context = yaml->context ? g_strdup_printf(" %s", yaml->context) : g_strdup("");
+    topology_complain(report, mark, "not valid YAML: %s%s; %s", yaml->problem ? yaml->problem : "unreadable",
+                      context, advice);
+}
+
+static struct topology *walk_document(const char *file, const char *text, yaml_document_t *document,
+                                      struct topology_report *report)
+{
+    yaml_node_t *root = yaml_document_get_root_node(document);
+    if (!root || is_null(root)) {
+        topology_complain(report, (struct topology_mark){1, 1},
+                          "the topology is empty; the least is \"nodes: {h1: {image: mini}}\" (see `netlab "
+                          "help topology`)");
+        return NULL;
+    }
+    if (root->type != YAML_MAPPING_NODE) {
+        topology_complain(report, mark_of(root),
+                          "a topology is a mapping with the keys name, networks, nodes and links; this is %s",
+                          kind_of(root));
+        return NULL;
+    }
+    struct topology *topology = topology_new(file, text);
+    struct parser p = {.document = document, .report = report, .topology = topology};
+    read_mapping(&p, root, &topology_mapping, "the topology", topology);
+    return topology;
+}
+
+struct topology *topology_parse_text(const char *file, const char *text, size_t length,
+                                     struct topology_report *report)
+{
+    yaml_parser_t yaml;
+    if (!yaml_parser_initialize(&yaml)) {
+        topology_complain(report, (struct topology_mark){0, 0}, "out of memory");
+        return NULL;
+    }
+    yaml_parser_set_input_string(&yaml, (const unsigned char *)text, length);
+    yaml_document_t document, second;
+    struct topology *topology = NULL;
+    if (!yaml_parser_load(&yaml, &document)) {
+        complain_yaml(report, &yaml, text, length);
+        yaml_parser_delete(&yaml);
+        return NULL;
+    }
+    topology = walk_document(file, text, &document, report);
+    yaml_document_delete(&document);
+    if (topology) {
+        if (!yaml_parser_load(&yaml, &second)) {
+            complain_yaml(report, &yaml, text, length);
+        } else {
+            yaml_node_t *root = yaml_document_get_root_node(&second);
+            if (root)
+                topology_complain(
+                    report, mark_of(root),
+                    "a second YAML document begins here; one file holds one topology, remove the \"---\"");
+            yaml_document_delete(&second);
+        }
+    }
+    yaml_parser_delete(&yaml);
+    return topology;
+}
+
+struct topology *topology_load_text(const char *file, const char *shown, const char *text, GError **error)
+{
+    topology_report_auto struct topology_report *report = topology_report_new(shown, text);
+    struct topology *topology = topology_parse_text(file, text, strlen(text), report);
+    if (topology)
+        topology_check(topology, report);
+    if (topology_report_ok(report, error))
+        return topology;
+    topology_free(topology);
+    return NULL;
+}
+
+struct topology *topology_load_file(const char *path, GError **error)
+{
+    g_autofree char *absolute = realpath(path, NULL);
+    if (!absolute) {
+        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE,
+                    "%s: %s; name a topology file or a folder with a topology.yml", path, g_strerror(errno));
+        return NULL;
+    }
+    g_autoptr(GFile) file = g_file_new_for_path(absolute);
+    g_autoptr(GFileInputStream) stream = NULL;
+    g_autofree char *text = g_malloc(LARGEST_FILE + 2);
+    gsize length = 0;
+    g_autoptr(GError) cause = NULL;
+    if (!g_file_test(absolute, G_FILE_TEST_IS_REGULAR)) {
+        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE,
+                    "%s: not a regular file; name a topology file", path);
+        return NULL;
+    }
+    stream = g_file_read(file, NULL, &cause);
+    if (!stream ||
+        !g_input_stream_read_all(G_INPUT_STREAM(stream), text, LARGEST_FILE + 1, &length, NULL, &cause)) {
+        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE, "%s: cannot be read: %s", path,
+                    cause->message);
+        return NULL;
+    }
+    if (length > LARGEST_FILE) {
+        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE,
+                    "%s: larger than 1 MiB; this is hardly a topology", path);
+        return NULL;
+    }
+    text[length] = '\0';
+    if (strlen(text) != length) {
+        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_INVALID,
+                    "%s: contains NUL bytes; save it as plain UTF-8 text", path);
+        return NULL;
+    }
+    return topology_load_text(absolute, path, text, error);
+}
