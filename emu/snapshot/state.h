@@ -34,9 +34,9 @@ struct state_table {
 };
 
 /* Rows: STATE(struct pit, U16, latch), STATE_ARRAY(struct rtc, U8, cmos), both since version 1. */
-#define STATE_SINCE(type, kind, member, version_)                                                            \
+#define STATE_SINCE(type_, kind, member, version_)                                                            \
     {                                                                                                        \
-        .name = #member, .offset = offsetof(type, member), .type = STATE_##kind, .count = 1,                 \
+        .name = #member, .offset = offsetof(type_, member), .type = STATE_##kind, .count = 1,                 \
         .since = (version_)                                                                                  \
     }
 #define STATE(type, kind, member) STATE_SINCE(type, kind, member, 1)
