@@ -46,6 +46,7 @@ enum segment_register { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUN
 #define FLAG_VIF  (1u << 19)
 #define FLAG_VIP  (1u << 20)
 #define FLAG_ID   (1u << 21)
+#define FLAG_IMPLEMENTED 0x003f7fd7u
 #define FLAG_STATUS (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
 #define CR0_PE (1u << 0)
@@ -71,6 +72,12 @@ enum segment_register { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUN
 #define CR4_OSFXSR (1u << 9)
 #define CR4_OSXMMEXCPT (1u << 10)
 #define EFER_NXE (1u << 11)
+#define DR6_BD (1u << 13)
+#define DR6_BS (1u << 14)
+#define DR6_BT (1u << 15)
+#define DR6_FIXED 0xffff0ff0u /* reads as ones */
+#define DR7_GD (1u << 13)
+#define DR7_FIXED 0x00000400u
 
 enum vector {
     VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7, VEC_DF = 8,
@@ -189,9 +196,10 @@ struct cpu {
     bool shadow;            /* STI, MOV SS, POP SS: no interrupt before the next instruction is done */
     bool shadow_db;         /* the shadow holds off #DB too (MOV SS) */
     bool in_exception;      /* delivery in progress: for double faults */
-    uint8_t exception_vector;
-    uint32_t exception_error;
-    bool exception_trap;    /* the noted exception reports eip, not insn_eip */
+    uint8_t exception_vector; /* the one being delivered */
+    uint8_t fault_vector;     /* noted by cpu_fault() for cpu_deliver_fault() */
+    uint32_t fault_error;
+    uint32_t ext;           /* EXT bit for error codes: 1 while an external event or exception is delivered */
     bool step_armed;        /* TF was set when the present instruction began */
     bool align_check;       /* CR0.AM, EFLAGS.AC and CPL 3; set by cpu_update_mode() */
     uint32_t dr6_pending;   /* single-step and breakpoint traps collected by the present instruction */
@@ -260,6 +268,13 @@ void cpu_step_begin(struct cpu *cpu);
 void cpu_step_end(struct cpu *cpu);
 /* STI (mov_ss false), MOV SS and POP SS: nothing is taken before the next instruction is done. */
 void cpu_set_shadow(struct cpu *cpu, bool mov_ss);
+/* DR7 changed: arms and disarms breakpoints. */
+void cpu_debug_registers_changed(struct cpu *cpu);
+void cpu_check_io_breakpoint(struct cpu *cpu, uint16_t port, unsigned size);
+/* INT n in V86 mode through the 8086 program's vector table (CR4.VME). */
+void cpu_interrupt_v86_redirected(struct cpu *cpu, uint8_t vector);
+/* INIT#: as reset, but FPU, caches and MSRs keep. cpu.c */
+void cpu_init(struct cpu *cpu);
 /* Recomputes the events that follow from EFLAGS, INTR and debug registers. */
 void cpu_update_events(struct cpu *cpu);
 
