@@ -4,11 +4,11 @@
  * The decoder: from bytes to struct insn, by tables that are computed from optable.def.
  *
  * insn_rows[] is the table of the .def files as data. From it an index is made once, before the first decode:
- * opcode → row, or, where prefixes matter, → four entries by mandatory prefix, or, where the ModRM byte matters,
- * → 256 entries by ModRM. The index depends on nothing but optable.def and never changes afterwards.
+ * opcode → row, or, where prefixes matter, → four entries by mandatory prefix, or, where the ModRM byte
+ * matters, → 256 entries by ModRM. The index depends on nothing but optable.def and never changes afterwards.
  *
- * Everything a row says about form is decided here (memory or register, LOCK, CPUID features, V86), so that the
- * row's function need not look again: it gets the function that fits the form.
+ * Everything a row says about form is decided here (memory or register, LOCK, CPUID features, V86), so that
+ * the row's function need not look again: it gets the function that fits the form.
  *
  * Format: SDM vol. 2, chapter 2; LOCK: vol. 2, LOCK; length limit: vol. 2, 2.3.11.
  */
@@ -68,15 +68,26 @@ const struct insn_row insn_rows[INSN_COUNT] = {
 _Static_assert(INSN_COUNT < 0x4000, "index entries have two flag bits");
 
 /* What follows ModRM and displacement. */
-enum immediate { IMM_NONE, IMM_8, IMM_8_SIGNED, IMM_16, IMM_BY_SIZE, IMM_32, IMM_REL8, IMM_REL_BY_SIZE, IMM_FAR,
-                 IMM_MOFFS, IMM_16_8 };
+enum immediate {
+    IMM_NONE,
+    IMM_8,
+    IMM_8_SIGNED,
+    IMM_16,
+    IMM_BY_SIZE,
+    IMM_32,
+    IMM_REL8,
+    IMM_REL_BY_SIZE,
+    IMM_FAR,
+    IMM_MOFFS,
+    IMM_16_8
+};
 
 /* Index entries: 0 is invalid, else a row number + 1, or with a flag the number of a finer table. */
 #define ENTRY_BY_PREFIX 0x4000u
 #define ENTRY_BY_MODRM  0x8000u
 #define ENTRY_NUMBER    0x3fffu
-#define MAX_BY_PREFIX 200
-#define MAX_BY_MODRM 160
+#define MAX_BY_PREFIX   200
+#define MAX_BY_MODRM    160
 
 static struct {
     uint16_t by_opcode[2][256];
@@ -85,7 +96,7 @@ static struct {
     unsigned by_prefix_count, by_modrm_count;
     bool has_modrm[2][256];
     uint8_t immediate[INSN_COUNT]; /* enum immediate */
-} decode_index; /* computed once by decode_index_make(), constant from then on */
+} decode_index;                    /* computed once by decode_index_make(), constant from then on */
 
 static enum immediate row_immediate(const struct insn_row *row)
 {
@@ -138,7 +149,8 @@ static bool row_covers(const struct insn_row *row, unsigned map, unsigned opcode
     return row->map == map && opcode - row->opcode < row_span(row);
 }
 
-/* How well a row fits an opcode with this prefix class and ModRM byte: 0 not at all, else more special is more. */
+/* How well a row fits an opcode with this prefix class and ModRM byte: 0 not at all, else more special is
+ * more. */
 static unsigned row_score(const struct insn_row *row, unsigned prefix_class, unsigned modrm)
 {
     bool memory = modrm < 0xc0;
@@ -215,7 +227,7 @@ static uint16_t make_entry(const uint16_t *rows, unsigned count)
     }
     if (!by_prefix)
         return by_modrm ? make_modrm_entry(rows, count, 0) : best_row(rows, count, 0, 0);
-    for (unsigned class = 0; class < 4; class++)
+    for (unsigned class = 0; class < 4; class ++)
         entry[class] = by_modrm ? make_modrm_entry(rows, count, class) : best_row(rows, count, class, 0);
     g_assert(decode_index.by_prefix_count < MAX_BY_PREFIX);
     memcpy(decode_index.by_prefix[decode_index.by_prefix_count], entry, sizeof(entry));
@@ -260,10 +272,11 @@ static bool model_has(const struct cpu_model *model, enum insn_feature feature)
     static const struct {
         uint8_t word, bit;
     } where[FEATURE_COUNT] = {
-        [FEATURE_FPU] = {0, 0},   [FEATURE_TSC] = {0, 4},      [FEATURE_MSR] = {0, 5},   [FEATURE_CX8] = {0, 8},
-        [FEATURE_586] = {0, 8},   [FEATURE_SEP] = {0, 11},     [FEATURE_CMOV] = {0, 15}, [FEATURE_686] = {0, 15},
-        [FEATURE_MMX] = {0, 23},  [FEATURE_FXSR] = {0, 24},    [FEATURE_SSE] = {0, 25},  [FEATURE_SSE2] = {0, 26},
-        [FEATURE_SSE3] = {1, 0},  [FEATURE_MONITOR] = {1, 3},  [FEATURE_CLFLUSH] = {0, 19},
+        [FEATURE_FPU] = {0, 0},   [FEATURE_TSC] = {0, 4},     [FEATURE_MSR] = {0, 5},
+        [FEATURE_CX8] = {0, 8},   [FEATURE_586] = {0, 8},     [FEATURE_SEP] = {0, 11},
+        [FEATURE_CMOV] = {0, 15}, [FEATURE_686] = {0, 15},    [FEATURE_MMX] = {0, 23},
+        [FEATURE_FXSR] = {0, 24}, [FEATURE_SSE] = {0, 25},    [FEATURE_SSE2] = {0, 26},
+        [FEATURE_SSE3] = {1, 0},  [FEATURE_MONITOR] = {1, 3}, [FEATURE_CLFLUSH] = {0, 19},
     };
 
     if (feature == FEATURE_NONE || feature == FEATURE_486 || !model)
@@ -273,7 +286,8 @@ static bool model_has(const struct cpu_model *model, enum insn_feature feature)
 
 /* Memory operand: SDM vol. 2, tables 2-1…2-3. `pos` is after the ModRM byte; returns the position after the
  * displacement, or 0 when bytes are lacking. */
-static unsigned decode_address(const uint8_t *bytes, unsigned pos, unsigned limit, bool addr16, struct insn *out)
+static unsigned decode_address(const uint8_t *bytes, unsigned pos, unsigned limit, bool addr16,
+                               struct insn *out)
 {
     unsigned mod = out->modrm >> 6, rm = out->modrm & 7, disp_size = mod; /* 0, 1, or 2 = by address size */
 
@@ -332,8 +346,8 @@ static uint32_t load_le(const uint8_t *bytes, unsigned size)
 }
 
 /* Bytes of the immediate, and the value extended as the row says. */
-static unsigned decode_immediate(const uint8_t *bytes, unsigned pos, unsigned limit, enum immediate kind, bool op16,
-                                 bool addr16, struct insn *out)
+static unsigned decode_immediate(const uint8_t *bytes, unsigned pos, unsigned limit, enum immediate kind,
+                                 bool op16, bool addr16, struct insn *out)
 {
     unsigned by_size = op16 ? 2 : 4, size = 0;
 

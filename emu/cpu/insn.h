@@ -5,32 +5,29 @@
  *
  * optable.def has one row per instruction form:
  *
- *   INSN(id, map, opcode, ext, prefix, mnemonic, op1, op2, op3, size, attr, flags_read, flags_set, flags_undef, feature)
+ *   INSN(id, map, opcode, ext, prefix, mnemonic, op1, op2, op3, size, attr, flags_read, flags_set,
+ * flags_undef, feature)
  *
  *   id        names the row (INSN_id) and its function op_id(); lower case
  *   map       1B (one-byte opcodes) or 0F (0F xx)
- *   opcode    the opcode byte, 0x00…0xff; with ATTR_PLUS_R the first of eight, with ATTR_COND the first of sixteen
- *   ext       R (ModRM with /r), 0…7 (ModRM, reg field is an opcode extension), N (no ModRM);
- *             with M_ or R_ in front (M_R, R_R, M_0…, R_0…) only memory or only register forms; X_c0…X_ff: this very
- *             ModRM byte (x87 and 0F 01 forms). The more special row wins: X_ over M_/R_ over plain.
- *   prefix    ANY, or a mandatory prefix: NP (none of 66 F2 F3), 66, F3, F2 (F2/F3 win over 66, the last of them
- *             counts). A row with a prefix wins over an ANY row. Opcodes with no row for the prefix are #UD.
- *   mnemonic  a string. "cbw|cwde": 16-bit|32-bit operand size. ATTR_COND: the condition is appended. String
- *             instructions (operands X*, Y*): b, w or d is appended.
- *   op1…op3   INSN_OPERANDS below: the SDM's letters (vol. 2, appendix A) and fixed registers
- *   size      which functions the row has:
- *               B    op_id                                           does not depend on operand size
- *               V    op_id_16, op_id_32                              by operand size
- *               BS   op_id_r, op_id_m                                split in register and memory form of the E operand
- *               VS   op_id_16_r, op_id_16_m, op_id_32_r, op_id_32_m
- *               BC, VC, BSC, VSC: ATTR_COND rows: as above, each an array of 16 functions named as above + _cc,
- *                    e.g. insn_fn *const op_jcc_jz_32_cc[16]
- *   attr      ATTR_ flags below, ORed
+ *   opcode    the opcode byte, 0x00…0xff; with ATTR_PLUS_R the first of eight, with ATTR_COND the first of
+ * sixteen ext       R (ModRM with /r), 0…7 (ModRM, reg field is an opcode extension), N (no ModRM); with M_
+ * or R_ in front (M_R, R_R, M_0…, R_0…) only memory or only register forms; X_c0…X_ff: this very ModRM byte
+ * (x87 and 0F 01 forms). The more special row wins: X_ over M_/R_ over plain. prefix    ANY, or a mandatory
+ * prefix: NP (none of 66 F2 F3), 66, F3, F2 (F2/F3 win over 66, the last of them counts). A row with a prefix
+ * wins over an ANY row. Opcodes with no row for the prefix are #UD. mnemonic  a string. "cbw|cwde":
+ * 16-bit|32-bit operand size. ATTR_COND: the condition is appended. String instructions (operands X*, Y*): b,
+ * w or d is appended. op1…op3   INSN_OPERANDS below: the SDM's letters (vol. 2, appendix A) and fixed
+ * registers size      which functions the row has: B    op_id                                           does
+ * not depend on operand size V    op_id_16, op_id_32                              by operand size BS op_id_r,
+ * op_id_m                                split in register and memory form of the E operand VS   op_id_16_r,
+ * op_id_16_m, op_id_32_r, op_id_32_m BC, VC, BSC, VSC: ATTR_COND rows: as above, each an array of 16
+ * functions named as above + _cc, e.g. insn_fn *const op_jcc_jz_32_cc[16] attr      ATTR_ flags below, ORed
  *   flags_*   FLAG_ masks: read, written with a defined value, left undefined (test generator, liveness)
  *   feature   CPUID bit needed, FEATURE_ below; absent: #UD
  *
- * A row's function has the type insn_fn. It is called with eip already at the next instruction and insn_eip at
- * this one.
+ * A row's function has the type insn_fn. It is called with eip already at the next instruction and insn_eip
+ * at this one.
  */
 #pragma once
 
@@ -41,22 +38,23 @@ struct cpu;
 struct insn;
 typedef void insn_fn(struct cpu *cpu, const struct insn *in);
 
-#define ATTR_LOCK   (1u << 0)  /* LOCK is allowed with a memory destination; elsewhere it is #UD */
-#define ATTR_REP    (1u << 1)  /* string instruction: REP/REPNE repeat it */
-#define ATTR_END    (1u << 2)  /* ends a block: control transfer, or changes what later decoding depends on */
-#define ATTR_PLUS_R (1u << 3)  /* opcode's low three bits name a register; the row covers eight opcodes */
-#define ATTR_STACK  (1u << 4)  /* PUSH/POP kind: stack-size rules */
-#define ATTR_PRIV   (1u << 5)  /* needs CPL 0: the function checks */
-#define ATTR_NO_V86 (1u << 6)  /* #UD in real and V86 mode (ARPL, LLDT, …) */
+#define ATTR_LOCK   (1u << 0) /* LOCK is allowed with a memory destination; elsewhere it is #UD */
+#define ATTR_REP    (1u << 1) /* string instruction: REP/REPNE repeat it */
+#define ATTR_END    (1u << 2) /* ends a block: control transfer, or changes what later decoding depends on */
+#define ATTR_PLUS_R (1u << 3) /* opcode's low three bits name a register; the row covers eight opcodes */
+#define ATTR_STACK  (1u << 4) /* PUSH/POP kind: stack-size rules */
+#define ATTR_PRIV   (1u << 5) /* needs CPL 0: the function checks */
+#define ATTR_NO_V86 (1u << 6) /* #UD in real and V86 mode (ARPL, LLDT, …) */
 #define ATTR_X87    (1u << 7)
 #define ATTR_MMX    (1u << 8)
 #define ATTR_SSE    (1u << 9)
 #define ATTR_STORE  (1u << 10) /* op1 in memory is written */
 #define ATTR_RMW    (1u << 11) /* op1 in memory is read and written */
 #define ATTR_UNDOC  (1u << 12) /* valid but undocumented alias */
-#define ATTR_COND   (1u << 13) /* Jcc, SETcc, CMOVcc: condition in the opcode's low four bits; sixteen opcodes */
+#define ATTR_COND                                                                                            \
+    (1u << 13) /* Jcc, SETcc, CMOVcc: condition in the opcode's low four bits; sixteen opcodes */
 #define ATTR_ALIGN16 (1u << 14) /* memory operand must be 16-byte aligned, else #GP(0) */
-#define ATTR_NOTEST (1u << 15) /* not for the random differential tests (control flow, privileged, I/O) */
+#define ATTR_NOTEST  (1u << 15) /* not for the random differential tests (control flow, privileged, I/O) */
 
 // clang-format off
 #define INSN_FEATURES(X)                                                                                     \
@@ -131,28 +129,29 @@ enum insn_operand_class {
 
 struct insn_operand_info {
     const char *name;
-    uint8_t class;     /* enum insn_operand_class */
+    uint8_t class; /* enum insn_operand_class */
     uint8_t reserved;
     uint16_t bytes[2]; /* by operand size: [0] 16, [1] 32 bits */
 };
 extern const struct insn_operand_info insn_operands[OPERAND_COUNT];
 
-#define INSN_LOCK  (1u << 0)
-#define INSN_REP   (1u << 1) /* F3 */
-#define INSN_REPNE (1u << 2) /* F2; never together with INSN_REP: the last of them counts */
-#define INSN_MEM   (1u << 3) /* the E operand is memory */
-#define INSN_OP16  (1u << 4) /* effective operand size is 16 bits */
-#define INSN_ADDR16 (1u << 5) /* effective address size is 16 bits */
+#define INSN_LOCK         (1u << 0)
+#define INSN_REP          (1u << 1) /* F3 */
+#define INSN_REPNE        (1u << 2) /* F2; never together with INSN_REP: the last of them counts */
+#define INSN_MEM          (1u << 3) /* the E operand is memory */
+#define INSN_OP16         (1u << 4) /* effective operand size is 16 bits */
+#define INSN_ADDR16       (1u << 5) /* effective address size is 16 bits */
 #define INSN_SEG_OVERRIDE (1u << 6)
-#define INSN_66    (1u << 7) /* the 66 prefix was there */
+#define INSN_66           (1u << 7) /* the 66 prefix was there */
 
 struct insn {
     insn_fn *run;
     union {
-        uint32_t disp;     /* displacement, sign-extended; moffs address */
-        uint16_t imm2;     /* far pointer's selector, ENTER's level (neither has a displacement) */
+        uint32_t disp; /* displacement, sign-extended; moffs address */
+        uint16_t imm2; /* far pointer's selector, ENTER's level (neither has a displacement) */
     };
-    uint32_t imm;     /* immediate, extended as the row says; relative branch: the displacement; far pointer: offset */
+    uint32_t
+        imm; /* immediate, extended as the row says; relative branch: the displacement; far pointer: offset */
     uint32_t ea_mask; /* 0xffff or 0xffffffff */
     uint16_t op;      /* INSN_id of the row */
     uint8_t length;   /* bytes, 1…15 */
@@ -160,15 +159,16 @@ struct insn {
     uint8_t modrm;    /* raw */
     uint8_t reg;      /* ModRM.reg (G operand, opcode extension), or the register of ATTR_PLUS_R */
     uint8_t rm;       /* E operand when it is a register */
-    uint8_t seg;      /* enum segment_register for the memory operand, overrides applied; DS for strings' eSI side */
+    uint8_t
+        seg; /* enum segment_register for the memory operand, overrides applied; DS for strings' eSI side */
     uint8_t base, index; /* gpr numbers, GPR_ZERO when absent */
-    uint8_t scale;    /* shift, 0…3 */
-    uint8_t opcode;   /* last opcode byte; ATTR_COND: the condition is in the low four bits */
+    uint8_t scale;       /* shift, 0…3 */
+    uint8_t opcode;      /* last opcode byte; ATTR_COND: the condition is in the low four bits */
 };
 _Static_assert(sizeof(struct insn) == 32, "two to a cache line");
 
 /* Offset of the memory operand in its segment. */
-#define insn_ea(cpu, in) \
+#define insn_ea(cpu, in)                                                                                     \
     (((cpu)->gpr[(in)->base] + ((cpu)->gpr[(in)->index] << (in)->scale) + (in)->disp) & (in)->ea_mask)
 
 enum insn_id {
@@ -179,19 +179,19 @@ enum insn_id {
 };
 
 /* The columns of a row, for the decoder, the translator and the test generator. */
-#define INSN_EXT_NONE 0x000   /* no ModRM */
-#define INSN_EXT_MODRM 0x100  /* there is a ModRM byte; ORed with: */
-#define INSN_EXT_OPCODE 0x200 /* bits 0…2: reg field must be this */
-#define INSN_EXT_MEM 0x400    /* memory forms only */
-#define INSN_EXT_REG 0x800    /* register forms only */
-#define INSN_EXT_EXACT 0x1000 /* bits 0…7: the ModRM byte */
+#define INSN_EXT_NONE   0x000  /* no ModRM */
+#define INSN_EXT_MODRM  0x100  /* there is a ModRM byte; ORed with: */
+#define INSN_EXT_OPCODE 0x200  /* bits 0…2: reg field must be this */
+#define INSN_EXT_MEM    0x400  /* memory forms only */
+#define INSN_EXT_REG    0x800  /* register forms only */
+#define INSN_EXT_EXACT  0x1000 /* bits 0…7: the ModRM byte */
 enum insn_prefix { PREFIX_ANY, PREFIX_NP, PREFIX_66, PREFIX_F3, PREFIX_F2 };
 
 struct insn_row {
     const char *name, *mnemonic;
     uint8_t map; /* 0: one byte, 1: 0F */
     uint8_t opcode;
-    uint16_t ext; /* INSN_EXT_ */
+    uint16_t ext;   /* INSN_EXT_ */
     uint8_t prefix; /* enum insn_prefix */
     uint8_t operand[3];
     uint32_t attr;
