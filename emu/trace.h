@@ -37,7 +37,8 @@
     X(CHAR, char, "character back ends")                                                                     \
     X(QMP, qmp, "control socket")                                                                            \
     X(LOOP, loop, "event loop and doorbell")                                                                 \
-    X(BOOT, boot, "kernel loading")
+    X(BOOT, boot, "kernel loading")                                                                          \
+    X(RESET, reset, "resets: their cause, and the CPU's registers before each")
 
 enum trace_category {
 #define X(id, name, help) TRACE_##id,
