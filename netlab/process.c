@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Identity and end of processes; see process.h.
+ */
+#include "netlab/process.h"
+
+#include <errno.h>
+#include <gio/gio.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { KILL_WAIT_MS = 10000 };
+
+void process_boot_id(char text[37])
+{
+    g_autofree char *contents = NULL;
+    if (g_file_get_contents("/proc/sys/kernel/random/boot_id", &contents, NULL, NULL) &&
+        strlen(contents) >= 36)
+        g_strlcpy(text, contents, 37);
+    else
+        strcpy(text, "unknown");
+}
+
+/* State letter and start time of a pid. */
+static bool read_stat(pid_t pid, char *state, uint64_t *start)
+{
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    g_autofree char *contents = NULL;
+    if (!g_file_get_contents(path, &contents, NULL, NULL))
+        return false;
+    /* The command's name is in parentheses and may contain anything, parentheses too. */
+    const char *after = strrchr(contents, ')');
+    unsigned long long ticks;
+    if (!after ||
+        sscanf(after + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               state, &ticks) != 2)
+        return false;
+    *start = ticks;
+    return true;
+}
+
+bool process_identify(pid_t pid, struct process_identity *identity)
+{
+    char state;
+    struct process_identity found = {.pid = pid};
+    if (!read_stat(pid, &state, &found.start))
+        return false;
+    process_boot_id(found.boot_id);
+    *identity = found;
+    return true;
+}
+
+char *process_format(const struct process_identity *identity)
+{
+    return g_strdup_printf("%s/%d/%" G_GUINT64_FORMAT, identity->boot_id, identity->pid, identity->start);
+}
+
+bool process_parse(const char *text, struct process_identity *identity)
+{
+    g_auto(GStrv) parts = g_strsplit(text, "/", 4);
+    struct process_identity found = {0};
+    if (g_strv_length(parts) != 3 || strlen(parts[0]) >= sizeof found.boot_id)
+        return false;
+    char *end_pid, *end_start;
+    gint64 pid = g_ascii_strtoll(parts[1], &end_pid, 10);
+    found.start = g_ascii_strtoull(parts[2], &end_start, 10);
+    if (*end_pid || *end_start || pid < 1 || pid > G_MAXINT)
+        return false;
+    found.pid = (pid_t)pid;
+    strcpy(found.boot_id, parts[0]);
+    *identity = found;
+    return true;
+}
+
+static bool is_same(const struct process_identity *identity)
+{
+    char state, boot_id[37];
+    uint64_t start;
+    process_boot_id(boot_id);
+    return g_str_equal(boot_id, identity->boot_id) && read_stat(identity->pid, &state, &start) &&
+           start == identity->start && state != 'Z' && state != 'X';
+}
+
+bool process_is_alive(const struct process_identity *identity)
+{
+    return is_same(identity);
+}
+
+int process_open(const struct process_identity *identity)
+{
+    int fd = (int)syscall(SYS_pidfd_open, identity->pid, 0);
+    if (fd < 0)
+        return -1;
+    if (is_same(identity))
+        return fd;
+    close(fd);
+    errno = ESRCH;
+    return -1;
+}
+
+static bool wait_for_end(int pidfd, unsigned ms)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64)ms * 1000;
+    for (;;) {
+        gint64 left = (deadline - g_get_monotonic_time()) / 1000;
+        struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
+        int n = poll(&poll_fd, 1, left > 0 ? (int)left : 0);
+        if (n > 0)
+            return true;
+        if (n < 0 && errno != EINTR)
+            return false;
+        if (left <= 0)
+            return false;
+    }
+}
+
+bool process_end(const struct process_identity *identity, unsigned grace_ms, GError **error)
+{
+    int pidfd = process_open(identity);
+    if (pidfd < 0) {
+        if (errno == ESRCH || !is_same(identity))
+            return true;
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "process %d: %s", identity->pid,
+                    g_strerror(errno));
+        return false;
+    }
+    bool gone = false;
+    int cause = 0;
+    static const int signals[] = {SIGTERM, SIGKILL};
+    for (size_t i = 0; i < G_N_ELEMENTS(signals) && !gone && !cause; i++) {
+        if (signals[i] == SIGTERM && grace_ms == 0)
+            continue;
+        if (syscall(SYS_pidfd_send_signal, pidfd, signals[i], NULL, 0) != 0)
+            cause = errno;
+        gone = cause == ESRCH ||
+               (!cause && wait_for_end(pidfd, signals[i] == SIGTERM ? grace_ms : KILL_WAIT_MS));
+    }
+    close(pidfd);
+    if (gone)
+        return true;
+    if (cause)
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(cause),
+                    "process %d cannot be ended: %s; end it as its own user or as root", identity->pid,
+                    g_strerror(cause));
+    else
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+            "process %d does not end although it was killed; it hangs in the kernel, see /proc/%d/stack",
+            identity->pid, identity->pid);
+    return false;
+}
+
+uint64_t process_resident(pid_t pid)
+{
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%d/statm", pid);
+    g_autofree char *contents = NULL;
+    unsigned long long pages;
+    if (!g_file_get_contents(path, &contents, NULL, NULL) || sscanf(contents, "%*u %llu", &pages) != 1)
+        return 0;
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+uint64_t process_netns(pid_t pid)
+{
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%d/ns/net", pid);
+    struct stat found;
+    return stat(path, &found) == 0 ? found.st_ino : 0;
+}

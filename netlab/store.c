@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The store, in SQLite; see store.h for the contract. The only file that includes <sqlite3.h>.
+ *
+ * Every statement is prepared where it is used and finalised there: a command runs some dozens of them, so a
+ * cache would be weight without gain. Parameters are bound by a little format string (bind()), columns copied
+ * out.
+ *
+ * Migrations: user_version says which version the file is of. migrations[] holds the step from each version
+ * to the next; all that are missing run in one transaction. A file of a higher version is refused untouched.
+ */
+#include "netlab/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+G_DEFINE_QUARK(netlab - store - error - quark, store_error)
+
+struct store {
+    sqlite3 *db;
+    char *path;
+};
+
+static const char schema_1[] = {
+#include "netlab/schema_sql.h"
+};
+
+static const char *const migrations[] = {schema_1};
+static_assert(G_N_ELEMENTS(migrations) == STORE_VERSION, "one migration for each version");
+
+static const char *const object_states[STORE_OBJECT_STATES] = {
+    [STORE_MAKING] = "making", [STORE_PRESENT] = "present", [STORE_REMOVING] = "removing"};
+
+enum { BUSY_TIMEOUT_MS = 10000 };
+
+static void set_sqlite_error(const struct store *store, int rc, const char *doing, GError **error)
+{
+    const char *reason = sqlite3_errmsg(store->db);
+    switch (rc & 0xff) {
+    case SQLITE_FULL:
+        g_set_error(error, STORE_ERROR, STORE_ERROR_FULL,
+                    "%s: the disk that holds %s is full; make room there and try again", doing, store->path);
+        return;
+    case SQLITE_IOERR:
+        g_set_error(error, STORE_ERROR, STORE_ERROR_FULL,
+                    "%s: writing %s failed (%s, %s); check the disk and its free space", doing, store->path,
+                    reason, g_strerror(sqlite3_system_errno(store->db)));
+        return;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        g_set_error(error, STORE_ERROR, STORE_ERROR_BUSY,
+                    "%s: another netlab has kept %s locked for %d s; try again when it has finished", doing,
+                    store->path, BUSY_TIMEOUT_MS / 1000);
+        return;
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+    case SQLITE_AUTH:
+        g_set_error(
+            error, STORE_ERROR, STORE_ERROR_ACCESS,
+            "%s: %s cannot be opened for writing (%s); check its owner and mode, or set NETLAB_STATE_DIR",
+            doing, store->path, reason);
+        return;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        g_set_error(error, STORE_ERROR, STORE_ERROR_DAMAGED,
+                    "%s: %s is damaged (%s); move it away, and end what is left of labs by hand", doing,
+                    store->path, reason);
+        return;
+    default:
+        g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED, "%s: %s: %s", doing, store->path, reason);
+        return;
+    }
+}
+
+/* Format: i int64_t, s const char * (NULL is NULL). */
+static void bind(sqlite3_stmt *statement, const char *format, va_list arguments)
+{
+    for (int i = 0; format[i]; i++) {
+        if (format[i] == 'i')
+            sqlite3_bind_int64(statement, i + 1, va_arg(arguments, int64_t));
+        else
+            sqlite3_bind_text(statement, i + 1, va_arg(arguments, const char *), -1, SQLITE_TRANSIENT);
+    }
+}
+
+static sqlite3_stmt *prepare(struct store *store, const char *doing, GError **error, const char *sql)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL);
+    if (rc != SQLITE_OK)
+        set_sqlite_error(store, rc, doing, error);
+    return statement;
+}
+
+/* Runs a statement that returns no rows. */
+static bool run_sql(struct store *store, const char *doing, GError **error, const char *sql,
+                    const char *format, ...)
+{
+    sqlite3_stmt *statement = prepare(store, doing, error, sql);
+    if (!statement)
+        return false;
+    va_list arguments;
+    va_start(arguments, format);
+    bind(statement, format, arguments);
+    va_end(arguments);
+    int rc = sqlite3_step(statement);
+    if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+        set_sqlite_error(store, rc, doing, error);
+    sqlite3_finalize(statement);
+    return rc == SQLITE_DONE || rc == SQLITE_ROW;
+}
+
+/* A statement that returns rows, bound and ready for sqlite3_step(). */
+static sqlite3_stmt *query(struct store *store, const char *doing, GError **error, const char *sql,
+                           const char *format, ...)
+{
+    sqlite3_stmt *statement = prepare(store, doing, error, sql);
+    if (!statement)
+        return NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    bind(statement, format, arguments);
+    va_end(arguments);
+    return statement;
+}
+
+static bool begin(struct store *store, const char *doing, GError **error)
+{
+    return run_sql(store, doing, error, "BEGIN IMMEDIATE", "");
+}
+
+/* Commits when `good`, rolls back otherwise; true when all went well. */
+static bool end(struct store *store, bool good, const char *doing, GError **error)
+{
+    if (good && run_sql(store, doing, error, "COMMIT", ""))
+        return true;
+    if (!sqlite3_get_autocommit(store->db))
+        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    return false;
+}
+
+static char *column_text(sqlite3_stmt *row, int column)
+{
+    return g_strdup((const char *)sqlite3_column_text(row, column));
+}
+
+static int64_t now_seconds(void)
+{
+    return g_get_real_time() / G_USEC_PER_SEC;
+}
+
+static int64_t now_milliseconds(void)
+{
+    return g_get_real_time() / 1000;
+}
+
+/* ---- opening ---- */
+
+static bool read_version(struct store *store, int64_t *version, GError **error)
+{
+    sqlite3_stmt *row = query(store, "opening the store", error, "PRAGMA user_version", "");
+    if (!row)
+        return false;
+    int rc = sqlite3_step(row);
+    if (rc == SQLITE_ROW)
+        *version = sqlite3_column_int64(row, 0);
+    else
+        set_sqlite_error(store, rc, "opening the store", error);
+    sqlite3_finalize(row);
+    return rc == SQLITE_ROW;
+}
+
+static bool check_version(struct store *store, int64_t *version, GError **error)
+{
+    if (!read_version(store, version, error))
+        return false;
+    if (*version <= STORE_VERSION)
+        return true;
+    g_set_error(error, STORE_ERROR, STORE_ERROR_NEWER,
+                "%s was written by a newer netlab (its version is %" G_GINT64_FORMAT
+                ", this netlab %s knows up to %d); use that one, or set NETLAB_STATE_DIR to "
+                "another directory. Nothing was changed",
+                store->path, *version, NETLAB_VERSION, STORE_VERSION);
+    return false;
+}
+
+static bool migrate(struct store *store, GError **error)
+{
+    static const char doing[] = "preparing the store";
+    int64_t version = 0;
+    if (!check_version(store, &version, error))
+        return false;
+    if (version == STORE_VERSION)
+        return true;
+    if (!begin(store, doing, error))
+        return false;
+    /* Another process may have done it while we waited for the lock. */
+    bool good = check_version(store, &version, error);
+    for (; good && version < STORE_VERSION; version++) {
+        int rc = sqlite3_exec(store->db, migrations[version], NULL, NULL, NULL);
+        good = rc == SQLITE_OK;
+        if (!good)
+            set_sqlite_error(store, rc, doing, error);
+    }
+    g_autofree char *set = g_strdup_printf("PRAGMA user_version = %d", STORE_VERSION);
+    good = good && run_sql(store, doing, error, set, "");
+    return end(store, good, doing, error);
+}
+
+static bool make_directory(const char *directory, GError **error)
+{
+    if (g_mkdir_with_parents(directory, 0700) == 0)
+        return true;
+    int cause = errno;
+    g_set_error(error, STORE_ERROR,
+                cause == ENOSPC || cause == EDQUOT ? STORE_ERROR_FULL : STORE_ERROR_ACCESS,
+                "cannot make the state directory %s: %s; %s", directory, g_strerror(cause),
+                cause == ENOSPC || cause == EDQUOT ? "make room there"
+                                                   : "check the permissions, or set NETLAB_STATE_DIR");
+    return false;
+}
+
+struct store *store_open(const char *directory, GError **error)
+{
+    if (!make_directory(directory, error))
+        return NULL;
+    struct store *store = g_new0(struct store, 1);
+    store->path = g_build_filename(directory, "netlab.db", NULL);
+    mode_t mask = umask(0077);
+    int rc = sqlite3_open_v2(store->path, &store->db,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    umask(mask);
+    if (!store->db) {
+        g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED, "opening the store: out of memory");
+        store_close(store);
+        return NULL;
+    }
+    sqlite3_extended_result_codes(store->db, 1);
+    sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
+    static const char settings[] =
+        "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;";
+    /* A store of a newer version is looked at before anything could change it: even switching to WAL would.
+     */
+    int64_t version = 0;
+    bool good = rc == SQLITE_OK;
+    if (!good)
+        set_sqlite_error(store, rc, "opening the store", error);
+    good = good && check_version(store, &version, error);
+    if (good) {
+        rc = sqlite3_exec(store->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+        rc = rc == SQLITE_OK ? sqlite3_exec(store->db, settings, NULL, NULL, NULL) : rc;
+        good = rc == SQLITE_OK;
+        if (!good)
+            set_sqlite_error(store, rc, "opening the store", error);
+    }
+    if (!good || !migrate(store, error)) {
+        store_close(store);
+        return NULL;
+    }
+    return store;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    if (store->db)
+        sqlite3_close(store->db);
+    g_free(store->path);
+    g_free(store);
+}
+
+/* ---- labs ---- */
+
+void store_lab_free(struct store_lab *lab)
+{
+    if (!lab)
+        return;
+    g_free(lab->name);
+    g_free(lab->file);
+    g_free(lab->directory);
+    g_free(lab->source);
+    g_free(lab->boot_id);
+    g_free(lab);
+}
+
+#define LAB_COLUMNS                                                                                          \
+    "id, name, file, directory, source, boot_id, is_rootless, is_own_namespace, netns, created_at, "         \
+    "changed_at"
+
+static struct store_lab *read_lab(sqlite3_stmt *row)
+{
+    struct store_lab *lab = g_new0(struct store_lab, 1);
+    lab->id = sqlite3_column_int64(row, 0);
+    lab->name = column_text(row, 1);
+    lab->file = column_text(row, 2);
+    lab->directory = column_text(row, 3);
+    lab->source = column_text(row, 4);
+    lab->boot_id = column_text(row, 5);
+    lab->is_rootless = sqlite3_column_int64(row, 6) != 0;
+    lab->is_own_namespace = sqlite3_column_int64(row, 7) != 0;
+    lab->netns = (uint64_t)sqlite3_column_int64(row, 8);
+    lab->created_at = sqlite3_column_int64(row, 9);
+    lab->changed_at = sqlite3_column_int64(row, 10);
+    return lab;
+}
+
+static void free_lab(void *lab)
+{
+    store_lab_free(lab);
+}
+
+GPtrArray *store_list_labs(struct store *store, GError **error)
+{
+    static const char doing[] = "listing the labs";
+    sqlite3_stmt *row = query(store, doing, error, "SELECT " LAB_COLUMNS " FROM lab ORDER BY name", "");
+    if (!row)
+        return NULL;
+    GPtrArray *labs = g_ptr_array_new_with_free_func(free_lab);
+    int rc;
+    while ((rc = sqlite3_step(row)) == SQLITE_ROW)
+        g_ptr_array_add(labs, read_lab(row));
+    sqlite3_finalize(row);
+    if (rc == SQLITE_DONE)
+        return labs;
+    set_sqlite_error(store, rc, doing, error);
+    g_ptr_array_unref(labs);
+    return NULL;
+}
+
+struct store_lab *store_find_lab(struct store *store, const char *name, GError **error)
+{
+    static const char doing[] = "looking up the lab";
+    sqlite3_stmt *row =
+        query(store, doing, error, "SELECT " LAB_COLUMNS " FROM lab WHERE name = ?", "s", name);
+    if (!row)
+        return NULL;
+    int rc = sqlite3_step(row);
+    struct store_lab *lab = rc == SQLITE_ROW ? read_lab(row) : NULL;
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        set_sqlite_error(store, rc, doing, error);
+    sqlite3_finalize(row);
+    return lab;
+}
+
+bool store_add_lab(struct store *store, struct store_lab *lab, GError **error)
+{
+    static const char doing[] = "writing the lab into the store";
+    int64_t now = now_seconds();
+    bool good =
+        begin(store, doing, error) &&
+        run_sql(store, doing, error,
+                "INSERT INTO lab (name, file, directory, source, boot_id, is_rootless, is_own_namespace, "
+                "netns, created_at, changed_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "sssssiiiii", lab->name, lab->file, lab->directory, lab->source, lab->boot_id,
+                (int64_t)lab->is_rootless, (int64_t)lab->is_own_namespace, (int64_t)lab->netns, now, now);
+    int64_t id = sqlite3_last_insert_rowid(store->db);
+    if (!end(store, good, doing, error))
+        return false;
+    lab->id = id;
+    lab->created_at = lab->changed_at = now;
+    return true;
+}
+
+bool store_set_lab_source(struct store *store, int64_t lab, const char *file, const char *source,
+                          GError **error)
+{
+    g_autofree char *directory = g_path_get_dirname(file);
+    return run_sql(store, "writing the lab into the store", error,
+                   "UPDATE lab SET file = ?, directory = ?, source = ?, changed_at = ? WHERE id = ?", "sssii",
+                   file, directory, source, now_seconds(), lab);
+}
+
+bool store_set_lab_netns(struct store *store, int64_t lab, uint64_t netns, GError **error)
+{
+    return run_sql(store, "writing the lab into the store", error, "UPDATE lab SET netns = ? WHERE id = ?",
+                   "ii", (int64_t)netns, lab);
+}
+
+bool store_delete_lab(struct store *store, int64_t lab, GError **error)
+{
+    return run_sql(store, "removing the lab from the store", error, "DELETE FROM lab WHERE id = ?", "i", lab);
+}
+
+/* ---- objects ---- */
+
+void store_object_free(struct store_object *object)
+{
+    if (!object)
+        return;
+    g_free(object->kind);
+    g_free(object->key);
+    g_free(object->payload);
+    g_free(object->identity);
+    g_free(object->note);
+    g_free(object);
+}
+
+static void free_object(void *object)
+{
+    store_object_free(object);
+}
+
+#define OBJECT_OF_STEP                                                                                       \
+    "(SELECT object.id FROM object, (SELECT run.lab_id AS l, step.kind AS k, step.key AS y FROM step JOIN "  \
+    "run ON run.id = step.run_id WHERE step.id = ?) WHERE lab_id = l AND kind = k AND key = y)"
+
+#define OBJECT_COLUMNS "id, lab_id, kind, key, payload, state, identity, note, made_by"
+
+static struct store_object *read_object(sqlite3_stmt *row)
+{
+    struct store_object *object = g_new0(struct store_object, 1);
+    object->id = sqlite3_column_int64(row, 0);
+    object->lab = sqlite3_column_int64(row, 1);
+    object->kind = column_text(row, 2);
+    object->key = column_text(row, 3);
+    object->payload = column_text(row, 4);
+    const char *state = (const char *)sqlite3_column_text(row, 5);
+    for (int i = 0; i < STORE_OBJECT_STATES; i++) {
+        if (g_strcmp0(state, object_states[i]) == 0)
+            object->state = (enum store_object_state)i;
+    }
+    object->identity = column_text(row, 6);
+    object->note = column_text(row, 7);
+    object->made_by = sqlite3_column_int64(row, 8);
+    return object;
+}
+
+GPtrArray *store_list_objects(struct store *store, int64_t lab, GError **error)
+{
+    static const char doing[] = "reading the lab from the store";
+    sqlite3_stmt *row =
+        query(store, doing, error,
+              "SELECT " OBJECT_COLUMNS " FROM object WHERE lab_id = ? ORDER BY made_by, id", "i", lab);
+    if (!row)
+        return NULL;
+    GPtrArray *objects = g_ptr_array_new_with_free_func(free_object);
+    int rc;
+    while ((rc = sqlite3_step(row)) == SQLITE_ROW)
+        g_ptr_array_add(objects, read_object(row));
+    sqlite3_finalize(row);
+    if (rc == SQLITE_DONE)
+        return objects;
+    set_sqlite_error(store, rc, doing, error);
+    g_ptr_array_unref(objects);
+    return NULL;
+}
+
+struct store_object *store_find_object(struct store *store, int64_t lab, const char *kind, const char *key,
+                                       GError **error)
+{
+    static const char doing[] = "reading the lab from the store";
+    sqlite3_stmt *row =
+        query(store, doing, error,
+              "SELECT " OBJECT_COLUMNS " FROM object WHERE lab_id = ? AND kind = ? AND key = ?", "iss", lab,
+              kind, key);
+    if (!row)
+        return NULL;
+    int rc = sqlite3_step(row);
+    struct store_object *object = rc == SQLITE_ROW ? read_object(row) : NULL;
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        set_sqlite_error(store, rc, doing, error);
+    sqlite3_finalize(row);
+    return object;
+}
+
+bool store_set_identity(struct store *store, int64_t lab, const char *kind, const char *key,
+                        const char *identity, GError **error)
+{
+    return run_sql(store, "writing the journal", error,
+                   "UPDATE object SET identity = ?, note = '' WHERE lab_id = ? AND kind = ? AND key = ?",
+                   "siss", identity, lab, kind, key);
+}
+
+bool store_set_note(struct store *store, int64_t lab, const char *kind, const char *key, const char *note,
+                    GError **error)
+{
+    return run_sql(store, "writing the journal", error,
+                   "UPDATE object SET note = ? WHERE lab_id = ? AND kind = ? AND key = ?", "siss", note, lab,
+                   kind, key);
+}
+
+/* ---- the journal ---- */
+
+static const char journal[] = "writing the journal";
+
+bool store_begin_run(struct store *store, int64_t lab, const char *verb, int64_t *run, GError **error)
+{
+    if (!run_sql(store, journal, error, "INSERT INTO run (lab_id, verb, pid, started_at) VALUES (?, ?, ?, ?)",
+                 "isii", lab, verb, (int64_t)getpid(), now_seconds()))
+        return false;
+    *run = sqlite3_last_insert_rowid(store->db);
+    return true;
+}
+
+bool store_end_run(struct store *store, int64_t run, const char *outcome, GError **error)
+{
+    return run_sql(store, journal, error, "UPDATE run SET finished_at = ?, outcome = ? WHERE id = ?", "isi",
+                   now_seconds(), outcome, run);
+}
+
+bool store_intend(struct store *store, int64_t lab, int64_t run, bool make, const char *kind, const char *key,
+                  const char *payload, int64_t *step, GError **error)
+{
+    bool good = begin(store, journal, error) &&
+                run_sql(store, journal, error,
+                        "INSERT INTO step (run_id, verb, kind, key, payload, state, at) VALUES (?, ?, ?, ?, "
+                        "?, 'intent', ?)",
+                        "issssi", run, make ? "make" : "unmake", kind, key, payload, now_milliseconds());
+    int64_t id = sqlite3_last_insert_rowid(store->db);
+    if (make)
+        good = good && run_sql(store, journal, error,
+                               "INSERT INTO object (lab_id, kind, key, payload, state, made_by) VALUES (?, "
+                               "?, ?, ?, 'making', ?)",
+                               "isssi", lab, kind, key, payload, id);
+    else
+        good =
+            good && run_sql(store, journal, error,
+                            "UPDATE object SET state = 'removing' WHERE lab_id = ? AND kind = ? AND key = ?",
+                            "iss", lab, kind, key);
+    if (!end(store, good, journal, error))
+        return false;
+    *step = id;
+    return true;
+}
+
+static bool set_step_state(struct store *store, int64_t step, const char *state, const char *why,
+                           GError **error)
+{
+    return run_sql(store, journal, error, "UPDATE step SET state = ?, error = ?, at = ? WHERE id = ?", "ssii",
+                   state, why, now_milliseconds(), step);
+}
+
+static bool is_make(struct store *store, int64_t step, bool *make, GError **error)
+{
+    sqlite3_stmt *row =
+        query(store, journal, error, "SELECT verb = 'make' FROM step WHERE id = ?", "i", step);
+    if (!row)
+        return false;
+    int rc = sqlite3_step(row);
+    if (rc == SQLITE_ROW)
+        *make = sqlite3_column_int(row, 0) != 0;
+    else
+        set_sqlite_error(store, rc, journal, error);
+    sqlite3_finalize(row);
+    return rc == SQLITE_ROW;
+}
+
+static bool settle(struct store *store, int64_t step, bool present, GError **error)
+{
+    if (present)
+        return run_sql(store, journal, error,
+                       "UPDATE object SET state = 'present' WHERE id = " OBJECT_OF_STEP, "i", step);
+    return run_sql(store, journal, error, "DELETE FROM object WHERE id = " OBJECT_OF_STEP, "i", step);
+}
+
+bool store_done(struct store *store, int64_t step, GError **error)
+{
+    bool make = false;
+    if (!begin(store, journal, error))
+        return false;
+    bool good = is_make(store, step, &make, error) && set_step_state(store, step, "done", NULL, error) &&
+                settle(store, step, make, error);
+    return end(store, good, journal, error);
+}
+
+bool store_failed(struct store *store, int64_t step, const char *why, GError **error)
+{
+    return set_step_state(store, step, "failed", why, error);
+}
+
+bool store_undone(struct store *store, int64_t step, GError **error)
+{
+    bool make = false;
+    if (!begin(store, journal, error))
+        return false;
+    bool good = is_make(store, step, &make, error) && set_step_state(store, step, "undone", NULL, error);
+    /* An unmade object whose row has gone already is made again by an intent of its own. */
+    good = good && settle(store, step, !make, error);
+    return end(store, good, journal, error);
+}
+
+void store_step_free(struct store_step *step)
+{
+    if (!step)
+        return;
+    g_free(step->verb);
+    g_free(step->kind);
+    g_free(step->key);
+    g_free(step->state);
+    g_free(step->error);
+    g_free(step);
+}
+
+static void free_step(void *step)
+{
+    store_step_free(step);
+}
+
+GPtrArray *store_list_steps(struct store *store, int64_t lab, GError **error)
+{
+    sqlite3_stmt *row = query(store, "reading the journal", error,
+                              "SELECT step.id, run_id, step.verb = 'make', run.verb, kind, key, state, "
+                              "error, at FROM step JOIN run ON run.id = step.run_id "
+                              "WHERE run.lab_id = ? ORDER BY step.id",
+                              "i", lab);
+    if (!row)
+        return NULL;
+    GPtrArray *steps = g_ptr_array_new_with_free_func(free_step);
+    int rc;
+    while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
+        struct store_step *step = g_new0(struct store_step, 1);
+        step->id = sqlite3_column_int64(row, 0);
+        step->run = sqlite3_column_int64(row, 1);
+        step->make = sqlite3_column_int(row, 2) != 0;
+        step->verb = column_text(row, 3);
+        step->kind = column_text(row, 4);
+        step->key = column_text(row, 5);
+        step->state = column_text(row, 6);
+        step->error = column_text(row, 7);
+        step->at = sqlite3_column_int64(row, 8);
+        g_ptr_array_add(steps, step);
+    }
+    sqlite3_finalize(row);
+    if (rc == SQLITE_DONE)
+        return steps;
+    set_sqlite_error(store, rc, "reading the journal", error);
+    g_ptr_array_unref(steps);
+    return NULL;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The store: what is up, and the journal. One SQLite file per user, <state directory>/netlab.db.
+ *
+ * The contract that everything else stands on: an intent is on the disk before the machine is touched, and
+ * the outcome after (synchronous=FULL; each function below that changes something is one transaction, BEGIN
+ * IMMEDIATE). So whatever dies whenever, each object that may exist has a row here that says what it is and
+ * how to tell it from somebody else's. docs/journal.md tells the story.
+ *
+ * Several processes use the file at once (the supervisors of all labs, any command); SQLite's lock and a busy
+ * timeout of 10 s order them. One handle belongs to one thread.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STORE_ERROR store_error_quark()
+GQuark store_error_quark(void);
+enum store_error {
+    STORE_ERROR_NEWER, /* written by a newer version */
+    STORE_ERROR_FULL,  /* no room on the disk */
+    STORE_ERROR_BUSY,  /* another process kept it locked */
+    STORE_ERROR_ACCESS,
+    STORE_ERROR_DAMAGED,
+    STORE_ERROR_FAILED
+};
+
+enum { STORE_VERSION = 1 };
+
+struct store;
+typedef struct store store; /* for g_autoptr(store); written `struct store` everywhere else */
+
+/* Opens, creates or migrates the store in `directory` (made with mode 0700 if need be). */
+struct store *store_open(const char *directory, GError **error);
+void store_close(struct store *store);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(store, store_close)
+
+struct store_lab {
+    int64_t id;
+    char *name, *file, *directory, *source, *boot_id;
+    bool is_rootless, is_own_namespace;
+    uint64_t netns;
+    int64_t created_at, changed_at;
+};
+void store_lab_free(struct store_lab *lab);
+typedef struct store_lab store_lab;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(store_lab, store_lab_free)
+
+/* By name; NULL without error when there is none. */
+struct store_lab *store_find_lab(struct store *store, const char *name, GError **error);
+/* All of them by name: GPtrArray of struct store_lab *, freeing its elements. */
+GPtrArray *store_list_labs(struct store *store, GError **error);
+/* Inserts (lab->id is set). */
+bool store_add_lab(struct store *store, struct store_lab *lab, GError **error);
+/* The topology as it is up now. */
+bool store_set_lab_source(struct store *store, int64_t lab, const char *file, const char *source,
+                          GError **error);
+bool store_set_lab_netns(struct store *store, int64_t lab, uint64_t netns, GError **error);
+/* The lab with all its objects, runs and steps. */
+bool store_delete_lab(struct store *store, int64_t lab, GError **error);
+
+enum store_object_state { STORE_MAKING, STORE_PRESENT, STORE_REMOVING, STORE_OBJECT_STATES };
+
+struct store_object {
+    int64_t id, lab;
+    char *kind, *key, *payload, *identity, *note;
+    enum store_object_state state;
+    int64_t made_by;
+};
+void store_object_free(struct store_object *object);
+typedef struct store_object store_object;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(store_object, store_object_free)
+
+/* In the order in which they were made: GPtrArray of struct store_object *, freeing its elements. */
+GPtrArray *store_list_objects(struct store *store, int64_t lab, GError **error);
+/* NULL without error when there is none. */
+struct store_object *store_find_object(struct store *store, int64_t lab, const char *kind, const char *key,
+                                       GError **error);
+/* While it is being made: what exactly it is. Returns only when that is on the disk. */
+bool store_set_identity(struct store *store, int64_t lab, const char *kind, const char *key,
+                        const char *identity, GError **error);
+bool store_set_note(struct store *store, int64_t lab, const char *kind, const char *key, const char *note,
+                    GError **error);
+
+/* ---- the journal ---- */
+
+bool store_begin_run(struct store *store, int64_t lab, const char *verb, int64_t *run, GError **error);
+bool store_end_run(struct store *store, int64_t run, const char *outcome, GError **error);
+
+/* The intent: a step, and its object on the way (`make`: inserted as making, `unmake`: marked as removing).
+ */
+bool store_intend(struct store *store, int64_t lab, int64_t run, bool make, const char *kind, const char *key,
+                  const char *payload, int64_t *step, GError **error);
+/* The outcome: the object is present, or its row is gone. */
+bool store_done(struct store *store, int64_t step, GError **error);
+/* It did not work; the object's row stays, for whatever there is of it has still to be unmade. */
+bool store_failed(struct store *store, int64_t step, const char *why, GError **error);
+/* A step that had been done or intended is undone: a made object's row is gone, an unmade one's is back. */
+bool store_undone(struct store *store, int64_t step, GError **error);
+
+struct store_step {
+    int64_t id, run;
+    bool make;
+    char *verb; /* the run's: "up", "down" */
+    char *kind, *key, *state, *error;
+    int64_t at; /* ms */
+};
+void store_step_free(struct store_step *step);
+/* The journal of a lab, oldest first: GPtrArray of struct store_step *. */
+GPtrArray *store_list_steps(struct store *store, int64_t lab, GError **error);
