@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * What fpu.c, interp_x87*.c, interp_mmx.c and interp_sse*.c share: bits, checks, the register stack, and how the
- * host's x87 and SSE units run under the guest's control words.
+ * What fpu.c, interp_x87*.c, interp_mmx.c and interp_sse*.c share: bits, checks, the register stack, and how
+ * the host's x87 and SSE units run under the guest's control words.
  *
  * x87. An operation loads its operands from struct fpu into the host's registers, executes the guest's very
- * instruction under the guest's own control word, reads the host's status word and stores the result. Unmasked
- * exceptions are wanted: the host then behaves as the guest must (operands kept, or the result's exponent
- * biased), and since an x87 exception is only *reported* by the next waiting instruction, FNSTSW and FNCLEX
- * before it keep our own process from ever seeing SIGFPE. Each operation is one asm statement that leaves the
- * host's register stack empty, and between x87_host_enter() and x87_host_leave() nothing else runs.
+ * instruction under the guest's own control word, reads the host's status word and stores the result.
+ * Unmasked exceptions are wanted: the host then behaves as the guest must (operands kept, or the result's
+ * exponent biased), and since an x87 exception is only *reported* by the next waiting instruction, FNSTSW and
+ * FNCLEX before it keep our own process from ever seeing SIGFPE. Each operation is one asm statement that
+ * leaves the host's register stack empty, and between x87_host_enter() and x87_host_leave() nothing else
+ * runs.
  *
  * FNCLEX after an inexact operation costs a hundred cycles on some hosts. So the host's sticky flags stay set
- * as long as they say nothing new: they must be a subset of the guest's own flags, and masked. Then OR-ing them
- * into the guest's status word changes nothing.
+ * as long as they say nothing new: they must be a subset of the guest's own flags, and masked. Then OR-ing
+ * them into the guest's status word changes nothing.
  *
  * SSE. Its exceptions are precise, so the host runs with all of them masked and the flags decide afterwards;
  * see interp_sse_fp.c.
  *
- * Tags: fpu.ftw holds 3 for an empty register and 0 for any other. What FSTENV shows (zero, special) is worked
- * out from the register's contents when it is asked for, as processors do.
+ * Tags: fpu.ftw holds 3 for an empty register and 0 for any other. What FSTENV shows (zero, special) is
+ * worked out from the register's contents when it is asked for, as processors do.
  */
 #pragma once
 
@@ -27,44 +28,44 @@
 #include "emu/cpu/cpu_internal.h"
 #include "emu/cpu/insn.h"
 
-#define FSW_IE  0x0001u
-#define FSW_DE  0x0002u
-#define FSW_ZE  0x0004u
-#define FSW_OE  0x0008u
-#define FSW_UE  0x0010u
-#define FSW_PE  0x0020u
-#define FSW_SF  0x0040u /* stack fault */
-#define FSW_ES  0x0080u
-#define FSW_C0  0x0100u
-#define FSW_C1  0x0200u
-#define FSW_C2  0x0400u
-#define FSW_TOP 0x3800u
-#define FSW_C3  0x4000u
-#define FSW_B   0x8000u
-#define FSW_TOP_SHIFT 11
+#define FSW_IE         0x0001u
+#define FSW_DE         0x0002u
+#define FSW_ZE         0x0004u
+#define FSW_OE         0x0008u
+#define FSW_UE         0x0010u
+#define FSW_PE         0x0020u
+#define FSW_SF         0x0040u /* stack fault */
+#define FSW_ES         0x0080u
+#define FSW_C0         0x0100u
+#define FSW_C1         0x0200u
+#define FSW_C2         0x0400u
+#define FSW_TOP        0x3800u
+#define FSW_C3         0x4000u
+#define FSW_B          0x8000u
+#define FSW_TOP_SHIFT  11
 #define FSW_EXCEPTIONS 0x003fu
 #define FSW_CONDITION  (FSW_C0 | FSW_C1 | FSW_C2 | FSW_C3)
-#define FCW_MASKS   0x003fu
-#define FCW_DEFAULT 0x037fu /* FNINIT's, and what the host's C code runs under */
+#define FCW_MASKS      0x003fu
+#define FCW_DEFAULT    0x037fu /* FNINIT's, and what the host's C code runs under */
 
-#define MXCSR_FLAGS   0x003fu
-#define MXCSR_DAZ     0x0040u
-#define MXCSR_MASKS   0x1f80u
+#define MXCSR_FLAGS      0x003fu
+#define MXCSR_DAZ        0x0040u
+#define MXCSR_MASKS      0x1f80u
 #define MXCSR_MASK_SHIFT 7
-#define MXCSR_RC      0x6000u
-#define MXCSR_FTZ     0x8000u
-#define MXCSR_VALID   0xffffu
-#define MXCSR_DEFAULT 0x1f80u /* RESET's, and what the host's C code runs under */
-#define MXCSR_IE 0x01u
-#define MXCSR_DE 0x02u
-#define MXCSR_ZE 0x04u
-#define MXCSR_OE 0x08u
-#define MXCSR_UE 0x10u
-#define MXCSR_PE 0x20u
+#define MXCSR_RC         0x6000u
+#define MXCSR_FTZ        0x8000u
+#define MXCSR_VALID      0xffffu
+#define MXCSR_DEFAULT    0x1f80u /* RESET's, and what the host's C code runs under */
+#define MXCSR_IE         0x01u
+#define MXCSR_DE         0x02u
+#define MXCSR_ZE         0x04u
+#define MXCSR_OE         0x08u
+#define MXCSR_UE         0x10u
+#define MXCSR_PE         0x20u
 
 #define fpu_unlikely(x) __builtin_expect(!!(x), 0)
 #define fpu_likely(x)   __builtin_expect(!!(x), 1)
-#define FPU_INLINE static inline __attribute__((always_inline))
+#define FPU_INLINE      static inline __attribute__((always_inline))
 
 /* ---- what every instruction starts with; the slow halves are in fpu.c ---- */
 FPU_INLINE void x87_begin(struct cpu *cpu)
@@ -147,7 +148,8 @@ FPU_INLINE void x87_push(struct fpu *f, const union fpu_reg *value)
 
 /* ---- status ---- */
 
-/* Takes a host operation's flags and C1 over; sets ES and B when one is unmasked. Returns the unmasked ones. */
+/* Takes a host operation's flags and C1 over; sets ES and B when one is unmasked. Returns the unmasked ones.
+ */
 FPU_INLINE unsigned x87_raise(struct fpu *f, unsigned sw)
 {
     f->fsw = (uint16_t)((f->fsw & ~FSW_C1) | (sw & (FSW_EXCEPTIONS | FSW_C1)));
@@ -241,5 +243,11 @@ FPU_INLINE union xmm sse_read128(struct cpu *cpu, const struct insn *in)
     uint32_t ea = insn_ea(cpu, in);
     sse_check_alignment(cpu, in, ea);
     mem_read128(cpu, in->seg, ea, &value);
+    return value;
+}
+FPU_INLINE union xmm sse_read128_unaligned(struct cpu *cpu, const struct insn *in)
+{
+    union xmm value;
+    mem_read128(cpu, in->seg, insn_ea(cpu, in), &value);
     return value;
 }
