@@ -54,6 +54,7 @@ typedef void insn_fn(struct cpu *cpu, const struct insn *in);
 #define ATTR_COND                                                                                            \
     (1u << 13) /* Jcc, SETcc, CMOVcc: condition in the opcode's low four bits; sixteen opcodes */
 #define ATTR_ALIGN16 (1u << 14) /* memory operand must be 16-byte aligned, else #GP(0) */
+#define ATTR_BRANCH  (1u << 16) /* near branch: with ATTR_END, changes EIP and the stack and nothing else */
 #define ATTR_NOTEST  (1u << 15) /* not for the random differential tests (control flow, privileged, I/O) */
 
 // clang-format off

@@ -145,11 +145,6 @@ MOVE_BY_SIZE(16)
 MOVE_BY_SIZE(32)
 /* clang-format on */
 
-void op_movnti(struct cpu *cpu, const struct insn *in)
-{
-    MEM_WRITE(32, REG(32, in->reg));
-}
-
 void op_xlat(struct cpu *cpu, const struct insn *in)
 {
     REG(8, EAX) = mem_read8(cpu, in->seg, (cpu->gpr[EBX] + REG(8, EAX)) & in->ea_mask);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Decoded blocks as block.c, run.c and the translator see them. Theory: block.c.
+ */
+#pragma once
+
+#include "emu/cpu/cpu_internal.h"
+#include "emu/cpu/insn.h"
+
+/* What decoding depends on beside the bytes. */
+#define BLOCK_MODE_CODE32 (1u << 0)
+#define BLOCK_MODE_V86    (1u << 1) /* real or virtual-8086 mode */
+
+#define BLOCK_MAX_INSNS 32
+#define BLOCK_HASH_SIZE 16384u
+#define BLOCK_NO_PAGE   0xffffffffu
+
+struct block {
+    uintptr_t host;  /* host address of the first byte; 0: dropped, never to be entered again */
+    uintptr_t host2; /* of the second page's start, when its one instruction crosses into it; else 0 */
+    /* Where it went before, within the same page: [0] straight on, [1] elsewhere. Followed when the host
+     * address fits; never NULL. */
+    struct block *link[2];
+    struct block *hash_next;
+    struct block *page_next[2]; /* other blocks with bytes on this one's first and second page */
+    uint32_t page[2];           /* RAM page numbers, BLOCK_NO_PAGE when there is none */
+    uint16_t bytes;
+    uint16_t first_bytes; /* those on the first page */
+    uint8_t count;        /* instructions, at least 1 */
+    uint8_t mode;         /* BLOCK_MODE_ */
+    bool linkable; /* falls through or ends in a near branch: mode and mapping are the same afterwards */
+    struct insn insns[];
+};
+
+struct code_page;
+
+struct block_cache {
+    struct block *running; /* the block being executed, or &none; and the EIP it was entered with */
+    uint32_t running_eip;
+    uint32_t generation; /* counts block_cache_flush(): older block pointers are void */
+    struct block *hash[BLOCK_HASH_SIZE];
+    uint8_t *pool;
+    size_t pool_used;
+    struct code_page *pages; /* by RAM page; made with the first block */
+    size_t page_count;
+    uint32_t first_used; /* chain of pages that had blocks since the last flush; BLOCK_NO_PAGE ends it */
+    struct block none;   /* where links point that lead nowhere */
+};
+
+static inline unsigned block_mode(const struct cpu *cpu)
+{
+    return (cpu->code32 ? BLOCK_MODE_CODE32 : 0) |
+           ((cpu->cr0 & CR0_PE) && !(cpu->eflags & FLAG_VM) ? 0 : BLOCK_MODE_V86);
+}
+
+/* The block at CS:EIP, decoded now when there was none. NULL: this code cannot be cached (device memory,
+ * limit of CS): execute one instruction by block_decode_one(). Faults as the fetch does, with insn_eip set.
+ */
+struct block *block_find(struct cpu *cpu);
+
+/* Fetches and decodes the one instruction at CS:EIP, byte by byte with all checks; faults as the fetch does.
+ * What is undefined or too long comes out as an instruction that raises it. */
+void block_decode_one(struct cpu *cpu, struct insn *out);
