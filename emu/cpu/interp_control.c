@@ -233,13 +233,3 @@ void op_ud0(struct cpu *cpu, const struct insn *in)
 {
     cpu_fault_ud(cpu);
 }
-
-void op_ud1(struct cpu *cpu, const struct insn *in)
-{
-    cpu_fault_ud(cpu);
-}
-
-void op_ud2(struct cpu *cpu, const struct insn *in)
-{
-    cpu_fault_ud(cpu);
-}
