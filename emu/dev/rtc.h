@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * MC146818 clock with 128 bytes of CMOS memory at 0x70/0x71 (and the same again at 0x72/0x73).
+ * MC146818 clock with 128 bytes of CMOS memory at 0x70/0x71, and a second bank of 128 at 0x72/0x73.
  */
 #pragma once
 
