@@ -34,6 +34,8 @@ struct cpu_board {
 struct cpu_model; /* a row of cpuid.c */
 /* "n270" (default), "qemu32", "pentium3", "486" …, with QEMU's ",+feature,-feature,feature=on|off". */
 const struct cpu_model *cpu_model_parse(const char *text, GError **error);
+/* The caller frees what it parsed, after the CPUs made of it; the default and NULL are left alone. */
+void cpu_model_free(const struct cpu_model *model);
 const struct cpu_model *cpu_model_default(void);
 void cpu_model_describe_all(GString *out); /* -cpu help */
 

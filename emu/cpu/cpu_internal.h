@@ -156,6 +156,9 @@ _Static_assert(sizeof(struct tlb_entry) == 32, "the slot is found by a shift");
  * way, which checks alignment. cpu->tlb_data points to the table for data accesses at the present CPL. */
 enum { TLB_SUPERVISOR, TLB_USER, TLB_EMPTY, TLB_TABLES };
 
+#define CPU_MC_BANKS 4u /* machine-check banks, in which nothing is ever reported */
+#define CPU_MISC_LIMIT_CPUID (1ull << 22)
+
 struct block;
 struct block_cache;
 struct insn;
@@ -189,7 +192,7 @@ struct cpu {
     uint64_t efer, apic_base, pat, misc_enable, tsc_offset, bios_sign;
     uint32_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t mtrr_def_type, mtrr_fix[11], mtrr_base[8], mtrr_mask[8];
-    uint64_t mcg_status;
+    uint64_t mcg_status, mc_ctl[CPU_MC_BANKS];
 
     /* event state */
     bool intr, nmi_pending, nmi_blocked, init_pending;
@@ -319,9 +322,25 @@ void cpu_write_cr3(struct cpu *cpu, uint32_t value);
 void cpu_write_cr4(struct cpu *cpu, uint32_t value);
 uint64_t cpu_tsc(struct cpu *cpu);
 void cpu_cpuid(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
-uint32_t cpu_model_features(const struct cpu_model *model, unsigned word); /* 0: leaf 1 EDX, 1: leaf 1 ECX, 2: 80000001 EDX */
+void cpu_set_tsc(struct cpu *cpu, uint64_t value);
+uint64_t cpu_read_msr(struct cpu *cpu, uint32_t msr); /* #GP(0) when it is not there */
+void cpu_write_msr(struct cpu *cpu, uint32_t msr, uint64_t value);
 /* Raises #GP(0) when the I/O permission (IOPL, TSS bitmap) denies the access. */
 void cpu_check_io(struct cpu *cpu, uint16_t port, unsigned size);
+
+/* ---- cpuid.c ---- */
+#define CPU_TSC_HZ 1000000000u
+enum cpu_feature_bit {
+    CPU_FPU, CPU_VME, CPU_DE, CPU_PSE, CPU_TSC, CPU_MSR, CPU_PAE, CPU_MCE, CPU_CX8, CPU_APIC, CPU_SEP, CPU_MTRR,
+    CPU_PGE, CPU_MCA, CPU_CMOV, CPU_PAT, CPU_PSE36, CPU_CLFLUSH, CPU_MMX, CPU_FXSR, CPU_SSE, CPU_SSE2, CPU_SSE3,
+    CPU_HYPERVISOR, CPU_NX, CPU_INVTSC, CPU_FEATURE_COUNT
+};
+bool cpu_model_has(const struct cpu_model *model, enum cpu_feature_bit bit);
+unsigned cpu_model_family(const struct cpu_model *model);    /* 4, 5 or 6 */
+uint32_t cpu_model_signature(const struct cpu_model *model); /* CPUID.1:EAX */
+uint32_t cpu_model_cr4(const struct cpu_model *model);       /* CR4 bits that are not reserved */
+/* 0: leaf 1 EDX, 1: leaf 1 ECX, 2: 80000001 EDX, 3: 80000007 EDX */
+uint32_t cpu_model_features(const struct cpu_model *model, unsigned word);
 
 /* ---- fpu.c ---- */
 void fpu_reset(struct cpu *cpu, bool init_only);
