@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * A machine's configuration: its defaults and its end. options.c fills it in, pc.c builds from it.
+ */
+#include "emu/machine/machine.h"
+
+static void free_spec(void *data)
+{
+    struct char_spec *spec = data;
+    if (spec)
+        char_spec_clear(spec);
+    g_free(spec);
+}
+
+static void free_chardev(void *data)
+{
+    struct machine_chardev *chardev = data;
+    char_spec_clear(&chardev->spec);
+    g_free(chardev->id);
+    g_free(chardev);
+}
+
+static void free_monitor(void *data)
+{
+    struct machine_monitor *monitor = data;
+    char_spec_clear(&monitor->spec);
+    g_free(monitor);
+}
+
+static void free_netdev(void *data)
+{
+    struct machine_netdev *netdev = data;
+    g_free(netdev->id);
+    g_free(netdev->ifname);
+    g_free(netdev);
+}
+
+static void free_nic(void *data)
+{
+    struct machine_nic *nic = data;
+    g_free(nic->id);
+    g_free(nic->netdev);
+    g_free(nic);
+}
+
+static void free_fwcfg(void *data)
+{
+    struct machine_fwcfg *file = data;
+    g_free(file->name);
+    g_free(file->string);
+    g_free(file->file);
+    g_free(file);
+}
+
+static void free_debug_exit(void *data)
+{
+    struct machine_debug_exit *exit_port = data;
+    g_free(exit_port->id);
+    g_free(exit_port);
+}
+
+static void free_debugcon(void *data)
+{
+    struct machine_debugcon *console = data;
+    char_spec_clear(&console->spec);
+    g_free(console->id);
+    g_free(console);
+}
+
+struct machine_config *machine_config_new(void)
+{
+    struct machine_config *config = g_new0(struct machine_config, 1);
+    config->ram_size = UINT64_C(128) << 20;
+    config->acpi = config->mptable = true;
+    config->escape_key = 1;
+    config->rtc.base = RTC_BASE_UTC;
+    config->search_path = g_ptr_array_new_with_free_func(g_free);
+    config->serials = g_ptr_array_new_with_free_func(free_spec);
+    config->chardevs = g_ptr_array_new_with_free_func(free_chardev);
+    config->monitors = g_ptr_array_new_with_free_func(free_monitor);
+    config->netdevs = g_ptr_array_new_with_free_func(free_netdev);
+    config->nics = g_ptr_array_new_with_free_func(free_nic);
+    config->fwcfg = g_ptr_array_new_with_free_func(free_fwcfg);
+    config->debug_exits = g_ptr_array_new_with_free_func(free_debug_exit);
+    config->debugcons = g_ptr_array_new_with_free_func(free_debugcon);
+    config->notes = g_ptr_array_new_with_free_func(g_free);
+    return config;
+}
+
+void machine_config_free(struct machine_config *config)
+{
+    if (!config)
+        return;
+    char *strings[] = {config->name,   config->kernel,  config->append,     config->bios,
+                       config->initrd, config->pidfile, config->trace_file, config->run_as};
+    for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
+        g_free(strings[i]);
+    GPtrArray *lists[] = {config->search_path, config->serials, config->chardevs, config->monitors,
+                          config->netdevs,     config->nics,    config->fwcfg,    config->debug_exits,
+                          config->debugcons,   config->notes};
+    for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
+        g_ptr_array_free(lists[i], TRUE);
+    g_free(config);
+}

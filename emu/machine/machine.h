@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The machine: what the command line describes, and its life.
+ *
+ *   options_parse() → struct machine_config → machine_new() → machine_run() → machine_free()
+ *
+ * machine_new() first reads and checks every file that is named (kernel, initrd, ROM, fw_cfg), then opens
+ * character and network back ends, then builds the board; a failure leaves nothing behind. machine_run()
+ * returns the program's exit code. All of it is for one thread, the machine's; machine_signal() is the
+ * exception.
+ */
+#pragma once
+
+#include "emu/char/backend.h"
+#include "emu/dev/rtc.h"
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cpu_model;
+struct machine;
+
+struct machine_chardev {
+    char *id;
+    struct char_spec spec;
+};
+
+/* -netdev: a back end, not yet joined to a NIC. */
+struct machine_netdev {
+    char *id;
+    char *ifname; /* NULL: by fd, or the kernel names it */
+    int fd;       /* -1: opened by name */
+    int vnet_hdr; /* 1, 0, or -1: if it can be had */
+    bool used;    /* by a NIC; checked while options are read */
+};
+
+struct machine_nic {
+    char *id;     /* "net0" unless given */
+    char *netdev; /* NULL: no cable */
+    uint8_t mac[6];
+    bool has_mac;
+    int slot; /* -1: the next free one */
+};
+
+struct machine_fwcfg {
+    char *name, *string, *file; /* one of string and file */
+};
+
+struct machine_debug_exit {
+    uint32_t iobase, iosize;
+    char *id;
+};
+
+struct machine_debugcon {
+    uint16_t iobase;
+    char *id;
+    struct char_spec spec;
+};
+
+struct machine_monitor {
+    struct char_spec spec;
+    bool qmp, pretty;
+};
+
+enum machine_engine { MACHINE_ENGINE_INTERP };
+
+struct machine_config {
+    char *name;
+    uint8_t uuid[16]; /* big-endian, as printed; see has_uuid */
+    bool has_uuid;
+    uint64_t ram_size; /* bytes, a multiple of 4 KiB */
+    const struct cpu_model *cpu;
+    enum machine_engine engine;
+
+    char *kernel, *append, *bios;
+    char *initrd;           /* Linux: one file; Multiboot: "file args,file args" */
+    GPtrArray *search_path; /* -L, for -bios */
+    bool acpi, mptable;
+    uint8_t boot_order[3]; /* as in rtc_config */
+    bool boot_menu;
+
+    GPtrArray *serials;     /* struct char_spec *, COM1 first; at most 4 */
+    GPtrArray *chardevs;    /* struct machine_chardev * */
+    GPtrArray *monitors;    /* struct machine_monitor * */
+    GPtrArray *netdevs;     /* struct machine_netdev * */
+    GPtrArray *nics;        /* struct machine_nic * */
+    GPtrArray *fwcfg;       /* struct machine_fwcfg * */
+    GPtrArray *debug_exits; /* struct machine_debug_exit * */
+    GPtrArray *debugcons;   /* struct machine_debugcon * */
+    GPtrArray *notes;       /* char *: what the user should know, and is no error */
+
+    struct rtc_config rtc;
+    bool no_reboot, no_shutdown, start_stopped;
+    uint8_t escape_key;
+
+    /* For main(). */
+    char *pidfile, *trace_file, *run_as;
+    bool daemonize;
+};
+
+struct machine_config *machine_config_new(void); /* the defaults: 128 MiB, n270, no devices */
+void machine_config_free(struct machine_config *config);
+
+/* Builds everything; starts nothing. `config` must outlive the machine. */
+struct machine *machine_new(const struct machine_config *config, GError **error);
+void machine_free(struct machine *machine);
+/* Runs until the guest, a user or a signal ends it. Exit code: 0 after power-off or quit, isa-debug-exit's
+ * own code, 1 when the machine could not go on (the error says why). */
+int machine_run(struct machine *machine, GError **error);
+/* From a signal handler or another thread: end soon, as if by `quit`. */
+void machine_signal(struct machine *machine);
+/* Where pseudo-terminals ended up, a line each, for main() to print. */
+char *machine_notices(struct machine *machine);
+
+/* Every device, in the order they were built: for reset, saved state and the monitor. */
+struct device;
+void machine_foreach_device(struct machine *machine, void (*visit)(struct device *device, void *opaque),
+                            void *opaque);

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The table of all options and the walk over argv: see options.h.
+ *
+ * An option may be written with one dash or two, its value as the next word or after '='. The last of several
+ * counts where there can be one of a kind. Errors begin with the option as it was written.
+ */
+#include "emu/options_internal.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+bool option_fail(GError **error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, text);
+    return false;
+}
+
+void option_note(struct options *o, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_ptr_array_add(o->config->notes, g_strdup_vprintf(format, args));
+    va_end(args);
+}
+
+bool option_print(struct options *o, GString *text)
+{
+    if (o->print)
+        g_string_free(o->print, TRUE);
+    o->print = text;
+    return true;
+}
+
+/* ---- options that set one thing ---- */
+
+static void set_string(char **where, const char *value)
+{
+    g_free(*where);
+    *where = g_strdup(value);
+}
+
+#define STRING_OPTION(name_, member_)                                                                        \
+    static bool option_##name_(struct options *o, const char *arg, GError **error)                           \
+    {                                                                                                        \
+        set_string(&o->config->member_, arg);                                                                \
+        return true;                                                                                         \
+    }
+#define PATH_OPTION(name_, member_)                                                                          \
+    static bool option_##name_(struct options *o, const char *arg, GError **error)                           \
+    {                                                                                                        \
+        if (!*arg)                                                                                           \
+            return option_fail(error, "needs the name of a file");                                           \
+        set_string(&o->config->member_, arg);                                                                \
+        return true;                                                                                         \
+    }
+#define FLAG_OPTION(name_, member_, value_)                                                                  \
+    static bool option_##name_(struct options *o, const char *arg, GError **error)                           \
+    {                                                                                                        \
+        o->config->member_ = value_;                                                                         \
+        return true;                                                                                         \
+    }
+
+PATH_OPTION(kernel, kernel)
+PATH_OPTION(initrd, initrd)
+STRING_OPTION(append, append)
+PATH_OPTION(bios, bios)
+PATH_OPTION(pidfile, pidfile)
+PATH_OPTION(log_file, trace_file)
+PATH_OPTION(run_as, run_as)
+FLAG_OPTION(no_reboot, no_reboot, true)
+FLAG_OPTION(no_shutdown, no_shutdown, true)
+FLAG_OPTION(stopped, start_stopped, true)
+FLAG_OPTION(daemonize, daemonize, true)
+FLAG_OPTION(no_acpi, acpi, false)
+
+static bool option_nothing(struct options *o, const char *arg, GError **error)
+{
+    return true;
+}
+
+static bool option_search_path(struct options *o, const char *arg, GError **error)
+{
+    g_ptr_array_add(o->config->search_path, g_strdup(arg));
+    return true;
+}
+
+static bool option_help(struct options *o, const char *arg, GError **error)
+{
+    GString *text = g_string_new(NULL);
+    options_describe(text);
+    return option_print(o, text);
+}
+
+static bool option_version(struct options *o, const char *arg, GError **error)
+{
+    GString *text = g_string_new(NULL);
+    g_string_printf(text, "netlab-emu " NETLAB_VERSION ", an i386 PC (options in the words of QEMU 7.2)\n");
+    return option_print(o, text);
+}
+
+static bool option_sandbox(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "off") || g_str_has_prefix(arg, "off,") || g_str_equal(arg, "enable=off"))
+        return true;
+    return option_fail(error,
+                       "a sandbox is QEMU's and not in netlab-emu yet; leave it out and run the emulator as "
+                       "an unprivileged user");
+}
+
+/* ---- the table ---- */
+
+#define OURS(name_, alias_, form_, section_, apply_, help_)                                                  \
+    {                                                                                                        \
+        .name = name_, .alias = alias_, .form = form_, .section = section_, .apply = apply_, .help = help_   \
+    }
+#define LATER(name_, later_)                                                                                 \
+    {                                                                                                        \
+        .name = name_, .later = later_                                                                       \
+    }
+
+static const struct option_row rows[] = {
+    OURS("help", "h", NULL, OPTION_MACHINE, option_help, "this text"),
+    OURS("version", NULL, NULL, OPTION_MACHINE, option_version, "the version"),
+    OURS("machine", "M", "[type=]pc[,accel=…]", OPTION_MACHINE, option_machine,
+         "kind of board; -machine help"),
+    OURS("cpu", NULL, "MODEL[,+flag|,-flag]", OPTION_MACHINE, option_cpu, "CPU model; -cpu help"),
+    OURS("accel", NULL, "interp", OPTION_MACHINE, option_accel, "how guest code is run; -accel help"),
+    OURS("m", NULL, "[size=]SIZE", OPTION_MACHINE, option_memory,
+         "RAM: 64 (MiB), 64M, 1G; 128M unless given"),
+    OURS("smp", NULL, "1", OPTION_MACHINE, option_smp, "number of CPUs; one"),
+    OURS("name", NULL, "NAME", OPTION_MACHINE, option_name, "name of the machine"),
+    OURS("uuid", NULL, "UUID", OPTION_MACHINE, option_uuid, "its UUID, for guests that ask fw_cfg"),
+    OURS("rtc", NULL, "base=utc|localtime|DATE", OPTION_MACHINE, option_rtc, "what its clock starts with"),
+    OURS("device", NULL, "DEVICE[,key=value…]", OPTION_MACHINE, option_device,
+         "add a device; -device help, -device NAME,help"),
+    OURS("fw_cfg", NULL, "[name=]NAME,string=TEXT|file=FILE", OPTION_MACHINE, option_fw_cfg,
+         "a file for the guest to read through fw_cfg"),
+    OURS("no-acpi", NULL, NULL, OPTION_MACHINE, option_no_acpi, "no ACPI tables"),
+    OURS("nodefaults", NULL, NULL, OPTION_MACHINE, option_nothing,
+         "nothing but what is asked for is there anyway"),
+
+    OURS("kernel", NULL, "FILE", OPTION_BOOT, option_kernel, "start this Linux bzImage or Multiboot kernel"),
+    OURS("initrd", NULL, "FILE", OPTION_BOOT, option_initrd,
+         "its initramfs; for Multiboot \"FILE ARGS,FILE ARGS…\""),
+    OURS("append", NULL, "TEXT", OPTION_BOOT, option_append, "its command line"),
+    OURS("bios", NULL, "FILE", OPTION_BOOT, option_bios, "start this ROM at the reset vector instead"),
+    OURS("L", NULL, "FOLDER", OPTION_BOOT, option_search_path, "where -bios is looked for; may be repeated"),
+    OURS("boot", NULL, "[order=]LETTERS[,menu=on]", OPTION_BOOT, option_boot,
+         "what firmware tries, in order"),
+    OURS("no-reboot", NULL, NULL, OPTION_BOOT, option_no_reboot, "end when the guest reboots"),
+    OURS("no-shutdown", NULL, NULL, OPTION_BOOT, option_no_shutdown,
+         "stop, but do not end, when it powers off"),
+    OURS("action", NULL, "reboot=…,shutdown=…", OPTION_BOOT, option_action, "the same two as one option"),
+    OURS("S", NULL, NULL, OPTION_BOOT, option_stopped, "do not start before `cont` (monitor, QMP)"),
+
+    OURS("nic", NULL, "tap[,ifname=|fd=][,mac=]|none", OPTION_NETWORK, option_nic,
+         "a NIC and its back end in one; -nic help"),
+    OURS("netdev", NULL, "tap,id=ID[,ifname=|fd=]", OPTION_NETWORK, option_netdev,
+         "a back end for -device e1000,netdev=ID; -netdev help"),
+    OURS("net", NULL, "nic|tap|none[,…]", OPTION_NETWORK, option_net,
+         "the old words: NICs and TAPs in pairs"),
+
+    OURS("serial", NULL, "BACKEND", OPTION_CHARACTER, option_serial,
+         "what COM1 (then COM2…) is connected to; -chardev help"),
+    OURS("chardev", NULL, "KIND,id=ID[,…]", OPTION_CHARACTER, option_chardev,
+         "a back end others name by its id"),
+    OURS("debugcon", NULL, "BACKEND", OPTION_CHARACTER, option_debugcon, "where bytes sent to port 0xe9 go"),
+    OURS("parallel", NULL, "none", OPTION_CHARACTER, option_parallel, "there is none"),
+    OURS("display", NULL, "none", OPTION_CHARACTER, option_display, "no window"),
+    OURS("nographic", NULL, NULL, OPTION_CHARACTER, option_nographic,
+         "console and monitor on this terminal (Ctrl-A h for help)"),
+    OURS("vga", NULL, "none", OPTION_CHARACTER, option_vga, "no graphics card"),
+    OURS("echr", NULL, "N", OPTION_CHARACTER, option_echr, "escape key instead of Ctrl-A (1); 0: none"),
+
+    OURS("qmp", NULL, "BACKEND", OPTION_CONTROL, option_qmp, "QMP server, as unix:PATH,server=on,wait=off"),
+    OURS("qmp-pretty", NULL, "BACKEND", OPTION_CONTROL, option_qmp_pretty, "the same with line breaks"),
+    OURS("monitor", NULL, "BACKEND", OPTION_CONTROL, option_monitor, "text monitor"),
+    OURS("mon", NULL, "[chardev=]ID[,mode=control]", OPTION_CONTROL, option_mon,
+         "either of them on a -chardev"),
+    OURS("pidfile", NULL, "FILE", OPTION_CONTROL, option_pidfile, "write the process id there, locked"),
+    OURS("daemonize", NULL, NULL, OPTION_CONTROL, option_daemonize,
+         "go to the background once all is set up"),
+    OURS("runas", NULL, "USER|UID:GID", OPTION_CONTROL, option_run_as, "become this user once all is set up"),
+    OURS("sandbox", NULL, "off", OPTION_CONTROL, option_sandbox, "no sandbox"),
+
+    OURS("trace", NULL, "LIST", OPTION_DEBUG, option_trace, "show what happens inside; -trace help"),
+    OURS("d", NULL, "ITEMS", OPTION_DEBUG, option_debug_items, "the same by QEMU's names; -d help"),
+    OURS("D", NULL, "FILE", OPTION_DEBUG, option_log_file, "write traces there instead of to stderr"),
+
+    /* QEMU's words for what is the case here anyway. */
+    {.name = "no-hpet", .apply = option_nothing},
+    {.name = "no-fd-bootchk", .apply = option_nothing},
+    {.name = "no-user-config", .apply = option_nothing},
+    {.name = "nouserconfig", .apply = option_nothing},
+    {.name = "only-migratable", .apply = option_nothing},
+    {.name = "overcommit", .form = "…", .apply = option_nothing},
+    {.name = "msg", .form = "…", .apply = option_nothing},
+
+    /* QEMU's, not here yet. */
+    LATER("s", "debug through the text monitor"),
+    LATER("gdb", "debug through the text monitor"),
+    LATER("enable-kvm", "guests run in netlab-emu's own engine; leave it out"),
+    LATER("drive", "put what the guest needs into the initrd"),
+    LATER("blockdev", "put what the guest needs into the initrd"),
+    LATER("hda", "put what the guest needs into the initrd"),
+    LATER("hdb", "put what the guest needs into the initrd"),
+    LATER("hdc", "put what the guest needs into the initrd"),
+    LATER("hdd", "put what the guest needs into the initrd"),
+    LATER("cdrom", "put what the guest needs into the initrd"),
+    LATER("fda", "put what the guest needs into the initrd"),
+    LATER("fdb", "put what the guest needs into the initrd"),
+    LATER("sd", "put what the guest needs into the initrd"),
+    LATER("mtdblock", "put what the guest needs into the initrd"),
+    LATER("pflash", "use -bios"),
+    LATER("snapshot", "nothing of a guest is kept anyway"),
+    LATER("iscsi", ""),
+    LATER("fsdev", "put what the guest needs into the initrd"),
+    LATER("virtfs", "put what the guest needs into the initrd"),
+    LATER("numa", "a machine has one CPU and one memory"),
+    LATER("add-fd", "give fd:N or fd=N where a descriptor is wanted"),
+    LATER("set", ""),
+    LATER("global", "give the keys with -device"),
+    LATER("object", ""),
+    LATER("mem-path", "RAM is always anonymous; use -m"),
+    LATER("mem-prealloc", "RAM is taken as the guest touches it"),
+    LATER("k", "there is no display"),
+    LATER("audio", "there is no sound"),
+    LATER("audiodev", "there is no sound"),
+    LATER("audio-help", "there is no sound"),
+    LATER("soundhw", "there is no sound"),
+    LATER("usb", "there is no USB"),
+    LATER("usbdevice", "there is no USB"),
+    LATER("vnc", "use -nographic or -serial"),
+    LATER("sdl", "use -nographic or -serial"),
+    LATER("curses", "use -nographic or -serial"),
+    LATER("spice", "use -nographic or -serial"),
+    LATER("full-screen", "use -nographic or -serial"),
+    LATER("g", "use -nographic or -serial"),
+    LATER("portrait", "use -nographic or -serial"),
+    LATER("rotate", "use -nographic or -serial"),
+    LATER("show-cursor", "there is no display"),
+    LATER("alt-grab", "there is no display"),
+    LATER("ctrl-grab", "there is no display"),
+    LATER("no-quit", "there is no display"),
+    LATER("win2k-hack", ""),
+    LATER("acpitable", ""),
+    LATER("smbios", ""),
+    LATER("tpmdev", ""),
+    LATER("dtb", "a PC has no device tree"),
+    LATER("option-rom", ""),
+    LATER("preconfig", ""),
+    LATER("singlestep", "see -trace help"),
+    LATER("one-insn-per-tb", "see -trace help"),
+    LATER("tb-size", ""),
+    LATER("icount", ""),
+    LATER("seed", ""),
+    LATER("watchdog", "there is no watchdog"),
+    LATER("watchdog-action", "there is no watchdog"),
+    LATER("loadvm", ""),
+    LATER("incoming", ""),
+    LATER("chroot", "start it in a container or with chroot(1)"),
+    LATER("prom-env", "for other architectures"),
+    LATER("semihosting", "for other architectures"),
+    LATER("semihosting-config", "for other architectures"),
+    LATER("readconfig", "write the options out"),
+    LATER("writeconfig", ""),
+    LATER("compat", ""),
+    LATER("plugin", "see -trace help"),
+    LATER("dump-vmstate", ""),
+    LATER("enable-sync-profile", ""),
+    LATER("async-teardown", ""),
+    LATER("xen-domid", ""),
+    LATER("xen-attach", ""),
+    LATER("xen-domid-restrict", ""),
+    LATER("perfmap", ""),
+    LATER("jitdump", ""),
+    LATER("run-with", ""),
+};
+
+static const char *const sections[OPTION_SECTIONS] = {
+    [OPTION_MACHINE] = "The machine",
+    [OPTION_BOOT] = "What it starts and how it ends",
+    [OPTION_NETWORK] = "Network",
+    [OPTION_CHARACTER] = "Consoles",
+    [OPTION_CONTROL] = "Control and process",
+    [OPTION_DEBUG] = "Looking inside",
+};
+_Static_assert(G_N_ELEMENTS(sections) == OPTION_SECTIONS, "a heading for each section");
+
+void options_describe(GString *out)
+{
+    g_string_append(
+        out, "usage: netlab-emu [option…]\n\n"
+             "An i386 PC with e1000 NICs. Options are QEMU's; -name or --name, the value as the next "
+             "word or after '='.\n"
+             "  netlab-emu -m 64M -kernel vmlinuz -initrd initrd.img -append console=ttyS0 -nographic\n");
+    for (unsigned section = 0; section < OPTION_SECTIONS; section++) {
+        g_string_append_printf(out, "\n%s\n", sections[section]);
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+            if (rows[i].section != section || !rows[i].help)
+                continue;
+            g_autofree char *form = g_strdup_printf(
+                "-%s%s%s%s%s", rows[i].name, rows[i].alias ? ", -" : "", rows[i].alias ? rows[i].alias : "",
+                rows[i].form ? " " : "", rows[i].form ? rows[i].form : "");
+            long pad = 44 - (long)g_utf8_strlen(form, -1);
+            if (pad > 0)
+                g_string_append_printf(out, "  %s%*s%s\n", form, (int)pad, "", rows[i].help);
+            else
+                g_string_append_printf(out, "  %s\n  %44s%s\n", form, "", rows[i].help);
+        }
+    }
+    g_string_append(out, "\nQEMU's options that are not here yet are known and say so:\n ");
+    int column = 1;
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (!rows[i].later)
+            continue;
+        if (column + (int)strlen(rows[i].name) + 2 > 100) {
+            g_string_append(out, "\n ");
+            column = 1;
+        }
+        g_string_append_printf(out, " -%s", rows[i].name);
+        column += (int)strlen(rows[i].name) + 2;
+    }
+    g_string_append_c(out, '\n');
+}
+
+/* ---- the walk ---- */
+
+static const struct option_row *find_row(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        if (g_str_equal(rows[i].name, name) || (rows[i].alias && g_str_equal(rows[i].alias, name)))
+            return &rows[i];
+    return NULL;
+}
+
+/* A word of the command line as errors show it: one line, not endless. */
+static char *shown(const char *word)
+{
+    enum { MOST = 120 };
+    GString *text = g_string_new(NULL);
+    for (const char *c = word; *c; c++) {
+        if (text->len >= MOST) {
+            g_string_append(text, "…");
+            break;
+        }
+        g_string_append_c(text, (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c);
+    }
+    char *valid = g_utf8_make_valid(text->str, -1);
+    g_string_free(text, TRUE);
+    return valid;
+}
+
+static bool unknown_option(const char *name, GError **error)
+{
+    const char *names[G_N_ELEMENTS(rows)];
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        names[i] = rows[i].name;
+    g_autofree char *what = shown(name);
+    const char *nearest = keyval_nearest(name, names, G_N_ELEMENTS(rows));
+    if (nearest)
+        return option_fail(error, "-%s: unknown option (did you mean -%s?)", what, nearest);
+    return option_fail(error, "-%s: unknown option (see -help)", what);
+}
+
+/* Takes argv[*i] and what belongs to it; *i is left at the last word used. */
+static bool take_option(struct options *o, int argc, char *const *argv, int *i, GError **error)
+{
+    const char *word = argv[*i];
+    if (word[0] != '-' || !word[1]) {
+        g_autofree char *what = shown(word);
+        return option_fail(error,
+                           "'%s': disk images are QEMU's and not in netlab-emu yet; a kernel is given with "
+                           "-kernel",
+                           what);
+    }
+    const char *name_start = word + (word[1] == '-' ? 2 : 1);
+    const char *equals = strchr(name_start, '=');
+    g_autofree char *name =
+        equals ? g_strndup(name_start, (gsize)(equals - name_start)) : g_strdup(name_start);
+    const struct option_row *row = find_row(name);
+    if (!row)
+        return unknown_option(name, error);
+    if (row->later)
+        return option_fail(error, "-%s: a QEMU option that netlab-emu does not have yet%s%s", row->name,
+                           *row->later ? "; " : "", row->later);
+    const char *arg = equals ? equals + 1 : NULL;
+    if (!row->form && arg)
+        return option_fail(error, "-%s: takes no value", name);
+    if (row->form && !arg) {
+        if (*i + 1 >= argc)
+            return option_fail(error, "-%s: needs a value: %s", name, row->form);
+        arg = argv[++*i];
+    }
+    if (row->apply(o, arg, error))
+        return true;
+    g_autofree char *what = arg ? shown(arg) : NULL;
+    g_prefix_error(error, "-%s%s%s: ", name, what ? " " : "", what ? what : "");
+    return false;
+}
+
+enum options_outcome options_parse(int argc, char *const *argv, struct machine_config **config, char **text,
+                                   GError **error)
+{
+    struct options o = {
+        .config = machine_config_new(),
+        .legacy_nics = g_ptr_array_new(),
+        .legacy_taps = g_ptr_array_new(),
+        .trace_list = g_string_new(NULL),
+    };
+    enum options_outcome outcome = OPTIONS_RUN;
+    for (int i = 1; i < argc && outcome == OPTIONS_RUN; i++) {
+        if (!take_option(&o, argc, argv, &i, error))
+            outcome = OPTIONS_ERROR;
+        else if (o.print)
+            outcome = OPTIONS_PRINT;
+    }
+    if (outcome == OPTIONS_RUN && !(options_finish_devices(&o, error) && options_finish_machine(&o, error)))
+        outcome = OPTIONS_ERROR;
+    g_ptr_array_free(o.legacy_nics, TRUE);
+    g_ptr_array_free(o.legacy_taps, TRUE);
+    g_string_free(o.trace_list, TRUE);
+    if (outcome == OPTIONS_PRINT)
+        *text = g_string_free(g_steal_pointer(&o.print), FALSE);
+    else if (o.print)
+        g_string_free(o.print, TRUE);
+    if (outcome == OPTIONS_RUN)
+        *config = o.config;
+    else
+        machine_config_free(o.config);
+    return outcome;
+}

@@ -1,0 +1,845 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Handlers of the options that plug something in: devices, NICs and their back ends, character ports,
+ * monitors; and what is plugged in when nothing is said (options_finish_devices).
+ */
+#include "emu/options_internal.h"
+
+#include "emu/dev/debug_exit.h"
+#include "emu/dev/debugcon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <net/if.h>
+#include <string.h>
+
+enum { SERIALS_MOST = 4, NICS_MOST = 29 };
+
+#define LATER(key_, help_)                                                                                   \
+    {                                                                                                        \
+        key_, KEYVAL_LATER, .help = help_                                                                    \
+    }
+
+/* ---- -device ---- */
+
+static const struct keyval_row e1000_rows[] = {
+    {"driver", KEYVAL_STRING},
+    {"netdev", KEYVAL_NAME, .help = "id of the -netdev it is cabled to"},
+    {"mac", KEYVAL_MAC, .help = "its address; 52:54:00:12:34:56 and up unless given"},
+    {"id", KEYVAL_NAME, .help = "its name"},
+    {"addr", KEYVAL_STRING, .help = "PCI slot, hexadecimal; the first free one from 3 unless given"},
+    {"bus", KEYVAL_CHOICE, "pci.0|pci"},
+    {"bootindex", KEYVAL_NUMBER},
+    {"multifunction", KEYVAL_CHOICE, "off"},
+    {"mitigation", KEYVAL_BOOL},
+    {"extra_mac_registers", KEYVAL_BOOL},
+    {"rombar", KEYVAL_NUMBER},
+    {"romfile", KEYVAL_STRING},
+};
+static const struct keyval_row debug_exit_rows[] = {
+    {"driver", KEYVAL_STRING},
+    {"iobase", KEYVAL_NUMBER, .help = "first port (0x501)", .max = 0xffff},
+    {"iosize", KEYVAL_NUMBER, .help = "1, 2 or 4 ports (2)", .max = 4},
+    {"id", KEYVAL_NAME, .help = "its name"},
+};
+static const struct keyval_row debugcon_rows[] = {
+    {"driver", KEYVAL_STRING},
+    {"chardev", KEYVAL_NAME, .help = "id of the -chardev it writes to"},
+    {"iobase", KEYVAL_NUMBER, .help = "its port (0xe9)", .max = 0xffff},
+    {"readback", KEYVAL_NUMBER},
+    {"id", KEYVAL_NAME, .help = "its name"},
+};
+static const struct keyval_row serial_rows[] = {
+    {"driver", KEYVAL_STRING},
+    {"chardev", KEYVAL_NAME, .help = "id of the -chardev it speaks to"},
+    {"index", KEYVAL_NUMBER, .help = "0 is COM1; the first free one unless given", .max = SERIALS_MOST - 1},
+    {"id", KEYVAL_NAME, .help = "accepted, no effect here"},
+    LATER("iobase", "use index= (0 to 3: 0x3f8, 0x2f8, 0x3e8, 0x2e8)"),
+    LATER("irq", "use index="),
+};
+
+static bool device_e1000(struct options *o, const struct keyval *kv, GError **error);
+static bool device_debug_exit(struct options *o, const struct keyval *kv, GError **error);
+static bool device_debugcon(struct options *o, const struct keyval *kv, GError **error);
+static bool device_serial(struct options *o, const struct keyval *kv, GError **error);
+
+static const struct device_row {
+    const char *name, *help;
+    bool (*plug)(struct options *o, const struct keyval *kv, GError **error);
+    struct keyval_table table;
+    const char *later; /* QEMU's: what to do instead */
+} devices[] = {
+#define ROWS(rows)                                                                                           \
+    {                                                                                                        \
+        "", rows, G_N_ELEMENTS(rows), "driver"                                                               \
+    }
+    {"e1000", "Intel 82540EM Gigabit Ethernet NIC", device_e1000, ROWS(e1000_rows)},
+    {"isa-debug-exit", "a port that ends the machine", device_debug_exit, ROWS(debug_exit_rows)},
+    {"isa-debugcon", "a port whose bytes are shown", device_debugcon, ROWS(debugcon_rows)},
+    {"isa-serial", "16550 serial port", device_serial, ROWS(serial_rows)},
+#undef ROWS
+    {.name = "e1000-82540em", .later = "it is called e1000 here"},
+    {.name = "e1000-82544gc", .later = "use e1000 (82540EM)"},
+    {.name = "e1000-82545em", .later = "use e1000 (82540EM)"},
+    {.name = "e1000e", .later = "use e1000"},
+    {.name = "rtl8139", .later = "use e1000"},
+    {.name = "ne2k_pci", .later = "use e1000"},
+    {.name = "ne2k_isa", .later = "use e1000"},
+    {.name = "pcnet", .later = "use e1000"},
+    {.name = "i82551", .later = "use e1000"},
+    {.name = "i82557b", .later = "use e1000"},
+    {.name = "i82559er", .later = "use e1000"},
+    {.name = "vmxnet3", .later = "use e1000"},
+    {.name = "igb", .later = "use e1000"},
+    {.name = "virtio-net-pci", .later = "use e1000"},
+    {.name = "virtio-net", .later = "use e1000"},
+    {.name = "virtio-blk-pci", .later = "put what the guest needs into the initrd"},
+    {.name = "virtio-scsi-pci", .later = "put what the guest needs into the initrd"},
+    {.name = "virtio-serial-pci", .later = "use -serial"},
+    {.name = "virtserialport", .later = "use -serial"},
+    {.name = "virtconsole", .later = "use -serial"},
+    {.name = "virtio-rng-pci", .later = ""},
+    {.name = "virtio-balloon-pci", .later = ""},
+    {.name = "virtio-9p-pci", .later = "put what the guest needs into the initrd"},
+    {.name = "vhost-vsock-pci", .later = "use -serial"},
+    {.name = "ide-hd", .later = "put what the guest needs into the initrd"},
+    {.name = "ide-cd", .later = "put what the guest needs into the initrd"},
+    {.name = "scsi-hd", .later = "put what the guest needs into the initrd"},
+    {.name = "nvme", .later = "put what the guest needs into the initrd"},
+    {.name = "ahci", .later = "put what the guest needs into the initrd"},
+    {.name = "isa-fdc", .later = ""},
+    {.name = "floppy", .later = ""},
+    {.name = "VGA", .later = "use -serial"},
+    {.name = "cirrus-vga", .later = "use -serial"},
+    {.name = "qxl-vga", .later = "use -serial"},
+    {.name = "bochs-display", .later = "use -serial"},
+    {.name = "virtio-vga", .later = "use -serial"},
+    {.name = "piix3-usb-uhci", .later = "there is no USB"},
+    {.name = "usb-ehci", .later = "there is no USB"},
+    {.name = "qemu-xhci", .later = "there is no USB"},
+    {.name = "usb-tablet", .later = "there is no USB"},
+    {.name = "usb-kbd", .later = "there is no USB"},
+    {.name = "usb-storage", .later = "there is no USB"},
+    {.name = "pc-testdev", .later = "use isa-debug-exit and -debugcon"},
+    {.name = "edu", .later = ""},
+    {.name = "ivshmem-plain", .later = ""},
+    {.name = "i6300esb", .later = "there is no watchdog"},
+    {.name = "ib700", .later = "there is no watchdog"},
+    {.name = "pvpanic", .later = ""},
+    {.name = "vmcoreinfo", .later = ""},
+    {.name = "AC97", .later = "there is no sound"},
+    {.name = "intel-hda", .later = "there is no sound"},
+    {.name = "sb16", .later = "there is no sound"},
+    {.name = "pci-bridge", .later = "there is one PCI bus"},
+    {.name = "vfio-pci", .later = ""},
+    {.name = "isa-parallel", .later = "use -serial"},
+};
+
+static bool device_help(struct options *o)
+{
+    GString *text = g_string_new("Devices:\n");
+    for (size_t i = 0; i < G_N_ELEMENTS(devices); i++)
+        if (devices[i].plug)
+            g_string_append_printf(text, "  %-16s %s\n", devices[i].name, devices[i].help);
+    g_string_append(text, "-device NAME,help lists the keys of one.\n");
+    return option_print(o, text);
+}
+
+/* PCI address as QEMU writes it: hexadecimal slot, and function 0 if one is named. */
+static bool parse_slot(const char *text, int *slot, GError **error)
+{
+    char *end;
+    guint64 value = g_ascii_isxdigit(*text) ? g_ascii_strtoull(text, &end, 16) : 32;
+    if (value > 31 || (*end && !g_str_equal(end, ".0")))
+        return option_fail(error, "addr=%s: a PCI slot is a hexadecimal number from 1 to 1f", text);
+    if (value < 2)
+        return option_fail(error, "addr=%s: slots 0 and 1 are the board's own", text);
+    *slot = (int)value;
+    return true;
+}
+
+static struct machine_netdev *find_netdev(struct options *o, const char *id)
+{
+    for (guint i = 0; i < o->config->netdevs->len; i++) {
+        struct machine_netdev *netdev = o->config->netdevs->pdata[i];
+        if (g_str_equal(netdev->id, id))
+            return netdev;
+    }
+    return NULL;
+}
+
+static struct machine_nic *add_nic(struct options *o, GError **error)
+{
+    if (o->config->nics->len >= NICS_MOST) {
+        option_fail(error, "more than %d NICs: the PCI bus has no more slots", NICS_MOST);
+        return NULL;
+    }
+    struct machine_nic *nic = g_new0(struct machine_nic, 1);
+    nic->slot = -1;
+    g_ptr_array_add(o->config->nics, nic);
+    return nic;
+}
+
+static bool device_e1000(struct options *o, const struct keyval *kv, GError **error)
+{
+    const char *rom = keyval_string(kv, "romfile", "");
+    int slot = -1;
+    if (*rom)
+        return option_fail(
+            error, "romfile=%s: option ROMs are QEMU's and not in netlab-emu yet; leave romfile= out", rom);
+    if (keyval_has(kv, "addr") && !parse_slot(keyval_string(kv, "addr", ""), &slot, error))
+        return false;
+    struct machine_nic *nic = add_nic(o, error);
+    if (!nic)
+        return false;
+    nic->slot = slot;
+    nic->id = g_strdup(keyval_string(kv, "id", NULL));
+    nic->netdev = g_strdup(keyval_string(kv, "netdev", NULL));
+    nic->has_mac = keyval_mac(kv, "mac", nic->mac);
+    return true;
+}
+
+static bool device_debug_exit(struct options *o, const struct keyval *kv, GError **error)
+{
+    uint32_t size = (uint32_t)keyval_number(kv, "iosize", DEBUG_EXIT_IOSIZE);
+    if (size != 1 && size != 2 && size != 4)
+        return option_fail(error, "iosize=%u: must be 1, 2 or 4", size);
+    struct machine_debug_exit *exit_port = g_new0(struct machine_debug_exit, 1);
+    exit_port->iobase = (uint32_t)keyval_number(kv, "iobase", DEBUG_EXIT_IOBASE);
+    exit_port->iosize = size;
+    exit_port->id = g_strdup(keyval_string(kv, "id", "isa-debug-exit"));
+    g_ptr_array_add(o->config->debug_exits, exit_port);
+    return true;
+}
+
+static bool device_debugcon(struct options *o, const struct keyval *kv, GError **error)
+{
+    if (!keyval_require(kv, "chardev", error))
+        return false;
+    struct machine_debugcon *console = g_new0(struct machine_debugcon, 1);
+    console->iobase = (uint16_t)keyval_number(kv, "iobase", DEBUGCON_PORT);
+    console->id = g_strdup(keyval_string(kv, "id", "isa-debugcon"));
+    console->spec = (struct char_spec){
+        .kind = CHAR_REFERENCE, .fd = -1, .path = g_strdup(keyval_string(kv, "chardev", NULL))};
+    g_ptr_array_add(o->config->debugcons, console);
+    return true;
+}
+
+static bool device_serial(struct options *o, const struct keyval *kv, GError **error)
+{
+    GPtrArray *serials = o->config->serials;
+    guint index = (guint)keyval_number(kv, "index", serials->len);
+    if (!keyval_require(kv, "chardev", error))
+        return false;
+    if (index >= SERIALS_MOST || (index < serials->len && serials->pdata[index]))
+        return option_fail(error,
+                           index >= SERIALS_MOST ? "there are %u serial ports already"
+                                                 : "serial port %u is there already",
+                           index);
+    while (serials->len <= index)
+        g_ptr_array_add(serials, NULL);
+    struct char_spec *spec = g_new0(struct char_spec, 1);
+    *spec = (struct char_spec){
+        .kind = CHAR_REFERENCE, .fd = -1, .path = g_strdup(keyval_string(kv, "chardev", NULL))};
+    serials->pdata[index] = spec;
+    o->has_serial = true;
+    return true;
+}
+
+bool option_device(struct options *o, const char *arg, GError **error)
+{
+    const char *names[G_N_ELEMENTS(devices)];
+    size_t len = strcspn(arg, ",");
+    g_autofree char *word = g_strndup(arg, len);
+    const char *name = g_str_has_prefix(word, "driver=") ? word + strlen("driver=") : word;
+    if (g_str_equal(name, "help") || g_str_equal(name, "?"))
+        return device_help(o);
+    size_t i = 0;
+    for (; i < G_N_ELEMENTS(devices) && !g_str_equal(devices[i].name, name); i++)
+        names[i] = devices[i].name;
+    if (i == G_N_ELEMENTS(devices)) {
+        g_autofree char *suggestion = keyval_suggestion(name, names, G_N_ELEMENTS(names));
+        return option_fail(error, "no device '%s'%s; see -device help", name, suggestion);
+    }
+    const struct device_row *row = &devices[i];
+    if (!row->plug)
+        return option_fail(error, "device '%s' is QEMU's and not in netlab-emu yet%s%s", name,
+                           *row->later ? "; " : "", row->later);
+    if (g_str_equal(arg + len, ",help") || g_str_equal(arg + len, ",?")) {
+        GString *text = g_string_new(NULL);
+        g_string_printf(text, "Keys of -device %s:\n", name);
+        struct keyval_table keys = row->table; /* without "driver", the implied word */
+        keys.rows++;
+        keys.count--;
+        keyval_describe(&keys, text);
+        return option_print(o, text);
+    }
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&row->table, arg, error);
+    return kv && row->plug(o, kv, error);
+}
+
+/* ---- network ---- */
+
+#define TAP_ROWS                                                                                             \
+    {"id", KEYVAL_NAME, .help = "what -device calls it by"},                                                 \
+        {"ifname", KEYVAL_STRING, .help = "name of the TAP interface"},                                      \
+        {"fd", KEYVAL_NUMBER, .help = "an open TAP, passed in", .max = 1 << 20},                             \
+        {"script", KEYVAL_STRING, .help = "no (scripts are never run)"},                                     \
+        {"downscript", KEYVAL_STRING, .help = "no (scripts are never run)"},                                 \
+        {"vnet_hdr", KEYVAL_BOOL, .help = "hand over checksums and TSO bursts unfinished"},                  \
+        {"vhost", KEYVAL_CHOICE, "off"}, {"queues", KEYVAL_NUMBER, .min = 1, .max = 1},                      \
+        {"sndbuf", KEYVAL_SIZE}, {"poll-us", KEYVAL_NUMBER},                                                 \
+        LATER("br", "make the TAP a member of the bridge yourself, or with netlab"),                         \
+        LATER("helper", "make the TAP yourself, or with netlab"), LATER("fds", "use fd="),                   \
+        LATER("vhostfd", ""), LATER("vhostfds", ""), LATER("vhostforce", "")
+
+static const struct keyval_row netdev_tap_rows[] = {{"type", KEYVAL_STRING}, TAP_ROWS};
+static const struct keyval_row nic_tap_rows[] = {
+    {"type", KEYVAL_STRING},
+    TAP_ROWS,
+    {"model", KEYVAL_STRING, .help = "e1000"},
+    {"mac", KEYVAL_MAC, .help = "the NIC's address"},
+    {"macaddr", KEYVAL_MAC},
+    {"netdev", KEYVAL_NAME, .help = "id of a -netdev instead of making one"},
+    {"addr", KEYVAL_STRING, .help = "PCI slot, hexadecimal"},
+    {"name", KEYVAL_NAME},
+    {"vlan", KEYVAL_CHOICE, "0"},
+    {"vectors", KEYVAL_NUMBER},
+};
+static const struct keyval_table netdev_tap_table = {"", netdev_tap_rows, G_N_ELEMENTS(netdev_tap_rows),
+                                                     "type"};
+static const struct keyval_table nic_tap_table = {"", nic_tap_rows, G_N_ELEMENTS(nic_tap_rows), "type"};
+
+static const struct {
+    const char *name, *later;
+} net_types[] = {
+    {"tap", NULL},
+    {"none", NULL},
+    {"user", "use tap"},
+    {"socket", "use tap on a bridge"},
+    {"stream", "use tap on a bridge"},
+    {"dgram", "use tap on a bridge"},
+    {"bridge", "use tap, and make it a member of the bridge yourself or with netlab"},
+    {"vde", "use tap on a bridge"},
+    {"l2tpv3", "use tap on a bridge"},
+    {"netmap", "use tap on a bridge"},
+    {"hubport", "use tap on a bridge"},
+    {"vhost-user", "use tap"},
+    {"vhost-vdpa", "use tap"},
+    {"af-xdp", "use tap"},
+};
+
+/* Checks the first word of a network option. `extra`: one more that is allowed ("nic"), or NULL. */
+static bool check_net_type(const char *type, const char *extra, GError **error)
+{
+    const char *names[G_N_ELEMENTS(net_types)];
+    if (extra && g_str_equal(type, extra))
+        return true;
+    size_t i = 0;
+    for (; i < G_N_ELEMENTS(net_types) && !g_str_equal(net_types[i].name, type); i++)
+        names[i] = net_types[i].name;
+    if (i < G_N_ELEMENTS(net_types)) {
+        if (net_types[i].later)
+            return option_fail(error, "'%s' is QEMU's and not in netlab-emu yet; %s", type,
+                               net_types[i].later);
+        return true;
+    }
+    g_autofree char *suggestion = keyval_suggestion(type, names, G_N_ELEMENTS(names));
+    return option_fail(error, "no network back end '%s'%s; there is: tap", type, suggestion);
+}
+
+static char *first_word(const char *arg)
+{
+    g_autofree char *word = g_strndup(arg, strcspn(arg, ","));
+    return g_strdup(g_str_has_prefix(word, "type=") ? word + strlen("type=") : word);
+}
+
+/* Makes a back end of the tap words; `id` NULL: a name nobody else has. */
+static struct machine_netdev *add_tap(struct options *o, const struct keyval *kv, const char *id,
+                                      GError **error)
+{
+    static const char *const scripts[] = {"script", "downscript"};
+    const char *ifname = keyval_string(kv, "ifname", NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(scripts); i++) {
+        const char *script = keyval_string(kv, scripts[i], "no");
+        if (*script && !g_str_equal(script, "no")) {
+            option_fail(error,
+                        "%s=%s: netlab-emu runs no scripts; set the TAP up before (or with netlab) and say "
+                        "%s=no",
+                        scripts[i], script, scripts[i]);
+            return NULL;
+        }
+    }
+    if (ifname && keyval_has(kv, "fd")) {
+        option_fail(error, "give one of ifname= and fd=");
+        return NULL;
+    }
+    if (ifname && (!*ifname || strlen(ifname) >= IFNAMSIZ || strpbrk(ifname, "/ \t\n:%"))) {
+        option_fail(error, "ifname=%s: an interface name has 1 to %d characters, no '/', ':' or space",
+                    ifname, IFNAMSIZ - 1);
+        return NULL;
+    }
+    int fd = keyval_has(kv, "fd") ? (int)keyval_number(kv, "fd", 0) : -1;
+    if (fd >= 0 && fcntl(fd, F_GETFD) < 0) {
+        option_fail(error, "fd=%d: %s (pass the descriptor open and without close-on-exec)", fd,
+                    g_strerror(errno));
+        return NULL;
+    }
+    for (guint i = 0; i < o->config->netdevs->len; i++) {
+        struct machine_netdev *other = o->config->netdevs->pdata[i];
+        if (ifname && other->ifname && g_str_equal(other->ifname, ifname)) {
+            option_fail(error, "ifname=%s is given twice; each NIC needs a TAP of its own", ifname);
+            return NULL;
+        }
+        if (fd >= 0 && other->fd == fd) {
+            option_fail(error, "fd=%d is given twice; each NIC needs a TAP of its own", fd);
+            return NULL;
+        }
+    }
+    if (id && find_netdev(o, id)) {
+        option_fail(error, "id=%s is taken by another -netdev", id);
+        return NULL;
+    }
+    struct machine_netdev *netdev = g_new0(struct machine_netdev, 1);
+    netdev->id =
+        id ? g_strdup(id) : g_strdup_printf("#net%03u", o->config->netdevs->len); /* QEMU's own form */
+    netdev->ifname = g_strdup(ifname);
+    netdev->fd = fd;
+    netdev->vnet_hdr = keyval_has(kv, "vnet_hdr") ? keyval_bool(kv, "vnet_hdr", false) : -1;
+    g_ptr_array_add(o->config->netdevs, netdev);
+    return netdev;
+}
+
+bool option_netdev(struct options *o, const char *arg, GError **error)
+{
+    g_autofree char *type = first_word(arg);
+    if (g_str_equal(type, "help") || g_str_equal(type, "?")) {
+        GString *text = g_string_new("Network back ends:\n  tap\nKeys of -netdev tap:\n");
+        keyval_describe(&netdev_tap_table, text);
+        return option_print(o, text);
+    }
+    if (g_str_equal(type, "none"))
+        return option_fail(error, "'none' is for -nic; leave the -netdev out");
+    if (!check_net_type(type, NULL, error))
+        return false;
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&netdev_tap_table, arg, error);
+    return kv && keyval_require(kv, "id", error) && add_tap(o, kv, keyval_string(kv, "id", NULL), error);
+}
+
+static bool check_model(const char *model, GError **error)
+{
+    if (!model || g_str_equal(model, "e1000"))
+        return true;
+    for (size_t i = 0; i < G_N_ELEMENTS(devices); i++)
+        if (g_str_equal(devices[i].name, model) && !devices[i].plug)
+            return option_fail(error, "model=%s is QEMU's and not in netlab-emu yet; use e1000", model);
+    static const char *const known[] = {"e1000"};
+    g_autofree char *suggestion = keyval_suggestion(model, known, 1);
+    return option_fail(error, "no NIC model '%s'%s; there is: e1000", model, suggestion);
+}
+
+static struct machine_nic *add_nic_of_words(struct options *o, const struct keyval *kv, GError **error)
+{
+    int slot = -1;
+    if (!check_model(keyval_string(kv, "model", NULL), error) ||
+        (keyval_has(kv, "addr") && !parse_slot(keyval_string(kv, "addr", ""), &slot, error)))
+        return NULL;
+    struct machine_nic *nic = add_nic(o, error);
+    if (!nic)
+        return NULL;
+    nic->slot = slot;
+    nic->has_mac = keyval_mac(kv, "mac", nic->mac) || keyval_mac(kv, "macaddr", nic->mac);
+    return nic;
+}
+
+bool option_nic(struct options *o, const char *arg, GError **error)
+{
+    g_autofree char *type = first_word(arg);
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "model=help")) {
+        GString *text = g_string_new("-nic tap,… or -nic none; NIC models: e1000\nKeys of -nic tap:\n");
+        keyval_describe(&nic_tap_table, text);
+        return option_print(o, text);
+    }
+    if (g_str_equal(arg, "none"))
+        return true;
+    if (!check_net_type(type, NULL, error))
+        return false;
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&nic_tap_table, arg, error);
+    if (!kv)
+        return false;
+    struct machine_netdev *netdev = add_tap(o, kv, keyval_string(kv, "id", NULL), error);
+    struct machine_nic *nic = netdev ? add_nic_of_words(o, kv, error) : NULL;
+    if (!nic)
+        return false;
+    nic->netdev = g_strdup(netdev->id);
+    return true;
+}
+
+/* The old way: "-net nic -net tap", in pairs by their order. */
+bool option_net(struct options *o, const char *arg, GError **error)
+{
+    g_autofree char *type = first_word(arg);
+    if (g_str_equal(arg, "none"))
+        return true;
+    if (!check_net_type(type, "nic", error))
+        return false;
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&nic_tap_table, arg, error);
+    if (!kv)
+        return false;
+    if (g_str_equal(type, "nic")) {
+        struct machine_nic *nic = add_nic_of_words(o, kv, error);
+        if (!nic)
+            return false;
+        nic->netdev = g_strdup(keyval_string(kv, "netdev", NULL));
+        if (!nic->netdev)
+            g_ptr_array_add(o->legacy_nics, nic);
+        return true;
+    }
+    struct machine_netdev *netdev = add_tap(o, kv, NULL, error);
+    if (!netdev)
+        return false;
+    g_ptr_array_add(o->legacy_taps, netdev);
+    return true;
+}
+
+/* ---- character ports ---- */
+
+bool option_serial(struct options *o, const char *arg, GError **error)
+{
+    if (o->config->serials->len >= SERIALS_MOST)
+        return option_fail(error, "there are %d serial ports already", SERIALS_MOST);
+    o->has_serial = true;
+    if (g_str_equal(arg, "none")) { /* no such port, where null is one that leads nowhere */
+        g_ptr_array_add(o->config->serials, NULL);
+        return true;
+    }
+    struct char_spec spec;
+    if (!char_spec_parse(arg, &spec, error))
+        return false;
+    g_ptr_array_add(o->config->serials, g_memdup2(&spec, sizeof spec));
+    return true;
+}
+
+bool option_parallel(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "none") || g_str_equal(arg, "null"))
+        return true;
+    return option_fail(error, "parallel ports are QEMU's and not in netlab-emu yet; use -serial");
+}
+
+bool option_chardev(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        GString *text =
+            g_string_new("Character back ends, as -serial, -monitor, -qmp and -debugcon name them:\n");
+        char_spec_describe_all(text);
+        g_string_append(text, "-chardev: null, stdio, pty, file, socket, pipe, fd, each with id=\n");
+        return option_print(o, text);
+    }
+    struct machine_chardev *chardev = g_new0(struct machine_chardev, 1);
+    if (!char_spec_parse_chardev(arg, &chardev->spec, &chardev->id, error)) {
+        g_free(chardev);
+        return false;
+    }
+    for (guint i = 0; i < o->config->chardevs->len; i++) {
+        struct machine_chardev *other = o->config->chardevs->pdata[i];
+        if (g_str_equal(other->id, chardev->id)) {
+            option_fail(error, "id=%s is taken by another -chardev", chardev->id);
+            char_spec_clear(&chardev->spec);
+            g_free(chardev->id);
+            g_free(chardev);
+            return false;
+        }
+    }
+    g_ptr_array_add(o->config->chardevs, chardev);
+    return true;
+}
+
+bool option_debugcon(struct options *o, const char *arg, GError **error)
+{
+    struct machine_debugcon *console = g_new0(struct machine_debugcon, 1);
+    if (!char_spec_parse(arg, &console->spec, error)) {
+        g_free(console);
+        return false;
+    }
+    console->iobase = DEBUGCON_PORT;
+    console->id = g_strdup("debugcon");
+    g_ptr_array_add(o->config->debugcons, console);
+    return true;
+}
+
+static bool add_monitor(struct options *o, const struct char_spec *spec, bool qmp, bool pretty)
+{
+    struct machine_monitor *monitor = g_new0(struct machine_monitor, 1);
+    monitor->spec = *spec;
+    monitor->qmp = qmp;
+    monitor->pretty = pretty;
+    g_ptr_array_add(o->config->monitors, monitor);
+    return true;
+}
+
+bool option_monitor(struct options *o, const char *arg, GError **error)
+{
+    struct char_spec spec;
+    o->has_monitor = true;
+    if (g_str_equal(arg, "none"))
+        return true;
+    return char_spec_parse(arg, &spec, error) && add_monitor(o, &spec, false, false);
+}
+
+static bool add_qmp(struct options *o, const char *arg, bool pretty, GError **error)
+{
+    struct char_spec spec;
+    if (g_str_equal(arg, "none"))
+        return true;
+    if (!char_spec_parse(arg, &spec, error))
+        return false;
+    if (spec.kind == CHAR_NULL || spec.kind == CHAR_FILE) {
+        char_spec_clear(&spec);
+        return option_fail(error,
+                           "a control connection goes both ways: use unix:PATH,server=on,wait=off or stdio");
+    }
+    return add_monitor(o, &spec, true, pretty);
+}
+
+bool option_qmp(struct options *o, const char *arg, GError **error)
+{
+    return add_qmp(o, arg, false, error);
+}
+
+bool option_qmp_pretty(struct options *o, const char *arg, GError **error)
+{
+    return add_qmp(o, arg, true, error);
+}
+
+static const struct keyval_row mon_rows[] = {
+    {"chardev", KEYVAL_NAME, .help = "id of the -chardev"},
+    {"mode", KEYVAL_CHOICE, "readline|control", "the text monitor, or QMP"},
+    {"pretty", KEYVAL_BOOL, .help = "QMP with line breaks"},
+};
+static const struct keyval_table mon_table = {"", mon_rows, G_N_ELEMENTS(mon_rows), "chardev"};
+
+bool option_mon(struct options *o, const char *arg, GError **error)
+{
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&mon_table, arg, error);
+    if (!kv || !keyval_require(kv, "chardev", error))
+        return false;
+    struct char_spec spec = {
+        .kind = CHAR_REFERENCE, .fd = -1, .path = g_strdup(keyval_string(kv, "chardev", NULL))};
+    bool qmp = g_str_equal(keyval_string(kv, "mode", "readline"), "control");
+    if (!qmp)
+        o->has_monitor = true;
+    return add_monitor(o, &spec, qmp, keyval_bool(kv, "pretty", false));
+}
+
+/* ---- display ---- */
+
+bool option_display(struct options *o, const char *arg, GError **error)
+{
+    static const char *const later[] = {"gtk",   "sdl",          "vnc",       "curses",
+                                        "cocoa", "egl-headless", "spice-app", "dbus"};
+    o->has_display = true;
+    if (g_str_equal(arg, "none"))
+        return true;
+    if (g_str_equal(arg, "help"))
+        return option_print(o, g_string_new("Displays:\n  none\n"));
+    g_autofree char *word = first_word(arg);
+    for (size_t i = 0; i < G_N_ELEMENTS(later); i++)
+        if (g_str_equal(later[i], word))
+            return option_fail(error,
+                               "display '%s' is QEMU's and not in netlab-emu yet; use -display none or "
+                               "-nographic",
+                               word);
+    g_autofree char *suggestion = keyval_suggestion(word, later, G_N_ELEMENTS(later));
+    return option_fail(error, "no display '%s'%s; there is: none", word, suggestion);
+}
+
+bool option_vga(struct options *o, const char *arg, GError **error)
+{
+    static const char *const later[] = {"std", "cirrus", "vmware", "qxl", "virtio", "xenfb"};
+    if (g_str_equal(arg, "none"))
+        return true;
+    for (size_t i = 0; i < G_N_ELEMENTS(later); i++)
+        if (g_str_equal(later[i], arg))
+            return option_fail(error, "VGA '%s' is QEMU's and not in netlab-emu yet; use -vga none", arg);
+    return option_fail(error, "no VGA '%s'; there is: none", arg);
+}
+
+bool option_nographic(struct options *o, const char *arg, GError **error)
+{
+    o->nographic = o->has_display = true;
+    return true;
+}
+
+bool option_echr(struct options *o, const char *arg, GError **error)
+{
+    uint64_t key;
+    if (!keyval_parse_number("escape key", arg, 0, 255, &key, error))
+        return false;
+    o->config->escape_key = (uint8_t)key;
+    return true;
+}
+
+/* ---- when all is read ---- */
+
+static bool uses_stdio(const struct options *o)
+{
+    const struct machine_config *config = o->config;
+    for (guint i = 0; i < config->serials->len; i++) {
+        const struct char_spec *spec = config->serials->pdata[i];
+        if (spec && spec->kind == CHAR_STDIO)
+            return true;
+    }
+    for (guint i = 0; i < config->chardevs->len; i++)
+        if (((struct machine_chardev *)config->chardevs->pdata[i])->spec.kind == CHAR_STDIO)
+            return true;
+    for (guint i = 0; i < config->monitors->len; i++)
+        if (((struct machine_monitor *)config->monitors->pdata[i])->spec.kind == CHAR_STDIO)
+            return true;
+    for (guint i = 0; i < config->debugcons->len; i++)
+        if (((struct machine_debugcon *)config->debugcons->pdata[i])->spec.kind == CHAR_STDIO)
+            return true;
+    return false;
+}
+
+/* What QEMU's -nographic plugs in: serial port and monitor share the terminal. Without any word about display
+ * or serial port the same, because there is no window a console could be in. */
+static void plug_terminal(struct options *o)
+{
+    bool terminal = o->nographic || (!o->has_display && !o->has_serial && !o->config->daemonize);
+    if (!terminal || uses_stdio(o))
+        return;
+    struct char_spec spec = {.kind = CHAR_STDIO, .fd = -1, .mux = true, .signal = false};
+    if (!o->has_serial)
+        g_ptr_array_add(o->config->serials, g_memdup2(&spec, sizeof spec));
+    else if (!o->has_monitor)
+        add_monitor(o, &(struct char_spec){.kind = CHAR_STDIO, .fd = -1, .signal = true}, false, false);
+}
+
+static bool check_reference(const struct options *o, const struct char_spec *spec, const char *who,
+                            GError **error)
+{
+    if (!spec || spec->kind != CHAR_REFERENCE)
+        return true;
+    GPtrArray *chardevs = o->config->chardevs;
+    g_autofree const char **ids = g_new0(const char *, chardevs->len + 1);
+    for (guint i = 0; i < chardevs->len; i++) {
+        ids[i] = ((struct machine_chardev *)chardevs->pdata[i])->id;
+        if (g_str_equal(ids[i], spec->path))
+            return true;
+    }
+    g_autofree char *suggestion = keyval_suggestion(spec->path, ids, chardevs->len);
+    return option_fail(error, "%s: there is no -chardev with id=%s%s", who, spec->path, suggestion);
+}
+
+/* Each user of a -chardev exists once; a shared one (mux=on) has two faces. */
+static bool check_users(const struct machine_chardev *chardev, unsigned users, GError **error)
+{
+    if (users > 1 && !chardev->spec.mux)
+        return option_fail(error, "-chardev id=%s is used %u times; add mux=on to share it between two",
+                           chardev->id, users);
+    if (users > 2)
+        return option_fail(error, "-chardev id=%s is used %u times; mux=on shares it between two",
+                           chardev->id, users);
+    return true;
+}
+
+static bool check_references(struct options *o, GError **error)
+{
+    const struct machine_config *config = o->config;
+    g_autoptr(GPtrArray) specs = g_ptr_array_new();
+    for (guint i = 0; i < config->serials->len; i++) {
+        g_ptr_array_add(specs, config->serials->pdata[i]);
+        if (!check_reference(o, config->serials->pdata[i], "-serial", error))
+            return false;
+    }
+    for (guint i = 0; i < config->monitors->len; i++) {
+        struct machine_monitor *monitor = config->monitors->pdata[i];
+        g_ptr_array_add(specs, &monitor->spec);
+        if (!check_reference(o, &monitor->spec, "-mon", error))
+            return false;
+    }
+    for (guint i = 0; i < config->debugcons->len; i++) {
+        struct machine_debugcon *console = config->debugcons->pdata[i];
+        g_ptr_array_add(specs, &console->spec);
+        if (!check_reference(o, &console->spec, "-debugcon", error))
+            return false;
+    }
+    for (guint i = 0; i < config->chardevs->len; i++) {
+        const struct machine_chardev *chardev = config->chardevs->pdata[i];
+        unsigned users = 0;
+        for (guint k = 0; k < specs->len; k++) {
+            const struct char_spec *spec = specs->pdata[k];
+            users += spec && spec->kind == CHAR_REFERENCE && g_str_equal(spec->path, chardev->id);
+        }
+        if (!check_users(chardev, users, error))
+            return false;
+    }
+    return true;
+}
+
+static bool finish_nic(struct options *o, guint i, GError **error)
+{
+    struct machine_config *config = o->config;
+    struct machine_nic *nic = config->nics->pdata[i];
+    if (!nic->id)
+        nic->id = g_strdup_printf("net%u", i);
+    for (guint k = 0; k < config->nics->len; k++) {
+        const struct machine_nic *other = config->nics->pdata[k];
+        if (k == i)
+            continue;
+        if (other->id && g_str_equal(other->id, nic->id))
+            return option_fail(error, "-device e1000,id=%s: the id is taken by another NIC", nic->id);
+        if (nic->has_mac && other->has_mac && !memcmp(nic->mac, other->mac, 6))
+            return option_fail(error,
+                               "-device e1000,mac=%02x:%02x:%02x:%02x:%02x:%02x: another NIC of this machine "
+                               "has the same address",
+                               nic->mac[0], nic->mac[1], nic->mac[2], nic->mac[3], nic->mac[4], nic->mac[5]);
+        if (nic->slot >= 0 && other->slot == nic->slot)
+            return option_fail(error, "-device e1000,addr=%x: another NIC has that slot",
+                               (unsigned)nic->slot);
+    }
+    if (!nic->netdev) {
+        option_note(o, "NIC %s has no cable (add netdev=ID and a -netdev)", nic->id);
+        return true;
+    }
+    struct machine_netdev *netdev = find_netdev(o, nic->netdev);
+    if (!netdev) {
+        g_autofree const char **ids = g_new0(const char *, config->netdevs->len + 1);
+        for (guint k = 0; k < config->netdevs->len; k++)
+            ids[k] = ((struct machine_netdev *)config->netdevs->pdata[k])->id;
+        g_autofree char *suggestion = keyval_suggestion(nic->netdev, ids, config->netdevs->len);
+        return option_fail(error, "-device e1000,netdev=%s: there is no -netdev with that id%s", nic->netdev,
+                           suggestion);
+    }
+    if (netdev->used)
+        return option_fail(error, "-device e1000,netdev=%s: another NIC is cabled to it", nic->netdev);
+    netdev->used = true;
+    return true;
+}
+
+bool options_finish_devices(struct options *o, GError **error)
+{
+    struct machine_config *config = o->config;
+    if (o->legacy_nics->len != o->legacy_taps->len && o->legacy_taps->len)
+        return option_fail(error,
+                           "-net: %u nic and %u tap; joining them by a hub is QEMU's and not in netlab-emu "
+                           "yet; give as many of one as of the other",
+                           o->legacy_nics->len, o->legacy_taps->len);
+    for (guint i = 0; i < o->legacy_taps->len; i++) {
+        struct machine_nic *nic = o->legacy_nics->pdata[i];
+        nic->netdev = g_strdup(((struct machine_netdev *)o->legacy_taps->pdata[i])->id);
+    }
+    for (guint i = 0; i < config->nics->len; i++)
+        if (!finish_nic(o, i, error))
+            return false;
+    for (guint i = 0; i < config->netdevs->len; i++) {
+        const struct machine_netdev *netdev = config->netdevs->pdata[i];
+        if (!netdev->used)
+            option_note(o, "-netdev %s has no NIC (add -device e1000,netdev=%s)", netdev->id, netdev->id);
+    }
+    plug_terminal(o);
+    return check_references(o, error);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * What the files of the option parser share: the row, and the handlers by subject.
+ * options.c has the table and walks argv; options_machine.c, options_devices.c have the handlers.
+ */
+#pragma once
+
+#include "emu/keyval.h"
+#include "emu/options.h"
+
+/* What is gathered beside the configuration while argv is read. */
+struct options {
+    struct machine_config *config;
+    GString *print; /* set by a handler: print this and end */
+    bool nographic, has_display, has_serial, has_monitor;
+    char *accel;            /* the last -accel or -machine accel= */
+    GPtrArray *legacy_nics; /* -net nic: struct machine_nic *, owned by the config */
+    GPtrArray *legacy_taps; /* -net tap: struct machine_netdev *, owned by the config */
+    GString *trace_list;    /* the same as words */
+};
+
+enum option_section {
+    OPTION_MACHINE,
+    OPTION_BOOT,
+    OPTION_NETWORK,
+    OPTION_CHARACTER,
+    OPTION_CONTROL,
+    OPTION_DEBUG,
+    OPTION_SECTIONS
+};
+
+struct option_row {
+    const char *name, *alias; /* without dashes */
+    const char *form;         /* of the argument; NULL: takes none */
+    enum option_section section;
+    bool (*apply)(struct options *o, const char *arg, GError **error);
+    const char *help;
+    const char *later; /* QEMU's, not ours yet: what to do instead ("" when there is nothing) */
+};
+
+G_GNUC_PRINTF(2, 3) bool option_fail(GError **error, const char *format, ...);
+G_GNUC_PRINTF(2, 3) void option_note(struct options *o, const char *format, ...);
+/* Puts text aside to be printed instead of running; returns true. */
+bool option_print(struct options *o, GString *text);
+
+/* options_machine.c */
+bool option_machine(struct options *o, const char *arg, GError **error);
+bool option_cpu(struct options *o, const char *arg, GError **error);
+bool option_accel(struct options *o, const char *arg, GError **error);
+bool option_smp(struct options *o, const char *arg, GError **error);
+bool option_memory(struct options *o, const char *arg, GError **error);
+bool option_name(struct options *o, const char *arg, GError **error);
+bool option_uuid(struct options *o, const char *arg, GError **error);
+bool option_rtc(struct options *o, const char *arg, GError **error);
+bool option_boot(struct options *o, const char *arg, GError **error);
+bool option_action(struct options *o, const char *arg, GError **error);
+bool option_trace(struct options *o, const char *arg, GError **error);
+bool option_debug_items(struct options *o, const char *arg, GError **error);
+bool option_fw_cfg(struct options *o, const char *arg, GError **error);
+bool options_finish_machine(struct options *o, GError **error);
+
+/* options_devices.c */
+bool option_device(struct options *o, const char *arg, GError **error);
+bool option_netdev(struct options *o, const char *arg, GError **error);
+bool option_nic(struct options *o, const char *arg, GError **error);
+bool option_net(struct options *o, const char *arg, GError **error);
+bool option_serial(struct options *o, const char *arg, GError **error);
+bool option_parallel(struct options *o, const char *arg, GError **error);
+bool option_chardev(struct options *o, const char *arg, GError **error);
+bool option_debugcon(struct options *o, const char *arg, GError **error);
+bool option_monitor(struct options *o, const char *arg, GError **error);
+bool option_qmp(struct options *o, const char *arg, GError **error);
+bool option_qmp_pretty(struct options *o, const char *arg, GError **error);
+bool option_mon(struct options *o, const char *arg, GError **error);
+bool option_display(struct options *o, const char *arg, GError **error);
+bool option_vga(struct options *o, const char *arg, GError **error);
+bool option_nographic(struct options *o, const char *arg, GError **error);
+bool option_echr(struct options *o, const char *arg, GError **error);
+bool options_finish_devices(struct options *o, GError **error);

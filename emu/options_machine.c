@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Handlers of the options about the machine itself: board, CPU, memory, clock, boot, tracing.
+ */
+#include "emu/options_internal.h"
+
+#include "emu/cpu/cpu.h"
+#include "emu/trace.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+#define MIB (UINT64_C(1) << 20)
+enum { RAM_LEAST_MIB = 1, RAM_MOST_MIB = 60 * 1024 };
+
+/* ---- -machine ---- */
+
+static const struct keyval_row machine_rows[] = {
+    {"type", KEYVAL_STRING, .help = "pc (the only one there is)"},
+    {"accel", KEYVAL_STRING, .help = "see -accel"},
+    {"acpi", KEYVAL_CHOICE, "on|off|auto", "ACPI tables"},
+    {"usb", KEYVAL_CHOICE, "off"},
+    {"hpet", KEYVAL_CHOICE, "off"},
+    {"vmport", KEYVAL_CHOICE, "off|auto"},
+    {"smm", KEYVAL_CHOICE, "off|auto"},
+    {"graphics", KEYVAL_BOOL},
+    {"dump-guest-core", KEYVAL_BOOL},
+    {"mem-merge", KEYVAL_BOOL},
+    {"kernel_irqchip", KEYVAL_STRING},
+    {"kernel", KEYVAL_LATER, .help = "use -kernel"},
+    {"memory-backend", KEYVAL_LATER, .help = "RAM is always anonymous; use -m"},
+};
+static const struct keyval_table machine_table = {"", machine_rows, G_N_ELEMENTS(machine_rows), "type"};
+
+static bool machine_type(const char *type, GError **error)
+{
+    if (g_str_equal(type, "pc") || g_str_has_prefix(type, "pc-i440fx"))
+        return true;
+    static const char *const known[] = {"pc"};
+    if (g_str_equal(type, "q35") || g_str_has_prefix(type, "pc-q35"))
+        return option_fail(
+            error, "machine type '%s' is QEMU's and not in netlab-emu yet; ours is pc (i440FX)", type);
+    if (g_str_equal(type, "isapc") || g_str_equal(type, "microvm") || g_str_equal(type, "none"))
+        return option_fail(error, "machine type '%s' is QEMU's and not in netlab-emu yet; ours is pc", type);
+    g_autofree char *suggestion = keyval_suggestion(type, known, G_N_ELEMENTS(known));
+    return option_fail(error, "no machine type '%s'%s; there is: pc", type, suggestion);
+}
+
+bool option_machine(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?") || g_str_equal(arg, "type=help")) {
+        GString *text =
+            g_string_new("Machine types:\n"
+                         "  pc       PC with i440FX, PIIX3, PIIX4 power management (the default)\n"
+                         "Keys of -machine:\n");
+        keyval_describe(&machine_table, text);
+        return option_print(o, text);
+    }
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&machine_table, arg, error);
+    if (!kv || !machine_type(keyval_string(kv, "type", "pc"), error))
+        return false;
+    if (keyval_has(kv, "acpi"))
+        o->config->acpi = !g_str_equal(keyval_string(kv, "acpi", "on"), "off");
+    return !keyval_has(kv, "accel") || option_accel(o, keyval_string(kv, "accel", ""), error);
+}
+
+/* ---- -accel ---- */
+
+enum accel_state { ACCEL_HERE, ACCEL_ALIAS, ACCEL_LATER, ACCEL_NEVER };
+static const struct {
+    const char *name;
+    enum accel_state state;
+    const char *text;
+} accels[] = {
+    {"interp", ACCEL_HERE, "the interpreter (the default)"},
+    {"tcg", ACCEL_ALIAS, "QEMU's translator: taken as a word for our own engine"},
+    {"jit", ACCEL_LATER, "the translator is not here yet; use -accel interp"},
+    {"kvm", ACCEL_NEVER, "netlab-emu runs guests in its own engine, not in KVM; use -accel interp"},
+    {"xen", ACCEL_NEVER, "use -accel interp"},
+    {"hax", ACCEL_NEVER, "use -accel interp"},
+    {"hvf", ACCEL_NEVER, "use -accel interp"},
+    {"whpx", ACCEL_NEVER, "use -accel interp"},
+    {"nvmm", ACCEL_NEVER, "use -accel interp"},
+    {"qtest", ACCEL_NEVER, "the unit tests drive devices directly"},
+};
+
+/* One word; on failure the next of the list may still do. */
+static bool accel_word(struct options *o, const char *word, GError **error)
+{
+    const char *names[G_N_ELEMENTS(accels)];
+    size_t i = 0;
+    while (i < G_N_ELEMENTS(accels) && !g_str_equal(accels[i].name, word))
+        i++;
+    if (i == G_N_ELEMENTS(accels)) {
+        for (i = 0; i < G_N_ELEMENTS(accels); i++)
+            names[i] = accels[i].name;
+        g_autofree char *suggestion = keyval_suggestion(word, names, G_N_ELEMENTS(names));
+        return option_fail(error, "no accelerator '%s'%s; there is: interp", word, suggestion);
+    }
+    switch (accels[i].state) {
+    case ACCEL_ALIAS:
+        option_note(o, "-accel tcg: netlab-emu has its own engine instead of TCG; running with interp");
+        return true;
+    case ACCEL_HERE:
+        return true;
+    case ACCEL_LATER:
+    case ACCEL_NEVER:
+        return option_fail(error, "accelerator '%s': %s", word, accels[i].text);
+    }
+    return false;
+}
+
+static const struct keyval_row accel_rows[] = {
+    {"accel", KEYVAL_STRING, .help = "interp, or a list as kvm:interp of which the first we have is taken"},
+    {"thread", KEYVAL_CHOICE, "single|multi"},
+    {"tb-size", KEYVAL_NUMBER},
+    {"one-insn-per-tb", KEYVAL_BOOL},
+    {"split-wx", KEYVAL_BOOL},
+};
+static const struct keyval_table accel_table = {"", accel_rows, G_N_ELEMENTS(accel_rows), "accel"};
+
+bool option_accel(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        GString *text = g_string_new("Accelerators:\n");
+        for (size_t i = 0; i < G_N_ELEMENTS(accels); i++)
+            if (accels[i].state != ACCEL_NEVER)
+                g_string_append_printf(text, "  %-8s %s\n", accels[i].name, accels[i].text);
+        return option_print(o, text);
+    }
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&accel_table, arg, error);
+    if (!kv || !keyval_require(kv, "accel", error))
+        return false;
+    g_auto(GStrv) words = g_strsplit(keyval_string(kv, "accel", ""), ":", 8);
+    for (char **word = words; *word; word++) {
+        g_autoptr(GError) why = NULL;
+        if (accel_word(o, *word, &why)) {
+            o->config->engine = MACHINE_ENGINE_INTERP;
+            return true;
+        }
+        if (!word[1]) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return false;
+        }
+    }
+    return option_fail(error, "no accelerator named");
+}
+
+/* ---- -cpu, -smp, -m ---- */
+
+bool option_cpu(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        GString *text = g_string_new("CPU models:\n");
+        cpu_model_describe_all(text);
+        return option_print(o, text);
+    }
+    o->config->cpu = cpu_model_parse(arg, error);
+    return o->config->cpu != NULL;
+}
+
+static const struct keyval_row smp_rows[] = {
+    {"cpus", KEYVAL_NUMBER, .help = "1", .min = 1, .max = 4096},
+    {"sockets", KEYVAL_NUMBER, .help = "1", .min = 1, .max = 4096},
+    {"dies", KEYVAL_NUMBER, .help = "1", .min = 1, .max = 4096},
+    {"clusters", KEYVAL_NUMBER, .help = "1", .min = 1, .max = 4096},
+    {"cores", KEYVAL_NUMBER, .help = "1", .min = 1, .max = 4096},
+    {"threads", KEYVAL_NUMBER, .help = "1", .min = 1, .max = 4096},
+    {"maxcpus", KEYVAL_NUMBER, .help = "1", .min = 1, .max = 4096},
+};
+static const struct keyval_table smp_table = {"", smp_rows, G_N_ELEMENTS(smp_rows), "cpus"};
+
+bool option_smp(struct options *o, const char *arg, GError **error)
+{
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&smp_table, arg, error);
+    if (!kv)
+        return false;
+    for (size_t i = 0; i < G_N_ELEMENTS(smp_rows); i++)
+        if (keyval_number(kv, smp_rows[i].key, 1) != 1)
+            return option_fail(error,
+                               "%s=%s: a machine has one CPU here; use -smp 1, and several machines for "
+                               "more",
+                               smp_rows[i].key, keyval_string(kv, smp_rows[i].key, ""));
+    return true;
+}
+
+static const struct keyval_row memory_rows[] = {
+    {"size", KEYVAL_SIZE, .help = "RAM; a plain number is in MiB", .min = MIB},
+    {"slots", KEYVAL_LATER, .help = "memory cannot be plugged in while running; give all of it as size="},
+    {"maxmem", KEYVAL_LATER, .help = "memory cannot be plugged in while running; give all of it as size="},
+};
+static const struct keyval_table memory_table = {"", memory_rows, G_N_ELEMENTS(memory_rows), "size"};
+
+bool option_memory(struct options *o, const char *arg, GError **error)
+{
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&memory_table, arg, error);
+    if (!kv || !keyval_require(kv, "size", error))
+        return false;
+    uint64_t size = keyval_number(kv, "size", 0);
+    if (size < RAM_LEAST_MIB * MIB || size > RAM_MOST_MIB * MIB)
+        return option_fail(error, "RAM must be between %d MiB and %d MiB", RAM_LEAST_MIB, RAM_MOST_MIB);
+    o->config->ram_size = (size + 4095) & ~UINT64_C(4095);
+    return true;
+}
+
+/* ---- identity, clock ---- */
+
+static const struct keyval_row name_rows[] = {
+    {"guest", KEYVAL_STRING, .help = "name of the machine"},
+    {"process", KEYVAL_STRING, .help = "accepted, no effect here"},
+    {"debug-threads", KEYVAL_BOOL},
+};
+static const struct keyval_table name_table = {"", name_rows, G_N_ELEMENTS(name_rows), "guest"};
+
+bool option_name(struct options *o, const char *arg, GError **error)
+{
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&name_table, arg, error);
+    if (!kv)
+        return false;
+    const char *name = keyval_string(kv, "guest", NULL);
+    if (name && !g_utf8_validate(name, -1, NULL))
+        return option_fail(error, "the name is not valid UTF-8");
+    if (name) {
+        g_free(o->config->name);
+        o->config->name = g_strdup(name);
+    }
+    return true;
+}
+
+bool option_uuid(struct options *o, const char *arg, GError **error)
+{
+    if (!g_uuid_string_is_valid(arg))
+        return option_fail(error, "not a UUID (like 12345678-1234-1234-1234-123456789abc)");
+    unsigned i = 0;
+    for (const char *c = arg; *c; c++) {
+        if (*c == '-')
+            continue;
+        o->config->uuid[i++] = (uint8_t)(g_ascii_xdigit_value(c[0]) << 4 | g_ascii_xdigit_value(c[1]));
+        c++;
+    }
+    o->config->has_uuid = true;
+    return true;
+}
+
+bool option_rtc(struct options *o, const char *arg, GError **error)
+{
+    return rtc_config_parse(arg, &o->config->rtc, error);
+}
+
+/* ---- boot ---- */
+
+static const struct keyval_row boot_rows[] = {
+    {"order", KEYVAL_STRING, .help = "letters a (floppy), c (disk), d (CD-ROM), n (network), for -bios"},
+    {"once", KEYVAL_STRING, .help = "the same"},
+    {"menu", KEYVAL_BOOL, .help = "the firmware's boot menu"},
+    {"strict", KEYVAL_BOOL},
+    {"splash", KEYVAL_LATER, .help = "there is no display"},
+    {"splash-time", KEYVAL_NUMBER},
+    {"reboot-timeout", KEYVAL_LATER},
+};
+static const struct keyval_table boot_table = {"", boot_rows, G_N_ELEMENTS(boot_rows), "order"};
+
+bool option_boot(struct options *o, const char *arg, GError **error)
+{
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&boot_table, arg, error);
+    if (!kv)
+        return false;
+    const char *order = keyval_string(kv, "once", keyval_string(kv, "order", ""));
+    if (strlen(order) > sizeof o->config->boot_order)
+        return option_fail(error, "order=%s: at most three letters of a, c, d, n", order);
+    memset(o->config->boot_order, 0, sizeof o->config->boot_order);
+    for (unsigned i = 0; order[i]; i++) {
+        const char *at = strchr("acdn", order[i]);
+        if (!at)
+            return option_fail(error,
+                               "order=%s: '%c' is none of a (floppy), c (disk), d (CD-ROM), n (network)",
+                               order, order[i]);
+        o->config->boot_order[i] = (uint8_t)(1 + (at - "acdn"));
+    }
+    o->config->boot_menu = keyval_bool(kv, "menu", false);
+    return true;
+}
+
+static const struct keyval_row action_rows[] = {
+    {"reboot", KEYVAL_CHOICE, "reset|shutdown", "what a guest's reset does"},
+    {"shutdown", KEYVAL_CHOICE, "poweroff|pause", "what a guest's power-off does"},
+    {"panic", KEYVAL_CHOICE, "none|pause|shutdown|exit-failure"},
+    {"watchdog", KEYVAL_LATER, .help = "there is no watchdog"},
+};
+static const struct keyval_table action_table = {"", action_rows, G_N_ELEMENTS(action_rows), NULL};
+
+bool option_action(struct options *o, const char *arg, GError **error)
+{
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&action_table, arg, error);
+    if (!kv)
+        return false;
+    if (keyval_has(kv, "reboot"))
+        o->config->no_reboot = g_str_equal(keyval_string(kv, "reboot", ""), "shutdown");
+    if (keyval_has(kv, "shutdown"))
+        o->config->no_shutdown = g_str_equal(keyval_string(kv, "shutdown", ""), "pause");
+    return true;
+}
+
+static const struct keyval_row fw_cfg_rows[] = {
+    {"name", KEYVAL_PATH, .help = "file name the guest sees; opt/… is for users"},
+    {"string", KEYVAL_STRING, .help = "its content"},
+    {"file", KEYVAL_PATH, .help = "file with its content"},
+    {"gen_id", KEYVAL_LATER, .help = "use file="},
+};
+static const struct keyval_table fw_cfg_table = {"", fw_cfg_rows, G_N_ELEMENTS(fw_cfg_rows), "name"};
+
+bool option_fw_cfg(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "help")) {
+        GString *text = g_string_new("Keys of -fw_cfg:\n");
+        keyval_describe(&fw_cfg_table, text);
+        return option_print(o, text);
+    }
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&fw_cfg_table, arg, error);
+    if (!kv || !keyval_require(kv, "name", error))
+        return false;
+    const char *name = keyval_string(kv, "name", "");
+    if (strlen(name) > 55)
+        return option_fail(error, "name=%s: at most 55 characters", name);
+    if (keyval_has(kv, "string") == keyval_has(kv, "file"))
+        return option_fail(error, "give one of string= and file=");
+    for (guint i = 0; i < o->config->fwcfg->len; i++) {
+        struct machine_fwcfg *other = o->config->fwcfg->pdata[i];
+        if (g_str_equal(other->name, name))
+            return option_fail(error, "name=%s is given twice", name);
+    }
+    if (!g_str_has_prefix(name, "opt/"))
+        option_note(o, "-fw_cfg name=%s: names outside opt/ are the firmware's own and may clash", name);
+    struct machine_fwcfg *file = g_new0(struct machine_fwcfg, 1);
+    file->name = g_strdup(name);
+    file->string = g_strdup(keyval_string(kv, "string", NULL));
+    file->file = g_strdup(keyval_string(kv, "file", NULL));
+    g_ptr_array_add(o->config->fwcfg, file);
+    return true;
+}
+
+/* ---- tracing ---- */
+
+static void trace_want(struct options *o, const char *list)
+{
+    g_string_append_printf(o->trace_list, "%s%s", o->trace_list->len ? "," : "", list);
+}
+
+bool option_trace(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        GString *text = g_string_new("Trace categories (-trace LIST, comma-separated, or all):\n");
+        trace_describe(text);
+        return option_print(o, text);
+    }
+    const char *list = g_str_has_prefix(arg, "enable=") ? arg + strlen("enable=") : arg;
+    uint64_t before = trace_mask;
+    bool good = trace_enable(list, error);
+    trace_mask = before; /* in force only once all options are checked */
+    if (good)
+        trace_want(o, list);
+    return good;
+}
+
+/* QEMU's -d items in terms of our trace categories. */
+static const struct {
+    const char *item, *categories, *help;
+} debug_items[] = {
+    {"int", "int,task", "interrupts, exceptions and task switches"},
+    {"in_asm", "block", "guest code as it is decoded"},
+    {"exec", "tb,block", "blocks of code as they are made and run"},
+    {"op", "tb", "the same as exec"},
+    {"out_asm", "tb", "translated code"},
+    {"cpu_reset", "reset", "the CPU's registers before each reset"},
+    {"mmu", "mmu", "page faults and TLB flushes"},
+    {"guest_errors", "port,mmio", "accesses to what is not there"},
+    {"unimp", "port,mmio", "the same"},
+};
+
+bool option_debug_items(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        GString *text = g_string_new("Items of -d (comma-separated); -trace help has finer ones:\n");
+        for (size_t i = 0; i < G_N_ELEMENTS(debug_items); i++)
+            g_string_append_printf(text, "  %-13s %s\n", debug_items[i].item, debug_items[i].help);
+        return option_print(o, text);
+    }
+    g_auto(GStrv) items = g_strsplit(arg, ",", 64);
+    for (char **item = items; *item; item++) {
+        const char *names[G_N_ELEMENTS(debug_items)];
+        size_t i = 0;
+        while (i < G_N_ELEMENTS(debug_items) && !g_str_equal(debug_items[i].item, *item)) {
+            names[i] = debug_items[i].item;
+            i++;
+        }
+        if (g_str_has_prefix(*item, "trace:")) {
+            if (!option_trace(o, *item + strlen("trace:"), error))
+                return false;
+        } else if (i == G_N_ELEMENTS(debug_items)) {
+            g_autofree char *suggestion = keyval_suggestion(*item, names, i);
+            return option_fail(error, "no item '%s'%s; see -d help", *item, suggestion);
+        } else {
+            trace_want(o, debug_items[i].categories);
+        }
+    }
+    return true;
+}
+
+bool options_finish_machine(struct options *o, GError **error)
+{
+    struct machine_config *config = o->config;
+    if (config->kernel && config->bios)
+        return option_fail(error,
+                           "-kernel and -bios together are QEMU's and not in netlab-emu yet; a kernel is "
+                           "started without firmware: leave -bios out");
+    if (!config->kernel && !config->bios)
+        return option_fail(error,
+                           "nothing to boot: give -kernel FILE (a Linux bzImage or a Multiboot kernel), or "
+                           "-bios FILE; disks and network boot are not here yet");
+    if (!config->kernel && config->initrd)
+        return option_fail(error, "-initrd needs -kernel");
+    if (!config->kernel && config->append)
+        return option_fail(error, "-append needs -kernel");
+    if (config->daemonize && o->nographic)
+        return option_fail(error, "-daemonize and -nographic exclude each other: use -display none");
+    if (!config->cpu)
+        config->cpu = cpu_model_default();
+    if (o->trace_list->len && !trace_enable(o->trace_list->str, error))
+        return false;
+    return true;
+}
