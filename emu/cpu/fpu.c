@@ -27,12 +27,9 @@ static void x87_init(struct fpu *f)
 
 void fpu_reset(struct cpu *cpu, bool init_only)
 {
-    struct fpu *f = &cpu->fpu;
-    if (init_only) {
-        x87_init(f);
+    if (init_only) /* INIT# leaves x87 and SSE alone (SDM vol. 3, 9.1) */
         return;
-    }
-    *f = (struct fpu){.fcw = 0x0040, .mxcsr = MXCSR_DEFAULT}; /* every register +0.0 and not empty */
+    cpu->fpu = (struct fpu){.fcw = 0x0040, .mxcsr = MXCSR_DEFAULT}; /* every register +0.0 and not empty */
 }
 
 bool x87_stack_fault(struct fpu *f, bool overflow)
