@@ -5,8 +5,8 @@
  *
  * The board makes one per NIC and joins e1000_port() to the port of a back end:
  *
- *     struct device *nic = e1000_new(bus, -1, &(struct e1000_config){.id = "net0", .mac = {...}}, clock, &error);
- *     net_join(e1000_port(nic), net_tap_new("net0", loop, &tap, &error));
+ *     struct device *nic = e1000_new(bus, -1, &(struct e1000_config){.id = "net0", .mac = {...}}, clock,
+ * &error); net_join(e1000_port(nic), net_tap_new("net0", loop, &tap, &error));
  *
  * A NIC without a cable has no link. Machine thread only. See docs/e1000.md.
  */
@@ -31,8 +31,8 @@ extern const struct device_class e1000_class;
 
 /* slot: 0…31, or -1 for the first free one from 3 up. The device belongs to the caller: device_free(), which
  * also frees its port. Fails when the slot is taken, the bus is full or the MAC is a group address. */
-struct device *e1000_new(struct pci_bus *bus, int slot, const struct e1000_config *config, struct clock *clock,
-                         GError **error);
+struct device *e1000_new(struct pci_bus *bus, int slot, const struct e1000_config *config,
+                         struct clock *clock, GError **error);
 /* The NIC's end of the cable; the NIC's own. */
 struct net_port *e1000_port(struct device *device);
 /* 52:54:00:12:34:56 for the machine's first NIC, counting up in the last byte (modulo 256). */
