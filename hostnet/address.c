@@ -66,7 +66,8 @@ static char *describe(struct hostnet *net, const char *verb, const struct hostne
     g_autoptr(hostnet_link) link = hostnet_link_get(net, address->index, NULL);
     g_autofree char *name =
         link ? hostnet_describe_link(link->mark, link->name) : g_strdup_printf("link %u", address->index);
-    return g_strdup_printf("%s %s %s %s", verb, hostnet_prefix_format(&address->local, text), preposition, name);
+    return g_strdup_printf("%s %s %s %s", verb, hostnet_prefix_format(&address->local, text), preposition,
+                           name);
 }
 
 static bool put(struct hostnet *net, const struct hostnet_link_address *address, int flags, const char *verb,
@@ -135,11 +136,12 @@ bool hostnet_address_remove(struct hostnet *net, const struct hostnet_link_addre
         g_prefix_error(error, "%s: ", what);
         return false;
     }
-    return hostnet_error_set(error, batch.requests[failed].error_number, batch.requests[failed].kernel_text, NULL,
-                             "%s", what);
+    return hostnet_error_set(error, batch.requests[failed].error_number, batch.requests[failed].kernel_text,
+                             NULL, "%s", what);
 }
 
-/* ---- listing -------------------------------------------------------------------------------------------------- */
+/* ---- listing
+ * -------------------------------------------------------------------------------------------------- */
 
 struct address_search {
     uint32_t index;
@@ -203,8 +205,8 @@ GArray *hostnet_address_list(struct hostnet *net, uint32_t index, GError **error
     g_autoptr(GArray) addresses = g_array_new(FALSE, TRUE, sizeof(struct hostnet_link_address));
     struct address_search search = {.index = index, .addresses = addresses};
     struct ifaddrmsg header = {.ifa_family = AF_UNSPEC};
-    if (!hostnet_request_dump(net, RTM_GETADDR, &header, sizeof header, collect_address, forget_addresses, &search,
-                              "listing addresses", error))
+    if (!hostnet_request_dump(net, RTM_GETADDR, &header, sizeof header, collect_address, forget_addresses,
+                              &search, "listing addresses", error))
         return NULL;
     return g_steal_pointer(&addresses);
 }

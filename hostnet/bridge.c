@@ -46,10 +46,11 @@ static bool check_spec(const struct hostnet_bridge_spec *spec, GError **error)
                                  "an ageing time of %u s is out of range; use 10 to %d (0: the default)",
                                  spec->ageing, AGEING_HIGHEST);
     if (spec->group_forward_mask & GROUP_FORWARD_RESTRICTED)
-        return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
-                                 "group forward mask 0x%x: STP, pause and LACP frames (bits 0 to 2) are never "
-                                 "forwarded; leave them out",
-                                 spec->group_forward_mask);
+        return hostnet_error_say(
+            error, HOSTNET_ERROR_INVALID,
+            "group forward mask 0x%x: STP, pause and LACP frames (bits 0 to 2) are never "
+            "forwarded; leave them out",
+            spec->group_forward_mask);
     return true;
 }
 
@@ -58,7 +59,9 @@ static void fill_bridge(struct nl_msg *message, const void *opaque)
     const struct hostnet_bridge_spec *spec = opaque;
     /* The delay first: the kernel checks its range only while STP is on. */
     hostnet_put_u32(message, IFLA_BR_FORWARD_DELAY,
-                    !spec->stp ? 0 : spec->forward_delay ? spec->forward_delay : 15 * USER_HZ);
+                    !spec->stp            ? 0
+                    : spec->forward_delay ? spec->forward_delay
+                                          : 15 * USER_HZ);
     hostnet_put_u32(message, IFLA_BR_STP_STATE, spec->stp);
     if (spec->ageing)
         hostnet_put_u32(message, IFLA_BR_AGEING_TIME, spec->ageing * USER_HZ);
@@ -70,7 +73,8 @@ static void fill_bridge(struct nl_msg *message, const void *opaque)
 }
 
 /* Did the kernel do what it silently may not have done? */
-static bool check_made(struct hostnet *net, uint32_t index, const struct hostnet_bridge_spec *spec, GError **error)
+static bool check_made(struct hostnet *net, uint32_t index, const struct hostnet_bridge_spec *spec,
+                       GError **error)
 {
     if (!spec->vlan_filtering)
         return true;
@@ -79,10 +83,11 @@ static bool check_made(struct hostnet *net, uint32_t index, const struct hostnet
         return false;
     if (link->bridge.vlan_filtering)
         return true;
-    return hostnet_error_say(error, HOSTNET_ERROR_UNSUPPORTED,
-                             "bridge %s: this kernel has no VLAN filtering in bridges (CONFIG_BRIDGE_VLAN_FILTERING); "
-                             "leave it off, or use one bridge for each VLAN",
-                             link->name);
+    return hostnet_error_say(
+        error, HOSTNET_ERROR_UNSUPPORTED,
+        "bridge %s: this kernel has no VLAN filtering in bridges (CONFIG_BRIDGE_VLAN_FILTERING); "
+        "leave it off, or use one bridge for each VLAN",
+        link->name);
 }
 
 bool hostnet_bridge_create(struct hostnet *net, const struct hostnet_bridge_spec *spec,
@@ -118,8 +123,8 @@ static struct hostnet_link *get_bridge(struct hostnet *net, uint32_t index, GErr
 {
     g_autoptr(hostnet_link) link = hostnet_link_get(net, index, error);
     if (link && link->kind != HOSTNET_LINK_BRIDGE) {
-        hostnet_error_say(error, HOSTNET_ERROR_INVALID, "link %s is no bridge but %s; name a bridge", link->name,
-                          link->kind_name ? link->kind_name : "a NIC");
+        hostnet_error_say(error, HOSTNET_ERROR_INVALID, "link %s is no bridge but %s; name a bridge",
+                          link->name, link->kind_name ? link->kind_name : "a NIC");
         return NULL;
     }
     return g_steal_pointer(&link);
@@ -165,7 +170,8 @@ bool hostnet_bridge_set(struct hostnet *net, uint32_t bridge, const struct hostn
            check_made(net, bridge, spec, error);
 }
 
-/* ---- ports ------------------------------------------------------------------------------------------------- */
+/* ---- ports
+ * ------------------------------------------------------------------------------------------------- */
 
 static char *describe_port(const struct hostnet_link *port)
 {
@@ -187,9 +193,10 @@ bool hostnet_bridge_add_port(struct hostnet *net, uint32_t bridge, uint32_t port
         /* The kernel would take it out of there without a word. */
         g_autoptr(hostnet_link) other = hostnet_link_get(net, port_link->master, NULL);
         g_autofree char *other_text = other ? describe_port(other) : g_strdup("another link");
-        return hostnet_error_say(error, HOSTNET_ERROR_BUSY,
-                                 "adding port %s to bridge %s: it is in %s already (take it out of there first)",
-                                 port_text, bridge_text, other_text);
+        return hostnet_error_say(
+            error, HOSTNET_ERROR_BUSY,
+            "adding port %s to bridge %s: it is in %s already (take it out of there first)", port_text,
+            bridge_text, other_text);
     }
     struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = (int)port};
     hostnet_auto_batch batch = {};
@@ -231,7 +238,8 @@ GPtrArray *hostnet_bridge_list_ports(struct hostnet *net, uint32_t bridge, GErro
     return links;
 }
 
-/* ---- forwarding database ------------------------------------------------------------------------------------- */
+/* ---- forwarding database
+ * ------------------------------------------------------------------------------------- */
 
 struct entry_search {
     uint32_t bridge;
@@ -242,7 +250,8 @@ static void collect_entry(struct nlmsghdr *message, void *opaque)
 {
     struct entry_search *search = opaque;
     struct nlattr *rows[NDA_MAX + 1];
-    if (message->nlmsg_type != RTM_NEWNEIGH || nlmsg_parse(message, sizeof(struct ndmsg), rows, NDA_MAX, NULL) < 0)
+    if (message->nlmsg_type != RTM_NEWNEIGH ||
+        nlmsg_parse(message, sizeof(struct ndmsg), rows, NDA_MAX, NULL) < 0)
         return;
     const struct ndmsg *header = nlmsg_data(message);
     uint32_t master = rows[NDA_MASTER] && nla_len(rows[NDA_MASTER]) >= 4 ? nla_get_u32(rows[NDA_MASTER]) : 0;
@@ -282,8 +291,8 @@ GArray *hostnet_bridge_list_entries(struct hostnet *net, uint32_t bridge, GError
     g_autoptr(GArray) entries = g_array_new(FALSE, TRUE, sizeof(struct hostnet_bridge_entry));
     struct entry_search search = {.bridge = bridge, .entries = entries};
     struct ndmsg header = {.ndm_family = AF_BRIDGE};
-    if (!hostnet_request_dump(net, RTM_GETNEIGH, &header, sizeof header, collect_entry, forget_entries, &search,
-                              "listing the forwarding database", error))
+    if (!hostnet_request_dump(net, RTM_GETNEIGH, &header, sizeof header, collect_entry, forget_entries,
+                              &search, "listing the forwarding database", error))
         return NULL;
     g_array_sort(entries, compare_entries);
     return g_steal_pointer(&entries);

@@ -12,14 +12,14 @@
 #include <errno.h>
 #include <string.h>
 
-G_DEFINE_QUARK(hostnet-error-quark, hostnet_error)
+G_DEFINE_QUARK(hostnet - error - quark, hostnet_error)
 
 static const char *const code_names[] = {
-    [HOSTNET_ERROR_PERMISSION] = "permission", [HOSTNET_ERROR_BUSY] = "busy",
-    [HOSTNET_ERROR_EXISTS] = "exists",         [HOSTNET_ERROR_NOT_FOUND] = "not-found",
+    [HOSTNET_ERROR_PERMISSION] = "permission",   [HOSTNET_ERROR_BUSY] = "busy",
+    [HOSTNET_ERROR_EXISTS] = "exists",           [HOSTNET_ERROR_NOT_FOUND] = "not-found",
     [HOSTNET_ERROR_UNSUPPORTED] = "unsupported", [HOSTNET_ERROR_INVALID] = "invalid",
-    [HOSTNET_ERROR_NO_TUN] = "no-tun",         [HOSTNET_ERROR_LIMIT] = "limit",
-    [HOSTNET_ERROR_NOT_OURS] = "not-ours",     [HOSTNET_ERROR_KERNEL] = "kernel",
+    [HOSTNET_ERROR_NO_TUN] = "no-tun",           [HOSTNET_ERROR_LIMIT] = "limit",
+    [HOSTNET_ERROR_NOT_OURS] = "not-ours",       [HOSTNET_ERROR_KERNEL] = "kernel",
 };
 static_assert(G_N_ELEMENTS(code_names) == HOSTNET_ERROR_COUNT, "every code has a name");
 
@@ -124,13 +124,14 @@ bool hostnet_error_set(GError **error, int error_number, const char *kernel_text
 {
     va_list arguments;
     va_start(arguments, what);
-    set_worded(error, hostnet_error_from_errno(error_number), error_number, kernel_text, hint, what, arguments);
+    set_worded(error, hostnet_error_from_errno(error_number), error_number, kernel_text, hint, what,
+               arguments);
     va_end(arguments);
     return false;
 }
 
-bool hostnet_error_set_code(GError **error, enum hostnet_error code, int error_number, const char *kernel_text,
-                            const char *hint, const char *what, ...)
+bool hostnet_error_set_code(GError **error, enum hostnet_error code, int error_number,
+                            const char *kernel_text, const char *hint, const char *what, ...)
 {
     va_list arguments;
     va_start(arguments, what);

@@ -5,8 +5,8 @@
  *
  * A handle is a netlink socket and an fd of the namespace that the socket belongs to. Everything that goes
  * through the socket needs no visit. The visit (hostnet_scope_*) is for what goes by the thread: opening
- * /dev/net/tun, /proc/sys and further sockets. It compares device and inode of the namespace first, so a thread
- * that is there already never calls setns(), which would need CAP_SYS_ADMIN.
+ * /dev/net/tun, /proc/sys and further sockets. It compares device and inode of the namespace first, so a
+ * thread that is there already never calls setns(), which would need CAP_SYS_ADMIN.
  *
  * Invariant: outside hostnet_scope_enter()…leave() the thread is where its owner left it.
  */
@@ -51,10 +51,11 @@ bool hostnet_scope_enter(const struct hostnet *net, struct hostnet_scope *scope,
     if (setns(net->netns_fd, CLONE_NEWNET) < 0) {
         int reason = errno;
         close(previous);
-        return hostnet_error_set(error, reason, NULL,
-                                 "needs CAP_SYS_ADMIN here and over that namespace; for a rootless lab join its "
-                                 "user namespace first",
-                                 "entering the lab's network namespace");
+        return hostnet_error_set(
+            error, reason, NULL,
+            "needs CAP_SYS_ADMIN here and over that namespace; for a rootless lab join its "
+            "user namespace first",
+            "entering the lab's network namespace");
     }
     scope->previous = previous;
     return true;
@@ -71,7 +72,8 @@ void hostnet_scope_leave(struct hostnet_scope *scope)
     scope->previous = -1;
 }
 
-int hostnet_scope_open(const struct hostnet *net, const char *path, int flags, int *error_number, GError **error)
+int hostnet_scope_open(const struct hostnet *net, const char *path, int flags, int *error_number,
+                       GError **error)
 {
     struct hostnet_scope scope;
     *error_number = 0;
@@ -113,7 +115,8 @@ static struct hostnet *open_here(int netns_fd, GError **error)
     }
     int result = nl_connect(socket, NETLINK_ROUTE);
     if (result < 0) {
-        hostnet_error_say(error, result == -NLE_PROTO_MISMATCH ? HOSTNET_ERROR_UNSUPPORTED : HOSTNET_ERROR_LIMIT,
+        hostnet_error_say(error,
+                          result == -NLE_PROTO_MISMATCH ? HOSTNET_ERROR_UNSUPPORTED : HOSTNET_ERROR_LIMIT,
                           "opening a netlink socket: %s (close file descriptors, or use a kernel with "
                           "CONFIG_NET)",
                           nl_geterror(result));
@@ -126,7 +129,8 @@ static struct hostnet *open_here(int netns_fd, GError **error)
     (void)setsockopt(socket_fd, SOL_NETLINK, NETLINK_EXT_ACK, &option, sizeof option);
     (void)setsockopt(socket_fd, SOL_NETLINK, NETLINK_CAP_ACK, &option, sizeof option);
     /* An answer is there when the request returns; this bounds the wait should one ever be missing. */
-    (void)setsockopt(socket_fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 20}, sizeof(struct timeval));
+    (void)setsockopt(socket_fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 20},
+                     sizeof(struct timeval));
     (void)nl_socket_set_buffer_size(socket, 1 << 20, 1 << 20);
 
     struct hostnet *net = g_new0(struct hostnet, 1);

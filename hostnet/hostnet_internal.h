@@ -24,7 +24,8 @@ struct hostnet {
     char boot_id[HOSTNET_BOOT_ID_MAX + 1];
 };
 
-/* ---- errors (error.c) -------------------------------------------------------------------------------------- */
+/* ---- errors (error.c)
+ * -------------------------------------------------------------------------------------- */
 
 /* Which code an errno of the kernel is. */
 enum hostnet_error hostnet_error_from_errno(int error_number);
@@ -34,8 +35,9 @@ enum hostnet_error hostnet_error_from_errno(int error_number);
 bool hostnet_error_set(GError **error, int error_number, const char *kernel_text, const char *hint,
                        const char *what, ...) G_GNUC_PRINTF(5, 6);
 /* The same where the code is not what the errno would give. */
-bool hostnet_error_set_code(GError **error, enum hostnet_error code, int error_number, const char *kernel_text,
-                            const char *hint, const char *what, ...) G_GNUC_PRINTF(6, 7);
+bool hostnet_error_set_code(GError **error, enum hostnet_error code, int error_number,
+                            const char *kernel_text, const char *hint, const char *what, ...)
+    G_GNUC_PRINTF(6, 7);
 /* INVALID, NOT_OURS, … found by ourselves: the text as it is. Always returns false. */
 bool hostnet_error_say(GError **error, enum hostnet_error code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
@@ -43,7 +45,8 @@ bool hostnet_error_say(GError **error, enum hostnet_error code, const char *form
  * caller. */
 char *hostnet_describe_link(const char *mark, const char *name);
 
-/* ---- the visit to the handle's namespace (hostnet.c) ---------------------------------------------------------- */
+/* ---- the visit to the handle's namespace (hostnet.c)
+ * ---------------------------------------------------------- */
 
 struct hostnet_scope {
     int previous; /* fd of the namespace to return to; -1: the thread was there already */
@@ -54,12 +57,14 @@ void hostnet_scope_leave(struct hostnet_scope *scope);
 
 /* open() of `path` in the handle's namespace (for /dev/net/tun and /proc/sys/net): fd, or -1 with errno in
  * `*error_number`, or -1 with `error` set and `*error_number` 0 when the namespace could not be entered. */
-int hostnet_scope_open(const struct hostnet *net, const char *path, int flags, int *error_number, GError **error);
+int hostnet_scope_open(const struct hostnet *net, const char *path, int flags, int *error_number,
+                       GError **error);
 
 /* A netlink socket of the handle's namespace, unbound; -1 on error. */
 int hostnet_socket_open(const struct hostnet *net, int protocol, GError **error);
 
-/* ---- small things --------------------------------------------------------------------------------------------- */
+/* ---- small things
+ * --------------------------------------------------------------------------------------------- */
 
 /* A closed-when-out-of-scope file descriptor. Initialise it, with -1 if need be. */
 static inline void hostnet_fd_clear(int *fd)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * Owner marks, interface names and link identities as values, and the choice of an index before a link exists.
- * See identity.h for the theory. Values are pure; planning asks the kernel but changes nothing.
+ * Owner marks, interface names and link identities as values, and the choice of an index before a link
+ * exists. See identity.h for the theory. Values are pure; planning asks the kernel but changes nothing.
  *
  * Name rules: dev_valid_name() of the kernel, plus '%', which the kernel would take for a pattern.
  */
@@ -53,13 +53,15 @@ bool hostnet_mark_check(const char *mark, GError **error)
                                  mark ? mark : "");
     size_t length = strlen(mark);
     if (length > HOSTNET_MARK_MAX)
-        return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
-                                 "the owner mark %.40s… has %zu bytes, and the kernel keeps %d; use shorter names",
-                                 mark, length, HOSTNET_MARK_MAX);
+        return hostnet_error_say(
+            error, HOSTNET_ERROR_INVALID,
+            "the owner mark %.40s… has %zu bytes, and the kernel keeps %d; use shorter names", mark, length,
+            HOSTNET_MARK_MAX);
     if (!g_utf8_validate(mark, -1, NULL) || has_control_character(mark))
-        return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
-                                 "the owner mark of a link contains control characters or is not UTF-8; use plain "
-                                 "names");
+        return hostnet_error_say(
+            error, HOSTNET_ERROR_INVALID,
+            "the owner mark of a link contains control characters or is not UTF-8; use plain "
+            "names");
     return true;
 }
 
@@ -86,8 +88,8 @@ static bool check_characters(const char *what, const char *name, size_t longest,
     size_t length = strlen(name);
     if (length > longest)
         return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
-                                 "%s %s has %zu characters, and the kernel takes %zu; use a shorter one", what,
-                                 name, length, longest);
+                                 "%s %s has %zu characters, and the kernel takes %zu; use a shorter one",
+                                 what, name, length, longest);
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return hostnet_error_say(error, HOSTNET_ERROR_INVALID, "%s may not be \"%s\"", what, name);
     for (const char *at = name; *at; at++)
@@ -139,10 +141,10 @@ bool hostnet_identity_plan(struct hostnet *net, const char *name, const char *ma
     g_autoptr(GError) lookup = NULL;
     g_autoptr(hostnet_link) taken = hostnet_link_find(net, name, &lookup);
     if (taken)
-        return hostnet_error_say(error, HOSTNET_ERROR_EXISTS,
-                                 "the name %s is taken by link %u%s%s (choose another name, or remove that link)",
-                                 name, taken->index, taken->mark ? ", marked " : "",
-                                 taken->mark ? taken->mark : "");
+        return hostnet_error_say(
+            error, HOSTNET_ERROR_EXISTS,
+            "the name %s is taken by link %u%s%s (choose another name, or remove that link)", name,
+            taken->index, taken->mark ? ", marked " : "", taken->mark ? taken->mark : "");
     if (!g_error_matches(lookup, HOSTNET_ERROR, HOSTNET_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&lookup));
         return false;
@@ -172,10 +174,11 @@ bool hostnet_identity_parse(const char *text, struct hostnet_link_identity *iden
         !g_ascii_string_to_unsigned(parts[1], 10, 0, G_MAXUINT64, &netns, NULL) ||
         !g_ascii_string_to_unsigned(parts[2], 10, 1, G_MAXINT32, &index, NULL) ||
         !hostnet_name_check(parts[3], NULL) || (*parts[4] && !hostnet_mark_check(parts[4], NULL)))
-        return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
-                                 "\"%s\" is no link identity (BOOT/NAMESPACE/INDEX/NAME/MARK); the journal is "
-                                 "damaged",
-                                 text);
+        return hostnet_error_say(
+            error, HOSTNET_ERROR_INVALID,
+            "\"%s\" is no link identity (BOOT/NAMESPACE/INDEX/NAME/MARK); the journal is "
+            "damaged",
+            text);
     *identity = (struct hostnet_link_identity){.index = (uint32_t)index, .netns = netns};
     g_strlcpy(identity->boot_id, parts[0], sizeof identity->boot_id);
     g_strlcpy(identity->name, parts[3], sizeof identity->name);

@@ -33,7 +33,8 @@ void hostnet_link_free(struct hostnet_link *link)
     g_free(link);
 }
 
-/* ---- MAC addresses -------------------------------------------------------------------------------------- */
+/* ---- MAC addresses --------------------------------------------------------------------------------------
+ */
 
 bool hostnet_mac_parse(const char *text, struct hostnet_mac *mac, GError **error)
 {
@@ -46,7 +47,8 @@ bool hostnet_mac_parse(const char *text, struct hostnet_mac *mac, GError **error
     }
     if (!is_good)
         return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
-                                 "\"%s\" is no MAC address; write six hexadecimal pairs: 02:00:00:aa:bb:cc", text);
+                                 "\"%s\" is no MAC address; write six hexadecimal pairs: 02:00:00:aa:bb:cc",
+                                 text);
     *mac = value;
     return true;
 }
@@ -54,12 +56,13 @@ bool hostnet_mac_parse(const char *text, struct hostnet_mac *mac, GError **error
 char *hostnet_mac_format(const struct hostnet_mac *mac, char text[HOSTNET_MAC_TEXT])
 {
     const uint8_t *octets = mac->octets;
-    g_snprintf(text, HOSTNET_MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", octets[0], octets[1], octets[2], octets[3],
-               octets[4], octets[5]);
+    g_snprintf(text, HOSTNET_MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", octets[0], octets[1], octets[2],
+               octets[3], octets[4], octets[5]);
     return text;
 }
 
-/* ---- reading one message ---------------------------------------------------------------------------------- */
+/* ---- reading one message ----------------------------------------------------------------------------------
+ */
 
 /* Attributes come from the kernel, but a short one must not be read past its end all the same. */
 static uint32_t get_u32(const struct nlattr *attribute, uint32_t otherwise)
@@ -204,7 +207,8 @@ static struct hostnet_link *read_link(struct nlmsghdr *message)
     return link;
 }
 
-/* ---- looking ---------------------------------------------------------------------------------------------- */
+/* ---- looking ----------------------------------------------------------------------------------------------
+ */
 
 static void collect_link(struct nlmsghdr *message, void *opaque)
 {
@@ -220,7 +224,8 @@ static void forget_links(void *opaque)
 
 static int compare_links(const void *a, const void *b)
 {
-    uint32_t left = (*(struct hostnet_link *const *)a)->index, right = (*(struct hostnet_link *const *)b)->index;
+    uint32_t left = (*(struct hostnet_link *const *)a)->index,
+             right = (*(struct hostnet_link *const *)b)->index;
     return (left > right) - (left < right);
 }
 
@@ -241,7 +246,8 @@ GPtrArray *hostnet_link_list_marked(struct hostnet *net, const char *lab, GError
     for (unsigned i = 0; links && i < links->len;) {
         const struct hostnet_link *link = links->pdata[i];
         g_autofree char *its_lab = NULL;
-        if (link->mark && hostnet_mark_parse(link->mark, &its_lab, NULL) && (!lab || strcmp(lab, its_lab) == 0))
+        if (link->mark && hostnet_mark_parse(link->mark, &its_lab, NULL) &&
+            (!lab || strcmp(lab, its_lab) == 0))
             i++;
         else
             g_ptr_array_remove_index(links, i);
@@ -263,7 +269,8 @@ static int fetch_link(struct hostnet *net, uint32_t index, const char *name, str
     struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = (int)index};
     struct nl_msg *message = hostnet_message_new(RTM_GETLINK, 0, &header, sizeof header);
     if (name)
-        hostnet_put_string(message, strlen(name) <= HOSTNET_NAME_MAX ? IFLA_IFNAME : ATTRIBUTE_ALT_IFNAME, name);
+        hostnet_put_string(message, strlen(name) <= HOSTNET_NAME_MAX ? IFLA_IFNAME : ATTRIBUTE_ALT_IFNAME,
+                           name);
     *link = NULL;
     int result = hostnet_request_get(net, message, take_link, link, error);
     if (result != 0)
@@ -326,15 +333,16 @@ struct hostnet_link *hostnet_link_find_mark(struct hostnet *net, const char *mar
         return g_ptr_array_steal_index(links, at);
     if (found)
         hostnet_error_say(error, HOSTNET_ERROR_BUSY,
-                          "several links carry the mark %s: %s (remove the ones that are not wanted by hand)", mark,
-                          names->str);
+                          "several links carry the mark %s: %s (remove the ones that are not wanted by hand)",
+                          mark, names->str);
     else
         hostnet_error_say(error, HOSTNET_ERROR_NOT_FOUND,
                           "no link carries the mark %s (it is gone; `ip -d link` shows what is there)", mark);
     return NULL;
 }
 
-/* ---- identity ----------------------------------------------------------------------------------------------- */
+/* ---- identity
+ * ----------------------------------------------------------------------------------------------- */
 
 void hostnet_link_get_identity(struct hostnet *net, const struct hostnet_link *link,
                                struct hostnet_link_identity *identity)
@@ -347,8 +355,8 @@ void hostnet_link_get_identity(struct hostnet *net, const struct hostnet_link *l
 
 static bool is_same(const struct hostnet_link_identity *identity, const struct hostnet_link *link)
 {
-    return link->index == identity->index && strcmp(link->name, identity->name) == 0 &&
-           link->mark && strcmp(link->mark, identity->mark) == 0;
+    return link->index == identity->index && strcmp(link->name, identity->name) == 0 && link->mark &&
+           strcmp(link->mark, identity->mark) == 0;
 }
 
 bool hostnet_link_check(struct hostnet *net, const struct hostnet_link_identity *identity,
@@ -361,9 +369,9 @@ bool hostnet_link_check(struct hostnet *net, const struct hostnet_link_identity 
         return true;
     }
     if (identity->netns != net->netns_cookie)
-        return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
-                                 "link %s is in another network namespace than the one at hand; open that one",
-                                 identity->name);
+        return hostnet_error_say(
+            error, HOSTNET_ERROR_INVALID,
+            "link %s is in another network namespace than the one at hand; open that one", identity->name);
     g_autoptr(hostnet_link) found = NULL;
     int result = identity->index ? fetch_link(net, identity->index, NULL, &found, error) : ENODEV;
     if (result == 0) {
@@ -406,12 +414,12 @@ bool hostnet_link_delete(struct hostnet *net, const struct hostnet_link_identity
         return false;
     }
     if (!is_same(identity, link))
-        return hostnet_error_say(error, HOSTNET_ERROR_NOT_OURS,
-                                 "deleting link %s: index %u is now %s with the mark \"%s\", not ours with \"%s\"; "
-                                 "nothing was deleted (look at it with `ip -d link show %s`, remove it by hand if "
-                                 "it is not wanted)",
-                                 what, identity->index, link->name, link->mark ? link->mark : "", identity->mark,
-                                 link->name);
+        return hostnet_error_say(
+            error, HOSTNET_ERROR_NOT_OURS,
+            "deleting link %s: index %u is now %s with the mark \"%s\", not ours with \"%s\"; "
+            "nothing was deleted (look at it with `ip -d link show %s`, remove it by hand if "
+            "it is not wanted)",
+            what, identity->index, link->name, link->mark ? link->mark : "", identity->mark, link->name);
     struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = (int)identity->index};
     hostnet_auto_batch batch = {};
     hostnet_batch_add(&batch, RTM_DELLINK, 0, &header, sizeof header);

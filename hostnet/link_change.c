@@ -36,8 +36,8 @@ static bool check_index(uint32_t index, const char *verb, GError **error)
 {
     if (index && index <= INT32_MAX)
         return true;
-    return hostnet_error_say(error, HOSTNET_ERROR_INVALID, "%s link %u: there is no such index; look the link up",
-                             verb, index);
+    return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
+                             "%s link %u: there is no such index; look the link up", verb, index);
 }
 
 static bool set_flags(struct hostnet *net, uint32_t index, unsigned flags, bool on, const char *verb,
@@ -76,16 +76,17 @@ static bool set_attribute(struct hostnet *net, uint32_t index, int attribute, co
 
 bool hostnet_link_set_mtu(struct hostnet *net, uint32_t index, uint32_t mtu, GError **error)
 {
-    return set_attribute(net, index, IFLA_MTU, &mtu, sizeof mtu,
-                         "the driver's range is shown as minmtu and maxmtu by `ip -d link`; changing it needs "
-                         "CAP_NET_ADMIN",
-                         "setting the MTU of", error);
+    return set_attribute(
+        net, index, IFLA_MTU, &mtu, sizeof mtu,
+        "the driver's range is shown as minmtu and maxmtu by `ip -d link`; changing it needs "
+        "CAP_NET_ADMIN",
+        "setting the MTU of", error);
 }
 
 bool hostnet_link_set_mac(struct hostnet *net, uint32_t index, const struct hostnet_mac *mac, GError **error)
 {
-    return set_attribute(net, index, IFLA_ADDRESS, mac->octets, sizeof mac->octets, NULL, "setting the MAC of",
-                         error);
+    return set_attribute(net, index, IFLA_ADDRESS, mac->octets, sizeof mac->octets, NULL,
+                         "setting the MAC of", error);
 }
 
 bool hostnet_link_set_master(struct hostnet *net, uint32_t index, uint32_t master, GError **error)
@@ -153,8 +154,8 @@ bool hostnet_link_remove_altname(struct hostnet *net, uint32_t index, const char
 }
 
 /* The link is there and ours, or an error. */
-static bool require_present(struct hostnet *net, const struct hostnet_link_identity *identity, const char *verb,
-                            GError **error)
+static bool require_present(struct hostnet *net, const struct hostnet_link_identity *identity,
+                            const char *verb, GError **error)
 {
     enum hostnet_presence presence;
     if (!hostnet_link_check(net, identity, &presence, NULL, error)) {
@@ -168,10 +169,11 @@ static bool require_present(struct hostnet *net, const struct hostnet_link_ident
     case HOSTNET_ABSENT:
         return hostnet_error_set(error, ENODEV, NULL, NULL, "%s %s", verb, what);
     case HOSTNET_FOREIGN:
-        return hostnet_error_say(error, HOSTNET_ERROR_NOT_OURS,
-                                 "%s %s: what has its index or name now is not ours; nothing was changed (look at "
-                                 "it with `ip -d link`)",
-                                 verb, what);
+        return hostnet_error_say(
+            error, HOSTNET_ERROR_NOT_OURS,
+            "%s %s: what has its index or name now is not ours; nothing was changed (look at "
+            "it with `ip -d link`)",
+            verb, what);
     }
     g_assert_not_reached();
 }
@@ -204,9 +206,10 @@ bool hostnet_link_move(struct hostnet *net, struct hostnet_link_identity *identi
     g_autoptr(hostnet_link) link = hostnet_link_find(target, identity->name, error);
     if (!link || g_strcmp0(link->mark, identity->mark) != 0) {
         if (link)
-            hostnet_error_say(error, HOSTNET_ERROR_NOT_OURS,
-                              "moving %s: it was replaced right after it arrived (look at it with `ip -d link`)",
-                              identity->name);
+            hostnet_error_say(
+                error, HOSTNET_ERROR_NOT_OURS,
+                "moving %s: it was replaced right after it arrived (look at it with `ip -d link`)",
+                identity->name);
         return false;
     }
     hostnet_link_get_identity(target, link, identity);

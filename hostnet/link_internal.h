@@ -23,8 +23,8 @@ bool hostnet_link_make(struct hostnet *net, const struct hostnet_link_spec *spec
 /* Writes name, MAC, MTU of a spec into a RTM_NEWLINK. */
 void hostnet_link_put_birth(struct nl_msg *message, const struct hostnet_link_spec *spec);
 
-/* Adds to `batch` what the kernel does not take at birth, by index: mark first, up last. With `with_birth` MAC
- * and MTU too (for links made by ioctl). */
+/* Adds to `batch` what the kernel does not take at birth, by index: mark first, up last. With `with_birth`
+ * MAC and MTU too (for links made by ioctl). */
 void hostnet_link_add_rest(struct hostnet_batch *batch, uint32_t index, const struct hostnet_link_spec *spec,
                            bool with_birth);
 

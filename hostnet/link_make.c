@@ -3,14 +3,14 @@
 /*
  * Making links: the one datagram that all kinds share. Theory in link.h.
  *
- * Order within the datagram: birth (name, index, MAC, MTU, kind) — mark — alternative name — IPv6 address mode —
- * master — up. Marked before it can carry a frame. The birth alone uses the name; everything after goes by the
- * index, which was unused: when the birth is refused, the rest finds no link and does nothing.
+ * Order within the datagram: birth (name, index, MAC, MTU, kind) — mark — alternative name — IPv6 address
+ * mode — master — up. Marked before it can carry a frame. The birth alone uses the name; everything after
+ * goes by the index, which was unused: when the birth is refused, the rest finds no link and does nothing.
  *
  * Two processes that draw the same index at the same moment (1 in 2^31) get EEXIST on one side, and the later
- * requests of that side would then configure the other's link. hostnet_index_choose() looks first, which leaves
- * microseconds for such a draw; the loser's requests still carry the loser's mark, so even then the identity of
- * the other side no longer agrees, and its delete refuses instead of guessing.
+ * requests of that side would then configure the other's link. hostnet_index_choose() looks first, which
+ * leaves microseconds for such a draw; the loser's requests still carry the loser's mark, so even then the
+ * identity of the other side no longer agrees, and its delete refuses instead of guessing.
  */
 #include "hostnet/link_internal.h"
 
@@ -27,14 +27,15 @@ bool hostnet_link_spec_check(const struct hostnet_link_spec *spec, const char *k
     bool is_good = hostnet_name_check(spec->name, error) && hostnet_mark_check(spec->mark, error) &&
                    (!spec->altname || hostnet_altname_check(spec->altname, error));
     if (is_good && spec->index > INT32_MAX)
-        is_good = hostnet_error_say(error, HOSTNET_ERROR_INVALID, "index %u is out of range; let one be planned",
-                                    spec->index);
+        is_good = hostnet_error_say(error, HOSTNET_ERROR_INVALID,
+                                    "index %u is out of range; let one be planned", spec->index);
     if (is_good && spec->mac && (spec->mac->octets[0] & 1))
         is_good = hostnet_error_say(error, HOSTNET_ERROR_INVALID,
                                     "a multicast MAC (odd first octet) cannot be a link's own; make it even");
     if (is_good && spec->mtu && (spec->mtu < MTU_LOWEST || spec->mtu > MTU_HIGHEST))
-        is_good = hostnet_error_say(error, HOSTNET_ERROR_INVALID, "an MTU of %u is out of range; use %d to %d",
-                                    spec->mtu, MTU_LOWEST, MTU_HIGHEST);
+        is_good =
+            hostnet_error_say(error, HOSTNET_ERROR_INVALID, "an MTU of %u is out of range; use %d to %d",
+                              spec->mtu, MTU_LOWEST, MTU_HIGHEST);
     if (!is_good)
         g_prefix_error(error, "creating %s %s: ", kind, spec->name ? spec->name : "");
     return is_good;
@@ -109,15 +110,16 @@ bool hostnet_link_make_error(struct hostnet *net, const struct hostnet_link_spec
     if (error_number == EEXIST || error_number == EBUSY) {
         g_autoptr(hostnet_link) taken = hostnet_link_find(net, spec->name, NULL);
         if (taken) {
-            g_autofree char *hint = g_strdup_printf("link %u has that name%s%s; remove it, or choose another name",
-                                                    taken->index, taken->mark ? " and the mark " : "",
-                                                    taken->mark ? taken->mark : "");
-            return hostnet_error_set_code(error, HOSTNET_ERROR_EXISTS, EEXIST, NULL, hint, "creating %s %s", kind,
-                                          what);
+            g_autofree char *hint =
+                g_strdup_printf("link %u has that name%s%s; remove it, or choose another name", taken->index,
+                                taken->mark ? " and the mark " : "", taken->mark ? taken->mark : "");
+            return hostnet_error_set_code(error, HOSTNET_ERROR_EXISTS, EEXIST, NULL, hint, "creating %s %s",
+                                          kind, what);
         }
     }
     if (error_number == EOPNOTSUPP) {
-        g_autofree char *hint = g_strdup_printf("this kernel has no %s links, or not these options of them", kind);
+        g_autofree char *hint =
+            g_strdup_printf("this kernel has no %s links, or not these options of them", kind);
         return hostnet_error_set(error, error_number, kernel_text, hint, "creating %s %s", kind, what);
     }
     if (error_number == ENODEV && spec->master) {

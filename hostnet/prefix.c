@@ -35,7 +35,8 @@ bool hostnet_address_parse(const char *text, struct hostnet_address *address, GE
     }
     if (!value.family)
         return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
-                                 "\"%s\" is no IP address; write one like 10.1.0.2 or fd00::2", text ? text : "");
+                                 "\"%s\" is no IP address; write one like 10.1.0.2 or fd00::2",
+                                 text ? text : "");
     *address = value;
     return true;
 }
@@ -82,11 +83,13 @@ bool hostnet_address_is_loopback(const struct hostnet_address *address)
 bool hostnet_address_is_link_local(const struct hostnet_address *address)
 {
     const uint8_t *bytes = address->bytes;
-    return address->family == AF_INET ? bytes[0] == 169 && bytes[1] == 254
-                                      : address->family == AF_INET6 && bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+    return address->family == AF_INET
+               ? bytes[0] == 169 && bytes[1] == 254
+               : address->family == AF_INET6 && bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
 }
 
-bool hostnet_address_add_offset(const struct hostnet_address *address, uint64_t n, struct hostnet_address *result)
+bool hostnet_address_add_offset(const struct hostnet_address *address, uint64_t n,
+                                struct hostnet_address *result)
 {
     struct hostnet_address sum = *address;
     uint64_t carry = n;
@@ -101,20 +104,22 @@ bool hostnet_address_add_offset(const struct hostnet_address *address, uint64_t 
     return true;
 }
 
-/* ---- prefixes ----------------------------------------------------------------------------------------------- */
+/* ---- prefixes
+ * ----------------------------------------------------------------------------------------------- */
 
 bool hostnet_prefix_parse(const char *text, bool default_full, struct hostnet_prefix *prefix, GError **error)
 {
     const char *slash = text ? strchr(text, '/') : NULL;
-    g_autofree char *address_text = slash ? g_strndup(text, (gsize)(slash - text)) : g_strdup(text ? text : "");
+    g_autofree char *address_text =
+        slash ? g_strndup(text, (gsize)(slash - text)) : g_strdup(text ? text : "");
     struct hostnet_prefix value = {};
     if (!hostnet_address_parse(address_text, &value.address, error))
         return false;
     unsigned bits = family_bits(value.address.family);
     if (!slash) {
         if (!default_full)
-            return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
-                                     "\"%s\" has no prefix length; write %s/%u", text, text, bits == 32 ? 24 : 64);
+            return hostnet_error_say(error, HOSTNET_ERROR_INVALID, "\"%s\" has no prefix length; write %s/%u",
+                                     text, text, bits == 32 ? 24 : 64);
         value.length = (uint8_t)bits;
         *prefix = value;
         return true;

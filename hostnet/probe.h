@@ -36,7 +36,7 @@ enum hostnet_feature {
 struct hostnet_probe {
     struct {
         bool works;
-        char reason[200]; /* when not: the kernel's words and what to do about it; "" when it works */
+        char reason[240]; /* when not: the kernel's words and what to do about it; "" when it works */
     } features[HOSTNET_FEATURE_COUNT];
 };
 

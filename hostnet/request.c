@@ -5,8 +5,8 @@
  *
  * libnl builds and reads the messages. The exchange itself is here and not in nl_recvmsgs(), for three
  * reasons: several requests in one sendmsg(), the kernel's extended ACK text for the error message, and errno
- * as the kernel gave it (libnl folds several into one). RFC 3549; Documentation/userspace-api/netlink/intro.rst
- * of the kernel.
+ * as the kernel gave it (libnl folds several into one). RFC 3549;
+ * Documentation/userspace-api/netlink/intro.rst of the kernel.
  *
  * Thread: the one that uses the handle.
  */
@@ -25,12 +25,13 @@
 #endif
 
 enum {
-    MESSAGE_SIZE = 4096,     /* the largest we build: a veth with two names, marks and addresses is under 1 KiB */
+    MESSAGE_SIZE = 4096, /* the largest we build: a veth with two names, marks and addresses is under 1 KiB */
     RECEIVE_SIZE = 64 << 10, /* the kernel builds dumps in skbs of at most 32 KiB; links of 200 VFs in 64 */
     DUMP_TRIES = 20
 };
 
-/* ---- building ------------------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------------------------------
+ */
 
 struct nl_msg *hostnet_message_new(int type, int flags, const void *header, size_t length)
 {
@@ -107,7 +108,8 @@ void hostnet_batch_tolerate(struct hostnet_batch *batch, int error_number)
     tolerated[tolerated[0] ? 1 : 0] = error_number;
 }
 
-/* ---- the exchange ------------------------------------------------------------------------------------------ */
+/* ---- the exchange
+ * ------------------------------------------------------------------------------------------ */
 
 /* Receives one datagram into `buffer` of RECEIVE_SIZE. Bytes, or -1 with errno. */
 static ssize_t receive(struct hostnet *net, char *buffer)
@@ -116,7 +118,8 @@ static ssize_t receive(struct hostnet *net, char *buffer)
     struct sockaddr_nl from;
     struct iovec iov = {.iov_base = buffer, .iov_len = RECEIVE_SIZE};
     for (;;) {
-        struct msghdr header = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &iov, .msg_iovlen = 1};
+        struct msghdr header = {
+            .msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &iov, .msg_iovlen = 1};
         ssize_t length = recvmsg(fd, &header, 0);
         if (length < 0 && errno == EINTR)
             continue;
@@ -238,7 +241,8 @@ bool hostnet_batch_do(struct hostnet *net, struct hostnet_batch *batch, GError *
                              hint, "%s", text);
 }
 
-/* ---- looking ------------------------------------------------------------------------------------------------ */
+/* ---- looking
+ * ------------------------------------------------------------------------------------------------ */
 
 enum dump_end { DUMP_DONE, DUMP_CHANGED, DUMP_FAILED };
 
@@ -300,12 +304,12 @@ bool hostnet_request_dump(struct hostnet *net, int type, const void *header, siz
         restart(opaque);
     }
     return hostnet_error_say(error, HOSTNET_ERROR_BUSY,
-                             "%s: the namespace kept changing through %d tries; try again when it is quieter", what,
-                             DUMP_TRIES);
+                             "%s: the namespace kept changing through %d tries; try again when it is quieter",
+                             what, DUMP_TRIES);
 }
 
-int hostnet_request_get(struct hostnet *net, struct nl_msg *message, hostnet_answer_function answer, void *opaque,
-                        GError **error)
+int hostnet_request_get(struct hostnet *net, struct nl_msg *message, hostnet_answer_function answer,
+                        void *opaque, GError **error)
 {
     /* With an ACK asked for, the end of the answer is known whether or not an object comes. */
     nlmsg_hdr(message)->nlmsg_flags |= NLM_F_ACK;

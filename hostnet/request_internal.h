@@ -3,10 +3,10 @@
 /*
  * Requests to rtnetlink, for the files of hostnet that use libnl.
  *
- * A batch is one or more requests that go out in ONE sendmsg(). The kernel works off the whole datagram within
- * that system call, each request under its own lock, and answers each with an ACK; a failed one does not stop
- * those behind it. So later requests of a batch must be harmless when the first fails: they go by a link index
- * that was unused before.
+ * A batch is one or more requests that go out in ONE sendmsg(). The kernel works off the whole datagram
+ * within that system call, each request under its own lock, and answers each with an ACK; a failed one does
+ * not stop those behind it. So later requests of a batch must be harmless when the first fails: they go by a
+ * link index that was unused before.
  */
 #pragma once
 
@@ -32,8 +32,8 @@ struct hostnet_batch {
 void hostnet_batch_clear(struct hostnet_batch *batch);
 #define hostnet_auto_batch __attribute__((cleanup(hostnet_batch_clear))) struct hostnet_batch
 
-/* Adds a request of `type` with NLM_F_REQUEST | NLM_F_ACK | `flags`, beginning with `header` of `length` bytes
- * (struct ifinfomsg, …). The message is the batch's; attributes are appended to it with nla_put…(). */
+/* Adds a request of `type` with NLM_F_REQUEST | NLM_F_ACK | `flags`, beginning with `header` of `length`
+ * bytes (struct ifinfomsg, …). The message is the batch's; attributes are appended to it with nla_put…(). */
 struct nl_msg *hostnet_batch_add(struct hostnet_batch *batch, int type, int flags, const void *header,
                                  size_t length);
 /* The last added one may fail with this errno. At most two. */
@@ -60,8 +60,8 @@ bool hostnet_request_dump(struct hostnet *net, int type, const void *header, siz
 
 /* A GET for one object; `message` (taken over) is complete but for number and port. Returns 0, a positive
  * errno of the kernel, or -1 with `error`. */
-int hostnet_request_get(struct hostnet *net, struct nl_msg *message, hostnet_answer_function answer, void *opaque,
-                        GError **error);
+int hostnet_request_get(struct hostnet *net, struct nl_msg *message, hostnet_answer_function answer,
+                        void *opaque, GError **error);
 
 /* A new message for hostnet_request_get(). Aborts like all of GLib when memory is out. */
 struct nl_msg *hostnet_message_new(int type, int flags, const void *header, size_t length);

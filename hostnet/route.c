@@ -41,10 +41,12 @@ static bool check_route(const struct hostnet_route *route, GError **error)
 {
     uint8_t family = route->destination.address.family;
     if (family != AF_INET && family != AF_INET6)
-        return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
-                                 "a route needs an IPv4 or IPv6 destination (0.0.0.0/0 or ::/0 for the default)");
+        return hostnet_error_say(
+            error, HOSTNET_ERROR_INVALID,
+            "a route needs an IPv4 or IPv6 destination (0.0.0.0/0 or ::/0 for the default)");
     char text[HOSTNET_PREFIX_TEXT];
-    if (route->destination.length > 8 * address_size(family) || !hostnet_prefix_is_network(&route->destination))
+    if (route->destination.length > 8 * address_size(family) ||
+        !hostnet_prefix_is_network(&route->destination))
         return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
                                  "the destination %s of a route has host bits set; clear them",
                                  hostnet_prefix_format(&route->destination, text));
@@ -78,12 +80,16 @@ static void build(struct hostnet_batch *batch, const struct hostnet_route *route
         .rtm_family = family,
         .rtm_dst_len = route->destination.length,
         .rtm_table = table < 256 ? (uint8_t)table : RT_TABLE_UNSPEC,
-        .rtm_protocol = route->protocol ? route->protocol : is_new ? RTPROT_STATIC : RTPROT_UNSPEC,
-        .rtm_scope = route->scope                            ? route->scope
-                     : !is_new                               ? RT_SCOPE_NOWHERE
+        .rtm_protocol = route->protocol ? route->protocol
+                        : is_new        ? RTPROT_STATIC
+                                        : RTPROT_UNSPEC,
+        .rtm_scope = route->scope                             ? route->scope
+                     : !is_new                                ? RT_SCOPE_NOWHERE
                      : !route->gateway.family && route->index ? RT_SCOPE_LINK
-                                                             : RT_SCOPE_UNIVERSE,
-        .rtm_type = route->type ? route->type : is_new ? RTN_UNICAST : RTN_UNSPEC,
+                                                              : RT_SCOPE_UNIVERSE,
+        .rtm_type = route->type ? route->type
+                    : is_new    ? RTN_UNICAST
+                                : RTN_UNSPEC,
         .rtm_flags = route->flags & RTNH_F_ONLINK,
     };
     /* Routes that lead nowhere have no scope of a link. */
@@ -124,11 +130,12 @@ static bool put(struct hostnet *net, const struct hostnet_route *route, int flag
         return false;
     }
     int reason = batch.requests[failed].error_number;
-    const char *hint = reason == ENETUNREACH || reason == EHOSTUNREACH
-                           ? "the gateway must be reached over an address of this host; add that address first"
-                       : reason == ENETDOWN ? "set the link up first"
-                       : reason == EEXIST   ? "the very same route is there"
-                                            : NULL;
+    const char *hint =
+        reason == ENETUNREACH || reason == EHOSTUNREACH
+            ? "the gateway must be reached over an address of this host; add that address first"
+        : reason == ENETDOWN ? "set the link up first"
+        : reason == EEXIST   ? "the very same route is there"
+                             : NULL;
     enum hostnet_error code = reason == ENETDOWN ? HOSTNET_ERROR_INVALID : hostnet_error_from_errno(reason);
     return hostnet_error_set_code(error, code, reason, batch.requests[failed].kernel_text, hint, "%s", what);
 }
@@ -155,7 +162,8 @@ bool hostnet_route_remove(struct hostnet *net, const struct hostnet_route *route
     return hostnet_batch_do(net, &batch, error, NULL, "%s", what);
 }
 
-/* ---- listing ------------------------------------------------------------------------------------------------- */
+/* ---- listing
+ * ------------------------------------------------------------------------------------------------- */
 
 struct route_search {
     uint32_t table, index;
@@ -252,8 +260,8 @@ GArray *hostnet_route_list(struct hostnet *net, uint32_t table, uint32_t index, 
         struct route_search search = {.table = table, .index = index, .routes = routes};
         struct rtmsg header = {.rtm_family = families[i]};
         g_autoptr(GError) refusal = NULL;
-        if (!hostnet_request_dump(net, RTM_GETROUTE, &header, sizeof header, collect_route, forget_routes, &search,
-                                  "listing routes", &refusal)) {
+        if (!hostnet_request_dump(net, RTM_GETROUTE, &header, sizeof header, collect_route, forget_routes,
+                                  &search, "listing routes", &refusal)) {
             /* A kernel without IPv6 has no IPv6 routes. */
             if (families[i] == AF_INET6 && g_error_matches(refusal, HOSTNET_ERROR, HOSTNET_ERROR_UNSUPPORTED))
                 continue;
@@ -265,7 +273,8 @@ GArray *hostnet_route_list(struct hostnet *net, uint32_t table, uint32_t index, 
     return g_steal_pointer(&all);
 }
 
-/* ---- rules ------------------------------------------------------------------------------------------------------ */
+/* ---- rules
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void collect_rule(struct nlmsghdr *message, void *opaque)
 {

@@ -40,7 +40,8 @@ static int open_tun(struct hostnet *net, const char *what, GError **error)
                           "`), or run as root",
                           "%s: opening " TUN_PATH, what);
     else if (reason == ENOENT || reason == ENODEV || reason == ENXIO || reason == ENOTDIR)
-        hostnet_error_set_code(error, HOSTNET_ERROR_NO_TUN, reason, NULL, NULL, "%s: opening " TUN_PATH, what);
+        hostnet_error_set_code(error, HOSTNET_ERROR_NO_TUN, reason, NULL, NULL, "%s: opening " TUN_PATH,
+                               what);
     else
         hostnet_error_set(error, reason, NULL, NULL, "%s: opening " TUN_PATH, what);
     return -1;
@@ -51,10 +52,12 @@ static bool equip(struct hostnet *net, int fd, uint32_t index, const struct host
                   const char *what, GError **error)
 {
     if (spec->has_owner && ioctl(fd, TUNSETOWNER, (unsigned long)spec->owner) < 0)
-        return hostnet_error_set(error, errno, NULL, "in a user namespace only ids that are mapped there can own a TAP",
+        return hostnet_error_set(error, errno, NULL,
+                                 "in a user namespace only ids that are mapped there can own a TAP",
                                  "%s: giving it to uid %u", what, spec->owner);
     if (spec->has_group && ioctl(fd, TUNSETGROUP, (unsigned long)spec->group) < 0)
-        return hostnet_error_set(error, errno, NULL, "in a user namespace only ids that are mapped there can own a TAP",
+        return hostnet_error_set(error, errno, NULL,
+                                 "in a user namespace only ids that are mapped there can own a TAP",
                                  "%s: giving it to gid %u", what, spec->group);
     hostnet_auto_batch batch = {};
     hostnet_link_add_rest(&batch, index, &spec->link, true);
@@ -134,10 +137,11 @@ int hostnet_tap_open(struct hostnet *net, const struct hostnet_link_identity *id
         return -1;
     }
     if (presence == HOSTNET_FOREIGN || link->kind != HOSTNET_LINK_TAP) {
-        hostnet_error_say(error, HOSTNET_ERROR_NOT_OURS,
-                          "%s: the link that has its index or name now is not ours, or no TAP (look at it with "
-                          "`ip -d link`)",
-                          what);
+        hostnet_error_say(
+            error, HOSTNET_ERROR_NOT_OURS,
+            "%s: the link that has its index or name now is not ours, or no TAP (look at it with "
+            "`ip -d link`)",
+            what);
         return -1;
     }
     hostnet_autofd fd = open_tun(net, what, error);
@@ -146,31 +150,35 @@ int hostnet_tap_open(struct hostnet *net, const struct hostnet_link_identity *id
     int reason = attach(fd, 0, identity->name, make_flags(link->tap.vnet_hdr, link->tap.multi_queue));
     if (reason == EBUSY) {
         g_autofree char *holders = hostnet_tap_describe_holders(identity->name);
-        g_autofree char *hint = g_strdup_printf(
-            "%s has it open, and a TAP has one user at a time; stop that program first",
-            holders ? holders : "another process (run as root to see which)");
+        g_autofree char *hint =
+            g_strdup_printf("%s has it open, and a TAP has one user at a time; stop that program first",
+                            holders ? holders : "another process (run as root to see which)");
         hostnet_error_set(error, reason, NULL, hint, "%s", what);
         return -1;
     }
     if (reason == EPERM) {
         hostnet_error_set(error, reason, NULL,
-                          "needs CAP_NET_ADMIN, or to be the user or group that the TAP was made for", "%s", what);
+                          "needs CAP_NET_ADMIN, or to be the user or group that the TAP was made for", "%s",
+                          what);
         return -1;
     }
     if (reason) {
         hostnet_error_set(error, reason, NULL, NULL, "%s", what);
         return -1;
     }
-    /* Had it gone in between, the kernel would have made a new one of that name; closing removes that again. */
+    /* Had it gone in between, the kernel would have made a new one of that name; closing removes that again.
+     */
     g_autoptr(hostnet_link) attached = hostnet_link_find(net, identity->name, NULL);
     if (!attached || attached->index != identity->index) {
-        hostnet_error_set(error, ENODEV, NULL, "it went this very moment; bring the lab up again", "%s", what);
+        hostnet_error_set(error, ENODEV, NULL, "it went this very moment; bring the lab up again", "%s",
+                          what);
         return -1;
     }
     return hostnet_fd_steal(&fd);
 }
 
-/* ---- on a fd ------------------------------------------------------------------------------------------------- */
+/* ---- on a fd
+ * ------------------------------------------------------------------------------------------------- */
 
 bool hostnet_tap_set_persistent(int fd, bool persistent, GError **error)
 {
@@ -215,7 +223,8 @@ bool hostnet_tap_describe_fd(int fd, struct hostnet_tap_fd *description, GError 
     return true;
 }
 
-/* ---- who has it ------------------------------------------------------------------------------------------------ */
+/* ---- who has it
+ * ------------------------------------------------------------------------------------------------ */
 
 static bool is_number(const char *text)
 {
@@ -225,7 +234,8 @@ static bool is_number(const char *text)
     return *text != '\0';
 }
 
-/* Does one of the process's fds belong to the TAP of this name? The driver writes "iff:\tNAME" into fdinfo. */
+/* Does one of the process's fds belong to the TAP of this name? The driver writes "iff:\tNAME" into fdinfo.
+ */
 static bool has_tap_open(const char *pid, const char *name)
 {
     g_autofree char *folder = g_strdup_printf("/proc/%s/fdinfo", pid);

@@ -17,22 +17,27 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 
-bool hostnet_veth_create(struct hostnet *net, const struct hostnet_link_spec *near_spec, struct hostnet *far_net,
-                         const struct hostnet_link_spec *far_spec, struct hostnet_link_identity *near_identity,
+bool hostnet_veth_create(struct hostnet *net, const struct hostnet_link_spec *near_spec,
+                         struct hostnet *far_net, const struct hostnet_link_spec *far_spec,
+                         struct hostnet_link_identity *near_identity,
                          struct hostnet_link_identity *far_identity, GError **error)
 {
-    if (!hostnet_link_spec_check(near_spec, "veth", error) || !hostnet_link_spec_check(far_spec, "veth", error))
+    if (!hostnet_link_spec_check(near_spec, "veth", error) ||
+        !hostnet_link_spec_check(far_spec, "veth", error))
         return false;
     bool is_same = hostnet_same_namespace(net, far_net);
     uint32_t near_index = near_spec->index ? near_spec->index : hostnet_index_choose(net, error);
-    uint32_t far_index = !near_index ? 0 : far_spec->index ? far_spec->index : hostnet_index_choose(far_net, error);
+    uint32_t far_index = !near_index       ? 0
+                         : far_spec->index ? far_spec->index
+                                           : hostnet_index_choose(far_net, error);
     if (!far_index)
         return false;
     if (is_same && (near_index == far_index || g_str_equal(near_spec->name, far_spec->name)))
-        return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
-                                 "creating veth %s: both ends have the same name or index in one namespace; name "
-                                 "them apart",
-                                 near_spec->name);
+        return hostnet_error_say(
+            error, HOSTNET_ERROR_INVALID,
+            "creating veth %s: both ends have the same name or index in one namespace; name "
+            "them apart",
+            near_spec->name);
 
     hostnet_auto_batch batch = {};
     struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = (int)near_index};
@@ -64,8 +69,8 @@ bool hostnet_veth_create(struct hostnet *net, const struct hostnet_link_spec *ne
         /* The kernel does not say whose name is taken. */
         g_autoptr(hostnet_link) far_taken =
             reason == EEXIST ? hostnet_link_find(far_net, far_spec->name, NULL) : NULL;
-        return hostnet_link_make_error(far_taken ? far_net : net, far_taken ? far_spec : near_spec, "veth", reason,
-                                       batch.requests[failed].kernel_text, error);
+        return hostnet_link_make_error(far_taken ? far_net : net, far_taken ? far_spec : near_spec, "veth",
+                                       reason, batch.requests[failed].kernel_text, error);
     }
     hostnet_auto_batch far_batch = {};
     hostnet_link_add_rest(&far_batch, far_index, far_spec, false);
