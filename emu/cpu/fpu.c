@@ -127,6 +127,7 @@ void op_fnsetpm(struct cpu *cpu, const struct insn *in)
 void op_fnop(struct cpu *cpu, const struct insn *in)
 {
     x87_begin(cpu);
+    x87_note(cpu, in);
 }
 
 static void x87_load_control(struct fpu *f, uint16_t fcw)
@@ -269,8 +270,7 @@ static void x87_environment_load(struct cpu *cpu, bool op16, const uint8_t *imag
         f->fcs = get16(p + step);
         f->fdp = op16 ? get16(p + 2 * step) : get32(p + 2 * step);
         f->fds = get16(p + 3 * step);
-        if (!op16)
-            f->fop = get16(p + step + 2) & 0x7ff;
+        f->fop = op16 ? 0 : get16(p + step + 2) & 0x7ff; /* the 16-bit image has no room for it */
     } else {
         f->fop = get16(p + step) & 0x7ff;
         f->fcs = f->fds = 0;

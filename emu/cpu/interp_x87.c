@@ -38,7 +38,7 @@ typedef unsigned x87_memory_fn(union fpu_reg *out, const union fpu_reg *a, const
     {                                                                                                        \
         uint16_t sw;                                                                                         \
         __asm__ volatile("fldt %3\n\tfldt %2\n\t" mnem "\n\t" HOST_STATUS "fstpt %0\n\tfstp %%st(0)"         \
-                         : "=m"(*out), "=a"(sw)                                                              \
+                         : "=m"(*out), "=&a"(sw)                                                             \
                          : "m"(*a), "m"(*b)                                                                  \
                          : HOST_CLOBBER);                                                                    \
         return sw;                                                                                           \
@@ -48,7 +48,7 @@ typedef unsigned x87_memory_fn(union fpu_reg *out, const union fpu_reg *a, const
     {                                                                                                        \
         uint16_t sw;                                                                                         \
         __asm__ volatile("fldt %2\n\t" mnem " %3\n\t" HOST_STATUS "fstpt %0"                                 \
-                         : "=m"(*out), "=a"(sw)                                                              \
+                         : "=m"(*out), "=&a"(sw)                                                             \
                          : "m"(*a), "m"(*(const type *)b)                                                    \
                          : HOST_CLOBBER);                                                                    \
         return sw;                                                                                           \
@@ -172,7 +172,7 @@ typedef unsigned x87_compare_fn(const union fpu_reg *a, const void *b);
     {                                                                                                        \
         uint16_t sw;                                                                                         \
         __asm__ volatile("fldt %1\n\t" mnem " %2\n\t" HOST_STATUS "fstp %%st(0)"                             \
-                         : "=a"(sw)                                                                          \
+                         : "=&a"(sw)                                                                         \
                          : "m"(*a), "m"(*(const type *)b)                                                    \
                          : HOST_CLOBBER);                                                                    \
         return sw;                                                                                           \
@@ -183,7 +183,7 @@ typedef unsigned x87_compare_fn(const union fpu_reg *a, const void *b);
         uint16_t sw;                                                                                         \
         __asm__ volatile("fldt %2\n\tfldt %1\n\t" mnem " %%st(1)\n\t" HOST_STATUS                            \
                          "fstp %%st(0)\n\tfstp %%st(0)"                                                      \
-                         : "=a"(sw)                                                                          \
+                         : "=&a"(sw)                                                                         \
                          : "m"(*a), "m"(*(const union fpu_reg *)b)                                           \
                          : HOST_CLOBBER);                                                                    \
         return sw;                                                                                           \
@@ -256,26 +256,30 @@ COMPARE_REGISTER(fucom, host_fucom, in->rm, 0)
 COMPARE_REGISTER(fucomp, host_fucom, in->rm, 1)
 COMPARE_REGISTER(fucompp, host_fucom, 1, 2)
 
-/* FCOMI and its like: the condition codes stay, the EFLAGS are those of the same comparison. */
+/* FCOMI and its like: the condition codes stay, the EFLAGS are those of the same comparison. OF SF AF are
+ * cleared in any case, ZF PF CF are left alone by an unmasked invalid operation (SDM; AMD's processors set
+ * them). */
 FPU_INLINE void x87_compare_eflags(struct cpu *cpu, const struct insn *in, x87_compare_fn *fn, bool pop)
 {
     struct fpu *f = &cpu->fpu;
     x87_begin(cpu);
     x87_note(cpu, in);
     unsigned a = x87_top(f), b = x87_phys(f, in->rm);
-    unsigned sw = CONDITION_CODES;
+    unsigned sw = CONDITION_CODES, unmasked = 0;
     if (fpu_unlikely(x87_empty(f, a) || x87_empty(f, b))) {
         if (!x87_stack_fault(f, false))
-            return;
+            unmasked = FSW_IE;
     } else {
         x87_host_enter(f);
         sw = fn(&f->r[a], &f->r[b]);
         x87_host_leave(f);
-        if (fpu_unlikely(x87_raise(f, sw) & BEFORE_RESULT))
-            return;
+        unmasked = x87_raise(f, sw);
     }
-    cpu->status = (sw & FSW_C0 ? FLAG_CF : 0) | (sw & FSW_C2 ? FLAG_PF : 0) | (sw & FSW_C3 ? FLAG_ZF : 0);
-    if (pop)
+    if (fpu_unlikely(unmasked & FSW_IE))
+        cpu->status &= FLAG_CF | FLAG_PF | FLAG_ZF;
+    else
+        cpu->status = (sw & FSW_C0 ? FLAG_CF : 0) | (sw & FSW_C2 ? FLAG_PF : 0) | (sw & FSW_C3 ? FLAG_ZF : 0);
+    if (pop && !(unmasked & BEFORE_RESULT))
         x87_pop(f);
 }
 void op_fcomi(struct cpu *cpu, const struct insn *in)
@@ -313,7 +317,7 @@ void op_fxam(struct cpu *cpu, const struct insn *in)
     uint16_t sw = FSW_C3 | FSW_C0; /* empty */
     if (!x87_empty(f, a))
         __asm__ volatile("fldt %1\n\tfxam\n\tfnstsw %%ax\n\tfstp %%st(0)"
-                         : "=a"(sw)
+                         : "=&a"(sw)
                          : "m"(f->r[a])
                          : HOST_CLOBBER);
     f->fsw = (uint16_t)((f->fsw & ~FSW_CONDITION) | (sw & CONDITION_CODES) | sign);
@@ -337,6 +341,7 @@ FPU_INLINE bool x87_room(struct fpu *f)
     return false;
 }
 
+/* An unmasked denormal operand is loaded nonetheless: it is exact in the register's format. */
 #define LOAD_REAL(bits, mnem)                                                                                \
     void op_fld_m##bits(struct cpu *cpu, const struct insn *in)                                              \
     {                                                                                                        \
@@ -348,11 +353,11 @@ FPU_INLINE bool x87_room(struct fpu *f)
             return;                                                                                          \
         x87_host_enter(f);                                                                                   \
         __asm__ volatile(HOST_TOP_BEFORE mnem " %2\n\t" HOST_STATUS HOST_IF_TOP_EVEN "fstpt %0\n2:"          \
-                         : "+m"(result), "=a"(sw)                                                            \
+                         : "+m"(result), "=&a"(sw)                                                           \
                          : "m"(value)                                                                        \
                          : "ecx", HOST_CLOBBER);                                                             \
         x87_host_leave(f);                                                                                   \
-        if (fpu_unlikely(x87_raise(f, sw) & BEFORE_RESULT))                                                  \
+        if (fpu_unlikely(x87_raise(f, sw) & FSW_IE))                                                         \
             return;                                                                                          \
         x87_push(f, &result);                                                                                \
     }
@@ -426,7 +431,7 @@ typedef unsigned x87_store_fn(void *out, const union fpu_reg *a);
     {                                                                                                        \
         uint16_t sw;                                                                                         \
         __asm__ volatile("fldt %2\n\t" mnem " %0\n\t" HOST_STATUS "fstp %%st(0)"                             \
-                         : "+m"(*(type *)out), "=a"(sw)                                                      \
+                         : "+m"(*(type *)out), "=&a"(sw)                                                     \
                          : "m"(*a)                                                                           \
                          : HOST_CLOBBER);                                                                    \
         return sw;                                                                                           \
@@ -438,7 +443,7 @@ typedef unsigned x87_store_fn(void *out, const union fpu_reg *a);
         uint16_t sw;                                                                                         \
         __asm__ volatile(HOST_TOP_BEFORE "fldt %2\n\t" mnem " %0\n\t" HOST_STATUS HOST_IF_TOP_EVEN           \
                                          "fstp %%st(0)\n2:"                                                  \
-                         : "+m"(*(type *)out), "=a"(sw)                                                      \
+                         : "+m"(*(type *)out), "=&a"(sw)                                                     \
                          : "m"(*a)                                                                           \
                          : "ecx", HOST_CLOBBER);                                                             \
         return sw;                                                                                           \
@@ -571,9 +576,22 @@ void op_fst_sti(struct cpu *cpu, const struct insn *in)
         x87_copy_to(cpu, in, true);                                                                          \
     }
 FSTP(fstp_sti)
-FSTP(fstp1)
 FSTP(fstp8)
 FSTP(fstp9)
+/* D9 D8+i is no FSTP when ST(0) is empty: then it only pops, without an exception. */
+void op_fstp1(struct cpu *cpu, const struct insn *in)
+{
+    struct fpu *f = &cpu->fpu;
+    x87_begin(cpu);
+    x87_note(cpu, in);
+    unsigned a = x87_top(f);
+    f->fsw &= (uint16_t)~FSW_C1;
+    if (!x87_empty(f, a)) {
+        union fpu_reg value = f->r[a];
+        x87_put(f, x87_phys(f, in->rm), &value);
+    }
+    x87_pop(f);
+}
 
 /* ---- the stack, signs, conditional moves ---- */
 
@@ -610,6 +628,7 @@ void op_ffree(struct cpu *cpu, const struct insn *in)
 {
     x87_begin(cpu);
     x87_note(cpu, in);
+    cpu->fpu.fsw &= (uint16_t)~FSW_C1;
     x87_mark_empty(&cpu->fpu, x87_phys(&cpu->fpu, in->rm));
 }
 void op_ffreep(struct cpu *cpu, const struct insn *in)
@@ -665,7 +684,6 @@ FPU_INLINE void x87_move_if(struct cpu *cpu, const struct insn *in, bool conditi
         x87_underflow(f, a, false);
         return;
     }
-    f->fsw &= (uint16_t)~FSW_C1;
     if (condition) {
         union fpu_reg value = f->r[b];
         x87_put(f, a, &value);

@@ -60,13 +60,14 @@ FPU_INLINE bool x87_operand_missing(struct fpu *f, unsigned a, unsigned b)
         x87_note(cpu, in);                                                                                   \
         unsigned a = x87_top(f);                                                                             \
         if (x87_operand_missing(f, a, a)) {                                                                  \
+            f->fsw &= (uint16_t) ~((codes)&FSW_C2);                                                          \
             if (x87_stack_fault(f, false))                                                                   \
                 x87_put(f, a, &x87_indefinite);                                                              \
             return;                                                                                          \
         }                                                                                                    \
         x87_host_enter(f);                                                                                   \
         __asm__ volatile("fldt %2\n\t" #name "\n\t" HOST_STATUS "fstpt %0"                                   \
-                         : "=m"(result), "=a"(sw)                                                            \
+                         : "=m"(result), "=&a"(sw)                                                           \
                          : "m"(f->r[a])                                                                      \
                          : HOST_CLOBBER);                                                                    \
         x87_host_leave(f);                                                                                   \
@@ -80,6 +81,17 @@ UNARY(f2xm1, 0u)
 UNARY(fsin, FSW_C2)
 UNARY(fcos, FSW_C2)
 
+/* Gives the host the guest's C0 and C3, by a comparison that comes out so: the remainders leave them as they
+ * were when there is no quotient. */
+FPU_INLINE void x87_host_codes(const struct fpu *f)
+{
+    static const uint32_t one = 0x3f800000, two = 0x40000000, nan = 0x7fc00000;
+    bool c0 = f->fsw & FSW_C0, c3 = f->fsw & FSW_C3;
+    const uint32_t *st0 = c3 && c0 ? &nan : c0 || c3 ? &one : &two;
+    const uint32_t *st1 = c0 && !c3 ? &two : &one;
+    __asm__ volatile("flds %1\n\tflds %0\n\tfucompp" : : "m"(*st0), "m"(*st1) : HOST_CLOBBER);
+}
+
 /* ---- ST(0) and ST(1), result in ST(0) ---- */
 #define BINARY(name, codes)                                                                                  \
     void op_##name(struct cpu *cpu, const struct insn *in)                                                   \
@@ -91,13 +103,16 @@ UNARY(fcos, FSW_C2)
         x87_note(cpu, in);                                                                                   \
         unsigned a = x87_top(f), b = x87_phys(f, 1);                                                         \
         if (x87_operand_missing(f, a, b)) {                                                                  \
+            f->fsw &= (uint16_t) ~((codes)&FSW_C2);                                                          \
             if (x87_stack_fault(f, false))                                                                   \
                 x87_put(f, a, &x87_indefinite);                                                              \
             return;                                                                                          \
         }                                                                                                    \
         x87_host_enter(f);                                                                                   \
+        if (codes)                                                                                           \
+            x87_host_codes(f);                                                                               \
         __asm__ volatile("fldt %3\n\tfldt %2\n\t" #name "\n\t" HOST_STATUS "fstpt %0\n\tfstp %%st(0)"        \
-                         : "=m"(result), "=a"(sw)                                                            \
+                         : "=m"(result), "=&a"(sw)                                                           \
                          : "m"(f->r[a]), "m"(f->r[b])                                                        \
                          : HOST_CLOBBER);                                                                    \
         x87_host_leave(f);                                                                                   \
@@ -131,7 +146,7 @@ BINARY(fscale, 0u)
         __asm__ volatile("fnstsw %%ax\n\tmovl %%eax,%%ecx\n\tfldt %3\n\tfldt %2\n\t" #name                   \
                          "\n\t" HOST_STATUS "fstpt %0\n\txorl %%eax,%%ecx\n\ttestb $8,%%ch\n\tjnz 2f\n\t"    \
                          "fstp %%st(0)\n2:"                                                                  \
-                         : "=m"(result), "=a"(sw)                                                            \
+                         : "=m"(result), "=&a"(sw)                                                           \
                          : "m"(f->r[a]), "m"(f->r[b])                                                        \
                          : "ecx", HOST_CLOBBER);                                                             \
         x87_host_leave(f);                                                                                   \
@@ -157,6 +172,7 @@ BINARY_POP(fpatan)
         unsigned a = x87_top(f);                                                                             \
         bool missing = x87_empty(f, a);                                                                      \
         if (fpu_unlikely(missing || !x87_empty(f, x87_phys(f, 7)))) {                                        \
+            f->fsw &= (uint16_t) ~((codes)&FSW_C2);                                                          \
             if (x87_stack_fault(f, !missing)) {                                                              \
                 x87_put(f, a, &x87_indefinite);                                                              \
                 x87_push(f, &x87_indefinite);                                                                \
@@ -168,7 +184,7 @@ BINARY_POP(fpatan)
         __asm__ volatile("fnstsw %%ax\n\tmovl %%eax,%%ecx\n\tfldt %4\n\t" #name "\n\t" HOST_STATUS           \
                          "xorl %%eax,%%ecx\n\ttestb $8,%%ch\n\tsetz %%cl\n\tjnz 2f\n\tfstpt %1\n2:\n\t"      \
                          "fstpt %0"                                                                          \
-                         : "=m"(result), "+m"(pushed), "=a"(sw), "=c"(two)                                   \
+                         : "=m"(result), "+m"(pushed), "=&a"(sw), "=&c"(two)                                 \
                          : "m"(f->r[a])                                                                      \
                          : HOST_CLOBBER);                                                                    \
         x87_host_leave(f);                                                                                   \
