@@ -307,9 +307,18 @@ void op_wbinvd(struct cpu *cpu, const struct insn *in)
     demand_cpl0(cpu);
 }
 
+/* #UD for registers that do not exist comes before #GP for privilege: it is found in decoding. */
+static void check_control_register(struct cpu *cpu, const struct insn *in)
+{
+    bool exists = in->reg == 0 || in->reg == 2 || in->reg == 3 || (in->reg == 4 && cpu_model_cr4(cpu->model));
+    if (!exists)
+        cpu_fault_ud(cpu);
+    demand_cpl0(cpu);
+}
+
 void op_mov_r_cr(struct cpu *cpu, const struct insn *in)
 {
-    demand_cpl0(cpu);
+    check_control_register(cpu, in);
     switch (in->reg) {
     case 0:
         cpu->gpr[in->rm] = cpu->cr0;
@@ -320,20 +329,16 @@ void op_mov_r_cr(struct cpu *cpu, const struct insn *in)
     case 3:
         cpu->gpr[in->rm] = cpu->cr3;
         break;
-    case 4:
-        if (!cpu_model_cr4(cpu->model))
-            cpu_fault_ud(cpu);
+    default:
         cpu->gpr[in->rm] = cpu->cr4;
         break;
-    default:
-        cpu_fault_ud(cpu);
     }
 }
 
 void op_mov_cr_r(struct cpu *cpu, const struct insn *in)
 {
     uint32_t value = cpu->gpr[in->rm];
-    demand_cpl0(cpu);
+    check_control_register(cpu, in);
     switch (in->reg) {
     case 0:
         cpu_write_cr0(cpu, value);
@@ -344,13 +349,9 @@ void op_mov_cr_r(struct cpu *cpu, const struct insn *in)
     case 3:
         cpu_write_cr3(cpu, value);
         break;
-    case 4:
-        if (!cpu_model_cr4(cpu->model))
-            cpu_fault_ud(cpu);
+    default:
         cpu_write_cr4(cpu, value);
         break;
-    default:
-        cpu_fault_ud(cpu);
     }
 }
 
@@ -358,12 +359,12 @@ void op_mov_cr_r(struct cpu *cpu, const struct insn *in)
 static unsigned debug_register(struct cpu *cpu, const struct insn *in)
 {
     unsigned n = in->reg;
-    demand_cpl0(cpu);
     if (n == 4 || n == 5) {
         if (cpu->cr4 & CR4_DE)
             cpu_fault_ud(cpu);
         n += 2;
     }
+    demand_cpl0(cpu);
     if (cpu->dr[7] & DR7_GD) {
         cpu->dr[6] |= DR6_BD;
         cpu_fault(cpu, VEC_DB, 0);
