@@ -108,6 +108,8 @@ static void run_blocks(struct cpu *cpu)
         if (something_pending(cpu))
             break;
         if (!b->linkable) {
+            if (cpu->halted)
+                break;
             b = block_find(cpu);
             continue;
         }
@@ -132,9 +134,10 @@ static void run_blocks(struct cpu *cpu)
 
 enum cpu_stop cpu_run(struct cpu *cpu)
 {
-    if (setjmp(cpu->fault_exit)) {
+    int landing = setjmp(cpu->fault_exit);
+    if (landing) {
         settle_statistics(cpu);
-        if (!cpu_deliver_fault(cpu))
+        if (landing != CPU_LANDING_RESTART && !cpu_deliver_fault(cpu))
             return CPU_STOP_SHUTDOWN;
     }
     for (;;) {
@@ -155,7 +158,10 @@ enum cpu_stop cpu_run(struct cpu *cpu)
 
 enum cpu_stop cpu_step(struct cpu *cpu)
 {
-    if (setjmp(cpu->fault_exit))
+    int landing = setjmp(cpu->fault_exit);
+    if (landing == CPU_LANDING_RESTART)
+        return CPU_STOP_REQUESTED;
+    if (landing)
         return cpu_deliver_fault(cpu) ? CPU_STOP_REQUESTED : CPU_STOP_SHUTDOWN;
     if (cpu->events && cpu_take_events(cpu))
         return CPU_STOP_REQUESTED;
