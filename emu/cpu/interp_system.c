@@ -238,7 +238,7 @@ void op_lar(struct cpu *cpu, const struct insn *in)
     bool ok =
         visible_descriptor(cpu, selector, &d) && ((d.hi & SEG_ATTR_S) || (valid >> descriptor_type(&d) & 1));
     if (ok)
-        store_register(cpu, in, in->reg, d.hi & 0x00f0ff00u);
+        store_register(cpu, in, in->reg, d.hi & 0x00ffff00u); /* limit bits included, as processors do */
     set_zf(cpu, ok);
 }
 
