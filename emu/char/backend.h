@@ -100,6 +100,8 @@ void char_mux_free(struct char_mux *mux);
 struct char_port *char_mux_face(struct char_mux *mux, unsigned face); /* 0 or 1 */
 void char_mux_switch(struct char_mux *mux, unsigned face);
 unsigned char_mux_front(const struct char_mux *mux);
+/* Whether the port is a face of a mux. */
+bool char_is_shared(const struct char_port *port);
 
 /* Puts the terminal back as it was found; async-signal-safe, for handlers of fatal signals. No effect when no
  * stdio port is open. */

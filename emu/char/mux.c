@@ -110,3 +110,8 @@ unsigned char_mux_front(const struct char_mux *mux)
 {
     return mux->front;
 }
+
+bool char_is_shared(const struct char_port *port)
+{
+    return port->ops == &face_ops;
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The QMP commands as rows: name, arguments, what they do. query-commands and the checks of arguments come
+ * from the same table. Commands of our own begin with x-netlab-.
+ */
+#include "emu/control/control_internal.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+enum argument_type { ARGUMENT_STRING, ARGUMENT_BOOL, ARGUMENT_NUMBER };
+
+struct qmp_argument {
+    const char *name;
+    enum argument_type type;
+    bool optional;
+};
+
+enum { ARGUMENTS_MOST = 3 };
+
+struct qmp_command {
+    const char *name;
+    /* A new node; JSON null for "return": {}. */
+    JsonNode *(*run)(struct qmp_session *session, JsonObject *arguments, GError **error);
+    struct qmp_argument arguments[ARGUMENTS_MOST];
+};
+
+static GQuark qmp_error_quark(void)
+{
+    return g_quark_from_static_string("netlab-qmp-error");
+}
+
+enum qmp_error { QMP_COMMAND_NOT_FOUND, QMP_DEVICE_NOT_FOUND };
+
+const char *qmp_error_class(const GError *error)
+{
+    if (g_error_matches(error, qmp_error_quark(), QMP_COMMAND_NOT_FOUND))
+        return "CommandNotFound";
+    if (g_error_matches(error, qmp_error_quark(), QMP_DEVICE_NOT_FOUND) ||
+        g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+        return "DeviceNotFound";
+    return "GenericError";
+}
+
+static const char *const status_names[CONTROL_STATUS_COUNT] = {
+    [CONTROL_PRELAUNCH] = "prelaunch",
+    [CONTROL_RUNNING] = "running",
+    [CONTROL_PAUSED] = "paused",
+    [CONTROL_SHUTDOWN] = "shutdown",
+    [CONTROL_INTERNAL_ERROR] = "internal-error",
+};
+_Static_assert(G_N_ELEMENTS(status_names) == CONTROL_STATUS_COUNT, "a name for each status");
+
+const char *control_status_name(enum control_status status)
+{
+    return status_names[status];
+}
+
+static JsonNode *node_of_object(JsonObject *object)
+{
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+    json_node_take_object(node, object);
+    return node;
+}
+
+static JsonNode *node_of_array(JsonArray *array)
+{
+    JsonNode *node = json_node_new(JSON_NODE_ARRAY);
+    json_node_take_array(node, array);
+    return node;
+}
+
+static JsonNode *nothing(void)
+{
+    return node_of_object(json_object_new());
+}
+
+/* ---- queries ---- */
+
+static JsonNode *query_status(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    JsonObject *object = json_object_new();
+    enum control_status status = m->status(m->opaque);
+    json_object_set_string_member(object, "status", status_names[status]);
+    json_object_set_boolean_member(object, "singlestep", FALSE);
+    json_object_set_boolean_member(object, "running", status == CONTROL_RUNNING);
+    return node_of_object(object);
+}
+
+static JsonNode *query_version(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    int number[3] = {0};
+    g_auto(GStrv) words = g_strsplit(NETLAB_VERSION, ".", 3);
+    for (unsigned i = 0; words[i] && i < G_N_ELEMENTS(number); i++)
+        number[i] = (int)g_ascii_strtoll(words[i], NULL, 10);
+    JsonObject *version = json_object_new(), *object = json_object_new();
+    json_object_set_int_member(version, "major", number[0]);
+    json_object_set_int_member(version, "minor", number[1]);
+    json_object_set_int_member(version, "micro", number[2]);
+    json_object_set_object_member(object, "qemu", version);
+    json_object_set_string_member(object, "package", "netlab-emu " NETLAB_VERSION);
+    return node_of_object(object);
+}
+
+static JsonNode *query_name(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    JsonObject *object = json_object_new();
+    if (session->control->machine->name)
+        json_object_set_string_member(object, "name", session->control->machine->name);
+    return node_of_object(object);
+}
+
+static JsonNode *query_kvm(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    JsonObject *object = json_object_new();
+    json_object_set_boolean_member(object, "enabled", FALSE);
+    json_object_set_boolean_member(object, "present", FALSE);
+    return node_of_object(object);
+}
+
+static JsonNode *query_chardev(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    JsonArray *list = json_array_new();
+    struct control_char port;
+    for (unsigned i = 0; m->chardev(m->opaque, i, &port); i++) {
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "label", port.id);
+        json_object_set_string_member(object, "filename", port.spec);
+        json_object_set_boolean_member(object, "frontend-open", port.open);
+        json_object_set_int_member(object, "x-netlab-dropped", (gint64)port.dropped);
+        json_array_add_object_element(list, object);
+    }
+    return node_of_array(list);
+}
+
+static JsonNode *query_network(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    JsonArray *list = json_array_new();
+    struct control_nic nic;
+    for (unsigned i = 0; m->nic(m->opaque, i, &nic); i++) {
+        JsonObject *object = json_object_new();
+        g_autofree char *mac = g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", nic.mac[0], nic.mac[1],
+                                               nic.mac[2], nic.mac[3], nic.mac[4], nic.mac[5]);
+        json_object_set_string_member(object, "name", nic.id);
+        json_object_set_string_member(object, "model", nic.model);
+        json_object_set_string_member(object, "mac", mac);
+        json_object_set_boolean_member(object, "link", nic.link);
+        if (nic.backend)
+            json_object_set_string_member(object, "netdev", nic.backend);
+        if (nic.ifname)
+            json_object_set_string_member(object, "ifname", nic.ifname);
+        const struct {
+            const char *name;
+            uint64_t value;
+        } counters[] = {
+            {"tx-frames", nic.tx_frames}, {"tx-bytes", nic.tx_bytes},     {"rx-frames", nic.rx_frames},
+            {"rx-bytes", nic.rx_bytes},   {"tx-dropped", nic.dropped_tx}, {"rx-dropped", nic.dropped_rx},
+            {"times-full", nic.full},
+        };
+        for (size_t k = 0; k < G_N_ELEMENTS(counters); k++)
+            json_object_set_int_member(object, counters[k].name, (gint64)counters[k].value);
+        json_array_add_object_element(list, object);
+    }
+    return node_of_array(list);
+}
+
+static JsonNode *query_block(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return node_of_array(json_array_new()); /* there are no disks */
+}
+
+static JsonNode *query_cpus(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    JsonArray *list = json_array_new();
+    JsonObject *object = json_object_new();
+    json_object_set_int_member(object, "cpu-index", 0);
+    json_object_set_string_member(object, "qom-path", "/machine/unattached/device[0]");
+    json_object_set_string_member(object, "target", "i386");
+    json_object_set_int_member(object, "thread-id", getpid());
+    json_array_add_object_element(list, object);
+    return node_of_array(list);
+}
+
+/* ---- doing something ---- */
+
+static JsonNode *do_capabilities(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    session->negotiated = true;
+    return nothing();
+}
+
+static JsonNode *do_stop(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    session->control->machine->stop(session->control->machine->opaque);
+    return nothing();
+}
+
+static JsonNode *do_cont(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return session->control->machine->cont(session->control->machine->opaque, error) ? nothing() : NULL;
+}
+
+static JsonNode *do_quit(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    session->control->machine->quit(session->control->machine->opaque);
+    return nothing();
+}
+
+static JsonNode *do_reset(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    session->control->machine->reset(session->control->machine->opaque);
+    return nothing();
+}
+
+static JsonNode *do_powerdown(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    session->control->machine->power_button(session->control->machine->opaque);
+    return nothing();
+}
+
+static JsonNode *do_nmi(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    session->control->machine->nmi(session->control->machine->opaque);
+    return nothing();
+}
+
+static JsonNode *do_set_link(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    return m->set_link(m->opaque, json_object_get_string_member(arguments, "name"),
+                       json_object_get_boolean_member(arguments, "up"), error)
+               ? nothing()
+               : NULL;
+}
+
+static JsonNode *do_monitor(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    monitor_execute(session->control, json_object_get_string_member(arguments, "command-line"), out);
+    g_autofree char *text = g_utf8_make_valid(out->str, -1);
+    JsonNode *node = json_node_new(JSON_NODE_VALUE);
+    json_node_set_string(node, text);
+    return node;
+}
+
+static JsonNode *query_commands(struct qmp_session *session, JsonObject *arguments, GError **error);
+
+static const struct qmp_command commands[] = {
+    {"qmp_capabilities", do_capabilities},
+    {"query-status", query_status},
+    {"query-version", query_version},
+    {"query-commands", query_commands},
+    {"query-name", query_name},
+    {"query-kvm", query_kvm},
+    {"query-chardev", query_chardev},
+    {"query-block", query_block},
+    {"query-cpus-fast", query_cpus},
+    {"x-netlab-query-network", query_network},
+    {"stop", do_stop},
+    {"cont", do_cont},
+    {"quit", do_quit},
+    {"system_reset", do_reset},
+    {"system_powerdown", do_powerdown},
+    {"inject-nmi", do_nmi},
+    {"set_link", do_set_link, {{"name", ARGUMENT_STRING, false}, {"up", ARGUMENT_BOOL, false}}},
+    {"human-monitor-command",
+     do_monitor,
+     {{"command-line", ARGUMENT_STRING, false}, {"cpu-index", ARGUMENT_NUMBER, true}}},
+};
+
+static JsonNode *query_commands(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    JsonArray *list = json_array_new();
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "name", commands[i].name);
+        json_array_add_object_element(list, object);
+    }
+    return node_of_array(list);
+}
+
+/* ---- arguments ---- */
+
+static bool argument_fits(JsonNode *node, enum argument_type type)
+{
+    if (!JSON_NODE_HOLDS_VALUE(node))
+        return false;
+    GType value = json_node_get_value_type(node);
+    switch (type) {
+    case ARGUMENT_STRING:
+        return value == G_TYPE_STRING;
+    case ARGUMENT_BOOL:
+        return value == G_TYPE_BOOLEAN;
+    case ARGUMENT_NUMBER:
+        return value == G_TYPE_INT64;
+    }
+    return false;
+}
+
+static const char *argument_type_name(enum argument_type type)
+{
+    switch (type) {
+    case ARGUMENT_STRING:
+        return "string";
+    case ARGUMENT_BOOL:
+        return "boolean";
+    case ARGUMENT_NUMBER:
+        return "integer";
+    }
+    return "";
+}
+
+G_GNUC_PRINTF(2, 3) static bool refuse(GError **error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, text);
+    return false;
+}
+
+static bool check_arguments(const struct qmp_command *command, JsonObject *arguments, GError **error)
+{
+    for (unsigned i = 0; i < ARGUMENTS_MOST && command->arguments[i].name; i++) {
+        const struct qmp_argument *argument = &command->arguments[i];
+        JsonNode *node = arguments ? json_object_get_member(arguments, argument->name) : NULL;
+        if (!node && !argument->optional)
+            return refuse(error, "Parameter '%s' is missing", argument->name);
+        if (node && !argument_fits(node, argument->type))
+            return refuse(error, "Invalid parameter type for '%s', expected: %s", argument->name,
+                          argument_type_name(argument->type));
+    }
+    g_autoptr(GList) members = arguments ? json_object_get_members(arguments) : NULL;
+    for (GList *at = members; at; at = at->next) {
+        bool known = false;
+        for (unsigned i = 0; i < ARGUMENTS_MOST && command->arguments[i].name; i++)
+            known |= g_str_equal(command->arguments[i].name, at->data);
+        if (!known && command->run != do_capabilities) /* "enable" has nothing to choose from */
+            return refuse(error, "Parameter '%s' is unexpected", (const char *)at->data);
+    }
+    return true;
+}
+
+JsonNode *qmp_execute(struct qmp_session *session, const char *name, JsonObject *arguments, GError **error)
+{
+    const struct qmp_command *command = NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS(commands) && !command; i++)
+        if (g_str_equal(commands[i].name, name))
+            command = &commands[i];
+    bool capabilities = command && command->run == do_capabilities;
+    if (!session->negotiated && !capabilities) {
+        g_set_error_literal(error, qmp_error_quark(), QMP_COMMAND_NOT_FOUND,
+                            "Expecting capabilities negotiation with 'qmp_capabilities'");
+        return NULL;
+    }
+    if (session->negotiated && capabilities) {
+        g_set_error_literal(error, qmp_error_quark(), QMP_COMMAND_NOT_FOUND,
+                            "Capabilities negotiation is already complete, command ignored");
+        return NULL;
+    }
+    if (!command) {
+        g_set_error(error, qmp_error_quark(), QMP_COMMAND_NOT_FOUND, "The command %.100s has not been found",
+                    name);
+        return NULL;
+    }
+    if (!check_arguments(command, arguments, error))
+        return NULL;
+    return command->run(session, arguments, error);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The control room: a QMP-compatible server and a text monitor, for any number of clients at once.
+ *
+ * It knows the machine only by struct control_machine, which machine/operate.c fills in. Nothing here blocks:
+ * commands that take effect later (reset, quit) are requests, and events tell when they have happened.
+ * Machine thread only. Peers are hostile: the size and depth of what they send is bounded, and one that does
+ * not read its answers is disconnected.
+ *
+ *   control.c   clients, listening sockets, events        qmp.c           JSON in and out, framing
+ *   commands.c  the table of QMP commands                 monitor.c       the text monitor's table
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct char_port;
+struct control;
+struct loop;
+
+/* What can be described as text (monitor `info`, QMP human-monitor-command). */
+enum control_info {
+    CONTROL_INFO_REGISTERS,
+    CONTROL_INFO_MTREE,
+    CONTROL_INFO_PCI,
+    CONTROL_INFO_NETWORK,
+    CONTROL_INFO_QTREE,
+    CONTROL_INFO_CHARDEV,
+    CONTROL_INFO_PIC,
+    CONTROL_INFO_LAPIC,
+    CONTROL_INFO_FWCFG,
+    CONTROL_INFO_STATISTICS,
+    CONTROL_INFO_STATE, /* every device's saved state */
+    CONTROL_INFO_COUNT
+};
+
+enum control_status {
+    CONTROL_PRELAUNCH, /* -S: not started yet */
+    CONTROL_RUNNING,
+    CONTROL_PAUSED,
+    CONTROL_SHUTDOWN,       /* powered off, kept by -no-shutdown */
+    CONTROL_INTERNAL_ERROR, /* could not be reset */
+    CONTROL_STATUS_COUNT
+};
+
+struct control_char {
+    const char *id, *spec;
+    bool open;
+    uint64_t dropped;
+};
+
+struct control_nic {
+    const char *id, *model, *backend, *ifname; /* backend NULL: no cable; ifname NULL: not a TAP */
+    uint8_t mac[6];
+    bool link;
+    uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes; /* as the guest sees them */
+    uint64_t full;
+    uint64_t dropped_tx, dropped_rx;
+};
+
+/* What the machine offers. All are called on its thread. */
+struct control_machine {
+    void *opaque;
+    const char *name; /* NULL: none */
+    enum control_status (*status)(void *opaque);
+    void (*stop)(void *opaque);
+    bool (*cont)(void *opaque, GError **error);
+    void (*quit)(void *opaque);
+    void (*reset)(void *opaque);
+    void (*power_button)(void *opaque);
+    void (*nmi)(void *opaque);
+    bool (*chardev)(void *opaque, unsigned index, struct control_char *out); /* false: no more */
+    bool (*nic)(void *opaque, unsigned index, struct control_nic *out);
+    /* `name`: id of a NIC or of its back end. */
+    bool (*set_link)(void *opaque, const char *name, bool up, GError **error);
+    void (*describe)(void *opaque, enum control_info what, GString *out);
+    /* Bytes read: fewer where nothing is mapped. */
+    size_t (*read_memory)(void *opaque, bool physical, uint64_t addr, void *buf, size_t len);
+    uint32_t (*read_port)(void *opaque, uint16_t port, unsigned size);
+    void (*write_port)(void *opaque, uint16_t port, uint32_t value, unsigned size);
+    void (*key)(void *opaque, unsigned code, bool down);
+    /* "eip", "eax"…; false: no such register. */
+    bool (*register_value)(void *opaque, const char *name, uint32_t *value);
+    /* One instruction as text; its length in bytes, 0 where there is no memory. */
+    unsigned (*disassemble)(void *opaque, bool physical, uint64_t addr, char *text, size_t size);
+};
+
+/* `machine` must outlive the control room. */
+struct control *control_new(const struct control_machine *machine, struct loop *loop);
+void control_free(struct control *control);
+
+/* A QMP server on a UNIX socket (mode 0600), for several clients. wait: see control_is_waiting(). */
+bool control_listen(struct control *control, const char *path, bool wait, bool pretty, GError **error);
+/* QMP, or the monitor, on a port; the port stays the caller's and must outlive the control room. */
+void control_add_qmp(struct control *control, struct char_port *port, bool pretty);
+void control_add_monitor(struct control *control, struct char_port *port);
+/* Shows the prompt again: the monitor has come to the front of a shared terminal. */
+void control_prompt(struct control *control, struct char_port *port);
+/* A server with wait=on that nobody has connected to so far. */
+bool control_is_waiting(const struct control *control);
+
+/* Tells all QMP clients. data: a JSON object's members as text ("\"guest\": true"), or NULL. */
+void control_event(struct control *control, const char *name, const char *data);

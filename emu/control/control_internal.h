@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The control room from the inside: clients, and the two tables of commands.
+ */
+#pragma once
+
+#include "emu/char/backend.h"
+#include "emu/control/control.h"
+#include "emu/trace.h"
+
+#include <json-glib/json-glib.h>
+
+enum {
+    QMP_MESSAGE_MOST = 256 * 1024, /* bytes of one JSON document a client may send */
+    QMP_DEPTH_MOST = 64,
+    QMP_CLIENTS_MOST = 64,
+    MONITOR_LINE_MOST = 4096,
+};
+
+struct control_server {
+    struct control *control;
+    struct char_listener listener;
+    struct loop_fd *watch;
+    bool waiting, pretty;
+};
+
+/* Cuts a byte stream into JSON documents by counting brackets outside of strings. */
+struct qmp_framer {
+    GString *text;
+    unsigned depth;
+    bool in_string, escaped, garbage;
+};
+
+struct qmp_session {
+    struct control *control;
+    struct char_port *port;
+    bool owns_port;
+    bool pretty, negotiated, dead;
+    struct qmp_framer framer;
+};
+
+struct monitor_session {
+    struct control *control;
+    struct char_port *port;
+    GString *line;
+    unsigned escape; /* characters into an escape sequence of the terminal */
+};
+
+struct control {
+    const struct control_machine *machine;
+    struct loop *loop;
+    GPtrArray *servers;  /* struct control_server * */
+    GPtrArray *sessions; /* struct qmp_session * */
+    GPtrArray *monitors; /* struct monitor_session * */
+    unsigned clients;    /* accepted so far, for their names */
+    bool sweeping;       /* a deferred clean-up of dead sessions is on its way */
+};
+
+/* qmp.c */
+struct qmp_session *qmp_session_new(struct control *control, struct char_port *port, bool owns_port,
+                                    bool pretty);
+void qmp_session_free(struct qmp_session *session);
+void qmp_session_event(struct qmp_session *session, const char *json);
+/* Feeds bytes; calls `document` for each complete one (text NULL: `why` says what is wrong with it). False:
+ * the stream is beyond repair. For qmp.c and its fuzzer. */
+bool qmp_framer_feed(struct qmp_framer *framer, const uint8_t *data, size_t len,
+                     bool (*document)(void *opaque, const char *text, size_t len, const char *why),
+                     void *opaque);
+
+/* control.c */
+void control_sweep_soon(struct control *control);
+
+/* commands.c: what a command returns (a new node), or NULL with an error. */
+JsonNode *qmp_execute(struct qmp_session *session, const char *name, JsonObject *arguments, GError **error);
+/* The `class` of a QMP error. */
+const char *qmp_error_class(const GError *error);
+const char *control_status_name(enum control_status status);
+
+/* monitor.c */
+struct monitor_session *monitor_session_new(struct control *control, struct char_port *port);
+void monitor_session_free(struct monitor_session *session);
+void monitor_prompt(struct monitor_session *session);
+/* Runs one line and appends what it says to `out`. */
+void monitor_execute(struct control *control, const char *line, GString *out);

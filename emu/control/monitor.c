@@ -1,0 +1,620 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The text monitor: a small line editor, and a table of commands in the words of QEMU's monitor.
+ *
+ * The same table answers QMP's human-monitor-command. What a command writes is appended to a string; the
+ * session turns line feeds into CR LF for its terminal.
+ */
+#include "emu/control/control_internal.h"
+
+#include "emu/keyval.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+static const char prompt[] = "(netlab) ";
+
+enum { WORDS_MOST = 8, DUMP_MOST = 65536 };
+
+struct monitor_command {
+    const char *name, *alias, *form, *help;
+    unsigned least, most; /* words after the name */
+    void (*run)(struct control *control, char **words, GString *out);
+};
+
+/* ---- info ---- */
+
+static const struct info_row {
+    const char *name, *help;
+    enum control_info what;
+} infos[] = {
+    {"registers", "the CPU's registers", CONTROL_INFO_REGISTERS},
+    {"mtree", "the physical memory map", CONTROL_INFO_MTREE},
+    {"pci", "PCI functions", CONTROL_INFO_PCI},
+    {"network", "NICs, their cables and counters", CONTROL_INFO_NETWORK},
+    {"qtree", "all devices", CONTROL_INFO_QTREE},
+    {"chardev", "character back ends", CONTROL_INFO_CHARDEV},
+    {"pic", "8259s and I/O APIC", CONTROL_INFO_PIC},
+    {"lapic", "the local APIC", CONTROL_INFO_LAPIC},
+    {"fwcfg", "fw_cfg keys and files", CONTROL_INFO_FWCFG},
+    {"jit", "counters of the engine", CONTROL_INFO_STATISTICS},
+    {"state", "every device's saved state", CONTROL_INFO_STATE},
+};
+_Static_assert(G_N_ELEMENTS(infos) == CONTROL_INFO_COUNT, "a word for each");
+
+static void monitor_info(struct control *control, char **words, GString *out)
+{
+    const struct control_machine *m = control->machine;
+    if (words[0] && g_str_equal(words[0], "status")) {
+        enum control_status status = m->status(m->opaque);
+        g_string_append_printf(out, "VM status: %s\n", control_status_name(status));
+        return;
+    }
+    if (words[0] && g_str_equal(words[0], "name")) {
+        g_string_append_printf(out, "%s\n", m->name ? m->name : "");
+        return;
+    }
+    if (words[0] && g_str_equal(words[0], "version")) {
+        g_string_append(out, NETLAB_VERSION "\n");
+        return;
+    }
+    const char *names[G_N_ELEMENTS(infos)];
+    for (size_t i = 0; i < G_N_ELEMENTS(infos); i++) {
+        names[i] = infos[i].name;
+        if (words[0] && g_str_equal(infos[i].name, words[0])) {
+            m->describe(m->opaque, infos[i].what, out);
+            return;
+        }
+    }
+    if (words[0]) {
+        g_autofree char *suggestion = keyval_suggestion(words[0], names, G_N_ELEMENTS(names));
+        g_string_append_printf(out, "info: nothing called '%s'%s; there are:\n", words[0], suggestion);
+    }
+    g_string_append(out,
+                    "info status -- running or not\ninfo name -- name of the machine\ninfo version -- the "
+                    "program's version\n");
+    for (size_t i = 0; i < G_N_ELEMENTS(infos); i++)
+        g_string_append_printf(out, "info %s -- %s\n", infos[i].name, infos[i].help);
+}
+
+/* ---- memory and ports ---- */
+
+struct dump_format {
+    unsigned count, size;
+    char kind;
+};
+
+/* "/4xw": count, then x d u o c, then b h w; each part may be left out. */
+static bool parse_format(const char *text, struct dump_format *format, GString *out)
+{
+    *format = (struct dump_format){.count = 1, .size = 4, .kind = 'x'};
+    if (g_ascii_isdigit(*text))
+        format->count = (unsigned)MIN(g_ascii_strtoull(text, (char **)&text, 10), (guint64)DUMP_MOST);
+    for (; *text; text++) {
+        if (strchr("xduoc", *text)) {
+            format->kind = *text;
+            if (*text == 'c')
+                format->size = 1;
+        } else if (strchr("bhw", *text)) {
+            format->size = *text == 'b' ? 1 : *text == 'h' ? 2 : 4;
+        } else {
+            g_string_append_printf(out, "format '%c' is none of x d u o c and b h w\n", *text);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void append_value(GString *out, const struct dump_format *format, uint32_t value)
+{
+    int32_t negative = format->size == 1   ? (int8_t)value
+                       : format->size == 2 ? (int16_t)value
+                                           : (int32_t)value;
+    switch (format->kind) {
+    case 'd':
+        g_string_append_printf(out, " %d", negative);
+        break;
+    case 'u':
+        g_string_append_printf(out, " %u", value);
+        break;
+    case 'o':
+        g_string_append_printf(out, " 0%o", value);
+        break;
+    case 'c':
+        if (g_ascii_isprint((char)value))
+            g_string_append_printf(out, " '%c'", (char)value);
+        else
+            g_string_append_printf(out, " '\\x%02x'", value & 0xff);
+        break;
+    default:
+        g_string_append_printf(out, " 0x%0*x", (int)format->size * 2, value);
+        break;
+    }
+}
+
+static bool parse_address(struct control *control, const char *text, uint64_t *value, GString *out)
+{
+    const struct control_machine *m = control->machine;
+    g_autoptr(GError) error = NULL;
+    if (*text == '$') {
+        uint32_t got;
+        if (m->register_value && m->register_value(m->opaque, text + 1, &got)) {
+            *value = got;
+            return true;
+        }
+        g_string_append_printf(out, "no register '%s'\n", text);
+        return false;
+    }
+    if (keyval_parse_number("address", text, 0, 0, value, &error))
+        return true;
+    g_string_append_printf(out, "%s\n", error->message);
+    return false;
+}
+
+static void dump(struct control *control, bool physical, const struct dump_format *format, uint64_t addr,
+                 GString *out)
+{
+    const struct control_machine *m = control->machine;
+    unsigned a_line = 16 / format->size;
+    for (unsigned i = 0; i < format->count; i++) {
+        uint8_t bytes[4] = {0};
+        if (i % a_line == 0)
+            g_string_append_printf(out, "%s%0*" G_GINT64_MODIFIER "x:", i ? "\n" : "", physical ? 9 : 8,
+                                   addr);
+        if (m->read_memory(m->opaque, physical, addr, bytes, format->size) < format->size) {
+            g_string_append(out, " (no memory there)\n");
+            return;
+        }
+        uint32_t value = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+                         (uint32_t)bytes[3] << 24;
+        append_value(out, format, value);
+        addr += format->size;
+        if (!physical)
+            addr &= UINT32_MAX;
+    }
+    g_string_append_c(out, '\n');
+}
+
+static void disassemble(struct control *control, bool physical, unsigned count, uint64_t addr, GString *out)
+{
+    const struct control_machine *m = control->machine;
+    for (unsigned i = 0; i < count && i < 1000; i++) {
+        char text[128];
+        unsigned len = m->disassemble ? m->disassemble(m->opaque, physical, addr, text, sizeof text) : 0;
+        if (!len) {
+            g_string_append_printf(out, "%08" G_GINT64_MODIFIER "x: (no memory there)\n", addr);
+            return;
+        }
+        g_string_append_printf(out, "%08" G_GINT64_MODIFIER "x:  %s\n", addr, text);
+        addr += len;
+    }
+}
+
+static void examine(struct control *control, bool physical, char **words, GString *out)
+{
+    /* words: ["/FMT",] ADDRESS; the format may also hang on the command's name and comes first then */
+    struct dump_format format = {.count = 1, .size = 4, .kind = 'x'};
+    const char *address = words[0];
+    if (*words[0] == '/') {
+        const char *text = words[0] + 1;
+        address = words[1];
+        size_t len = strlen(text);
+        if (len && text[len - 1] == 'i') {
+            format.kind = 'i';
+            format.count = len > 1 ? (unsigned)CLAMP(g_ascii_strtoull(text, NULL, 10), 1, 1000) : 1;
+        } else if (!parse_format(text, &format, out)) {
+            return;
+        }
+    }
+    uint64_t addr;
+    if (!address) {
+        g_string_append(out, "the address is missing\n");
+        return;
+    }
+    if (!parse_address(control, address, &addr, out))
+        return;
+    if (format.kind == 'i')
+        disassemble(control, physical, format.count, addr, out);
+    else
+        dump(control, physical, &format, addr, out);
+}
+
+static void monitor_x(struct control *control, char **words, GString *out)
+{
+    examine(control, false, words, out);
+}
+
+static void monitor_xp(struct control *control, char **words, GString *out)
+{
+    examine(control, true, words, out);
+}
+
+static void monitor_port_in(struct control *control, char **words, GString *out)
+{
+    const struct control_machine *m = control->machine;
+    struct dump_format format = {.count = 1, .size = 1, .kind = 'x'};
+    uint64_t port;
+    const char *where = words[0];
+    if (*words[0] == '/') {
+        if (!parse_format(words[0] + 1, &format, out))
+            return;
+        where = words[1];
+    }
+    if (!where || !parse_address(control, where, &port, out))
+        return;
+    g_string_append_printf(out, "port 0x%04x =", (unsigned)port & 0xffff);
+    append_value(out, &format, m->read_port(m->opaque, (uint16_t)port, format.size));
+    g_string_append_c(out, '\n');
+}
+
+static void monitor_port_out(struct control *control, char **words, GString *out)
+{
+    const struct control_machine *m = control->machine;
+    struct dump_format format = {.count = 1, .size = 1, .kind = 'x'};
+    uint64_t port, value;
+    if (*words[0] == '/') {
+        if (!parse_format(words[0] + 1, &format, out))
+            return;
+        words++;
+    }
+    if (!words[0] || !words[1]) {
+        g_string_append(out, "port and value are wanted\n");
+        return;
+    }
+    if (parse_address(control, words[0], &port, out) && parse_address(control, words[1], &value, out))
+        m->write_port(m->opaque, (uint16_t)port, (uint32_t)value, format.size);
+}
+
+/* ---- keys ---- */
+
+/* Set 1 make codes (0x100: behind E0) by QEMU's names. */
+static const struct {
+    const char *name;
+    uint16_t code;
+} keys[] = {
+    {"esc", 0x01},
+    {"1", 0x02},
+    {"2", 0x03},
+    {"3", 0x04},
+    {"4", 0x05},
+    {"5", 0x06},
+    {"6", 0x07},
+    {"7", 0x08},
+    {"8", 0x09},
+    {"9", 0x0a},
+    {"0", 0x0b},
+    {"minus", 0x0c},
+    {"equal", 0x0d},
+    {"backspace", 0x0e},
+    {"tab", 0x0f},
+    {"q", 0x10},
+    {"w", 0x11},
+    {"e", 0x12},
+    {"r", 0x13},
+    {"t", 0x14},
+    {"y", 0x15},
+    {"u", 0x16},
+    {"i", 0x17},
+    {"o", 0x18},
+    {"p", 0x19},
+    {"bracket_left", 0x1a},
+    {"bracket_right", 0x1b},
+    {"ret", 0x1c},
+    {"ctrl", 0x1d},
+    {"a", 0x1e},
+    {"s", 0x1f},
+    {"d", 0x20},
+    {"f", 0x21},
+    {"g", 0x22},
+    {"h", 0x23},
+    {"j", 0x24},
+    {"k", 0x25},
+    {"l", 0x26},
+    {"semicolon", 0x27},
+    {"apostrophe", 0x28},
+    {"grave_accent", 0x29},
+    {"shift", 0x2a},
+    {"backslash", 0x2b},
+    {"z", 0x2c},
+    {"x", 0x2d},
+    {"c", 0x2e},
+    {"v", 0x2f},
+    {"b", 0x30},
+    {"n", 0x31},
+    {"m", 0x32},
+    {"comma", 0x33},
+    {"dot", 0x34},
+    {"slash", 0x35},
+    {"shift_r", 0x36},
+    {"asterisk", 0x37},
+    {"alt", 0x38},
+    {"spc", 0x39},
+    {"caps_lock", 0x3a},
+    {"f1", 0x3b},
+    {"f2", 0x3c},
+    {"f3", 0x3d},
+    {"f4", 0x3e},
+    {"f5", 0x3f},
+    {"f6", 0x40},
+    {"f7", 0x41},
+    {"f8", 0x42},
+    {"f9", 0x43},
+    {"f10", 0x44},
+    {"num_lock", 0x45},
+    {"scroll_lock", 0x46},
+    {"f11", 0x57},
+    {"f12", 0x58},
+    {"print", 0x137},
+    {"home", 0x147},
+    {"up", 0x148},
+    {"pgup", 0x149},
+    {"left", 0x14b},
+    {"right", 0x14d},
+    {"end", 0x14f},
+    {"down", 0x150},
+    {"pgdn", 0x151},
+    {"insert", 0x152},
+    {"delete", 0x153},
+    {"ctrl_r", 0x11d},
+    {"alt_r", 0x138},
+    {"pause", 0x145},
+};
+
+static void monitor_sendkey(struct control *control, char **words, GString *out)
+{
+    const struct control_machine *m = control->machine;
+    unsigned codes[WORDS_MOST], count = 0;
+    g_auto(GStrv) names = g_strsplit(words[0], "-", WORDS_MOST);
+    for (char **name = names; *name; name++) {
+        size_t i = 0;
+        while (i < G_N_ELEMENTS(keys) && !g_str_equal(keys[i].name, *name))
+            i++;
+        if (i == G_N_ELEMENTS(keys)) {
+            g_string_append_printf(out, "no key '%s'\n", *name);
+            return;
+        }
+        codes[count++] = keys[i].code;
+    }
+    for (unsigned i = 0; i < count; i++)
+        m->key(m->opaque, codes[i], true);
+    while (count-- > 0)
+        m->key(m->opaque, codes[count], false);
+}
+
+/* ---- the machine ---- */
+
+static void monitor_stop(struct control *control, char **words, GString *out)
+{
+    control->machine->stop(control->machine->opaque);
+}
+
+static void monitor_cont(struct control *control, char **words, GString *out)
+{
+    g_autoptr(GError) error = NULL;
+    if (!control->machine->cont(control->machine->opaque, &error))
+        g_string_append_printf(out, "%s (system_reset first)\n", error->message);
+}
+
+static void monitor_quit(struct control *control, char **words, GString *out)
+{
+    control->machine->quit(control->machine->opaque);
+}
+
+static void monitor_reset(struct control *control, char **words, GString *out)
+{
+    control->machine->reset(control->machine->opaque);
+}
+
+static void monitor_powerdown(struct control *control, char **words, GString *out)
+{
+    control->machine->power_button(control->machine->opaque);
+}
+
+static void monitor_nmi(struct control *control, char **words, GString *out)
+{
+    control->machine->nmi(control->machine->opaque);
+}
+
+static void monitor_set_link(struct control *control, char **words, GString *out)
+{
+    g_autoptr(GError) error = NULL;
+    bool up = g_str_equal(words[1], "on");
+    if (!up && !g_str_equal(words[1], "off"))
+        g_string_append(out, "on or off is wanted\n");
+    else if (!control->machine->set_link(control->machine->opaque, words[0], up, &error))
+        g_string_append_printf(out, "%s (see info network)\n", error->message);
+}
+
+static void monitor_trace(struct control *control, char **words, GString *out)
+{
+    g_autoptr(GError) error = NULL;
+    if (g_str_equal(words[0], "help"))
+        trace_describe(out);
+    else if (g_str_equal(words[0], "none"))
+        trace_mask = 0;
+    else if (!trace_enable(words[0], &error))
+        g_string_append_printf(out, "%s\n", error->message);
+}
+
+static void monitor_help(struct control *control, char **words, GString *out);
+
+static const struct monitor_command commands[] = {
+    {"help", "?", "", "this list", 0, 1, monitor_help},
+    {"info", NULL, "WHAT", "look at something; info alone lists what", 0, 2, monitor_info},
+    {"stop", "s", "", "stop the machine", 0, 0, monitor_stop},
+    {"cont", "c", "", "let it go on", 0, 0, monitor_cont},
+    {"quit", "q", "", "end the emulator", 0, 0, monitor_quit},
+    {"system_reset", NULL, "", "press the reset button", 0, 0, monitor_reset},
+    {"system_powerdown", NULL, "", "press the power button", 0, 0, monitor_powerdown},
+    {"nmi", NULL, "", "raise a non-maskable interrupt", 0, 1, monitor_nmi},
+    {"x", NULL, "/FMT ADDRESS", "show memory at a linear address ($eip and other registers may stand for it)",
+     1, 2, monitor_x},
+    {"xp", NULL, "/FMT ADDRESS", "show memory at a physical address; FMT: count, x d u o c i, b h w", 1, 2,
+     monitor_xp},
+    {"i", NULL, "/FMT PORT", "read an I/O port", 1, 2, monitor_port_in},
+    {"o", NULL, "/FMT PORT VALUE", "write an I/O port", 2, 3, monitor_port_out},
+    {"sendkey", NULL, "KEY-KEY…", "press keys together, as ctrl-alt-delete", 1, 2, monitor_sendkey},
+    {"set_link", NULL, "NAME on|off", "plug a NIC's cable or pull it", 2, 2, monitor_set_link},
+    {"trace", "log", "LIST|none|help", "trace these categories too", 1, 1, monitor_trace},
+};
+
+static void monitor_help(struct control *control, char **words, GString *out)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
+        const struct monitor_command *c = &commands[i];
+        if (words[0] && !g_str_equal(words[0], c->name) && !(c->alias && g_str_equal(words[0], c->alias)))
+            continue;
+        g_string_append_printf(out, "%s%s%s%s%s -- %s\n", c->name, c->alias ? "|" : "",
+                               c->alias ? c->alias : "", *c->form ? " " : "", c->form, c->help);
+    }
+}
+
+void monitor_execute(struct control *control, const char *line, GString *out)
+{
+    char *words[WORDS_MOST + 1] = {0};
+    unsigned count = 0;
+    g_autofree char *copy = g_strdup(line);
+    g_autofree char *format = NULL;
+    /* "x/4xw ADDRESS": the format belongs to the command's word and becomes one of its own. */
+    for (char *save = NULL, *word = strtok_r(copy, " \t\r\n", &save); word && count < WORDS_MOST;
+         word = strtok_r(NULL, " \t\r\n", &save)) {
+        char *slash = count ? NULL : strchr(word, '/');
+        if (slash && slash != word) {
+            format = g_strdup(slash);
+            *slash = '\0';
+        }
+        words[count++] = word;
+        if (count == 1 && format)
+            words[count++] = format;
+    }
+    if (!count)
+        return;
+    const char *names[G_N_ELEMENTS(commands)];
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
+        const struct monitor_command *c = &commands[i];
+        names[i] = c->name;
+        if (!g_str_equal(words[0], c->name) && !(c->alias && g_str_equal(words[0], c->alias)))
+            continue;
+        if (count - 1 < c->least || count - 1 > c->most)
+            g_string_append_printf(out, "usage: %s %s\n", c->name, c->form);
+        else
+            c->run(control, words + 1, out);
+        return;
+    }
+    g_autofree char *suggestion = keyval_suggestion(words[0], names, G_N_ELEMENTS(names));
+    g_string_append_printf(out, "unknown command: '%s'%s (try help)\n", words[0], suggestion);
+}
+
+/* ---- sessions ---- */
+
+static void show(struct monitor_session *session, const char *text)
+{
+    g_autoptr(GString) lines = g_string_new(NULL);
+    for (; *text; text++) {
+        if (*text == '\n')
+            g_string_append_c(lines, '\r');
+        g_string_append_c(lines, *text);
+    }
+    char_write(session->port, (const uint8_t *)lines->str, lines->len);
+}
+
+void monitor_prompt(struct monitor_session *session)
+{
+    show(session, "\n");
+    show(session, prompt);
+    show(session, session->line->str);
+}
+
+static void run_line(struct monitor_session *session)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    g_autofree char *line = g_strdup(session->line->str);
+    g_string_truncate(session->line, 0);
+    show(session, "\n");
+    monitor_execute(session->control, line, out);
+    show(session, out->str);
+    show(session, prompt);
+}
+
+static void take_key(struct monitor_session *session, uint8_t key)
+{
+    GString *line = session->line;
+    if (session->escape) { /* cursor keys and the like are skipped: ESC [ … letter */
+        session->escape =
+            (session->escape == 1 && key == '[') || (session->escape == 2 && key < 0x40) ? 2 : 0;
+        return;
+    }
+    switch (key) {
+    case '\r':
+    case '\n':
+        run_line(session);
+        break;
+    case 0x1b:
+        session->escape = 1;
+        break;
+    case 0x7f:
+    case '\b':
+        if (line->len) {
+            g_string_truncate(line, line->len - 1);
+            show(session, "\b \b");
+        }
+        break;
+    case 0x03: /* Ctrl-C, Ctrl-U: the line is dropped */
+    case 0x15:
+        g_string_truncate(line, 0);
+        monitor_prompt(session);
+        break;
+    default:
+        if (key >= ' ' && line->len < MONITOR_LINE_MOST) {
+            g_string_append_c(line, (char)key);
+            char_write(session->port, &key, 1);
+        }
+        break;
+    }
+}
+
+static void session_input(void *opaque, const uint8_t *data, size_t len)
+{
+    struct monitor_session *session = opaque;
+    for (size_t i = 0; i < len; i++)
+        take_key(session, data[i]);
+    char_accept(session->port, 256);
+}
+
+static void session_opened(void *opaque)
+{
+    struct monitor_session *session = opaque;
+    g_string_truncate(session->line, 0);
+    session->escape = 0;
+    char_accept(session->port, 256);
+}
+
+/* A face of a shared terminal shows nothing before it comes to the front (control_prompt). */
+static void session_opened_alone(void *opaque)
+{
+    struct monitor_session *session = opaque;
+    session_opened(opaque);
+    show(session, "netlab-emu " NETLAB_VERSION " monitor - type 'help' for its commands\n");
+    show(session, prompt);
+}
+
+static const struct char_events face_events = {.input = session_input, .opened = session_opened};
+static const struct char_events alone_events = {.input = session_input, .opened = session_opened_alone};
+
+struct monitor_session *monitor_session_new(struct control *control, struct char_port *port)
+{
+    struct monitor_session *session = g_new0(struct monitor_session, 1);
+    session->control = control;
+    session->port = port;
+    session->line = g_string_new(NULL);
+    char_connect(port, char_is_shared(port) ? &face_events : &alone_events, session);
+    return session;
+}
+
+void monitor_session_free(struct monitor_session *session)
+{
+    char_connect(session->port, NULL, NULL);
+    g_string_free(session->line, TRUE);
+    g_free(session);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The machine from the inside. pc.c builds the board, run.c runs it, operate.c shows it to the control room.
+ */
+#pragma once
+
+#include "emu/control/control.h"
+#include "emu/cpu/cpu.h"
+#include "emu/dev/a20.h"
+#include "emu/dev/e1000.h"
+#include "emu/dev/fwcfg.h"
+#include "emu/dev/gsi.h"
+#include "emu/dev/i440fx.h"
+#include "emu/dev/i8042.h"
+#include "emu/dev/ioapic.h"
+#include "emu/dev/lapic.h"
+#include "emu/dev/pci.h"
+#include "emu/dev/pic.h"
+#include "emu/dev/piix3.h"
+#include "emu/dev/piix4_pm.h"
+#include "emu/dev/pit.h"
+#include "emu/dev/rtc.h"
+#include "emu/dev/uart.h"
+#include "emu/machine/boot.h"
+#include "emu/machine/clock.h"
+#include "emu/machine/firmware.h"
+#include "emu/machine/loop.h"
+#include "emu/machine/machine.h"
+#include "emu/mem/physmap.h"
+#include "emu/mem/portio.h"
+#include "emu/net/backend.h"
+#include "emu/trace.h"
+
+/* Why the run loop is to look up. Set from inside device callbacks and by machine_signal(). */
+enum {
+    MACHINE_REQUEST_RESET = 1 << 0,     /* the guest's own: keyboard controller, 0x92, 0xcf9, triple fault */
+    MACHINE_REQUEST_POWER_OFF = 1 << 1, /* the guest's own: S5 */
+    MACHINE_REQUEST_EXIT = 1 << 2,      /* isa-debug-exit */
+    MACHINE_REQUEST_QUIT = 1 << 3,      /* monitor, QMP, Ctrl-A x */
+    MACHINE_REQUEST_SIGNAL = 1 << 4,    /* SIGTERM and the like */
+    MACHINE_REQUEST_SYSTEM_RESET = 1 << 5, /* monitor, QMP */
+};
+
+struct machine_port {
+    char *id; /* of the -chardev, or "serial0" */
+    struct char_port *port;
+    struct char_mux *mux; /* NULL: not shared */
+    unsigned faces;       /* given out */
+    struct machine *machine;
+};
+
+struct machine_card {
+    struct device *device; /* e1000 */
+    struct net_port *backend;
+    const struct machine_nic *config;
+    uint8_t mac[6];
+};
+
+struct machine {
+    const struct machine_config *config;
+    struct clock *clock;
+    struct loop *loop;
+    struct physmap *mem;
+    struct portio *io;
+    struct cpu *cpu;
+    GPtrArray *devices; /* struct device *, all chips in build order */
+
+    struct pic *pic;
+    struct lapic *lapic;
+    struct ioapic *ioapic;
+    struct gsi *gsi;
+    struct pci_bus *bus;
+    struct i440fx *host;
+    struct piix3 *piix3;
+    struct piix4_pm *pm;
+    struct fwcfg *fwcfg;
+    struct i8042 *kbc;
+    struct rtc *rtc;
+    struct irq_line ferr;
+
+    struct machine_card *cards;
+    unsigned card_count;
+    GPtrArray *ports; /* struct machine_port * */
+    bool serial_there[4];
+
+    struct control *control;
+    struct control_machine offer;
+
+    /* what is booted */
+    struct boot_board board;
+    enum boot_kind kind;
+    struct boot_file *kernel, *initrd;
+    struct boot_file *module_files[MULTIBOOT_MODULES_MOST];
+    char *module_texts[MULTIBOOT_MODULES_MOST];
+    unsigned module_count;
+    uint8_t *rom;
+    size_t rom_size;
+
+    /* run.c */
+    int requests; /* atomic; MACHINE_REQUEST_* */
+    int exit_code;
+    bool ended;
+    enum control_status status;
+};
+
+/* pc.c: power-on state of everything, and the kernel placed; fails when a file changed underneath. */
+bool machine_reset(struct machine *machine, GError **error);
+/* run.c */
+void machine_request(struct machine *machine, int what);
+void machine_stop(struct machine *machine, enum control_status why);
+bool machine_cont(struct machine *machine, GError **error);
+/* operate.c */
+void machine_offer(struct machine *machine);

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The machine as the control room sees it: struct control_machine, filled in. What QMP and the monitor show
+ * is gathered here from the chips' own describe functions.
+ */
+#include "emu/machine/machine_internal.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+static enum control_status operate_status(void *opaque)
+{
+    return ((struct machine *)opaque)->status;
+}
+
+static void operate_stop(void *opaque)
+{
+    struct machine *m = opaque;
+    if (m->status == CONTROL_RUNNING)
+        machine_stop(m, CONTROL_PAUSED);
+}
+
+static bool operate_cont(void *opaque, GError **error)
+{
+    return machine_cont(opaque, error);
+}
+
+static void operate_quit(void *opaque)
+{
+    machine_request(opaque, MACHINE_REQUEST_QUIT);
+}
+
+static void operate_reset(void *opaque)
+{
+    machine_request(opaque, MACHINE_REQUEST_SYSTEM_RESET);
+}
+
+static void operate_power_button(void *opaque)
+{
+    struct machine *m = opaque;
+    control_event(m->control, "POWERDOWN", NULL);
+    piix4_pm_power_button(m->pm);
+}
+
+static void operate_nmi(void *opaque)
+{
+    cpu_raise_nmi(((struct machine *)opaque)->cpu);
+}
+
+static bool operate_chardev(void *opaque, unsigned index, struct control_char *out)
+{
+    struct machine *m = opaque;
+    if (index >= m->ports->len)
+        return false;
+    const struct machine_port *slot = m->ports->pdata[index];
+    *out = (struct control_char){.id = slot->id,
+                                 .spec = char_spec(slot->port),
+                                 .open = char_is_open(slot->port),
+                                 .dropped = char_dropped(slot->port)};
+    return true;
+}
+
+static uint64_t all_dropped(const struct net_counters *counters)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < NET_DROP_COUNT; i++)
+        sum += counters->dropped[i];
+    return sum;
+}
+
+static bool operate_nic(void *opaque, unsigned index, struct control_nic *out)
+{
+    struct machine *m = opaque;
+    if (index >= m->card_count)
+        return false;
+    const struct machine_card *card = &m->cards[index];
+    struct net_port *port = e1000_port(card->device);
+    const struct net_counters *counters = net_port_counters(port);
+    *out = (struct control_nic){
+        .id = card->config->id,
+        .model = "e1000",
+        .backend = card->backend ? net_port_id(card->backend) : NULL,
+        .ifname = card->backend ? net_tap_ifname(card->backend) : NULL,
+        .link = net_link(port),
+        .tx_frames = counters->tx_frames,
+        .tx_bytes = counters->tx_bytes,
+        .rx_frames = counters->rx_frames,
+        .rx_bytes = counters->rx_bytes,
+        .full = counters->full,
+        .dropped_tx = all_dropped(counters),
+        .dropped_rx = card->backend ? all_dropped(net_port_counters(card->backend)) : 0,
+    };
+    memcpy(out->mac, card->mac, 6);
+    return true;
+}
+
+static bool operate_set_link(void *opaque, const char *name, bool up, GError **error)
+{
+    struct machine *m = opaque;
+    for (unsigned i = 0; i < m->card_count; i++) {
+        const struct machine_card *card = &m->cards[i];
+        if (g_str_equal(card->config->id, name) ||
+            (card->backend && g_str_equal(net_port_id(card->backend), name))) {
+            net_set_link(e1000_port(card->device), up);
+            return true;
+        }
+    }
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "Device '%s' not found", name);
+    return false;
+}
+
+static size_t operate_read_memory(void *opaque, bool physical, uint64_t addr, void *buf, size_t len)
+{
+    struct machine *m = opaque;
+    if (!physical)
+        return cpu_debug_read(m->cpu, (uint32_t)addr, buf, len);
+    /* RAM and ROM only: looking at a device's registers may change them. */
+    uint8_t *to = buf;
+    size_t done = 0;
+    while (done < len) {
+        struct phys_slice slice;
+        physmap_lookup(m->mem, addr + done, &slice);
+        if (!slice.read)
+            break;
+        size_t run = MIN(slice.run, (uint64_t)(len - done));
+        memcpy(to + done, slice.read, run);
+        done += run;
+    }
+    return done;
+}
+
+static uint32_t operate_read_port(void *opaque, uint16_t port, unsigned size)
+{
+    return portio_read(((struct machine *)opaque)->io, port, size);
+}
+
+static void operate_write_port(void *opaque, uint16_t port, uint32_t value, unsigned size)
+{
+    portio_write(((struct machine *)opaque)->io, port, value, size);
+}
+
+static void operate_key(void *opaque, unsigned code, bool down)
+{
+    i8042_key(((struct machine *)opaque)->kbc, code, down);
+}
+
+static bool operate_register(void *opaque, const char *name, uint32_t *value)
+{
+    static const char *const gprs[] = {"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"};
+    struct machine *m = opaque;
+    struct cpu_registers r;
+    cpu_get_registers(m->cpu, &r);
+    for (unsigned i = 0; i < G_N_ELEMENTS(gprs); i++) {
+        if (g_str_equal(name, gprs[i])) {
+            *value = r.gpr[i];
+            return true;
+        }
+    }
+    const struct {
+        const char *name;
+        uint32_t value;
+    } others[] = {
+        {"eip", r.eip},
+        {"pc", r.eip + r.seg_base[1]},
+        {"sp", r.gpr[4] + r.seg_base[2]},
+        {"eflags", r.eflags},
+        {"cs", r.cs},
+        {"ss", r.ss},
+        {"ds", r.ds},
+        {"es", r.es},
+        {"fs", r.fs},
+        {"gs", r.gs},
+        {"cr0", r.cr0},
+        {"cr2", r.cr2},
+        {"cr3", r.cr3},
+        {"cr4", r.cr4},
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(others); i++) {
+        if (g_str_equal(name, others[i].name)) {
+            *value = others[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- text ---- */
+
+static void describe_network(struct machine *m, GString *out)
+{
+    struct control_nic nic;
+    for (unsigned i = 0; operate_nic(m, i, &nic); i++) {
+        g_string_append_printf(out, "%s: model=%s, mac=%02x:%02x:%02x:%02x:%02x:%02x, link %s\n", nic.id,
+                               nic.model, nic.mac[0], nic.mac[1], nic.mac[2], nic.mac[3], nic.mac[4],
+                               nic.mac[5], nic.link ? "up" : "down");
+        if (nic.backend)
+            g_string_append_printf(out, " \\ %s: %s%s\n", nic.backend, nic.ifname ? "tap, ifname=" : "",
+                                   nic.ifname ? nic.ifname : "");
+        g_string_append_printf(out,
+                               "   tx %" G_GUINT64_FORMAT " frames, %" G_GUINT64_FORMAT
+                               " bytes, %" G_GUINT64_FORMAT " dropped; rx %" G_GUINT64_FORMAT
+                               " frames, %" G_GUINT64_FORMAT " bytes, %" G_GUINT64_FORMAT
+                               " dropped, %" G_GUINT64_FORMAT " times full\n",
+                               nic.tx_frames, nic.tx_bytes, nic.dropped_tx, nic.rx_frames, nic.rx_bytes,
+                               nic.dropped_rx, nic.full);
+    }
+}
+
+static void describe_device(struct device *device, void *opaque)
+{
+    g_string_append_printf(opaque, "  dev: %s, id \"%s\"\n", device->class->name, device->id);
+}
+
+static void describe_state(struct device *device, void *opaque)
+{
+    if (device->class->state)
+        state_print(device->class->state, device->id, device, opaque);
+}
+
+static void describe_chardevs(struct machine *m, GString *out)
+{
+    struct control_char port;
+    for (unsigned i = 0; operate_chardev(m, i, &port); i++)
+        g_string_append_printf(out, "%s: filename=%s%s\n", port.id, port.spec,
+                               port.open ? "" : " (nobody connected)");
+}
+
+static void describe_statistics(struct machine *m, GString *out)
+{
+    const struct cpu_statistics *s = cpu_statistics(m->cpu);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"instructions", s->instructions},     {"blocks made", s->blocks_made},
+        {"blocks dropped", s->blocks_dropped}, {"block hits", s->block_hits},
+        {"TLB misses", s->tlb_misses},         {"TLB flushes", s->tlb_flushes},
+        {"page walks", s->page_walks},         {"interrupts", s->interrupts},
+        {"exceptions", s->exceptions},
+    };
+    g_string_append_printf(out, "guest time      %.3f s\n", (double)clock_now(m->clock) / 1e9);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        g_string_append_printf(out, "%-15s %" G_GUINT64_FORMAT "\n", rows[i].name, rows[i].value);
+}
+
+static void operate_describe(void *opaque, enum control_info what, GString *out)
+{
+    struct machine *m = opaque;
+    switch (what) {
+    case CONTROL_INFO_REGISTERS:
+        cpu_describe(m->cpu, out);
+        break;
+    case CONTROL_INFO_MTREE:
+        physmap_describe(m->mem, out);
+        break;
+    case CONTROL_INFO_PCI:
+        pci_bus_describe(m->bus, out);
+        break;
+    case CONTROL_INFO_NETWORK:
+        describe_network(m, out);
+        break;
+    case CONTROL_INFO_QTREE:
+        machine_foreach_device(m, describe_device, out);
+        break;
+    case CONTROL_INFO_CHARDEV:
+        describe_chardevs(m, out);
+        break;
+    case CONTROL_INFO_PIC:
+        pic_describe(m->pic, out);
+        ioapic_describe(m->ioapic, out);
+        break;
+    case CONTROL_INFO_LAPIC:
+        lapic_describe(m->lapic, out);
+        break;
+    case CONTROL_INFO_FWCFG:
+        fwcfg_describe(m->fwcfg, out);
+        break;
+    case CONTROL_INFO_STATISTICS:
+        describe_statistics(m, out);
+        break;
+    case CONTROL_INFO_STATE:
+        machine_foreach_device(m, describe_state, out);
+        break;
+    case CONTROL_INFO_COUNT:
+        break;
+    }
+}
+
+void machine_offer(struct machine *m)
+{
+    m->offer = (struct control_machine){
+        .opaque = m,
+        .name = m->config->name,
+        .status = operate_status,
+        .stop = operate_stop,
+        .cont = operate_cont,
+        .quit = operate_quit,
+        .reset = operate_reset,
+        .power_button = operate_power_button,
+        .nmi = operate_nmi,
+        .chardev = operate_chardev,
+        .nic = operate_nic,
+        .set_link = operate_set_link,
+        .describe = operate_describe,
+        .read_memory = operate_read_memory,
+        .read_port = operate_read_port,
+        .write_port = operate_write_port,
+        .key = operate_key,
+        .register_value = operate_register,
+    };
+}

@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The board: an i440FX PC, wired here chip by chip. Read board_build() as a schematic.
+ *
+ *   RAM      0–640 K, shadow RAM of 0xc0000–0xfffff (i440fx.c), 1 MiB–3 GiB, the rest from 4 GiB up
+ *   ROM      (-bios) ends at 4 GiB, its last 128 KiB also at 0xe0000 below the shadow RAM
+ *   INTR     8259 pair → local APIC's LINT0 → CPU; I/O APIC → local APIC by messages
+ *   GSI      gsi.c joins ISA and PCI interrupts to both controllers
+ *   reset    8042, port 0x92, 0xcf9, triple fault → one request that the run loop takes
+ *
+ * Order of building: files are read and checked, then RAM and chips, then what is outside of the process
+ * (character ports, TAPs, sockets); machine_free() undoes whatever part of it exists.
+ */
+#include "emu/machine/machine_internal.h"
+
+#include "emu/dev/debug_exit.h"
+#include "emu/dev/debugcon.h"
+#include "emu/dev/dma8237.h"
+#include "emu/dev/port92.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+#define RAM_SPLIT (UINT64_C(3) << 30) /* RAM beyond goes above 4 GiB; PCI windows take its place */
+#define GIB4      (UINT64_C(1) << 32)
+
+enum { ROM_MOST = 16 << 20, ROM_ISA_WINDOW = 128 << 10, PIIX_SLOT = 1 };
+
+/* ---- files ---- */
+
+static bool read_rom(struct machine *m, GError **error)
+{
+    const char *name = m->config->bios;
+    g_autofree char *found = NULL;
+    if (!g_file_test(name, G_FILE_TEST_EXISTS) && !strchr(name, '/')) {
+        for (guint i = 0; i < m->config->search_path->len && !found; i++) {
+            g_autofree char *path = g_build_filename(m->config->search_path->pdata[i], name, NULL);
+            if (g_file_test(path, G_FILE_TEST_EXISTS))
+                found = g_steal_pointer(&path);
+        }
+    }
+    struct boot_file *file = boot_file_open("ROM", found ? found : name, error);
+    if (!file)
+        return false;
+    uint64_t size = boot_file_size(file);
+    bool good = size && size <= ROM_MOST;
+    if (!good) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "ROM %s: %" G_GUINT64_FORMAT " bytes; a ROM has 1 to %d", boot_file_path(file), size,
+                    ROM_MOST);
+    } else {
+        /* It ends at 4 GiB, so a size that is no multiple of a page is filled up at its front. */
+        m->rom_size = (size + PHYS_PAGE_MASK) & ~(size_t)PHYS_PAGE_MASK;
+        m->rom = g_malloc(m->rom_size);
+        memset(m->rom, 0xff, m->rom_size);
+        good = boot_file_read(file, 0, m->rom + m->rom_size - size, size, error);
+    }
+    boot_file_free(file);
+    return good;
+}
+
+/* "file args,file args", a comma in a name written twice. */
+static bool open_modules(struct machine *m, GError **error)
+{
+    const char *text = m->config->initrd;
+    g_autoptr(GString) word = g_string_new(NULL);
+    for (;; text++) {
+        if (*text == ',' && text[1] == ',') {
+            g_string_append_c(word, ',');
+            text++;
+            continue;
+        }
+        if (*text && *text != ',') {
+            g_string_append_c(word, *text);
+            continue;
+        }
+        if (m->module_count == MULTIBOOT_MODULES_MOST) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "-initrd: more than %d modules",
+                        MULTIBOOT_MODULES_MOST);
+            return false;
+        }
+        g_autofree char *path = g_strndup(word->str, strcspn(word->str, " "));
+        struct boot_file *file = boot_file_open("module", path, error);
+        if (!file)
+            return false;
+        m->module_files[m->module_count] = file;
+        m->module_texts[m->module_count++] = g_strdup(word->str);
+        g_string_truncate(word, 0);
+        if (!*text)
+            return true;
+    }
+}
+
+static void board_modules(struct machine *m, struct multiboot_module *modules)
+{
+    for (unsigned i = 0; i < m->module_count; i++)
+        modules[i] = (struct multiboot_module){.file = m->module_files[i], .arguments = m->module_texts[i]};
+}
+
+/* Opens what is to be booted and finds out whether it can be, before anything else exists. */
+static bool board_files(struct machine *m, GError **error)
+{
+    const struct machine_config *config = m->config;
+    m->board.ram_below_4g = MIN(config->ram_size, RAM_SPLIT);
+    m->board.ram_above_4g = config->ram_size - m->board.ram_below_4g;
+    m->board.rsdp = config->acpi ? FIRMWARE_ACPI_BASE : 0;
+    if (config->bios)
+        return read_rom(m, error);
+    m->kernel = boot_file_open("kernel", config->kernel, error);
+    if (!m->kernel || !boot_identify(m->kernel, &m->kind, error))
+        return false;
+    if (m->kind == BOOT_LINUX) {
+        struct linux_plan plan;
+        if (config->initrd && !(m->initrd = boot_file_open("initrd", config->initrd, error)))
+            return false;
+        return linux_plan(m->kernel, m->initrd, config->append, &m->board, &plan, error);
+    }
+    g_autofree struct multiboot_plan *plan = g_new(struct multiboot_plan, 1);
+    struct multiboot_module modules[MULTIBOOT_MODULES_MOST];
+    if (config->initrd && !open_modules(m, error))
+        return false;
+    board_modules(m, modules);
+    return multiboot_plan(m->kernel, modules, m->module_count, config->append, &m->board, plan, error);
+}
+
+/* ---- wires that end at the CPU or the run loop ---- */
+
+static void wire_intr(void *opaque, unsigned n, bool level)
+{
+    cpu_set_intr(((struct machine *)opaque)->cpu, level);
+}
+
+static void wire_nmi(void *opaque, unsigned n, bool level)
+{
+    if (level)
+        cpu_raise_nmi(((struct machine *)opaque)->cpu);
+}
+
+static void wire_init(void *opaque, unsigned n, bool level)
+{
+    if (level)
+        cpu_set_init(((struct machine *)opaque)->cpu);
+}
+
+static void wire_a20(void *opaque, unsigned n, bool level)
+{
+    cpu_set_a20(((struct machine *)opaque)->cpu, level);
+}
+
+static void wire_reset(void *opaque, unsigned n, bool level)
+{
+    if (level)
+        machine_request(opaque, MACHINE_REQUEST_RESET);
+}
+
+static int cpu_acknowledge(void *opaque)
+{
+    return lapic_acknowledge(((struct machine *)opaque)->lapic);
+}
+
+static void cpu_apic_base(void *opaque, uint64_t msr)
+{
+    struct machine *m = opaque;
+    if (m->lapic)
+        lapic_set_base(m->lapic, msr);
+}
+
+static void cpu_ferr(void *opaque, bool level)
+{
+    irq_set(&((struct machine *)opaque)->ferr, level);
+}
+
+static uint8_t lapic_asks_pic(void *opaque)
+{
+    return pic_acknowledge(((struct machine *)opaque)->pic);
+}
+
+static void lapic_tells_ioapic(void *opaque, uint8_t vector)
+{
+    ioapic_eoi(((struct machine *)opaque)->ioapic, vector);
+}
+
+static void guest_powered_off(void *opaque)
+{
+    machine_request(opaque, MACHINE_REQUEST_POWER_OFF);
+}
+
+static void guest_exited(void *opaque, int code)
+{
+    struct machine *m = opaque;
+    m->exit_code = code;
+    machine_request(m, MACHINE_REQUEST_EXIT);
+}
+
+/* ---- character ports ---- */
+
+static void escape_quit(void *opaque)
+{
+    struct machine_port *port = opaque;
+    machine_request(port->machine, MACHINE_REQUEST_QUIT);
+}
+
+static void escape_monitor(void *opaque)
+{
+    struct machine_port *port = opaque;
+    if (!port->mux)
+        return;
+    char_mux_switch(port->mux, !char_mux_front(port->mux));
+    control_prompt(port->machine->control, char_mux_face(port->mux, char_mux_front(port->mux)));
+}
+
+static const struct char_escape port_escape = {.quit = escape_quit, .monitor = escape_monitor};
+
+static struct machine_port *open_port(struct machine *m, const char *id, const struct char_spec *spec,
+                                      GError **error)
+{
+    struct char_port *port = char_open_spec(id, spec, m->loop, error);
+    if (!port) {
+        g_prefix_error(error, "%s: ", id);
+        return NULL;
+    }
+    struct machine_port *slot = g_new0(struct machine_port, 1);
+    slot->id = g_strdup(id);
+    slot->port = port;
+    slot->machine = m;
+    char_set_escape(port, &port_escape, slot);
+    char_set_escape_key(port, m->config->escape_key);
+    if (spec->mux)
+        slot->mux = char_mux_new(port);
+    g_ptr_array_add(m->ports, slot);
+    return slot;
+}
+
+/* The port a user of `spec` speaks to. A shared terminal of its own ("mon:stdio") gets the monitor behind it.
+ */
+static struct char_port *plug(struct machine *m, const char *id, const struct char_spec *spec, GError **error)
+{
+    struct machine_port *slot = NULL;
+    bool reference = spec->kind == CHAR_REFERENCE;
+    for (guint i = 0; reference && i < m->ports->len && !slot; i++) {
+        struct machine_port *other = m->ports->pdata[i];
+        if (g_str_equal(other->id, spec->path))
+            slot = other;
+    }
+    if (!slot)
+        slot = open_port(m, id, spec, error);
+    if (!slot)
+        return NULL;
+    if (!slot->mux)
+        return slot->port;
+    struct char_port *face = char_mux_face(slot->mux, slot->faces++);
+    if (!reference) {
+        control_add_monitor(m->control, char_mux_face(slot->mux, slot->faces++));
+        char_mux_switch(slot->mux, 0);
+    }
+    return face;
+}
+
+static void free_port(void *data)
+{
+    struct machine_port *slot = data;
+    char_mux_free(slot->mux);
+    char_free(slot->port);
+    g_free(slot->id);
+    g_free(slot);
+}
+
+/* ---- the board ---- */
+
+/* Keeps a chip for reset, saved state and the end. Returns it, so that creating one stays one line. */
+static void *keep(struct machine *m, void *device)
+{
+    if (device)
+        g_ptr_array_add(m->devices, device);
+    return device;
+}
+
+static void board_memory(struct machine *m)
+{
+    uint64_t below = m->board.ram_below_4g;
+    physmap_add_ram(m->mem, "ram-low", 0, 0xa0000, 0, 0);
+    if (below > BOOT_HIGH_RAM)
+        physmap_add_ram(m->mem, "ram", BOOT_HIGH_RAM, below - BOOT_HIGH_RAM, BOOT_HIGH_RAM, 0);
+    if (m->board.ram_above_4g)
+        physmap_add_ram(m->mem, "ram-high", GIB4, m->board.ram_above_4g, below, 0);
+    if (m->rom) {
+        size_t window = MIN(m->rom_size, (size_t)ROM_ISA_WINDOW);
+        physmap_add_rom(m->mem, "bios", GIB4 - m->rom_size, m->rom_size, m->rom, 0);
+        physmap_add_rom(m->mem, "bios-isa", BOOT_HIGH_RAM - window, window, m->rom + m->rom_size - window, 0);
+    }
+}
+
+/* CPU, local APIC, I/O APIC, 8259s, and the wires between them. */
+static void board_processor(struct machine *m)
+{
+    struct irq_line pic_inputs[GSI_ISA_COUNT], ioapic_inputs[GSI_COUNT];
+    m->cpu = cpu_new(m->config->cpu, &(struct cpu_board){.mem = m->mem,
+                                                         .io = m->io,
+                                                         .clock = m->clock,
+                                                         .opaque = m,
+                                                         .acknowledge = cpu_acknowledge,
+                                                         .apic_base_changed = cpu_apic_base,
+                                                         .ferr = cpu_ferr});
+    physmap_set_change_listener(m->mem, cpu_memory_changed, m->cpu);
+    physmap_set_code_listener(m->mem, cpu_code_written, m->cpu);
+    m->lapic = keep(m, lapic_new(m->mem, m->clock,
+                                 &(struct lapic_wiring){.intr = {wire_intr, m, 0},
+                                                        .nmi = {wire_nmi, m, 0},
+                                                        .init = {wire_init, m, 0},
+                                                        .pic_acknowledge = lapic_asks_pic,
+                                                        .pic = m,
+                                                        .eoi = lapic_tells_ioapic,
+                                                        .ioapic = m}));
+    m->ioapic =
+        keep(m, ioapic_new(m->mem, &(struct ioapic_bus){.deliver = lapic_deliver, .opaque = m->lapic}));
+    struct irq_line lint0 = lapic_lint(m->lapic, 0);
+    m->pic = keep(m, pic_new(m->io, &lint0));
+    for (unsigned i = 0; i < GSI_ISA_COUNT; i++)
+        pic_inputs[i] = pic_input(m->pic, i);
+    for (unsigned i = 0; i < GSI_COUNT; i++)
+        ioapic_inputs[i] = ioapic_input(m->ioapic, i);
+    m->gsi = keep(m, gsi_new(pic_inputs, ioapic_inputs));
+    m->ferr = gsi_input(m->gsi, 13);
+}
+
+static bool board_bridges(struct machine *m, GError **error)
+{
+    struct piix3_wiring south = {.reset = {wire_reset, m, 0}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(south.isa); i++)
+        south.isa[i] = gsi_input(m->gsi, i);
+    for (unsigned i = 0; i < G_N_ELEMENTS(south.direct); i++)
+        south.direct[i] = gsi_input(m->gsi, GSI_PCI_FIRST + i);
+    struct piix4_pm_wiring power = {.sci = gsi_input(m->gsi, 9), .power_off = guest_powered_off, .opaque = m};
+    m->bus = pci_bus_new(m->mem, m->io);
+    m->host = keep(m, i440fx_new(m->bus, error));
+    m->piix3 = m->host ? keep(m, piix3_new(m->bus, m->io, PIIX_SLOT, &south, error)) : NULL;
+    m->pm = m->piix3 ? keep(m, piix4_pm_new(m->bus, m->io, m->clock, PIIX_SLOT, 3, &power, error)) : NULL;
+    return m->pm != NULL;
+}
+
+static bool board_isa(struct machine *m, GError **error)
+{
+    static const uint16_t serial_base[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
+    static const uint8_t serial_irq[] = {4, 3, 4, 3};
+    const struct machine_config *config = m->config;
+    struct irq_line reset = {wire_reset, m, 0}, a20_line = {wire_a20, m, 0};
+    struct irq_line irq0 = gsi_input(m->gsi, 0), irq8 = gsi_input(m->gsi, 8);
+    struct a20 *a20 = keep(m, a20_new(&a20_line));
+    keep(m, port92_new(m->io, a20, &reset));
+    m->kbc = keep(m, i8042_new(m->io, m->clock,
+                               &(struct i8042_wiring){.irq_keyboard = gsi_input(m->gsi, 1),
+                                                      .irq_mouse = gsi_input(m->gsi, 12),
+                                                      .reset = reset,
+                                                      .a20 = a20}));
+    keep(m, pit_new(m->io, m->clock, &irq0));
+    struct rtc_config rtc = config->rtc;
+    rtc.ram_below_4g = m->board.ram_below_4g;
+    rtc.ram_above_4g = m->board.ram_above_4g;
+    memcpy(rtc.boot_device, config->boot_order, sizeof rtc.boot_device);
+    rtc.skip_floppy_check = true;
+    m->rtc = keep(m, rtc_new(m->io, m->clock, &irq8, &rtc));
+    keep(m, dma8237_new(m->io));
+
+    for (guint i = 0; i < G_N_ELEMENTS(serial_base); i++) {
+        const struct char_spec *spec = i < config->serials->len ? config->serials->pdata[i] : NULL;
+        g_autofree char *id = g_strdup_printf("serial%u", i);
+        struct char_port *port = NULL;
+        if (!spec && (i || config->serials->len)) /* COM1 is there unless -serial none says otherwise */
+            continue;
+        if (spec && !(port = plug(m, id, spec, error)))
+            return false;
+        struct irq_line irq = gsi_input(m->gsi, serial_irq[i]);
+        keep(m, uart_new(m->io, m->clock, id, serial_base[i], &irq, port));
+        m->serial_there[i] = true;
+    }
+    for (guint i = 0; i < config->debugcons->len; i++) {
+        const struct machine_debugcon *console = config->debugcons->pdata[i];
+        struct char_port *port = plug(m, console->id, &console->spec, error);
+        if (!port)
+            return false;
+        keep(m, debugcon_new(m->io, console->id, console->iobase, port));
+    }
+    for (guint i = 0; i < config->debug_exits->len; i++) {
+        const struct machine_debug_exit *e = config->debug_exits->pdata[i];
+        if (!keep(m, debug_exit_new(m->io, e->id, e->iobase, e->iosize, guest_exited, m, error)))
+            return false;
+    }
+    return true;
+}
+
+static bool board_network(struct machine *m, GError **error)
+{
+    const struct machine_config *config = m->config;
+    m->cards = g_new0(struct machine_card, config->nics->len);
+    for (guint i = 0; i < config->nics->len; i++) {
+        struct machine_card *card = &m->cards[m->card_count];
+        const struct machine_nic *nic = config->nics->pdata[i];
+        card->config = nic;
+        if (nic->has_mac)
+            memcpy(card->mac, nic->mac, 6);
+        else
+            e1000_default_mac(i, card->mac);
+        struct e1000_config e1000 = {.id = nic->id};
+        memcpy(e1000.mac, card->mac, 6);
+        card->device = keep(m, e1000_new(m->bus, nic->slot, &e1000, m->clock, error));
+        if (!card->device) {
+            g_prefix_error(error, "NIC %s: ", nic->id);
+            return false;
+        }
+        m->card_count++;
+        for (guint k = 0; nic->netdev && k < config->netdevs->len; k++) {
+            const struct machine_netdev *netdev = config->netdevs->pdata[k];
+            if (!g_str_equal(netdev->id, nic->netdev))
+                continue;
+            struct net_tap_config tap = {.ifname = netdev->ifname ? netdev->ifname : "",
+                                         .fd = netdev->fd,
+                                         .vnet_hdr = netdev->vnet_hdr};
+            card->backend = net_tap_new(netdev->id, m->loop, &tap, error);
+            if (!card->backend) {
+                g_prefix_error(error, "-netdev tap,id=%s: ", netdev->id);
+                return false;
+            }
+            net_join(e1000_port(card->device), card->backend);
+        }
+    }
+    return true;
+}
+
+static bool board_fwcfg(struct machine *m, GError **error)
+{
+    const struct machine_config *config = m->config;
+    m->fwcfg = keep(m, fwcfg_new(m->io, m->mem));
+    fwcfg_set_u64(m->fwcfg, FWCFG_RAM_SIZE, config->ram_size);
+    fwcfg_set_u16(m->fwcfg, FWCFG_NOGRAPHIC, 1);
+    fwcfg_set_u16(m->fwcfg, FWCFG_CPUS, 1);
+    fwcfg_set_u16(m->fwcfg, FWCFG_MAX_CPUS, 1);
+    fwcfg_set_u16(m->fwcfg, FWCFG_BOOT_MENU, config->boot_menu);
+    fwcfg_set_bytes(m->fwcfg, FWCFG_UUID, config->uuid, sizeof config->uuid);
+    struct {
+        uint64_t start, size;
+        uint32_t type;
+    } __attribute__((packed)) e820[] = {
+        {0, m->board.ram_below_4g, BOOT_E820_RAM},
+        {GIB4, m->board.ram_above_4g, BOOT_E820_RAM},
+    };
+    size_t rows = m->board.ram_above_4g ? 2 : 1;
+    if (!fwcfg_add_file(m->fwcfg, "etc/e820", e820, rows * sizeof e820[0], error))
+        return false;
+    for (guint i = 0; i < config->fwcfg->len; i++) {
+        const struct machine_fwcfg *file = config->fwcfg->pdata[i];
+        bool good;
+        if (file->string) {
+            good = fwcfg_add_file(m->fwcfg, file->name, file->string, strlen(file->string), error);
+        } else {
+            g_autofree char *data = NULL;
+            gsize len = 0;
+            good = g_file_get_contents(file->file, &data, &len, error) &&
+                   fwcfg_add_file(m->fwcfg, file->name, data, len, error);
+        }
+        if (!good) {
+            g_prefix_error(error, "-fw_cfg name=%s: ", file->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool board_control(struct machine *m, GError **error)
+{
+    for (guint i = 0; i < m->config->chardevs->len; i++) {
+        const struct machine_chardev *chardev = m->config->chardevs->pdata[i];
+        if (!open_port(m, chardev->id, &chardev->spec, error))
+            return false;
+    }
+    for (guint i = 0; i < m->config->monitors->len; i++) {
+        const struct machine_monitor *monitor = m->config->monitors->pdata[i];
+        const struct char_spec *spec = &monitor->spec;
+        if (monitor->qmp && spec->kind == CHAR_UNIX && spec->server) {
+            if (!control_listen(m->control, spec->path, spec->wait, monitor->pretty, error)) {
+                g_prefix_error(error, "-qmp: ");
+                return false;
+            }
+            continue;
+        }
+        g_autofree char *id = g_strdup_printf("%s%u", monitor->qmp ? "qmp" : "monitor", i);
+        struct char_port *port = plug(m, id, spec, error);
+        if (!port)
+            return false;
+        if (monitor->qmp)
+            control_add_qmp(m->control, port, monitor->pretty);
+        else
+            control_add_monitor(m->control, port);
+    }
+    return true;
+}
+
+static bool board_build(struct machine *m, GError **error)
+{
+    m->clock = clock_new();
+    clock_stop(m->clock); /* guest time begins when the guest does */
+    m->loop = loop_new(m->clock, error);
+    if (!m->loop || !(m->mem = physmap_new(m->config->ram_size, error)))
+        return false;
+    m->io = portio_new();
+    machine_offer(m);
+    m->control = control_new(&m->offer, m->loop);
+    board_memory(m);
+    board_processor(m);
+    return board_bridges(m, error) && board_fwcfg(m, error) && board_control(m, error) &&
+           board_isa(m, error) && board_network(m, error);
+}
+
+/* ---- reset and boot ---- */
+
+static bool board_boot(struct machine *m, GError **error)
+{
+    const struct machine_config *config = m->config;
+    struct cpu_boot_state state;
+    struct firmware_board firmware = {.mem = m->mem,
+                                      .io = m->io,
+                                      .bus = m->bus,
+                                      .host = m->host,
+                                      .piix_slot = PIIX_SLOT,
+                                      .ram_below_4g = m->board.ram_below_4g,
+                                      .serial = {m->serial_there[0], m->serial_there[1]},
+                                      .fwcfg = true,
+                                      .acpi = config->acpi,
+                                      .mptable = config->mptable};
+    if (!firmware_setup(&firmware, error))
+        return false;
+    if (m->kind == BOOT_LINUX) {
+        struct linux_plan plan;
+        if (!linux_plan(m->kernel, m->initrd, config->append, &m->board, &plan, error) ||
+            !linux_place(&plan, m->kernel, m->initrd, config->append, &m->board, m->mem, &state, error))
+            return false;
+    } else {
+        g_autofree struct multiboot_plan *plan = g_new(struct multiboot_plan, 1);
+        struct multiboot_module modules[MULTIBOOT_MODULES_MOST];
+        board_modules(m, modules);
+        if (!multiboot_plan(m->kernel, modules, m->module_count, config->append, &m->board, plan, error) ||
+            !multiboot_place(plan, m->kernel, config->append, &m->board, m->mem, &state, error))
+            return false;
+    }
+    cpu_set_boot_state(m->cpu, &state);
+    return true;
+}
+
+bool machine_reset(struct machine *m, GError **error)
+{
+    if (trace_on(RESET)) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        cpu_describe(m->cpu, text);
+        trace(RESET, "reset; before it:\n%s", text->str);
+    }
+    cpu_reset(m->cpu);
+    for (guint i = 0; i < m->devices->len; i++)
+        device_reset(m->devices->pdata[i]);
+    return m->rom ? true : board_boot(m, error);
+}
+
+void machine_foreach_device(struct machine *m, void (*visit)(struct device *device, void *opaque),
+                            void *opaque)
+{
+    for (guint i = 0; i < m->devices->len; i++)
+        visit(m->devices->pdata[i], opaque);
+}
+
+/* ---- life ---- */
+
+struct machine *machine_new(const struct machine_config *config, GError **error)
+{
+    struct machine *m = g_new0(struct machine, 1);
+    m->config = config;
+    m->devices = g_ptr_array_new();
+    m->ports = g_ptr_array_new_with_free_func(free_port);
+    m->status = CONTROL_PRELAUNCH;
+    if (board_files(m, error) && board_build(m, error) && machine_reset(m, error))
+        return m;
+    machine_free(m);
+    return NULL;
+}
+
+void machine_free(struct machine *m)
+{
+    if (!m)
+        return;
+    control_free(m->control);
+    for (unsigned i = 0; i < m->card_count; i++)
+        net_port_free(m->cards[i].backend);
+    for (guint i = m->devices->len; i-- > 0;)
+        device_free(m->devices->pdata[i]);
+    g_ptr_array_free(m->devices, TRUE);
+    if (m->bus)
+        pci_bus_free(m->bus);
+    if (m->cpu) {
+        physmap_set_change_listener(m->mem, NULL, NULL);
+        physmap_set_code_listener(m->mem, NULL, NULL);
+        cpu_free(m->cpu);
+    }
+    g_ptr_array_free(m->ports, TRUE);
+    if (m->io)
+        portio_free(m->io);
+    if (m->mem)
+        physmap_free(m->mem);
+    loop_free(m->loop);
+    if (m->clock)
+        clock_free(m->clock);
+    g_free(m->cards);
+    g_free(m->rom);
+    boot_file_free(m->kernel);
+    boot_file_free(m->initrd);
+    for (unsigned i = 0; i < m->module_count; i++) {
+        boot_file_free(m->module_files[i]);
+        g_free(m->module_texts[i]);
+    }
+    g_free(m);
+}
+
+char *machine_notices(struct machine *m)
+{
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < m->ports->len; i++) {
+        struct machine_port *slot = m->ports->pdata[i];
+        const char *spec = char_spec(slot->port);
+        if (g_str_has_prefix(spec, "pty:"))
+            g_string_append_printf(text, "char device redirected to %s (label %s)\n", spec + strlen("pty:"),
+                                   slot->id);
+    }
+    return g_string_free(text, FALSE);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The run loop: guest code until the doorbell rings, then what is ready; sleep while the guest is halted.
+ *
+ *           ┌────────► cpu_run ──requested──► loop_dispatch ─┐
+ *   requests│             ├────halted───────► loop_wait ─────┤
+ *           │             └────shutdown─────► reset request  │
+ *           └────────────────────────────────────────────────┘
+ *
+ * Whatever ends, stops or resets the machine is a request bit, because it is asked for from inside a device's
+ * port write, a QMP command or a signal handler, and can only be done between instructions.
+ */
+#include "emu/machine/machine_internal.h"
+
+#include <gio/gio.h>
+
+void machine_request(struct machine *m, int what)
+{
+    g_atomic_int_or(&m->requests, (guint)what);
+    cpu_request_exit(m->cpu);
+    loop_wake(m->loop);
+}
+
+void machine_signal(struct machine *m)
+{
+    machine_request(m, MACHINE_REQUEST_SIGNAL);
+}
+
+void machine_stop(struct machine *m, enum control_status why)
+{
+    if (m->status == CONTROL_RUNNING) {
+        clock_stop(m->clock);
+        cpu_request_exit(m->cpu);
+        m->status = why;
+        control_event(m->control, "STOP", NULL);
+    } else {
+        m->status = why;
+    }
+}
+
+bool machine_cont(struct machine *m, GError **error)
+{
+    switch (m->status) {
+    case CONTROL_RUNNING:
+        return true;
+    case CONTROL_PRELAUNCH:
+    case CONTROL_PAUSED:
+        m->status = CONTROL_RUNNING;
+        clock_continue(m->clock);
+        loop_wake(m->loop);
+        control_event(m->control, "RESUME", NULL);
+        return true;
+    case CONTROL_SHUTDOWN:
+    case CONTROL_INTERNAL_ERROR:
+    case CONTROL_STATUS_COUNT:
+        break;
+    }
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED, "Resetting the Virtual Machine is required");
+    return false;
+}
+
+static void end(struct machine *m, int code, const char *reason, bool guest)
+{
+    g_autofree char *data =
+        g_strdup_printf("\"guest\": %s, \"reason\": \"%s\"", guest ? "true" : "false", reason);
+    m->exit_code = code;
+    m->ended = true;
+    control_event(m->control, "SHUTDOWN", data);
+}
+
+static bool handle_reset(struct machine *m, bool guest, GError **error)
+{
+    const char *reason = guest ? "guest-reset" : "host-qmp-system-reset";
+    if (m->config->no_reboot) {
+        end(m, 0, reason, guest);
+        return true;
+    }
+    if (!machine_reset(m, error)) {
+        machine_stop(m, CONTROL_INTERNAL_ERROR);
+        return false;
+    }
+    g_autofree char *data =
+        g_strdup_printf("\"guest\": %s, \"reason\": \"%s\"", guest ? "true" : "false", reason);
+    control_event(m->control, "RESET", data);
+    if (m->status == CONTROL_SHUTDOWN || m->status == CONTROL_INTERNAL_ERROR)
+        m->status = CONTROL_PAUSED;
+    return true;
+}
+
+/* False: the machine cannot go on. */
+static bool handle_requests(struct machine *m, GError **error)
+{
+    int requests = (int)g_atomic_int_and((guint *)&m->requests, 0);
+    if (requests & MACHINE_REQUEST_EXIT) {
+        end(m, m->exit_code, "guest-shutdown", true);
+    } else if (requests & MACHINE_REQUEST_SIGNAL) {
+        end(m, 0, "host-signal", false);
+    } else if (requests & MACHINE_REQUEST_QUIT) {
+        end(m, 0, "host-qmp-quit", false);
+    } else if (requests & MACHINE_REQUEST_POWER_OFF) {
+        if (!m->config->no_shutdown) {
+            end(m, 0, "guest-shutdown", true);
+        } else {
+            control_event(m->control, "SHUTDOWN", "\"guest\": true, \"reason\": \"guest-shutdown\"");
+            machine_stop(m, CONTROL_SHUTDOWN);
+        }
+    } else if (requests & (MACHINE_REQUEST_RESET | MACHINE_REQUEST_SYSTEM_RESET)) {
+        return handle_reset(m, (requests & MACHINE_REQUEST_RESET) != 0, error);
+    }
+    return true;
+}
+
+/* Whether a port or control socket with wait=on still waits for its first peer. */
+static bool somebody_waits(const struct machine *m)
+{
+    for (guint i = 0; i < m->ports->len; i++)
+        if (char_is_waiting(((struct machine_port *)m->ports->pdata[i])->port))
+            return true;
+    return control_is_waiting(m->control);
+}
+
+static void ring(void *opaque)
+{
+    cpu_request_exit(opaque);
+}
+
+int machine_run(struct machine *m, GError **error)
+{
+    if (!loop_start_doorbell(m->loop, ring, m->cpu, error))
+        return 1;
+    bool waiting = somebody_waits(m);
+    if (!m->config->start_stopped && !waiting)
+        machine_cont(m, NULL);
+    while (!m->ended) {
+        if (g_atomic_int_get(&m->requests)) {
+            if (!handle_requests(m, error))
+                return 1;
+            continue;
+        }
+        if (waiting && !somebody_waits(m)) {
+            waiting = false;
+            if (!m->config->start_stopped)
+                machine_cont(m, NULL);
+        }
+        if (m->status != CONTROL_RUNNING) {
+            loop_wait(m->loop, -1);
+            continue;
+        }
+        switch (cpu_run(m->cpu)) {
+        case CPU_STOP_REQUESTED:
+            loop_dispatch(m->loop);
+            break;
+        case CPU_STOP_HALTED:
+            loop_wait(m->loop, -1);
+            break;
+        case CPU_STOP_SHUTDOWN:
+            trace(RESET, "triple fault");
+            machine_request(m, MACHINE_REQUEST_RESET);
+            break;
+        }
+    }
+    return m->exit_code;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * netlab-emu: an i386 PC in one process.
+ *
+ *   options → (daemonize) → machine_new → pidfile, runas → machine_run → clean up → exit code
+ *
+ * Signals. SIGTERM, SIGINT and SIGHUP end the machine as `quit` does, through machine_signal(); so pidfile
+ * and sockets go and the terminal is put back. A second one of them, should the first not get through, ends
+ * the process at once. Fatal signals (SIGSEGV and so on) put the terminal back before they do what they do.
+ */
+#include "emu/machine/machine.h"
+#include "emu/options.h"
+#include "emu/trace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct machine *volatile running; /* for the handlers */
+static volatile sig_atomic_t asked_to_end;
+
+G_GNUC_PRINTF(1, 2) static void complain(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("netlab-emu: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+/* ---- signals ---- */
+
+static void end_handler(int number)
+{
+    if (!running || asked_to_end) {
+        char_terminal_restore();
+        signal(number, SIG_DFL);
+        raise(number);
+        return;
+    }
+    asked_to_end = 1;
+    machine_signal(running);
+}
+
+static void continue_handler(int number)
+{
+    int saved = errno;
+    char_terminal_resume();
+    errno = saved;
+}
+
+static void fatal_handler(int number)
+{
+    char_terminal_restore();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void signals_install(void)
+{
+    static const struct {
+        int number;
+        void (*handler)(int number);
+    } rows[] = {
+        {SIGTERM, end_handler},      {SIGINT, end_handler},    {SIGHUP, end_handler},
+        {SIGCONT, continue_handler}, {SIGPIPE, SIG_IGN},       {SIGQUIT, fatal_handler},
+#ifndef __SANITIZE_ADDRESS__
+        {SIGSEGV, fatal_handler},    {SIGBUS, fatal_handler},  {SIGFPE, fatal_handler},
+        {SIGILL, fatal_handler},     {SIGABRT, fatal_handler},
+#endif
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct sigaction action = {.sa_handler = rows[i].handler};
+        sigemptyset(&action.sa_mask);
+        sigaction(rows[i].number, &action, NULL);
+    }
+}
+
+/* ---- pidfile ---- */
+
+/* Makes and locks it. The lock is what says that the process lives; it goes with the process. */
+static bool pidfile_take(const char *path, int *fd)
+{
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char text[32];
+    int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (*fd < 0) {
+        complain("-pidfile %s: %s (name a file in a folder you may write to)", path, g_strerror(errno));
+        return false;
+    }
+    if (fcntl(*fd, F_SETLK, &lock)) {
+        complain("-pidfile %s: %s", path,
+                 errno == EAGAIN || errno == EACCES
+                     ? "another machine that is running holds it (end that one, or "
+                       "name another file)"
+                     : g_strerror(errno));
+        close(*fd);
+        return false;
+    }
+    if (ftruncate(*fd, 0) || write(*fd, text, (size_t)len) != len) {
+        complain("-pidfile %s: %s", path, g_strerror(errno));
+        unlink(path);
+        close(*fd);
+        return false;
+    }
+    return true;
+}
+
+/* ---- becoming another user, going to the background ---- */
+
+static bool run_as(const char *who)
+{
+    uid_t uid;
+    gid_t gid;
+    unsigned long numbers[2];
+    char tail;
+    struct passwd *user = NULL;
+    if (sscanf(who, "%lu:%lu%c", &numbers[0], &numbers[1], &tail) == 2) {
+        uid = (uid_t)numbers[0];
+        gid = (gid_t)numbers[1];
+    } else if ((user = getpwnam(who))) {
+        uid = user->pw_uid;
+        gid = user->pw_gid;
+    } else {
+        complain("-runas %s: there is no such user (give a name, or UID:GID)", who);
+        return false;
+    }
+    int failed = user ? initgroups(user->pw_name, gid) : setgroups(1, &gid);
+    if (failed || setresgid(gid, gid, gid) || setresuid(uid, uid, uid)) {
+        complain("-runas %s: %s (only root can become another user)", who, g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/* Forks. The parent waits for the child's word and ends with its exit code; the child gets the pipe to say it
+ * through. -1: failed. */
+static int background(void)
+{
+    int pipe_fds[2];
+    if (pipe2(pipe_fds, O_CLOEXEC)) {
+        complain("-daemonize: %s", g_strerror(errno));
+        return -1;
+    }
+    pid_t child = fork();
+    if (child < 0) {
+        complain("-daemonize: %s", g_strerror(errno));
+        return -1;
+    }
+    if (child) {
+        char word;
+        close(pipe_fds[1]);
+        ssize_t got;
+        do {
+            got = read(pipe_fds[0], &word, 1);
+        } while (got < 0 && errno == EINTR);
+        _exit(got == 1 ? 0 : 1);
+    }
+    close(pipe_fds[0]);
+    setsid();
+    return pipe_fds[1];
+}
+
+static void detach(int pipe_fd)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd < 3 && null >= 0; fd++)
+        dup2(null, fd);
+    if (null > 2)
+        close(null);
+    if (chdir("/"))
+        complain("-daemonize: chdir: %s", g_strerror(errno));
+    ssize_t ignored = write(pipe_fd, "", 1);
+    (void)ignored;
+    close(pipe_fd);
+}
+
+/* ---- the program ---- */
+
+static int run(const struct machine_config *config)
+{
+    g_autoptr(GError) error = NULL;
+    int pidfile = -1, ready = -1, code = 1;
+    for (guint i = 0; i < config->notes->len; i++)
+        complain("note: %s", (const char *)config->notes->pdata[i]);
+    if (config->trace_file && !trace_set_file(config->trace_file, &error)) {
+        complain("-D: %s", error->message);
+        return 1;
+    }
+    /* The child's working folder stays until everything named relative to it is open. */
+    g_autofree char *pidfile_path = config->pidfile ? g_canonicalize_filename(config->pidfile, NULL) : NULL;
+    if (config->daemonize && (ready = background()) < 0)
+        return 1;
+    if (pidfile_path && !pidfile_take(pidfile_path, &pidfile))
+        return 1;
+    struct machine *machine = machine_new(config, &error);
+    if (!machine) {
+        complain("%s", error->message);
+    } else if (!config->run_as || run_as(config->run_as)) {
+        running = machine;
+        g_autofree char *notices = machine_notices(machine);
+        fputs(notices, stderr);
+        if (ready >= 0)
+            detach(ready);
+        code = machine_run(machine, &error);
+        running = NULL;
+        if (error)
+            complain("%s", error->message);
+    }
+    machine_free(machine);
+    char_terminal_restore();
+    if (pidfile >= 0) {
+        unlink(pidfile_path);
+        close(pidfile);
+    }
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct machine_config *config = NULL;
+    g_autofree char *text = NULL;
+    g_autoptr(GError) error = NULL;
+    int code = 1;
+    signals_install();
+    atexit(char_terminal_restore);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    switch (options_parse(argc, argv, &config, &text, &error)) {
+    case OPTIONS_RUN:
+        code = run(config);
+        machine_config_free(config);
+        break;
+    case OPTIONS_PRINT:
+        fputs(text, stdout);
+        code = 0;
+        break;
+    case OPTIONS_ERROR:
+        complain("%s", error->message);
+        break;
+    }
+    return code;
+}
