@@ -3,8 +3,8 @@
 /*
  * Bridges: make, change, ports, forwarding database. See bridge.h.
  *
- * Settings that a kernel was built without (VLAN filtering) are dropped by it silently; so what was asked for
- * is read back. Attributes: linux/if_link.h, IFLA_BR_*; times in 1/100 s.
+ * Settings that a kernel was built without (VLAN filtering) are refused by newer ones and dropped silently by
+ * older ones; so what was asked for is read back. Attributes: linux/if_link.h, IFLA_BR_*; times in 1/100 s.
  */
 #include "hostnet/bridge.h"
 #include "hostnet/link_internal.h"
@@ -72,7 +72,15 @@ static void fill_bridge(struct nl_msg *message, const void *opaque)
         hostnet_put_u16(message, IFLA_BR_GROUP_FWD_MASK, spec->group_forward_mask);
 }
 
-/* Did the kernel do what it silently may not have done? */
+static bool refuse_vlan_filtering(const char *name, GError **error)
+{
+    return hostnet_error_say(error, HOSTNET_ERROR_UNSUPPORTED,
+                             "bridge %s: this kernel has no VLAN filtering in bridges "
+                             "(CONFIG_BRIDGE_VLAN_FILTERING); leave it off, or use one bridge for each VLAN",
+                             name);
+}
+
+/* Did the kernel do what older ones silently leave out? */
 static bool check_made(struct hostnet *net, uint32_t index, const struct hostnet_bridge_spec *spec,
                        GError **error)
 {
@@ -81,13 +89,7 @@ static bool check_made(struct hostnet *net, uint32_t index, const struct hostnet
     g_autoptr(hostnet_link) link = hostnet_link_get(net, index, error);
     if (!link)
         return false;
-    if (link->bridge.vlan_filtering)
-        return true;
-    return hostnet_error_say(
-        error, HOSTNET_ERROR_UNSUPPORTED,
-        "bridge %s: this kernel has no VLAN filtering in bridges (CONFIG_BRIDGE_VLAN_FILTERING); "
-        "leave it off, or use one bridge for each VLAN",
-        link->name);
+    return link->bridge.vlan_filtering || refuse_vlan_filtering(link->name, error);
 }
 
 bool hostnet_bridge_create(struct hostnet *net, const struct hostnet_bridge_spec *spec,
@@ -106,8 +108,16 @@ bool hostnet_bridge_create(struct hostnet *net, const struct hostnet_bridge_spec
         link.mac = &derived;
     }
     struct hostnet_link_identity made;
-    if (!hostnet_link_make(net, &link, "bridge", fill_bridge, spec, &made, error))
+    g_autoptr(GError) refusal = NULL;
+    if (!hostnet_link_make(net, &link, "bridge", fill_bridge, spec, true, &made, &refusal)) {
+        if (spec->vlan_filtering && g_error_matches(refusal, HOSTNET_ERROR, HOSTNET_ERROR_UNSUPPORTED)) {
+            refuse_vlan_filtering(link.name, error);
+            g_prefix_error(error, "creating ");
+        } else {
+            g_propagate_error(error, g_steal_pointer(&refusal));
+        }
         return false;
+    }
     if (!check_made(net, made.index, spec, error)) {
         hostnet_link_unmake(net, made.index);
         g_prefix_error(error, "creating ");

@@ -15,10 +15,11 @@ typedef void (*hostnet_fill_function)(struct nl_msg *message, const void *opaque
 
 /* Makes a link of `kind` in one datagram: RTM_NEWLINK by index and name, then mark, altname, master, up.
  * What was made is removed again when a later request of the datagram is refused. `identity` is filled in on
- * success (and may be NULL). */
+ * success (and may be NULL). `keeps_mtu`: the kind changes its MTU with its ports' (bridges) unless it is set
+ * once more after birth. */
 bool hostnet_link_make(struct hostnet *net, const struct hostnet_link_spec *spec, const char *kind,
-                       hostnet_fill_function fill, const void *opaque, struct hostnet_link_identity *identity,
-                       GError **error);
+                       hostnet_fill_function fill, const void *opaque, bool keeps_mtu,
+                       struct hostnet_link_identity *identity, GError **error);
 
 /* Writes name, MAC, MTU of a spec into a RTM_NEWLINK. */
 void hostnet_link_put_birth(struct nl_msg *message, const struct hostnet_link_spec *spec);

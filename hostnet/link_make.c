@@ -148,8 +148,8 @@ static bool is_index_clash(struct hostnet *net, const struct hostnet_link_spec *
 }
 
 bool hostnet_link_make(struct hostnet *net, const struct hostnet_link_spec *spec, const char *kind,
-                       hostnet_fill_function fill, const void *opaque, struct hostnet_link_identity *identity,
-                       GError **error)
+                       hostnet_fill_function fill, const void *opaque, bool keeps_mtu,
+                       struct hostnet_link_identity *identity, GError **error)
 {
     if (!hostnet_link_spec_check(spec, kind, error))
         return false;
@@ -161,7 +161,12 @@ bool hostnet_link_make(struct hostnet *net, const struct hostnet_link_spec *spec
         struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = (int)index};
         struct nl_msg *message =
             hostnet_batch_add(&batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &header, sizeof header);
-        hostnet_link_put_birth(message, spec);
+        struct hostnet_link_spec birth = *spec;
+        /* A bridge stops following its ports' MTU when its own is changed; setting the one it has is no
+         * change. */
+        if (keeps_mtu && spec->mtu)
+            birth.mtu = spec->mtu ^ 1;
+        hostnet_link_put_birth(message, &birth);
         struct nlattr *info = hostnet_nest_begin(message, IFLA_LINKINFO);
         hostnet_put_string(message, IFLA_INFO_KIND, kind);
         if (fill) {
@@ -170,7 +175,7 @@ bool hostnet_link_make(struct hostnet *net, const struct hostnet_link_spec *spec
             hostnet_nest_end(message, data);
         }
         hostnet_nest_end(message, info);
-        hostnet_link_add_rest(&batch, index, spec, false);
+        hostnet_link_add_rest(&batch, index, spec, keeps_mtu);
 
         int failed = hostnet_batch_send(net, &batch, error);
         if (failed == (int)batch.count) {

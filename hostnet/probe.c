@@ -66,7 +66,7 @@ static bool try_veth(struct hostnet *net, GError **error)
 static bool try_dummy(struct hostnet *net, GError **error)
 {
     struct hostnet_link_spec spec = {.name = "probe-dummy", .mark = PROBE_MARK};
-    return hostnet_link_make(net, &spec, "dummy", NULL, NULL, NULL, error);
+    return hostnet_link_make(net, &spec, "dummy", NULL, NULL, false, NULL, error);
 }
 
 /* Links on top of another one need a lower link: the bridge, which is tried before. */
@@ -244,7 +244,11 @@ const char *hostnet_feature_description(enum hostnet_feature feature)
 
 static void note(struct hostnet_probe *probe, enum hostnet_feature feature, bool works, const GError *reason)
 {
+    int code = !works && reason && reason->domain == HOSTNET_ERROR ? reason->code : HOSTNET_ERROR_UNSUPPORTED;
     probe->features[feature].works = works;
+    /* "No such queueing discipline" is the kernel's way of saying that it was built without it. */
+    probe->features[feature].code =
+        code == HOSTNET_ERROR_NOT_FOUND ? HOSTNET_ERROR_UNSUPPORTED : (enum hostnet_error)code;
     g_strlcpy(probe->features[feature].reason,
               works    ? ""
               : reason ? reason->message
@@ -255,7 +259,8 @@ static void note(struct hostnet_probe *probe, enum hostnet_feature feature, bool
 static void attempt(struct hostnet_probe *probe, struct hostnet *net, enum hostnet_feature feature)
 {
     g_autoptr(GError) refusal = NULL;
-    note(probe, feature, features[feature].try(net, &refusal), refusal);
+    bool works = features[feature].try(net, &refusal);
+    note(probe, feature, works, refusal);
 }
 
 /* ---- children
@@ -365,14 +370,18 @@ bool hostnet_probe_run(struct hostnet_probe *probe, GError **error)
     result.features[HOSTNET_FEATURE_NET_NAMESPACE] = plain.features[HOSTNET_FEATURE_NET_NAMESPACE];
     result.features[HOSTNET_FEATURE_USER_NAMESPACE] = rootless.features[HOSTNET_FEATURE_USER_NAMESPACE];
     g_autoptr(GError) no_admin = NULL;
-    note(&result, HOSTNET_FEATURE_NET_ADMIN, try_net_admin(&no_admin), no_admin);
+    bool is_admin = try_net_admin(&no_admin);
+    note(&result, HOSTNET_FEATURE_NET_ADMIN, is_admin, no_admin);
     g_autoptr(GError) no_device = NULL;
-    note(&result, HOSTNET_FEATURE_TUN_DEVICE, try_tun_device(&no_device), no_device);
+    bool has_device = try_tun_device(&no_device);
+    note(&result, HOSTNET_FEATURE_TUN_DEVICE, has_device, no_device);
     for (unsigned i = 0; i < HOSTNET_FEATURE_COUNT; i++)
-        if (!result.features[i].works && !result.features[i].reason[0])
+        if (!result.features[i].works && !result.features[i].reason[0]) {
+            result.features[i].code = HOSTNET_ERROR_PERMISSION;
             g_strlcpy(result.features[i].reason,
                       "no namespace could be made to try it in (run as root, or allow user namespaces)",
                       sizeof result.features[i].reason);
+        }
     *probe = result;
     return true;
 }
@@ -381,12 +390,6 @@ bool hostnet_probe_require(const struct hostnet_probe *probe, enum hostnet_featu
 {
     if (probe->features[feature].works)
         return true;
-    enum hostnet_error code = HOSTNET_ERROR_UNSUPPORTED;
-    if (feature == HOSTNET_FEATURE_NET_ADMIN || feature == HOSTNET_FEATURE_NET_NAMESPACE ||
-        feature == HOSTNET_FEATURE_USER_NAMESPACE)
-        code = HOSTNET_ERROR_PERMISSION;
-    else if (feature == HOSTNET_FEATURE_TUN_DEVICE || feature == HOSTNET_FEATURE_TAP)
-        code = HOSTNET_ERROR_NO_TUN;
-    return hostnet_error_say(error, code, "%s: not to be had here: %s", features[feature].description,
-                             probe->features[feature].reason);
+    return hostnet_error_say(error, probe->features[feature].code, "%s: not to be had here: %s",
+                             features[feature].description, probe->features[feature].reason);
 }

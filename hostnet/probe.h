@@ -36,7 +36,8 @@ enum hostnet_feature {
 struct hostnet_probe {
     struct {
         bool works;
-        char reason[240]; /* when not: the kernel's words and what to do about it; "" when it works */
+        enum hostnet_error code; /* when not: PERMISSION, NO_TUN, UNSUPPORTED, LIMIT, … */
+        char reason[240];        /* when not: the kernel's words and what to do about it; "" when it works */
     } features[HOSTNET_FEATURE_COUNT];
 };
 
@@ -47,5 +48,5 @@ const char *hostnet_feature_name(enum hostnet_feature feature); /* "netem" */
 const char *
 hostnet_feature_description(enum hostnet_feature feature); /* "delay and loss in the kernel (sch_netem)" */
 
-/* True when it works, or UNSUPPORTED/PERMISSION/NO_TUN with the reason. */
+/* True when it works, or the code and the reason. */
 bool hostnet_probe_require(const struct hostnet_probe *probe, enum hostnet_feature feature, GError **error);
