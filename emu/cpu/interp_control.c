@@ -142,8 +142,13 @@ static inline uint32_t loop_next(const struct cpu *cpu, const struct insn *in)
     {                                                                                                        \
         uint32_t next = cpu->eip;                                                                            \
                                                                                                              \
-        branch_to(cpu, target);                                                                              \
-        stack_push##N(cpu, (T(N))next); /* a fault here takes EIP from insn_eip */                           \
+        if (__builtin_expect(target > cpu->seg[SEG_CS].max, 0)) {                                            \
+            /* the stack's faults come before the limit's */                                                 \
+            mem_check_write(cpu, SEG_SS, (cpu->gpr[ESP] - N / 8) & cpu->stack_mask, N / 8);                  \
+            segment_set_eip(cpu, target);                                                                    \
+        }                                                                                                    \
+        stack_push##N(cpu, (T(N))next);                                                                      \
+        cpu->eip = target;                                                                                   \
     }                                                                                                        \
     void op_call_jz_##N(struct cpu *cpu, const struct insn *in)                                              \
     {                                                                                                        \
