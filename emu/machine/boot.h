@@ -50,6 +50,7 @@ bool boot_identify(struct boot_file *kernel, enum boot_kind *kind, GError **erro
 
 enum {
     BOOT_LOW_RAM_END = 0x9fc00, /* conventional memory ends where an EBDA begins */
+    BOOT_SHADOW_RAM = 0xc0000,  /* RAM too, once firmware has switched it; its tables are in it */
     BOOT_HIGH_RAM = 0x100000,
 };
 

@@ -72,8 +72,9 @@ static bool add_segment(struct boot_file *kernel, struct multiboot_plan *plan, c
     if (file_size > size || offset > boot_file_size(kernel) || file_size > boot_file_size(kernel) - offset)
         return refuse(error, kernel, "a segment lies outside the file (is it copied completely?)");
     bool low = addr < BOOT_LOW_RAM_END && size <= BOOT_LOW_RAM_END - addr;
-    bool high = addr >= BOOT_HIGH_RAM && addr < board->ram_below_4g && size <= board->ram_below_4g - addr;
-    if (!low && !high && addr >= BOOT_HIGH_RAM && addr + size > addr && addr + size <= UINT32_MAX)
+    /* Linkers like to put the ELF header into a segment of its own, a page below 1 MiB. */
+    bool high = addr >= BOOT_SHADOW_RAM && addr < board->ram_below_4g && size <= board->ram_below_4g - addr;
+    if (!low && !high && addr >= BOOT_SHADOW_RAM && addr + size > addr && addr + size <= UINT32_MAX)
         return refuse(error, kernel,
                       "%" G_GUINT64_FORMAT " MiB of RAM are too few: a segment ends at 0x%" G_GINT64_MODIFIER
                       "x; use -m %" G_GUINT64_FORMAT "M or more",
@@ -82,7 +83,7 @@ static bool add_segment(struct boot_file *kernel, struct multiboot_plan *plan, c
         return refuse(error, kernel,
                       "a segment at 0x%" G_GINT64_MODIFIER "x of %" G_GUINT64_FORMAT
                       " bytes is not in RAM (0 to 0x%x, and from 0x%x up)",
-                      addr, size, BOOT_LOW_RAM_END, BOOT_HIGH_RAM);
+                      addr, size, BOOT_LOW_RAM_END, BOOT_SHADOW_RAM);
     plan->segments[plan->segment_count++] = (struct multiboot_segment){
         .offset = offset, .file_size = file_size, .addr = (uint32_t)addr, .size = size};
     return true;
