@@ -212,7 +212,7 @@ struct cpu {
     const struct cpu_model *model;
     struct block_cache *blocks;
     struct cpu_statistics stats;
-    jmp_buf fault_exit; /* the run loop's landing place for cpu_fault() */
+    jmp_buf fault_exit; /* the run loop's landing place for cpu_fault(); values: enum cpu_landing */
 
     struct tlb_entry *tlb_data; /* set by cpu_update_mode() */
     struct tlb_entry tlb[TLB_TABLES][TLB_SIZE];
@@ -250,6 +250,10 @@ static inline bool cpu_v86(const struct cpu *cpu)
 }
 
 /* ---- exception.c: faults, interrupts, task switches (task.c) ---- */
+enum cpu_landing {
+    CPU_LANDING_FAULT = 1, /* an exception is noted: cpu_deliver_fault() */
+    CPU_LANDING_RESTART,   /* nothing to deliver: eip is back at the instruction, pending events come first */
+};
 _Noreturn void cpu_fault(struct cpu *cpu, enum vector vector, uint32_t error); /* error ignored where none is pushed */
 _Noreturn void cpu_fault_ud(struct cpu *cpu);
 _Noreturn void cpu_fault_gp(struct cpu *cpu, uint32_t error);

@@ -50,7 +50,7 @@ void cpu_fault(struct cpu *cpu, enum vector vector, uint32_t error)
 {
     cpu->fault_vector = (uint8_t)vector;
     cpu->fault_error = error;
-    longjmp(cpu->fault_exit, 1);
+    longjmp(cpu->fault_exit, CPU_LANDING_FAULT);
 }
 
 void cpu_fault_selector(struct cpu *cpu, enum vector vector, uint32_t selector)

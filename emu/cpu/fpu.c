@@ -49,6 +49,10 @@ static void x87_report_by_pin(struct cpu *cpu)
     if (!cpu->board.ferr)
         return;
     cpu->board.ferr(cpu->board.opaque, true);
+    if (cpu->intr && (cpu->eflags & FLAG_IF) && !cpu->shadow) {
+        cpu->eip = cpu->insn_eip;
+        longjmp(cpu->fault_exit, CPU_LANDING_RESTART);
+    }
 }
 
 static void x87_lower_pin(struct cpu *cpu)
@@ -211,6 +215,13 @@ static uint32_t get32(const uint8_t *p)
     return v;
 }
 
+/* #AC of an operand made of several parts: none of them may ask for more than the whole. */
+static void fpu_check_alignment(struct cpu *cpu, const struct insn *in, uint32_t ea, unsigned alignment)
+{
+    if (fpu_unlikely(cpu->align_check) && ((cpu->seg[in->seg].base + ea) & (alignment - 1)))
+        cpu_fault(cpu, VEC_AC, 0);
+}
+
 /* Four layouts: 16 or 32 bits by the operand size, linear addresses in real and V86 mode (SDM vol.
  * 1, 8.1.10). Reserved words of the 32-bit ones are written as ones. Returns the bytes used. */
 static unsigned x87_environment_store(const struct cpu *cpu, bool op16, uint8_t *out)
@@ -253,9 +264,41 @@ static unsigned x87_environment_store(const struct cpu *cpu, bool op16, uint8_t 
     return 28;
 }
 
+/* Stores an image whole or not at all; `alignment` is what #AC asks of it. */
+static void fpu_write_image(struct cpu *cpu, const struct insn *in, const uint8_t *image, unsigned size,
+                            unsigned alignment)
+{
+    uint32_t ea = insn_ea(cpu, in);
+    fpu_check_alignment(cpu, in, ea, alignment);
+    if (cpu->align_check) { /* eight bytes at a time would ask for more */
+        mem_write_bytes(cpu, in->seg, ea, image, size);
+        return;
+    }
+    mem_check_write(cpu, in->seg, ea, size);
+    unsigned done = 0;
+    for (; done + 8 <= size; done += 8) {
+        uint64_t value;
+        memcpy(&value, image + done, 8);
+        mem_write64(cpu, in->seg, ea + done, value);
+    }
+    for (; done < size; done += 2)
+        mem_write16(cpu, in->seg, ea + done, get16(image + done));
+}
+static void fpu_read_image(struct cpu *cpu, const struct insn *in, uint8_t *image, unsigned size,
+                           unsigned alignment)
+{
+    uint32_t ea = insn_ea(cpu, in);
+    fpu_check_alignment(cpu, in, ea, alignment);
+    mem_read_bytes(cpu, in->seg, ea, image, size);
+}
+
 static unsigned x87_environment_size(const struct insn *in)
 {
     return in->flags & INSN_OP16 ? 14 : 28;
+}
+static unsigned x87_environment_alignment(const struct insn *in)
+{
+    return in->flags & INSN_OP16 ? 2 : 4;
 }
 
 static void x87_environment_load(struct cpu *cpu, bool op16, const uint8_t *image)
@@ -291,7 +334,7 @@ void op_fnstenv(struct cpu *cpu, const struct insn *in)
     x87_begin_nowait(cpu);
     uint8_t image[28];
     unsigned size = x87_environment_store(cpu, in->flags & INSN_OP16, image);
-    mem_write_bytes(cpu, in->seg, insn_ea(cpu, in), image, size);
+    fpu_write_image(cpu, in, image, size, x87_environment_alignment(in));
     cpu->fpu.fcw |= FCW_MASKS;
     x87_update_es(&cpu->fpu);
     x87_lower_pin(cpu);
@@ -301,7 +344,7 @@ void op_fldenv(struct cpu *cpu, const struct insn *in)
 {
     x87_begin(cpu);
     uint8_t image[28];
-    mem_read_bytes(cpu, in->seg, insn_ea(cpu, in), image, x87_environment_size(in));
+    fpu_read_image(cpu, in, image, x87_environment_size(in), x87_environment_alignment(in));
     x87_environment_load(cpu, in->flags & INSN_OP16, image);
 }
 
@@ -313,7 +356,7 @@ void op_fnsave(struct cpu *cpu, const struct insn *in)
     unsigned size = x87_environment_store(cpu, in->flags & INSN_OP16, image);
     for (unsigned i = 0; i < 8; i++, size += 10)
         memcpy(image + size, f->r[x87_phys(f, i)].bytes, 10);
-    mem_write_bytes(cpu, in->seg, insn_ea(cpu, in), image, size);
+    fpu_write_image(cpu, in, image, size, x87_environment_alignment(in));
     x87_init(f);
     x87_lower_pin(cpu);
 }
@@ -324,7 +367,7 @@ void op_frstor(struct cpu *cpu, const struct insn *in)
     uint8_t image[108];
     struct fpu *f = &cpu->fpu;
     unsigned size = x87_environment_size(in);
-    mem_read_bytes(cpu, in->seg, insn_ea(cpu, in), image, size + 80);
+    fpu_read_image(cpu, in, image, size + 80, x87_environment_alignment(in));
     x87_environment_load(cpu, in->flags & INSN_OP16, image);
     for (unsigned i = 0; i < 8; i++, size += 10)
         memcpy(f->r[x87_phys(f, i)].bytes, image + size, 10);
@@ -371,7 +414,7 @@ void op_fxsave(struct cpu *cpu, const struct insn *in)
         memcpy(image + 32 + 16 * i, f->r[x87_phys(f, i)].bytes, 10);
     if (sse)
         memcpy(image + 160, f->xmm, sizeof f->xmm);
-    mem_write_bytes(cpu, in->seg, ea, image, sse ? 288 : 160);
+    fpu_write_image(cpu, in, image, sse ? 288 : 160, 16);
 }
 
 void op_fxrstor(struct cpu *cpu, const struct insn *in)
@@ -381,7 +424,7 @@ void op_fxrstor(struct cpu *cpu, const struct insn *in)
     uint8_t image[288];
     struct fpu *f = &cpu->fpu;
     bool sse = fxsave_has_sse(cpu);
-    mem_read_bytes(cpu, in->seg, ea, image, sse ? 288 : 160);
+    fpu_read_image(cpu, in, image, sse ? 288 : 160, 16);
     if (sse) {
         uint32_t mxcsr = get32(image + 24);
         if (mxcsr & ~MXCSR_VALID)

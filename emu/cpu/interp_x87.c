@@ -323,6 +323,20 @@ void op_fxam(struct cpu *cpu, const struct insn *in)
     f->fsw = (uint16_t)((f->fsw & ~FSW_CONDITION) | (sw & CONDITION_CODES) | sign);
 }
 
+/* ---- ten bytes ---- */
+
+FPU_INLINE void x87_read80(struct cpu *cpu, const struct insn *in, uint32_t ea, union fpu_reg *out)
+{
+    out->significand = mem_read64(cpu, in->seg, ea);
+    out->sign_exponent = mem_read16(cpu, in->seg, ea + 8);
+}
+FPU_INLINE void x87_write80(struct cpu *cpu, const struct insn *in, uint32_t ea, const union fpu_reg *value)
+{
+    mem_check_write(cpu, in->seg, ea, 10);
+    mem_write64(cpu, in->seg, ea, value->significand);
+    mem_write16(cpu, in->seg, ea + 8, value->sign_exponent);
+}
+
 /* ---- loads ---- */
 
 FPU_INLINE void x87_load(struct fpu *f, const union fpu_reg *value)
@@ -369,7 +383,7 @@ void op_fld_m80(struct cpu *cpu, const struct insn *in)
     x87_begin(cpu);
     uint32_t ea = insn_ea(cpu, in);
     union fpu_reg value;
-    mem_read_bytes(cpu, in->seg, ea, value.bytes, 10);
+    x87_read80(cpu, in, ea, &value);
     x87_note_mem(cpu, in, ea);
     if (x87_room(&cpu->fpu))
         x87_load(&cpu->fpu, &value);
@@ -397,7 +411,7 @@ void op_fbld(struct cpu *cpu, const struct insn *in)
     x87_begin(cpu);
     uint32_t ea = insn_ea(cpu, in);
     union fpu_reg value, result;
-    mem_read_bytes(cpu, in->seg, ea, value.bytes, 10);
+    x87_read80(cpu, in, ea, &value);
     x87_note_mem(cpu, in, ea);
     if (!x87_room(&cpu->fpu))
         return;
@@ -522,10 +536,13 @@ void op_fbstp(struct cpu *cpu, const struct insn *in)
 {
     x87_begin(cpu);
     uint32_t ea = insn_ea(cpu, in);
-    struct x87_bcd value = {{[7] = 0xc0, [8] = 0xff, [9] = 0xff}};
+    union {
+        struct x87_bcd bcd;
+        union fpu_reg reg;
+    } value = {.bcd = {{[7] = 0xc0, [8] = 0xff, [9] = 0xff}}};
     unsigned sw;
-    if (x87_store(cpu, host_fbstp, &value, &sw)) {
-        mem_write_bytes(cpu, in->seg, ea, value.bytes, 10);
+    if (x87_store(cpu, host_fbstp, &value.bcd, &sw)) {
+        x87_write80(cpu, in, ea, &value.reg);
         x87_store_done(&cpu->fpu, sw, true);
     }
     x87_note_mem(cpu, in, ea);
@@ -539,7 +556,7 @@ void op_fstp_m80(struct cpu *cpu, const struct insn *in)
     unsigned a = x87_top(f);
     bool empty = x87_empty(f, a);
     if (!empty || (f->fcw & FSW_IE)) {
-        mem_write_bytes(cpu, in->seg, ea, (empty ? &x87_indefinite : &f->r[a])->bytes, 10);
+        x87_write80(cpu, in, ea, empty ? &x87_indefinite : &f->r[a]);
         f->fsw &= (uint16_t)~FSW_C1;
         if (empty)
             x87_stack_fault(f, false);
