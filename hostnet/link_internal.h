@@ -21,6 +21,11 @@ bool hostnet_link_make(struct hostnet *net, const struct hostnet_link_spec *spec
                        hostnet_fill_function fill, const void *opaque, bool keeps_mtu,
                        struct hostnet_link_identity *identity, GError **error);
 
+/* The index to make a link under: the planned one, which must be free, or one that is chosen now. 0 on error.
+ * (A datagram whose birth is refused must not find a link under the index; see request_internal.h.) */
+uint32_t hostnet_link_take_index(struct hostnet *net, const struct hostnet_link_spec *spec, const char *kind,
+                                 GError **error);
+
 /* Writes name, MAC, MTU of a spec into a RTM_NEWLINK. */
 void hostnet_link_put_birth(struct nl_msg *message, const struct hostnet_link_spec *spec);
 

@@ -41,6 +41,23 @@ bool hostnet_link_spec_check(const struct hostnet_link_spec *spec, const char *k
     return is_good;
 }
 
+uint32_t hostnet_link_take_index(struct hostnet *net, const struct hostnet_link_spec *spec, const char *kind,
+                                 GError **error)
+{
+    if (!spec->index)
+        return hostnet_index_choose(net, error);
+    int exists = hostnet_index_exists(net, spec->index, error);
+    if (exists == 0)
+        return spec->index;
+    if (exists > 0) {
+        g_autofree char *what = hostnet_describe_link(spec->mark, spec->name);
+        g_autofree char *hint =
+            g_strdup_printf("index %u is in use; it was made already, or plan another one", spec->index);
+        hostnet_error_set(error, EEXIST, NULL, hint, "creating %s %s", kind, what);
+    }
+    return 0;
+}
+
 void hostnet_link_put_birth(struct nl_msg *message, const struct hostnet_link_spec *spec)
 {
     hostnet_put_string(message, IFLA_IFNAME, spec->name);
@@ -154,7 +171,7 @@ bool hostnet_link_make(struct hostnet *net, const struct hostnet_link_spec *spec
     if (!hostnet_link_spec_check(spec, kind, error))
         return false;
     for (unsigned try = 1;; try++) {
-        uint32_t index = spec->index ? spec->index : hostnet_index_choose(net, error);
+        uint32_t index = hostnet_link_take_index(net, spec, kind, error);
         if (!index)
             return false;
         hostnet_auto_batch batch = {};

@@ -102,7 +102,7 @@ int hostnet_tap_create(struct hostnet *net, const struct hostnet_tap_spec *spec,
         return -1;
     uint32_t index;
     for (unsigned try = 1;; try++) {
-        index = spec->link.index ? spec->link.index : hostnet_index_choose(net, error);
+        index = hostnet_link_take_index(net, &spec->link, "TAP", error);
         if (!index)
             return -1;
         int reason = attach(fd, index, spec->link.name,

@@ -26,10 +26,8 @@ bool hostnet_veth_create(struct hostnet *net, const struct hostnet_link_spec *ne
         !hostnet_link_spec_check(far_spec, "veth", error))
         return false;
     bool is_same = hostnet_same_namespace(net, far_net);
-    uint32_t near_index = near_spec->index ? near_spec->index : hostnet_index_choose(net, error);
-    uint32_t far_index = !near_index       ? 0
-                         : far_spec->index ? far_spec->index
-                                           : hostnet_index_choose(far_net, error);
+    uint32_t near_index = hostnet_link_take_index(net, near_spec, "veth", error);
+    uint32_t far_index = near_index ? hostnet_link_take_index(far_net, far_spec, "veth", error) : 0;
     if (!far_index)
         return false;
     if (is_same && (near_index == far_index || g_str_equal(near_spec->name, far_spec->name)))
