@@ -513,7 +513,7 @@ static void guest_make(void)
     board.mem = physmap_new(4 << 20, NULL);
     guest_ram = physmap_ram(board.mem);
     physmap_add_ram(board.mem, "ram", DATA_AT, 4 << 20, 0, 0);
-    guest = cpu_new(cpu_model_parse("n270", NULL), &board);
+    guest = cpu_new(cpu_model_default(), &board);
     physmap_set_change_listener(board.mem, cpu_memory_changed, guest);
     struct cpu_boot_state flat = {.eip = CODE_AT, .cs = 0x10, .ds = 0x18};
     cpu_set_boot_state(guest, &flat);
