@@ -9,7 +9,9 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -25,6 +27,14 @@ static char *describe_holder(int fd)
         return g_strdup("another netlab");
     text[length] = '\0';
     return g_strdup(g_strchomp(text));
+}
+
+/* Who took it, not who holds it now: an `up` that was killed has left it to its supervisor, who rolls back.
+ */
+static bool is_taker_alive(const char *holder)
+{
+    const char *pid = strstr(holder, "(pid ");
+    return pid && (kill(atoi(pid + 5), 0) == 0 || errno == EPERM);
 }
 
 static void write_holder(int fd, const char *verb)
@@ -81,8 +91,8 @@ bool lock_take(struct lock *lock, const char *state_directory, const char *lab, 
             close(fd);
             return false;
         }
-        if (g_get_monotonic_time() >= deadline) {
-            g_autofree char *holder = describe_holder(fd);
+        g_autofree char *holder = describe_holder(fd);
+        if (g_get_monotonic_time() >= deadline || is_taker_alive(holder)) {
             g_set_error(error, LOCK_ERROR, LOCK_ERROR_HELD,
                         "lab %s is being changed by %s; wait until that has finished", lab, holder);
             close(fd);

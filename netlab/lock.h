@@ -22,7 +22,8 @@ struct lock {
     char *path;
 };
 
-/* Takes the lock for `verb` without waiting longer than wait_ms. HELD says by whom. */
+/* Takes the lock for `verb`. HELD says by whom it is held. When the command that took it is dead, its
+ * supervisor is rolling back: that is waited for, up to wait_ms. */
 bool lock_take(struct lock *lock, const char *state_directory, const char *lab, const char *verb,
                unsigned wait_ms, GError **error);
 /* Lets go; with `remove`, and if nobody else has it open for locking, the file goes too. Safe on one not

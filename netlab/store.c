@@ -580,13 +580,25 @@ bool store_failed(struct store *store, int64_t step, const char *why, GError **e
 
 bool store_undone(struct store *store, int64_t step, GError **error)
 {
-    bool make = false;
-    if (!begin(store, journal, error))
-        return false;
-    bool good = is_make(store, step, &make, error) && set_step_state(store, step, "undone", NULL, error);
-    /* An unmade object whose row has gone already is made again by an intent of its own. */
-    good = good && settle(store, step, !make, error);
+    bool good = begin(store, journal, error) && set_step_state(store, step, "undone", NULL, error) &&
+                settle(store, step, false, error);
     return end(store, good, journal, error);
+}
+
+bool store_was_up(struct store *store, int64_t lab, bool *was_up, GError **error)
+{
+    sqlite3_stmt *row = query(
+        store, "reading the journal", error,
+        "SELECT EXISTS (SELECT 1 FROM run WHERE lab_id = ? AND verb = 'up' AND outcome = 'done')", "i", lab);
+    if (!row)
+        return false;
+    int rc = sqlite3_step(row);
+    if (rc == SQLITE_ROW)
+        *was_up = sqlite3_column_int(row, 0) != 0;
+    else
+        set_sqlite_error(store, rc, "reading the journal", error);
+    sqlite3_finalize(row);
+    return rc == SQLITE_ROW;
 }
 
 void store_step_free(struct store_step *step)

@@ -98,8 +98,11 @@ bool store_intend(struct store *store, int64_t lab, int64_t run, bool make, cons
 bool store_done(struct store *store, int64_t step, GError **error);
 /* It did not work; the object's row stays, for whatever there is of it has still to be unmade. */
 bool store_failed(struct store *store, int64_t step, const char *why, GError **error);
-/* A step that had been done or intended is undone: a made object's row is gone, an unmade one's is back. */
+/* What a make step made, wholly or half, is gone again, and so is its object's row. */
 bool store_undone(struct store *store, int64_t step, GError **error);
+
+/* Has any `up` of this lab ever come to its end? */
+bool store_was_up(struct store *store, int64_t lab, bool *was_up, GError **error);
 
 struct store_step {
     int64_t id, run;

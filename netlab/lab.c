@@ -1,0 +1,661 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * `up` and `down` as a story.
+ *
+ * up: lock the lab → what does the file want → what is there (the store, and which of it is alive) → plan →
+ * look whether it can work (capabilities, /dev/net/tun, emulator) → the folder and the supervisor are made
+ * here → all other steps are sent to the supervisor, which sits in the lab's namespace → report. Whatever
+ * fails is rolled back: the supervisor undoes its steps, and when the lab is new this side takes the rest
+ * away with cleanup_lab().
+ *
+ * down: lock → cleanup_lab() → remove the lock. It asks the supervisor for nothing.
+ */
+#include "netlab/lab.h"
+#include "hostnet/link.h"
+#include "netlab/channel.h"
+#include "netlab/cleanup.h"
+#include "netlab/fault.h"
+#include "netlab/lock.h"
+#include "netlab/operations.h"
+#include "netlab/paths.h"
+#include "netlab/plan.h"
+#include "netlab/wanted.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+G_DEFINE_QUARK(netlab - lab - error - quark, lab_error)
+
+enum { WAIT_FOR_ROLLBACK_MS = 15000 };
+
+void lab_place_find(struct lab_place *place)
+{
+    place->state = paths_state_directory();
+    place->runtime = paths_runtime_directory();
+}
+
+void lab_place_clear(struct lab_place *place)
+{
+    g_clear_pointer(&place->state, g_free);
+    g_clear_pointer(&place->runtime, g_free);
+}
+
+static void tell(const struct lab_progress *progress, enum lab_event event, unsigned index, unsigned count,
+                 const char *text)
+{
+    if (progress && progress->tell)
+        progress->tell(progress->opaque, event, index, count, 0, text);
+}
+
+/* ---- what is there ---- */
+
+struct up {
+    const struct lab_up_options *options;
+    struct store *store;
+    struct store_lab *lab; /* NULL: not there yet */
+    bool is_new;           /* this run is the one that brings it up */
+    struct lock lock;
+    struct hostnet *net; /* labs in our own namespace only */
+    struct operation_context context;
+    char *emulator;
+    GPtrArray *wanted, *existing;
+    struct plan *plan;
+};
+
+static void up_clear(struct up *up)
+{
+    plan_free(up->plan);
+    if (up->wanted)
+        g_ptr_array_unref(up->wanted);
+    if (up->existing)
+        g_ptr_array_unref(up->existing);
+    g_free(up->emulator);
+    hostnet_close(up->net);
+    store_lab_free(up->lab);
+    store_close(up->store);
+}
+
+static bool is_same_boot(const struct store_lab *lab)
+{
+    char boot_id[37];
+    process_boot_id(boot_id);
+    return g_str_equal(boot_id, lab->boot_id);
+}
+
+static bool runs(const struct store_object *object)
+{
+    struct process_identity identity;
+    return process_parse(object->identity, &identity) && process_is_alive(&identity);
+}
+
+static bool is_kind(const struct store_object *object, enum object_kind kind)
+{
+    return g_str_equal(object->kind, object_kind_name(kind));
+}
+
+/* A process that holds the lab's namespace: the supervisor, else any machine; 0: none. */
+static pid_t namespace_holder(GPtrArray *objects)
+{
+    pid_t machine = 0;
+    for (guint i = 0; i < objects->len; i++) {
+        const struct store_object *object = objects->pdata[i];
+        struct process_identity identity;
+        if (!(is_kind(object, OBJECT_SUPERVISOR) || is_kind(object, OBJECT_MACHINE)) || !runs(object) ||
+            !process_parse(object->identity, &identity))
+            continue;
+        if (is_kind(object, OBJECT_SUPERVISOR))
+            return identity.pid;
+        machine = identity.pid;
+    }
+    return machine;
+}
+
+static bool is_link_there(const struct up *up, const struct store_object *object)
+{
+    struct hostnet_link_identity identity;
+    enum hostnet_presence presence = HOSTNET_ABSENT;
+    return up->net && hostnet_identity_parse(object->identity, &identity, NULL) &&
+           hostnet_link_check(up->net, &identity, &presence, NULL, NULL) && presence == HOSTNET_PRESENT;
+}
+
+static int connect_supervisor(const struct up *up)
+{
+    g_autofree char *path =
+        g_build_filename(up->options->place->runtime, up->options->topology->name, "supervisor.sock", NULL);
+    return paths_connect(path);
+}
+
+static bool is_alive(const struct store_object *object, void *opaque)
+{
+    const struct up *up = opaque;
+    g_autofree char *directory = NULL;
+    enum object_kind kind;
+    int fd;
+    if (!object_kind_parse(object->kind, &kind))
+        return false;
+    switch (kind) {
+    case OBJECT_RUNTIME:
+        directory = paths_lab_directory(up->options->place->runtime, up->options->topology->name);
+        return g_file_test(directory, G_FILE_TEST_IS_DIR);
+    case OBJECT_SUPERVISOR:
+        fd = runs(object) ? connect_supervisor(up) : -1;
+        if (fd >= 0)
+            close(fd);
+        return fd >= 0;
+    case OBJECT_MACHINE:
+        return runs(object);
+    case OBJECT_BRIDGE:
+    case OBJECT_ADDRESS:
+        if (up->lab->is_own_namespace)
+            return namespace_holder(up->existing) != 0;
+        return kind == OBJECT_ADDRESS || is_link_there(up, object);
+    case OBJECT_TAP: /* lives as long as the machine that holds it, see plan.c */
+        return up->lab->is_own_namespace ? namespace_holder(up->existing) != 0 : is_link_there(up, object);
+    case OBJECT_KINDS:
+        break;
+    }
+    return false;
+}
+
+/* ---- what this user may ---- */
+
+static bool has_capability(int capability)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2] = {0};
+    return syscall(SYS_capget, &header, data) == 0 &&
+           (data[capability / 32].effective >> (capability % 32) & 1);
+}
+
+static bool choose_mode(struct up *up, GError **error)
+{
+    const struct lab_up_options *o = up->options;
+    bool admin = has_capability(CAP_NET_ADMIN), own = has_capability(CAP_SYS_ADMIN) && admin;
+    if (up->lab) {
+        if (up->lab->is_rootless != o->rootless && o->rootless) {
+            g_set_error(error, LAB_ERROR, LAB_ERROR_PRIVILEGE,
+                        "lab %s is up with root's rights; run `netlab down` first to bring it up rootless",
+                        o->topology->name);
+            return false;
+        }
+        if (o->here && up->lab->is_own_namespace) {
+            g_set_error(error, LAB_ERROR, LAB_ERROR_PRIVILEGE,
+                        "lab %s is up in a namespace of its own; run `netlab down` first to bring it up here",
+                        o->topology->name);
+            return false;
+        }
+        up->context.is_rootless = up->lab->is_rootless;
+        up->context.is_own_namespace = up->lab->is_own_namespace;
+        return true;
+    }
+    if (o->here && (o->rootless || !admin)) {
+        g_set_error(error, LAB_ERROR, LAB_ERROR_PRIVILEGE,
+                    "a lab in this network namespace needs CAP_NET_ADMIN; run it as root, or leave --here "
+                    "away: rootless it gets a namespace of its own");
+        return false;
+    }
+    up->context.is_rootless = !o->here && (o->rootless || !own);
+    up->context.is_own_namespace = !o->here;
+    if (up->context.is_rootless && !o->rootless && geteuid() == 0)
+        tell(&o->progress, LAB_NOTE, 0, 0,
+             !admin ? "without CAP_NET_ADMIN: the lab runs rootless, in a user namespace"
+                    : "without CAP_SYS_ADMIN: the lab runs rootless, in a user namespace");
+    else if (up->context.is_rootless && !o->rootless)
+        tell(&o->progress, LAB_NOTE, 0, 0, "not root: the lab runs rootless, in a user namespace of yours");
+    return true;
+}
+
+static bool check_tun(GError **error)
+{
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    if (fd >= 0) {
+        close(fd);
+        return true;
+    }
+    int cause = errno;
+    const char *advice = "load the module with `modprobe tun`";
+    if (cause == EACCES || cause == EPERM)
+        advice = "let users open it with `chmod 0666 /dev/net/tun` as root (Debian's udev does so by "
+                 "itself), or run as root";
+    else if (cause == ENOENT)
+        advice = "load the module with `modprobe tun`, or in a container give it the device (--device "
+                 "/dev/net/tun)";
+    g_set_error(error, LAB_ERROR, LAB_ERROR_PRIVILEGE, "/dev/net/tun cannot be opened: %s; %s",
+                g_strerror(cause), advice);
+    return false;
+}
+
+static bool check_runtime_directory(const struct up *up, GError **error)
+{
+    if (!strchr(up->options->place->runtime, ','))
+        return true;
+    g_set_error(error, LAB_ERROR, LAB_ERROR_FAILED,
+                "the runtime directory %s has a comma in its name; set NETLAB_RUNTIME_DIR to another",
+                up->options->place->runtime);
+    return false;
+}
+
+static bool is_making(const struct plan *plan, enum object_kind kind)
+{
+    for (guint i = 0; i < plan->steps->len; i++) {
+        const struct plan_step *step = plan->steps->pdata[i];
+        if (step->make && step->kind == kind)
+            return true;
+    }
+    return false;
+}
+
+/* What can be known beforehand to fail, fails here, with nothing touched. */
+static bool preflight(struct up *up, GError **error)
+{
+    if (!check_runtime_directory(up, error) || (is_making(up->plan, OBJECT_TAP) && !check_tun(error)))
+        return false;
+    up->emulator = paths_emulator(error);
+    return up->emulator != NULL;
+}
+
+/* ---- planning ---- */
+
+static bool check_elsewhere(const struct up *up, GError **error)
+{
+    const struct topology *topology = up->options->topology;
+    if (g_str_equal(up->lab->file, topology->file) || !g_file_test(up->lab->file, G_FILE_TEST_EXISTS))
+        return true;
+    g_set_error(error, LAB_ERROR, LAB_ERROR_ELSEWHERE,
+                "a lab named %s is already up from %s; give this one another \"name:\", or run `netlab down "
+                "--lab %s` first",
+                topology->name, up->lab->file, topology->name);
+    return false;
+}
+
+static void fill_context(struct up *up)
+{
+    struct operation_context *context = &up->context;
+    context->store = up->store;
+    context->lab = up->options->topology->name;
+    context->state = up->options->place->state;
+    context->runtime = up->options->place->runtime;
+    context->owner = getuid();
+    context->user = context->is_rootless ? (struct machine_user){.uid = geteuid(), .gid = getegid()}
+                                         : machine_user_choose(context->lab);
+    context->emulator = up->emulator;
+    context->lab_id = up->lab ? up->lab->id : 0;
+    context->net = up->net;
+}
+
+/* A lab whose `up` never came to its end, or of an earlier boot, is taken away before anything else. */
+static bool clear_remains(struct up *up, GError **error)
+{
+    bool was_up = false;
+    if (!up->lab || !store_was_up(up->store, up->lab->id, &was_up, error))
+        return !up->lab;
+    if (was_up && is_same_boot(up->lab))
+        return true;
+    tell(&up->options->progress, LAB_NOTE, 0, 0,
+         was_up ? "the computer was restarted since the lab was brought up: starting anew"
+                : "an earlier `netlab up` was cut off: taking away what it left");
+    if (up->options->dry_run) {
+        g_clear_pointer(&up->lab, store_lab_free);
+        return true;
+    }
+    up->context.is_rootless = up->lab->is_rootless;
+    up->context.is_own_namespace = up->lab->is_own_namespace;
+    if (!up->context.is_own_namespace)
+        up->net = hostnet_open(error);
+    if (!up->context.is_own_namespace && !up->net)
+        return false;
+    fill_context(up);
+    if (!cleanup_lab(&up->context, false, NULL, NULL, error))
+        return false;
+    up->context.is_dying = false;
+    g_clear_pointer(&up->lab, store_lab_free);
+    g_clear_pointer(&up->net, hostnet_close);
+    return true;
+}
+
+static bool make_plan(struct up *up, GError **error)
+{
+    const struct lab_up_options *o = up->options;
+    topology_report_auto struct topology_report *report =
+        topology_report_new(o->shown_file, o->topology->source);
+    up->wanted = g_ptr_array_new_with_free_func(object_free);
+    g_ptr_array_add(up->wanted, object_new(OBJECT_RUNTIME, "", "{}"));
+    g_ptr_array_add(up->wanted, object_new(OBJECT_SUPERVISOR, "", "{}"));
+    g_autoptr(GPtrArray) objects = wanted_objects(o->topology, report);
+    if (!topology_report_ok(report, error))
+        return false;
+    g_ptr_array_extend_and_steal(up->wanted, g_steal_pointer(&objects));
+    up->existing = up->lab ? store_list_objects(up->store, up->lab->id, error) : g_ptr_array_new();
+    if (!up->existing)
+        return false;
+    up->plan = plan_make(up->wanted, up->existing, is_alive, up);
+    return true;
+}
+
+static void tell_plan(const struct up *up)
+{
+    for (guint i = 0; i < up->plan->steps->len; i++) {
+        const struct plan_step *step = up->plan->steps->pdata[i];
+        g_autofree char *text = operation_describe(step->make, step->kind, step->key, step->payload);
+        tell(&up->options->progress, LAB_STEP, i + 1, up->plan->steps->len, text);
+    }
+}
+
+/* ---- applying ---- */
+
+static bool add_lab(struct up *up, GError **error)
+{
+    const struct topology *topology = up->options->topology;
+    struct store_lab *lab = g_new0(struct store_lab, 1);
+    char boot_id[37];
+    process_boot_id(boot_id);
+    lab->name = g_strdup(topology->name);
+    lab->file = g_strdup(topology->file);
+    lab->directory = g_strdup(topology->directory);
+    lab->source = g_strdup(topology->source);
+    lab->boot_id = g_strdup(boot_id);
+    lab->is_rootless = up->context.is_rootless;
+    lab->is_own_namespace = up->context.is_own_namespace;
+    if (!store_add_lab(up->store, lab, error)) {
+        store_lab_free(lab);
+        return false;
+    }
+    up->lab = lab;
+    up->is_new = true;
+    up->context.lab_id = lab->id;
+    return true;
+}
+
+static bool is_local(const struct plan_step *step)
+{
+    return step->kind == OBJECT_RUNTIME || step->kind == OBJECT_SUPERVISOR;
+}
+
+static bool is_cancelled(const struct up *up)
+{
+    struct pollfd fds = {.fd = up->options->cancel_fd, .events = POLLIN};
+    return poll(&fds, 1, 0) > 0;
+}
+
+static bool fail_cancelled(GError **error)
+{
+    g_set_error(error, LAB_ERROR, LAB_ERROR_CANCELLED, "interrupted");
+    return false;
+}
+
+/* The folder and the supervisor: before there is a supervisor to ask. */
+static bool run_local_steps(struct up *up, GError **error)
+{
+    for (guint i = 0; i < up->plan->steps->len; i++) {
+        const struct plan_step *step = up->plan->steps->pdata[i];
+        if (!is_local(step))
+            continue;
+        if (is_cancelled(up))
+            return fail_cancelled(error);
+        if (step->kind == OBJECT_SUPERVISOR && step->make && up->context.is_own_namespace)
+            up->context.join = namespace_holder(up->existing);
+        if (!operation_step(&up->context, step->make, step->kind, step->key, step->payload, NULL, error))
+            return false;
+    }
+    return true;
+}
+
+static JsonObject *apply_request(const struct up *up)
+{
+    JsonObject *request = json_object_new();
+    JsonArray *steps = json_array_new(), *wait = json_array_new();
+    json_object_set_string_member(request, "request", "apply");
+    json_object_set_int_member(request, "run", up->context.run);
+    json_object_set_boolean_member(request, "new", up->is_new);
+    json_object_set_string_member(request, "emulator", up->emulator);
+    json_object_set_boolean_member(request, "change_user", up->context.user.change);
+    json_object_set_int_member(request, "uid", up->context.user.uid);
+    json_object_set_int_member(request, "gid", up->context.user.gid);
+    json_object_set_int_member(request, "timeout", up->options->timeout_s);
+    json_object_set_int_member(request, "crash_at", fault_at());
+    json_object_set_int_member(request, "crash_passed", fault_passed());
+    json_object_set_string_member(request, "crash_whom", fault_whom());
+    for (guint i = 0; i < up->plan->steps->len; i++) {
+        const struct plan_step *step = up->plan->steps->pdata[i];
+        if (is_local(step))
+            continue;
+        JsonObject *item = json_object_new();
+        json_object_set_boolean_member(item, "make", step->make);
+        json_object_set_string_member(item, "kind", object_kind_name(step->kind));
+        json_object_set_string_member(item, "key", step->key);
+        json_object_set_string_member(item, "payload", step->payload);
+        json_array_add_object_element(steps, item);
+    }
+    for (guint i = 0; i < up->plan->wait->len; i++)
+        json_array_add_string_element(wait, up->plan->wait->pdata[i]);
+    json_object_set_array_member(request, "steps", steps);
+    json_object_set_array_member(request, "wait", wait);
+    return request;
+}
+
+/* One event of the supervisor. True: go on listening; false: it was the last (*good says how it ended). */
+static bool take_event(struct up *up, JsonObject *event, bool *good, GError **error)
+{
+    const struct lab_progress *progress = &up->options->progress;
+    const char *name = channel_string(event, "event", ""), *text = channel_string(event, "text", "");
+    if (g_str_equal(name, "step")) {
+        unsigned index = (unsigned)channel_number(event, "index", 0),
+                 count = (unsigned)channel_number(event, "count", 0);
+        tell(progress, LAB_STEP, index, count, text);
+        if (index == count && up->plan->wait->len)
+            tell(progress, LAB_WAIT, 0, up->plan->wait->len, "waiting for the machines");
+        return true;
+    }
+    if (g_str_equal(name, "ready")) {
+        JsonNode *seconds = json_object_get_member(event, "seconds");
+        if (progress->tell)
+            progress->tell(progress->opaque, LAB_READY, 0, (unsigned)channel_number(event, "left", 0),
+                           seconds && JSON_NODE_HOLDS_VALUE(seconds) ? json_node_get_double(seconds) : 0,
+                           channel_string(event, "node", ""));
+        return true;
+    }
+    if (g_str_equal(name, "undo")) {
+        tell(progress, LAB_UNDO, 0, 0, text);
+        return true;
+    }
+    *good = g_str_equal(name, "done");
+    if (*good)
+        return false;
+    const char *residue = channel_string(event, "residue", NULL);
+    fault_arm(fault_at(), (long)channel_number(event, "crash_passed", fault_passed()), fault_whom(), 0);
+    g_set_error(error, LAB_ERROR,
+                channel_flag(event, "cancelled") ? LAB_ERROR_CANCELLED
+                : residue                        ? LAB_ERROR_LEFT
+                                                 : LAB_ERROR_FAILED,
+                "%s%s%s", channel_string(event, "error", "the supervisor's answer is not understood"),
+                residue ? "\nwhat could not be undone: " : "", residue ? residue : "");
+    return false;
+}
+
+/* Asks the supervisor and follows its events to the last one. */
+static bool run_remote_steps(struct up *up, GError **error)
+{
+    int fd = connect_supervisor(up);
+    if (fd < 0) {
+        g_set_error(error, LAB_ERROR, LAB_ERROR_FAILED, "the lab's supervisor cannot be reached: %s",
+                    g_strerror(errno));
+        return false;
+    }
+    struct channel channel;
+    channel_init(&channel, fd);
+    channel.cancel_fd = up->options->cancel_fd;
+    g_autoptr(JsonObject) request = apply_request(up);
+    bool good = false, more = channel_send(&channel, request, up->lock.fd, error);
+    while (more) {
+        g_autoptr(GError) cause = NULL;
+        g_autoptr(JsonObject) event = channel_receive(&channel, -1, &cause);
+        if (event) {
+            more = take_event(up, event, &good, error);
+        } else if (g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+            channel.cancel_fd = -1; /* once; its answer comes after the rollback */
+            more = channel_send_text(&channel, "{\"request\":\"cancel\"}", error);
+        } else {
+            g_set_error(error, LAB_ERROR, LAB_ERROR_FAILED, "the lab's supervisor is gone (%s)",
+                        cause->message);
+            more = false;
+        }
+    }
+    channel_clear(&channel);
+    return good;
+}
+
+static void tell_undo(void *opaque, const char *text)
+{
+    tell(opaque, LAB_UNDO, 0, 0, text);
+}
+
+/* A lab that did not come up is taken away whole; one that was up before stays as it was. */
+static void take_back(struct up *up, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    if (!up->is_new) {
+        store_end_run(up->store, up->context.run, "rolled back", NULL);
+        return;
+    }
+    if (cleanup_lab(&up->context, false, tell_undo, (void *)&up->options->progress, &cause)) {
+        g_clear_pointer(&up->lab, store_lab_free);
+        return;
+    }
+    g_autofree char *first = error && *error ? g_strdup((*error)->message) : NULL;
+    g_clear_error(error);
+    g_set_error(error, LAB_ERROR, LAB_ERROR_LEFT,
+                "%s\nnot everything could be taken away; run `netlab down --lab %s`: %s", first ? first : "",
+                up->context.lab, cause->message);
+}
+
+static bool apply(struct up *up, GError **error)
+{
+    const struct topology *topology = up->options->topology;
+    if (!up->lab && !add_lab(up, error))
+        return false;
+    fault_point();
+    GError *cause = NULL;
+    bool good = store_begin_run(up->store, up->lab->id, "up", &up->context.run, &cause) &&
+                run_local_steps(up, &cause) && run_remote_steps(up, &cause) &&
+                store_set_lab_source(up->store, up->lab->id, topology->file, topology->source, &cause) &&
+                store_end_run(up->store, up->context.run, "done", &cause);
+    if (good)
+        return true;
+    take_back(up, &cause);
+    g_propagate_error(error, cause);
+    return false;
+}
+
+static bool up_locked(struct up *up, enum lab_up_result *result, GError **error)
+{
+    const struct lab_up_options *o = up->options;
+    GError *cause = NULL;
+    up->lab = store_find_lab(up->store, o->topology->name, &cause);
+    if (cause) {
+        g_propagate_error(error, cause);
+        return false;
+    }
+    if ((up->lab && !check_elsewhere(up, error)) || !clear_remains(up, error) || !choose_mode(up, error))
+        return false;
+    if (!up->context.is_own_namespace && !(up->net = hostnet_open(error)))
+        return false;
+    if (!make_plan(up, error))
+        return false;
+    if (up->plan->steps->len == 0) {
+        *result = LAB_UP_NOTHING_TO_DO;
+        return true;
+    }
+    if (o->dry_run) {
+        tell_plan(up);
+        *result = LAB_UP_PLANNED;
+        return true;
+    }
+    if (!preflight(up, error))
+        return false;
+    fill_context(up);
+    if (!apply(up, error))
+        return false;
+    *result = LAB_UP_DONE;
+    return true;
+}
+
+bool lab_up(const struct lab_up_options *options, enum lab_up_result *result, GError **error)
+{
+    struct up up = {.options = options, .lock = {.fd = -1}};
+    up.store = store_open(options->place->state, error);
+    if (!up.store)
+        return false;
+    bool good = lock_take(&up.lock, options->place->state, options->topology->name, "up",
+                          WAIT_FOR_ROLLBACK_MS, error) &&
+                up_locked(&up, result, error);
+    lock_release(&up.lock, up.lab == NULL);
+    up_clear(&up);
+    return good;
+}
+
+/* ---- down ---- */
+
+static bool down_locked(const struct lab_place *place, struct store *store, const struct store_lab *lab,
+                        const struct lab_progress *progress, GError **error)
+{
+    g_autoptr(hostnet) net = NULL;
+    if (!lab->is_own_namespace && is_same_boot(lab)) {
+        net = hostnet_open(error);
+        if (!net)
+            return false;
+    }
+    struct operation_context context = {
+        .store = store,
+        .lab_id = lab->id,
+        .lab = lab->name,
+        .state = place->state,
+        .runtime = place->runtime,
+        .is_rootless = lab->is_rootless,
+        /* After a reboot the host's namespace has nothing of ours either: links go with the boot. */
+        .is_own_namespace = lab->is_own_namespace || !is_same_boot(lab),
+        .owner = getuid(),
+        .net = net,
+    };
+    GError *cause = NULL;
+    if (!cleanup_lab(&context, false, tell_undo, (void *)progress, &cause)) {
+        g_set_error(error, LAB_ERROR, LAB_ERROR_LEFT, "lab %s: not everything could be taken away:\n%s",
+                    lab->name, cause->message);
+        g_error_free(cause);
+        return false;
+    }
+    g_autofree char *strangers =
+        lab->is_own_namespace && is_same_boot(lab) ? cleanup_describe_strangers(lab->netns) : NULL;
+    if (strangers) {
+        g_autofree char *note =
+            g_strdup_printf("still in the lab's network namespace, which goes when they end: %s", strangers);
+        tell(progress, LAB_NOTE, 0, 0, note);
+    }
+    return true;
+}
+
+bool lab_down(const struct lab_place *place, const char *name, const struct lab_progress *progress,
+              GError **error)
+{
+    g_autoptr(store) store = store_open(place->state, error);
+    struct lock lock = {.fd = -1};
+    if (!store || !lock_take(&lock, place->state, name, "down", WAIT_FOR_ROLLBACK_MS, error))
+        return false;
+    GError *cause = NULL;
+    g_autoptr(store_lab) lab = store_find_lab(store, name, &cause);
+    bool good = false;
+    if (lab)
+        good = down_locked(place, store, lab, progress, error);
+    else if (cause)
+        g_propagate_error(error, cause);
+    else
+        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, "no lab named %s is up", name);
+    lock_release(&lock, good || !lab);
+    return good;
+}

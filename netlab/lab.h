@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Labs as commands see them: bring one up, take one down, look at one. Nothing here prints; progress is told
+ * through callbacks, errors through GError. docs/up-path.md follows lab_up() from the file to the running
+ * machines.
+ */
+#pragma once
+
+#include "netlab/store.h"
+#include "netlab/topology.h"
+
+#define LAB_ERROR lab_error_quark()
+GQuark lab_error_quark(void);
+enum lab_error {
+    LAB_ERROR_FAILED,    /* and rolled back */
+    LAB_ERROR_CANCELLED, /* by the person, and rolled back */
+    LAB_ERROR_ELSEWHERE, /* a lab of that name is up from another folder */
+    LAB_ERROR_NOT_UP,    /* no such lab, or no such node in it */
+    LAB_ERROR_PRIVILEGE,
+    LAB_ERROR_LEFT /* something could not be taken away */
+};
+
+/* Where the store and the sockets are. */
+struct lab_place {
+    char *state, *runtime;
+};
+void lab_place_find(struct lab_place *place);
+void lab_place_clear(struct lab_place *place);
+
+enum lab_event {
+    LAB_STEP,  /* index of count: text */
+    LAB_WAIT,  /* text: what is waited for; count machines */
+    LAB_READY, /* text: the node; seconds; count machines left */
+    LAB_UNDO,  /* text: what is undone */
+    LAB_NOTE,  /* text: something the person should know */
+    LAB_EVENTS
+};
+struct lab_progress {
+    void (*tell)(void *opaque, enum lab_event event, unsigned index, unsigned count, double seconds,
+                 const char *text);
+    void *opaque;
+};
+
+struct lab_up_options {
+    const struct lab_place *place;
+    const struct topology *topology;
+    const char *shown_file; /* as messages name the topology file */
+    bool dry_run;
+    bool rootless;      /* in a user namespace even with the capabilities for more */
+    bool here;          /* in the network namespace we are in, not one of the lab's own */
+    unsigned timeout_s; /* for all machines to become ready */
+    int cancel_fd;      /* readable: roll back; -1: none */
+    struct lab_progress progress;
+};
+enum lab_up_result { LAB_UP_NOTHING_TO_DO, LAB_UP_PLANNED, LAB_UP_DONE };
+/* On failure everything that this call did has been undone, or the error says what is left. With dry_run the
+ * steps are told as LAB_STEP and nothing is touched. */
+bool lab_up(const struct lab_up_options *options, enum lab_up_result *result, GError **error);
+
+/* Takes the lab away. NOT_UP when there is none of that name. */
+bool lab_down(const struct lab_place *place, const char *name, const struct lab_progress *progress,
+              GError **error);
+
+enum lab_node_state { LAB_NODE_STARTING, LAB_NODE_RUNNING, LAB_NODE_ENDED, LAB_NODE_STATES };
+const char *lab_node_state_name(enum lab_node_state state); /* "starting", "running", "ended" */
+
+struct lab_nic_status {
+    char *interface, *mac, *network, *address; /* address NULL: none */
+};
+struct lab_node_status {
+    char *name;
+    enum lab_node_state state;
+    char *note;        /* why it ended; "" */
+    char *image;       /* or its kernel's path */
+    unsigned memory;   /* MiB it has */
+    pid_t pid;         /* 0: none */
+    uint64_t resident; /* KiB it uses on the host */
+    char *directory, *console;
+    GPtrArray *nics; /* struct lab_nic_status * */
+};
+struct lab_status {
+    char *name, *file, *directory;
+    bool is_rootless, is_own_namespace, is_supervised, is_stale /* of an earlier boot */,
+        is_complete /* an `up` has finished */;
+    pid_t supervisor;
+    int64_t created_at;
+    GPtrArray *nodes; /* struct lab_node_status * */
+};
+struct lab_status *lab_status_read(const struct lab_place *place, struct store *store,
+                                   const struct store_lab *lab, GError **error);
+void lab_status_free(struct lab_status *status);
+struct lab_node_status *lab_status_find_node(struct lab_status *status, const char *name, GError **error);
+
+/* Which lab a command means: the named one; else the one that was brought up from `path` (a file or folder);
+ * else the one from the current folder; else the only one there is. NOT_UP with the list of labs otherwise.
+ */
+struct store_lab *lab_select(struct store *store, const char *name, const char *path, GError **error);

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Looking at labs: which one is meant, and how it is. Reads the store and /proc, changes nothing, takes no
+ * lock.
+ */
+#include "netlab/lab.h"
+#include "netlab/objects.h"
+#include "netlab/paths.h"
+#include "netlab/process.h"
+
+#include <assert.h>
+#include <json-glib/json-glib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const state_names[] = {
+    [LAB_NODE_STARTING] = "starting", [LAB_NODE_RUNNING] = "running", [LAB_NODE_ENDED] = "ended"};
+static_assert(G_N_ELEMENTS(state_names) == LAB_NODE_STATES, "every state has a name");
+
+const char *lab_node_state_name(enum lab_node_state state)
+{
+    return state_names[state];
+}
+
+static void nic_free(void *data)
+{
+    struct lab_nic_status *nic = data;
+    g_free(nic->interface);
+    g_free(nic->mac);
+    g_free(nic->network);
+    g_free(nic->address);
+    g_free(nic);
+}
+
+static void node_free(void *data)
+{
+    struct lab_node_status *node = data;
+    g_free(node->name);
+    g_free(node->note);
+    g_free(node->image);
+    g_free(node->directory);
+    g_free(node->console);
+    g_ptr_array_unref(node->nics);
+    g_free(node);
+}
+
+void lab_status_free(struct lab_status *status)
+{
+    if (!status)
+        return;
+    g_free(status->name);
+    g_free(status->file);
+    g_free(status->directory);
+    g_ptr_array_unref(status->nodes);
+    g_free(status);
+}
+
+static char *member(JsonObject *object, const char *name)
+{
+    return g_strdup(json_object_get_string_member_with_default(object, name, NULL));
+}
+
+static void read_payload(struct lab_node_status *node, const char *text)
+{
+    g_autoptr(JsonNode) root = json_from_string(text, NULL);
+    if (!root || !JSON_NODE_HOLDS_OBJECT(root))
+        return;
+    JsonObject *payload = json_node_get_object(root);
+    node->image = member(payload, "image");
+    if (!node->image)
+        node->image = member(payload, "kernel");
+    node->memory = (unsigned)json_object_get_int_member_with_default(payload, "memory", 0);
+    JsonArray *nics =
+        json_object_has_member(payload, "nics") ? json_object_get_array_member(payload, "nics") : NULL;
+    for (guint i = 0; nics && i < json_array_get_length(nics); i++) {
+        JsonObject *object = json_array_get_object_element(nics, i);
+        struct lab_nic_status *nic = g_new0(struct lab_nic_status, 1);
+        nic->interface = member(object, "interface");
+        nic->mac = member(object, "mac");
+        nic->network = member(object, "network");
+        nic->address = member(object, "address");
+        g_ptr_array_add(node->nics, nic);
+    }
+}
+
+static struct lab_node_status *read_node(const struct lab_place *place, const struct store_lab *lab,
+                                         const struct store_object *object)
+{
+    struct lab_node_status *node = g_new0(struct lab_node_status, 1);
+    struct process_identity identity;
+    node->name = g_strdup(object->key);
+    node->nics = g_ptr_array_new_with_free_func(nic_free);
+    node->directory = paths_node_directory(place->runtime, lab->name, object->key);
+    node->console = g_build_filename(node->directory, "console.sock", NULL);
+    read_payload(node, object->payload);
+    if (process_parse(object->identity, &identity) && process_is_alive(&identity)) {
+        node->state = object->state == STORE_PRESENT ? LAB_NODE_RUNNING : LAB_NODE_STARTING;
+        node->pid = identity.pid;
+        node->resident = process_resident(identity.pid);
+        node->note = g_strdup("");
+    } else {
+        node->state = *object->identity || object->state != STORE_MAKING ? LAB_NODE_ENDED : LAB_NODE_STARTING;
+        node->note = g_strdup(object->note);
+    }
+    return node;
+}
+
+struct lab_status *lab_status_read(const struct lab_place *place, struct store *store,
+                                   const struct store_lab *lab, GError **error)
+{
+    g_autoptr(GPtrArray) objects = store_list_objects(store, lab->id, error);
+    bool was_up = false;
+    if (!objects || !store_was_up(store, lab->id, &was_up, error))
+        return NULL;
+    struct lab_status *status = g_new0(struct lab_status, 1);
+    char boot_id[37];
+    process_boot_id(boot_id);
+    status->name = g_strdup(lab->name);
+    status->file = g_strdup(lab->file);
+    status->directory = g_strdup(lab->directory);
+    status->is_rootless = lab->is_rootless;
+    status->is_own_namespace = lab->is_own_namespace;
+    status->is_stale = !g_str_equal(boot_id, lab->boot_id);
+    status->is_complete = was_up;
+    status->created_at = lab->created_at;
+    status->nodes = g_ptr_array_new_with_free_func(node_free);
+    for (guint i = 0; i < objects->len; i++) {
+        const struct store_object *object = objects->pdata[i];
+        struct process_identity identity;
+        if (g_str_equal(object->kind, object_kind_name(OBJECT_MACHINE)))
+            g_ptr_array_add(status->nodes, read_node(place, lab, object));
+        if (g_str_equal(object->kind, object_kind_name(OBJECT_SUPERVISOR)) &&
+            process_parse(object->identity, &identity)) {
+            status->is_supervised = process_is_alive(&identity);
+            status->supervisor = status->is_supervised ? identity.pid : 0;
+        }
+    }
+    return status;
+}
+
+struct lab_node_status *lab_status_find_node(struct lab_status *status, const char *name, GError **error)
+{
+    g_autofree const char **names = g_new0(const char *, status->nodes->len + 1);
+    g_autoptr(GString) all = g_string_new(NULL);
+    for (guint i = 0; i < status->nodes->len; i++) {
+        struct lab_node_status *node = status->nodes->pdata[i];
+        if (g_str_equal(node->name, name))
+            return node;
+        names[i] = node->name;
+        g_string_append_printf(all, "%s%s", i ? ", " : "", node->name);
+    }
+    const char *nearest = topology_nearest(name, names, status->nodes->len);
+    if (nearest)
+        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, "lab %s has no node \"%s\"; did you mean \"%s\"?",
+                    status->name, name, nearest);
+    else
+        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, "lab %s has no node \"%s\"; it has: %s", status->name,
+                    name, all->str);
+    return NULL;
+}
+
+/* ---- which lab ---- */
+
+static char *describe_labs(GPtrArray *labs)
+{
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < labs->len; i++) {
+        const struct store_lab *lab = labs->pdata[i];
+        g_string_append_printf(text, "%s%s", i ? ", " : "", lab->name);
+    }
+    return g_string_free(text, FALSE);
+}
+
+static struct store_lab *take(GPtrArray *labs, guint index)
+{
+    return g_ptr_array_steal_index(labs, index);
+}
+
+/* The lab that came from this file or folder; NULL when none did. */
+static struct store_lab *select_by_path(GPtrArray *labs, const char *path)
+{
+    g_autofree char *absolute = realpath(path, NULL);
+    g_autofree char *canonical = absolute ? NULL : g_canonicalize_filename(path, NULL);
+    const char *wanted = absolute ? absolute : canonical;
+    for (guint i = 0; i < labs->len; i++) {
+        const struct store_lab *lab = labs->pdata[i];
+        if (g_str_equal(lab->file, wanted) || g_str_equal(lab->directory, wanted))
+            return take(labs, i);
+    }
+    return NULL;
+}
+
+static struct store_lab *fail_none(GPtrArray *labs, const char *what, GError **error)
+{
+    g_autofree char *all = describe_labs(labs);
+    if (labs->len)
+        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, "%s; up %s: %s (choose one with --lab NAME)", what,
+                    labs->len == 1 ? "is" : "are", all);
+    else
+        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP,
+                    "%s; no lab is up at all, bring one up with `netlab up`", what);
+    return NULL;
+}
+
+struct store_lab *lab_select(struct store *store, const char *name, const char *path, GError **error)
+{
+    g_autoptr(GPtrArray) labs = store_list_labs(store, error);
+    g_autofree char *what = NULL;
+    if (!labs)
+        return NULL;
+    if (name) {
+        for (guint i = 0; i < labs->len; i++) {
+            if (g_str_equal(((struct store_lab *)labs->pdata[i])->name, name))
+                return take(labs, i);
+        }
+        what = g_strdup_printf("no lab named %s is up", name);
+        return fail_none(labs, what, error);
+    }
+    g_autofree char *current = path ? NULL : g_get_current_dir();
+    struct store_lab *lab = select_by_path(labs, path ? path : current);
+    if (lab)
+        return lab;
+    if (path) {
+        what = g_strdup_printf("no lab from %s is up", path);
+        return fail_none(labs, what, error);
+    }
+    g_autofree char *here = g_build_filename(current, "topology.yml", NULL);
+    bool has_topology = access(here, F_OK) == 0;
+    /* In another lab's folder the only one that is up is hardly the one that is meant. */
+    if (labs->len == 1 && !has_topology)
+        return take(labs, 0);
+    return fail_none(labs,
+                     has_topology ? "the lab of this folder is not up"
+                     : labs->len  ? "no lab from this folder is up"
+                                  : "no lab is up",
+                     error);
+}

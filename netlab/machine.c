@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Starting machines; see machine.h for what is promised.
+ *
+ * Where the machine runs as another user, files it has to read (kernel, initrd, the emulator itself) are
+ * opened by us and handed over as /proc/self/fd/N, so they may lie in folders that user cannot enter, such as
+ * /root. The files themselves must be readable by everybody; machine_start() says so if they are not.
+ */
+#include "netlab/machine.h"
+#include "netlab/fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <grp.h>
+#include <unistd.h>
+
+enum {
+    FIRST_FD = 10, /* where passed fds begin in the child: clear of stdio */
+    LONGEST_TAIL = 16384,
+    UID_BASE = 1 << 30,
+};
+
+/* ---- who ---- */
+
+/* Is this id known in our user namespace? */
+static bool is_mapped(const char *map_file, guint64 id)
+{
+    g_autofree char *map = NULL;
+    if (!g_file_get_contents(map_file, &map, NULL, NULL))
+        return false;
+    g_auto(GStrv) lines = g_strsplit(map, "\n", -1);
+    for (int i = 0; lines[i]; i++) {
+        unsigned long long inside, outside, count;
+        if (sscanf(lines[i], "%llu %llu %llu", &inside, &outside, &count) == 3 && id >= inside &&
+            id - inside < count)
+            return true;
+    }
+    return false;
+}
+
+static bool can_become(guint64 uid, guint64 gid)
+{
+    return is_mapped("/proc/self/uid_map", uid) && is_mapped("/proc/self/gid_map", gid);
+}
+
+struct machine_user machine_user_choose(const char *lab)
+{
+    struct machine_user user = {.change = false, .uid = geteuid(), .gid = getegid()};
+    if (geteuid() != 0)
+        return user;
+    const char *sudo_uid = g_getenv("SUDO_UID"), *sudo_gid = g_getenv("SUDO_GID");
+    guint64 uid = sudo_uid ? g_ascii_strtoull(sudo_uid, NULL, 10) : 0;
+    guint64 gid = sudo_gid ? g_ascii_strtoull(sudo_gid, NULL, 10) : 0;
+    if (uid == 0 || gid == 0 || uid >= G_MAXUINT32 || gid >= G_MAXUINT32)
+        uid = gid = UID_BASE + (g_str_hash(lab) & 0xffffff);
+    if (!can_become(uid, gid))
+        return user;
+    return (struct machine_user){.change = true, .uid = (uid_t)uid, .gid = (gid_t)gid};
+}
+
+/* ---- the command line ---- */
+
+struct command {
+    GPtrArray *argv; /* char * */
+    GArray *fds;     /* int: ours, passed as FIRST_FD + index */
+};
+
+static void command_clear(struct command *command)
+{
+    g_ptr_array_unref(command->argv);
+    g_array_unref(command->fds);
+}
+
+static void add(struct command *command, const char *word)
+{
+    g_ptr_array_add(command->argv, g_strdup(word));
+}
+
+G_GNUC_PRINTF(2, 3) static void addf(struct command *command, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_ptr_array_add(command->argv, g_strdup_vprintf(format, arguments));
+    va_end(arguments);
+}
+
+/* The number that this fd will have in the child. */
+static int pass_fd(struct command *command, int fd)
+{
+    g_array_append_val(command->fds, fd);
+    return FIRST_FD + (int)command->fds->len - 1;
+}
+
+/* A file for the machine to read: its path, or an fd where the machine is another user. */
+static bool add_file(struct command *command, const struct machine_spec *spec, const char *option,
+                     const char *path, GArray *opened, GError **error)
+{
+    if (!path)
+        return true;
+    add(command, option);
+    if (!spec->user.change || !opened) {
+        add(command, path);
+        return true;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat found;
+    if (fd < 0 || fstat(fd, &found) != 0) {
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "%s: %s", path, g_strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    g_array_append_val(opened, fd);
+    bool is_readable = found.st_mode & S_IROTH ||
+                       (found.st_uid == spec->user.uid && found.st_mode & S_IRUSR) ||
+                       (found.st_gid == spec->user.gid && found.st_mode & S_IRGRP);
+    if (!is_readable) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                    "%s cannot be read by uid %u, who runs the machine; make it readable with chmod o+r",
+                    path, spec->user.uid);
+        return false;
+    }
+    addf(command, "/proc/self/fd/%d", pass_fd(command, fd));
+    return true;
+}
+
+/* `opened` gets the fds opened here (NULL: only for show, nothing is opened). */
+static bool build_command(const struct machine_spec *spec, struct command *command, GArray *opened,
+                          GError **error)
+{
+    g_autoptr(JsonNode) root = json_from_string(spec->payload, error);
+    if (!root || !JSON_NODE_HOLDS_OBJECT(root))
+        return false;
+    JsonObject *payload = json_node_get_object(root);
+    add(command, spec->emulator);
+    add(command, "-name");
+    add(command, spec->node);
+    add(command, "-m");
+    addf(command, "%" G_GINT64_FORMAT, json_object_get_int_member(payload, "memory"));
+    if (json_object_has_member(payload, "cpu")) {
+        add(command, "-cpu");
+        add(command, json_object_get_string_member(payload, "cpu"));
+    }
+    add(command, "-display");
+    add(command, "none");
+    if (!add_file(command, spec, "-kernel",
+                  json_object_get_string_member_with_default(payload, "kernel", NULL), opened, error) ||
+        !add_file(command, spec, "-initrd",
+                  json_object_get_string_member_with_default(payload, "initrd", NULL), opened, error))
+        return false;
+    const char *append = json_object_get_string_member_with_default(payload, "append", NULL);
+    if (append && *append) {
+        add(command, "-append");
+        add(command, append);
+    }
+    static const char *const fixed[] = {
+        "-serial", "unix:console.sock,server=on,wait=off,logfile=console.log",
+        "-serial", "unix:agent.sock,server=on,wait=off",
+        "-qmp",    "unix:qmp.sock,server=on,wait=off",
+        "-fw_cfg", "name=opt/netlab/config,file=config",
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(fixed); i++)
+        add(command, fixed[i]);
+    JsonArray *nics = json_object_get_array_member(payload, "nics");
+    guint count = nics ? json_array_get_length(nics) : 0;
+    if (count == 0) {
+        add(command, "-nic");
+        add(command, "none");
+    }
+    for (guint i = 0; i < count; i++) {
+        JsonObject *nic = json_array_get_object_element(nics, i);
+        add(command, "-netdev");
+        addf(command, "tap,id=n%u,fd=%d", i, pass_fd(command, spec->taps ? spec->taps[i] : -1));
+        add(command, "-device");
+        addf(command, "e1000,netdev=n%u,mac=%s", i, json_object_get_string_member(nic, "mac"));
+    }
+    return true;
+}
+
+char *machine_command_line(const struct machine_spec *spec)
+{
+    struct command command = {g_ptr_array_new_with_free_func(g_free), g_array_new(FALSE, FALSE, sizeof(int))};
+    GString *line = g_string_new(NULL);
+    if (build_command(spec, &command, NULL, NULL)) {
+        for (guint i = 0; i < command.argv->len; i++) {
+            const char *word = command.argv->pdata[i];
+            bool is_plain =
+                strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=,.:/+") ==
+                strlen(word);
+            g_autofree char *quoted = is_plain && *word ? g_strdup(word) : g_shell_quote(word);
+            g_string_append_printf(line, "%s%s", i ? " " : "", quoted);
+        }
+    }
+    command_clear(&command);
+    return g_string_free(line, FALSE);
+}
+
+/* ---- the gate ---- */
+
+pid_t gate_fork(machine_recorder *record, void *record_opaque, void (*run)(void *opaque), void *opaque,
+                GError **error)
+{
+    int gate[2];
+    if (pipe2(gate, O_CLOEXEC) != 0) {
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "starting a process: %s",
+                    g_strerror(errno));
+        return -1;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        char open_sesame = 0;
+        close(gate[1]);
+        ssize_t got;
+        do
+            got = read(gate[0], &open_sesame, 1);
+        while (got < 0 && errno == EINTR);
+        if (got != 1)
+            _exit(0); /* the parent has died, or thought better of it */
+        run(opaque);
+        _exit(127);
+    }
+    int cause = errno;
+    close(gate[0]);
+    if (pid < 0) {
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(cause),
+                    "starting a process: %s; end other programs or raise the limit (ulimit -u)",
+                    g_strerror(cause));
+        close(gate[1]);
+        return -1;
+    }
+    fault_point();
+    struct process_identity identity;
+    bool good = process_identify(pid, &identity);
+    if (!good)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                    "the new process %d is not seen in /proc; is /proc mounted?", pid);
+    good = good && record(&identity, record_opaque, error);
+    fault_point();
+    if (good && write(gate[1], "", 1) != 1) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "the new process %d ended at once", pid);
+        good = false;
+    }
+    close(gate[1]);
+    if (good)
+        return pid;
+    waitpid(pid, NULL, 0);
+    return -1;
+}
+
+/* ---- starting ---- */
+
+struct launch {
+    const struct machine_spec *spec;
+    struct command command;
+    char **environment;
+    int directory, log, null, emulator, report; /* fds */
+};
+
+static void drop_privileges(const struct launch *launch)
+{
+    /* The bounding set first: with it empty, not even exec as uid 0 of a user namespace brings anything back.
+     */
+    for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
+        prctl(PR_CAPBSET_DROP, capability);
+    if (launch->spec->user.change) {
+        uid_t uid = launch->spec->user.uid;
+        gid_t gid = launch->spec->user.gid;
+        if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+            return; /* seen by the caller: the ids are not the ones asked for */
+    }
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct none[2] = {0};
+    syscall(SYS_capset, &header, none);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+/* In the child; tells the parent errno and dies when something does not work. */
+static void launch_run(void *opaque)
+{
+    struct launch *launch = opaque;
+    int count = (int)launch->command.fds->len, cause = 0;
+    struct rlimit no_core = {0, 0};
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    setsid();
+    setrlimit(RLIMIT_CORE, &no_core);
+    /* First out of the way of the target numbers, then onto them. */
+    int high = FIRST_FD + count + 8;
+    int directory = fcntl(launch->directory, F_DUPFD_CLOEXEC, high),
+        log = fcntl(launch->log, F_DUPFD_CLOEXEC, high), null = fcntl(launch->null, F_DUPFD_CLOEXEC, high),
+        emulator = fcntl(launch->emulator, F_DUPFD_CLOEXEC, high),
+        report = fcntl(launch->report, F_DUPFD_CLOEXEC, high);
+    g_autofree int *moved = g_new0(int, count + 1);
+    for (int i = 0; i < count; i++)
+        moved[i] = fcntl(g_array_index(launch->command.fds, int, i), F_DUPFD_CLOEXEC, high);
+    bool good = directory >= 0 && log >= 0 && null >= 0 && emulator >= 0 && report >= 0;
+    for (int i = 0; good && i < count; i++)
+        good = moved[i] >= 0 && dup2(moved[i], FIRST_FD + i) >= 0;
+    good = good && dup2(null, 0) >= 0 && dup2(log, 1) >= 0 && dup2(log, 2) >= 0 && fchdir(directory) == 0;
+    if (good) {
+        drop_privileges(launch);
+        if (launch->spec->user.change &&
+            (getuid() != launch->spec->user.uid || getgid() != launch->spec->user.gid)) {
+            errno = EPERM;
+            good = false;
+        }
+    }
+    if (good) {
+        umask(0077);
+        char **argv = (char **)launch->command.argv->pdata;
+        syscall(SYS_execveat, emulator, "", argv, launch->environment, AT_EMPTY_PATH);
+        /* A script (#!) cannot be run by fd once that fd is close-on-exec: by its path then. */
+        if (errno == ENOENT)
+            execve(argv[0], argv, launch->environment);
+    }
+    cause = errno;
+    if (report >= 0 && write(report, &cause, sizeof cause) < 0)
+        _exit(126);
+    _exit(127);
+}
+
+/* What the machine gets of our environment: nothing private. */
+static char **machine_environment(void)
+{
+    static const char *const passed[] = {"PATH",         "LANG",          "LC_ALL",       "TZ",
+                                         "ASAN_OPTIONS", "UBSAN_OPTIONS", "NETLAB_TRACE", "FAKE_EMU"};
+    char **environment = g_new0(char *, 1);
+    for (size_t i = 0; i < G_N_ELEMENTS(passed); i++) {
+        if (g_getenv(passed[i]))
+            environment = g_environ_setenv(environment, passed[i], g_getenv(passed[i]), TRUE);
+    }
+    return environment;
+}
+
+static bool fail_errno(GError **error, const char *what)
+{
+    int cause = errno;
+    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(cause), "%s: %s%s", what, g_strerror(cause),
+                cause == ENOSPC || cause == EDQUOT ? "; make room there" : "");
+    return false;
+}
+
+bool machine_prepare(const struct machine_spec *spec, GError **error)
+{
+    if (!machine_remove_directory(spec->directory, error))
+        return false;
+    if (g_mkdir(spec->directory, 0700) != 0)
+        return fail_errno(error, spec->directory);
+    fault_point();
+    g_autoptr(JsonNode) root = json_from_string(spec->payload, error);
+    if (!root)
+        return false;
+    const char *config = json_object_get_string_member_with_default(json_node_get_object(root), "config", "");
+    g_autofree char *path = g_build_filename(spec->directory, "config", NULL);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return fail_errno(error, path);
+    size_t length = strlen(config);
+    bool good = write(fd, config, length) == (ssize_t)length;
+    if (!good) {
+        if (errno == 0)
+            errno = ENOSPC;
+        fail_errno(error, path);
+    }
+    close(fd);
+    if (good && spec->user.change && chown(spec->directory, spec->user.uid, spec->user.gid) != 0)
+        good = fail_errno(error, spec->directory);
+    return good;
+}
+
+static void close_all(GArray *fds)
+{
+    for (guint i = 0; i < fds->len; i++)
+        close(g_array_index(fds, int, i));
+    g_array_unref(fds);
+}
+
+/* Waits until the child has executed the emulator (the pipe closes) or says why not. */
+static bool executed(int report, const char *emulator, GError **error)
+{
+    int cause = 0;
+    ssize_t got;
+    do
+        got = read(report, &cause, sizeof cause);
+    while (got < 0 && errno == EINTR);
+    if (got <= 0)
+        return true;
+    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(cause),
+                "executing %s: %s; check NETLAB_EMU and the program's mode", emulator, g_strerror(cause));
+    return false;
+}
+
+bool machine_start(const struct machine_spec *spec, machine_recorder *record, void *opaque, GError **error)
+{
+    g_autofree char *log = g_build_filename(spec->directory, "machine.log", NULL);
+    GArray *opened = g_array_new(FALSE, FALSE, sizeof(int));
+    struct launch launch = {
+        .spec = spec,
+        .command = {g_ptr_array_new_with_free_func(g_free), g_array_new(FALSE, FALSE, sizeof(int))},
+        .environment = machine_environment(),
+        .directory = open(spec->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+        .log = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644),
+        .null = open("/dev/null", O_RDWR | O_CLOEXEC),
+        .emulator = open(spec->emulator, O_RDONLY | O_CLOEXEC),
+    };
+    int report[2] = {-1, -1};
+    bool good = build_command(spec, &launch.command, opened, error);
+    if (good && (launch.directory < 0 || launch.log < 0 || launch.null < 0 || launch.emulator < 0 ||
+                 pipe2(report, O_CLOEXEC) != 0))
+        good = fail_errno(error, launch.emulator < 0 ? spec->emulator
+                                 : launch.log < 0    ? log
+                                                     : spec->directory);
+    if (good) {
+        g_ptr_array_add(launch.command.argv, NULL);
+        launch.report = report[1];
+        pid_t pid = gate_fork(record, opaque, launch_run, &launch, error);
+        close(report[1]);
+        good = pid > 0 && executed(report[0], spec->emulator, error);
+        if (pid > 0 && !good)
+            waitpid(pid, NULL, 0);
+    }
+    int ours[] = {launch.directory, launch.log, launch.null, launch.emulator, report[0]};
+    for (size_t i = 0; i < G_N_ELEMENTS(ours); i++) {
+        if (ours[i] >= 0)
+            close(ours[i]);
+    }
+    close_all(opened);
+    g_strfreev(launch.environment);
+    command_clear(&launch.command);
+    return good;
+}
+
+/* ---- folders and logs ---- */
+
+bool machine_remove_directory(const char *directory, GError **error)
+{
+    /* The folder may belong to the machine's user, so nothing in it is followed or trusted: each entry is
+     * unlinked by name within the folder that we have open. */
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT || fail_errno(error, directory);
+    g_autofree char *proc = g_strdup_printf("/proc/self/fd/%d", fd);
+    GDir *entries = g_dir_open(proc, 0, NULL);
+    for (const char *name; entries && (name = g_dir_read_name(entries));) {
+        if (unlinkat(fd, name, 0) != 0 && (errno == EISDIR || errno == EPERM))
+            unlinkat(fd, name, AT_REMOVEDIR);
+    }
+    if (entries)
+        g_dir_close(entries);
+    close(fd);
+    if (rmdir(directory) == 0 || errno == ENOENT)
+        return true;
+    return fail_errno(error, directory);
+}
+
+char *machine_log_tail(const char *directory, const char *file, unsigned most)
+{
+    g_autofree char *path = g_build_filename(directory, file, NULL);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat found;
+    if (fd < 0 || fstat(fd, &found) != 0 || !S_ISREG(found.st_mode)) {
+        if (fd >= 0)
+            close(fd);
+        return g_strdup("");
+    }
+    g_autofree char *text = g_malloc0(LONGEST_TAIL + 1);
+    ssize_t got = pread(fd, text, LONGEST_TAIL, MAX(0, found.st_size - LONGEST_TAIL));
+    close(fd);
+    GString *clean = g_string_new(NULL);
+    for (ssize_t i = 0; i < got; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == 033) { /* escape sequences: ESC [ … letter, or ESC and one more */
+            if (i + 1 < got && text[i + 1] == '[')
+                for (i += 2; i < got && !g_ascii_isalpha(text[i]); i++)
+                    ;
+            else
+                i++;
+        } else if (c == '\n' || c == '\t' || (c >= ' ' && c < 127)) {
+            g_string_append_c(clean, (char)c);
+        }
+    }
+    g_strchomp(clean->str);
+    g_auto(GStrv) lines = g_strsplit(clean->str, "\n", -1);
+    g_string_free(clean, TRUE);
+    guint count = g_strv_length(lines);
+    return g_strjoinv("\n", lines + (count > most ? count - most : 0));
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Machines: one unprivileged netlab-emu process a node.
+ *
+ * The emulator is started in the node's folder, so that its sockets have short relative names, as a user who
+ * is nobody on this computer (see machine_user_choose), without any capability, with no_new_privs, and with
+ * no file descriptors but its log, its TAPs and its kernel. Its command line is QEMU's, so
+ * NETLAB_EMU=qemu-system-i386 works too.
+ *
+ * A machine never runs unrecorded: the child waits at a gate (a pipe) until the parent has committed its pid
+ * and start time, and when the parent dies before that, the pipe's end tells the child to go away without
+ * having run anything.
+ */
+#pragma once
+
+#include "netlab/process.h"
+
+#include <glib.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct machine_user {
+    bool change; /* false: runs as who we are */
+    uid_t uid;
+    gid_t gid;
+};
+
+/* Who machines of this lab run as. Not root: ourselves. Root by sudo: who called sudo. Root otherwise: a uid
+ * of the lab's own that no account has (from 2^30, by hash), or ourselves without capabilities where the user
+ * namespace we are in does not know that uid. */
+struct machine_user machine_user_choose(const char *lab);
+
+struct machine_spec {
+    const char *node;
+    const char *payload;   /* of its object */
+    const char *directory; /* <runtime>/LAB/NODE; made by machine_prepare */
+    const char *emulator;  /* absolute path */
+    struct machine_user user;
+    const int *taps; /* fds in the order of the payload's NICs */
+};
+
+/* Makes the node's folder and what it has to find there. */
+bool machine_prepare(const struct machine_spec *spec, GError **error);
+/* Called with the child's identity while it waits at the gate; false: it is not to run. */
+typedef bool machine_recorder(const struct process_identity *identity, void *opaque, GError **error);
+/* Starts it. When this returns true the emulator has been executed; what it then says about its command line
+ * stands in machine.log. */
+bool machine_start(const struct machine_spec *spec, machine_recorder *record, void *opaque, GError **error);
+/* Removes the node's folder with the files that machine_prepare and the emulator made. True also when it is
+ * gone. */
+bool machine_remove_directory(const char *directory, GError **error);
+
+/* The command line as a person would type it, for --dry-run and debugging. */
+char *machine_command_line(const struct machine_spec *spec);
+
+/* The last lines (at most `most`) of a log in the node's folder, without control characters; "" when there
+ * are none. */
+char *machine_log_tail(const char *directory, const char *file, unsigned most);
+
+/* Forks a child that waits until `record` has returned true, then runs `run` (which must not return). Used
+ * for machines and supervisors alike. */
+pid_t gate_fork(machine_recorder *record, void *record_opaque, void (*run)(void *opaque), void *opaque,
+                GError **error);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Objects: what a lab consists of once it is up. A kind, a key that is unique among its kind, and a payload:
+ * JSON that says everything needed to make it. Two objects are the same if and only if kind, key and payload
+ * are; that is how `up` finds out what has changed. So payloads are written by one function each (wanted.c),
+ * with members in one order, and hold nothing that differs from run to run (pids, indexes, times: those are
+ * identities, see store.h).
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+enum object_kind {
+    OBJECT_RUNTIME,    /* the lab's folder for sockets and logs; key "" */
+    OBJECT_SUPERVISOR, /* its supervisor, and with it the network namespace; key "" */
+    OBJECT_BRIDGE,     /* key: the network */
+    OBJECT_ADDRESS,    /* of a bridge; key: the network */
+    OBJECT_TAP,        /* key: "node:interface" */
+    OBJECT_MACHINE,    /* key: the node */
+    OBJECT_KINDS
+};
+
+/* "bridge", …: as the store has them. */
+const char *object_kind_name(enum object_kind kind);
+bool object_kind_parse(const char *name, enum object_kind *kind);
+
+struct object {
+    enum object_kind kind;
+    char *key, *payload;
+};
+struct object *object_new(enum object_kind kind, const char *key, const char *payload);
+void object_free(void *object);
+
+/* Members of a payload. Strings are the caller's; NULL (0) when there is no such member. */
+char *payload_string(const char *payload, const char *member);
+gint64 payload_number(const char *payload, const char *member);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/* Starting a lab's supervisor as a detached process: the parent's side. The child's is supervisor.h. */
+#pragma once
+
+#include "netlab/machine.h"
+
+struct spawn_supervisor {
+    const char *lab;
+    int64_t lab_id;
+    const char *state, *runtime;
+    bool is_rootless, is_own_namespace;
+    unsigned owner;
+    pid_t join; /* enter this process's namespaces instead of making new ones; 0: make them */
+};
+
+/* Returns when it listens on <runtime>/LAB/supervisor.sock, or with its own words for why it does not. */
+bool spawn_supervisor(const struct spawn_supervisor *spec, machine_recorder *record, void *opaque,
+                      GError **error);

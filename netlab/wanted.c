@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * What a topology wants: bridges, addresses of bridges, and for each node its TAPs and its machine.
+ *
+ * Here meets the person's file what this computer has: an image's name becomes a kernel, an initrd, a command
+ * line and an amount of memory. The configuration that a guest reads (fw_cfg opt/netlab/config, one setting a
+ * line, see netlab/guest/config.c) is written here too, and is part of the machine's payload: a node whose
+ * addresses, routes or commands change is a machine that has changed.
+ */
+#include "netlab/wanted.h"
+#include "netlab/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-glib/json-glib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DEFAULT_MEMORY_MIB = 64, LONGEST_CONFIG = 60000 };
+
+/* What boots: from an image, or from files of one's own. */
+struct boot {
+    char *kernel, *initrd, *append;
+    unsigned memory;
+    bool has_agent;
+};
+
+static void boot_clear(struct boot *boot)
+{
+    g_free(boot->kernel);
+    g_free(boot->initrd);
+    g_free(boot->append);
+}
+
+static char *finish(JsonBuilder *builder)
+{
+    g_autoptr(JsonNode) root = json_builder_get_root(builder);
+    return json_to_string(root, FALSE);
+}
+
+static void put_string(JsonBuilder *builder, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    json_builder_set_member_name(builder, name);
+    json_builder_add_string_value(builder, value);
+}
+
+static void put_number(JsonBuilder *builder, const char *name, gint64 value)
+{
+    json_builder_set_member_name(builder, name);
+    json_builder_add_int_value(builder, value);
+}
+
+/* ---- network ---- */
+
+static void want_network(GPtrArray *objects, const struct topology_network *network)
+{
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    json_builder_begin_object(builder);
+    put_string(builder, "kind", network->kind == TOPOLOGY_LINK ? "link" : "network");
+    put_number(builder, "mtu", network->mtu);
+    put_number(builder, "host", network->has_host);
+    json_builder_end_object(builder);
+    g_autofree char *payload = finish(builder);
+    g_ptr_array_add(objects, object_new(OBJECT_BRIDGE, network->name, payload));
+}
+
+static void want_address(GPtrArray *objects, const struct topology_network *network)
+{
+    g_autofree char *address = ipv4_format(network->host);
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    json_builder_begin_object(builder);
+    put_string(builder, "network", network->name);
+    put_string(builder, "address", address);
+    json_builder_end_object(builder);
+    g_autofree char *payload = finish(builder);
+    g_ptr_array_add(objects, object_new(OBJECT_ADDRESS, network->name, payload));
+}
+
+static void want_tap(GPtrArray *objects, const struct topology_node *node, const struct topology_nic *nic)
+{
+    g_autofree char *key = g_strdup_printf("%s:%s", node->name, nic->interface);
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    json_builder_begin_object(builder);
+    put_string(builder, "node", node->name);
+    put_string(builder, "network", nic->network->name);
+    put_number(builder, "mtu", nic->network->mtu);
+    json_builder_end_object(builder);
+    g_autofree char *payload = finish(builder);
+    g_ptr_array_add(objects, object_new(OBJECT_TAP, key, payload));
+}
+
+/* ---- machines ---- */
+
+static bool check_file(struct topology_report *report, struct topology_mark mark, const char *what,
+                       const char *path)
+{
+    struct stat found;
+    g_autofree char *reason = NULL;
+    if (stat(path, &found) != 0)
+        reason = g_strdup(g_strerror(errno));
+    else if (!S_ISREG(found.st_mode))
+        reason = g_strdup("not a regular file");
+    else if (access(path, R_OK) != 0)
+        reason = g_strdup(g_strerror(errno));
+    if (!reason)
+        return true;
+    topology_complain(report, mark,
+                      "the %s %s cannot be used: %s; correct the path (it is relative to the topology file)",
+                      what, path, reason);
+    return false;
+}
+
+static bool boot_from_image(const struct topology_node *node, struct topology_report *report,
+                            struct boot *boot)
+{
+    const struct topology_machine *machine = &node->machine;
+    g_autoptr(GError) error = NULL;
+    struct image *image = image_find(machine->image, &error);
+    if (!image) {
+        topology_complain(report, machine->image_mark, "%s", error->message);
+        return false;
+    }
+    bool good = true;
+    if (machine->memory && machine->memory < image->least_memory) {
+        topology_complain(report, machine->memory_mark,
+                          "%uM of memory is too little for image \"%s\"; node \"%s\" needs at least %uM",
+                          machine->memory, image->name, node->name, image->least_memory);
+        good = false;
+    }
+    boot->kernel = g_strdup(image->kernel);
+    boot->initrd = g_strdup(image->initrd);
+    boot->memory = machine->memory ? machine->memory : image->memory ? image->memory : DEFAULT_MEMORY_MIB;
+    boot->has_agent = image->has_agent;
+    if (machine->append && image->append)
+        boot->append = g_strconcat(image->append, " ", machine->append, NULL);
+    else
+        boot->append = g_strdup(machine->append ? machine->append : image->append);
+    image_free(image);
+    return good;
+}
+
+static bool boot_from_files(const struct topology_node *node, struct topology_report *report,
+                            struct boot *boot)
+{
+    const struct topology_machine *machine = &node->machine;
+    boot->kernel = g_strdup(machine->kernel);
+    boot->initrd = g_strdup(machine->initrd);
+    boot->append = g_strdup(machine->append);
+    boot->memory = machine->memory ? machine->memory : DEFAULT_MEMORY_MIB;
+    return check_file(report, machine->kernel_mark, "kernel", machine->kernel) &&
+           (!machine->initrd || check_file(report, machine->initrd_mark, "initrd", machine->initrd));
+}
+
+/* A shell command on one line, whatever it holds. */
+static void put_command(GString *config, const char *command)
+{
+    if (!strchr(command, '\n')) {
+        g_string_append_printf(config, "run %s\n", command);
+        return;
+    }
+    g_string_append(config, "run eval \"$(printf '%b' '");
+    for (const char *c = command; *c; c++) {
+        if (*c == '\n')
+            g_string_append(config, "\\n");
+        else if (*c == '\\')
+            g_string_append(config, "\\\\");
+        else if (*c == '\'')
+            g_string_append(config, "'\\''");
+        else
+            g_string_append_c(config, *c);
+    }
+    g_string_append(config, "')\"\n");
+}
+
+static char *guest_config(const struct topology_node *node)
+{
+    GString *config = g_string_new(NULL);
+    g_string_append_printf(config, "hostname %s\n", node->hostname);
+    for (guint i = 0; i < node->nics->len; i++) {
+        struct topology_nic *nic = node->nics->pdata[i];
+        g_autofree char *mac = mac_format(nic->mac);
+        g_string_append_printf(config, "interface %s %s", mac, nic->interface);
+        if (nic->has_address) {
+            g_autofree char *address = ipv4_format(nic->address);
+            g_string_append_printf(config, " %s", address);
+        }
+        g_string_append_printf(config, " mtu %u\n", nic->network->mtu);
+    }
+    g_string_append_printf(config, "forwarding %s\n", node->machine.forwarding > 0 ? "on" : "off");
+    for (guint i = 0; i < node->routes->len; i++) {
+        struct topology_route *route = node->routes->pdata[i];
+        g_autofree char *to = route->to.length ? ipv4_format(route->to) : g_strdup("default");
+        g_autofree char *via = ipv4_format((struct ipv4_prefix){route->via, IPV4_NO_LENGTH});
+        g_string_append_printf(config, "route %s via %s\n", to, via);
+    }
+    for (guint i = 0; i < node->run->len; i++)
+        put_command(config, node->run->pdata[i]);
+    return g_string_free(config, FALSE);
+}
+
+static void put_nics(JsonBuilder *builder, const struct topology_node *node)
+{
+    json_builder_set_member_name(builder, "nics");
+    json_builder_begin_array(builder);
+    for (guint i = 0; i < node->nics->len; i++) {
+        struct topology_nic *nic = node->nics->pdata[i];
+        g_autofree char *mac = mac_format(nic->mac);
+        g_autofree char *address = nic->has_address ? ipv4_format(nic->address) : NULL;
+        json_builder_begin_object(builder);
+        put_string(builder, "interface", nic->interface);
+        put_string(builder, "mac", mac);
+        put_string(builder, "network", nic->network->name);
+        put_string(builder, "address", address);
+        json_builder_end_object(builder);
+    }
+    json_builder_end_array(builder);
+}
+
+static void want_machine(GPtrArray *objects, const struct topology_node *node, struct topology_report *report)
+{
+    const struct topology_machine *machine = &node->machine;
+    struct boot boot = {0};
+    g_autofree char *config = guest_config(node);
+    bool good = machine->kernel ? boot_from_files(node, report, &boot) : boot_from_image(node, report, &boot);
+    if (strlen(config) > LONGEST_CONFIG) {
+        topology_complain(report, node->mark,
+                          "the commands and routes of node \"%s\" are longer than %d bytes together; put "
+                          "them into an initrd of its own",
+                          node->name, LONGEST_CONFIG);
+        good = false;
+    }
+    if (good) {
+        bool agent =
+            machine->ready == TOPOLOGY_READY_UNSET ? boot.has_agent : machine->ready == TOPOLOGY_READY_AGENT;
+        g_autoptr(JsonBuilder) builder = json_builder_new();
+        json_builder_begin_object(builder);
+        put_string(builder, "image", machine->kernel ? NULL : machine->image);
+        put_number(builder, "memory", boot.memory);
+        put_string(builder, "cpu", machine->cpu);
+        put_string(builder, "kernel", boot.kernel);
+        put_string(builder, "initrd", boot.initrd);
+        put_string(builder, "append", boot.append);
+        put_string(builder, "ready", agent ? "agent" : "started");
+        put_nics(builder, node);
+        put_string(builder, "config", config);
+        json_builder_end_object(builder);
+        g_autofree char *payload = finish(builder);
+        g_ptr_array_add(objects, object_new(OBJECT_MACHINE, node->name, payload));
+    }
+    boot_clear(&boot);
+}
+
+GPtrArray *wanted_objects(const struct topology *topology, struct topology_report *report)
+{
+    GPtrArray *objects = g_ptr_array_new_with_free_func(object_free);
+    for (guint i = 0; i < topology->networks->len; i++) {
+        const struct topology_network *network = topology->networks->pdata[i];
+        want_network(objects, network);
+        if (network->has_host)
+            want_address(objects, network);
+    }
+    for (guint i = 0; i < topology->nodes->len; i++) {
+        const struct topology_node *node = topology->nodes->pdata[i];
+        for (guint k = 0; k < node->nics->len; k++)
+            want_tap(objects, node, node->nics->pdata[k]);
+        want_machine(objects, node, report);
+    }
+    return objects;
+}

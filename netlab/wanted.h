@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/* Topology → the objects it wants, in the order in which they are made. */
+#pragma once
+
+#include "netlab/objects.h"
+#include "netlab/topology.h"
+
+/* Looks up images and files, so it depends on the machine; complaints (unknown image, no such file, too
+ * little memory) go to the report with their places. GPtrArray of struct object *, freeing its elements. */
+GPtrArray *wanted_objects(const struct topology *topology, struct topology_report *report);
