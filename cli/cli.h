@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The `netlab` command from the inside: verbs and their options are rows; parsing, help, man page and shell
+ * completion come from them. One file a verb. Only this folder prints and exits.
+ */
+#pragma once
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+
+/* Exit statuses; cli_statuses[] describes them for help and man page. */
+enum cli_status {
+    CLI_OK = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_TOPOLOGY = 3,
+    CLI_NOT_UP = 4,
+    CLI_BUSY = 5,
+    CLI_PRIVILEGE = 6,
+    CLI_STORE = 7,
+    CLI_LEFT = 8,
+    CLI_EXEC = 125,
+    CLI_INTERRUPTED = 130,
+};
+
+struct cli_option {
+    const char *name;     /* without the dashes */
+    char letter;          /* 0: none */
+    const char *argument; /* "NAME"; NULL: a flag */
+    const char *help;
+};
+
+struct cli_call;
+struct cli_verb {
+    const char *name;
+    const char *arguments;   /* "[PATH]" */
+    const char *summary;     /* one line */
+    const char *description; /* paragraphs */
+    const struct cli_option *options;
+    size_t option_count;
+    int least, most; /* arguments; most -1: any number */
+    bool is_hidden;
+    bool stops_at_argument; /* options end at the first argument: what follows belongs to another program */
+    int (*run)(struct cli_call *call);
+};
+
+/* One invocation, parsed. */
+struct cli_call {
+    const struct cli_verb *verb;
+    GHashTable *values;   /* option name → char * */
+    GPtrArray *arguments; /* char *, NULL-terminated beyond len */
+};
+bool cli_flag(const struct cli_call *call, const char *option);
+const char *cli_value(const struct cli_call *call, const char *option);
+/* A number in [least, most]; false (after a message) when it is none. *value keeps its default when not
+ * given. */
+bool cli_number(const struct cli_call *call, const char *option, unsigned least, unsigned most,
+                unsigned *value);
+const char *cli_argument(const struct cli_call *call, guint index); /* NULL: not given */
+
+extern const struct cli_verb verb_up, verb_down, verb_status, verb_console, verb_exec, verb_validate,
+    verb_image, verb_help, verb_version, verb_supervise;
+extern const struct cli_verb *const cli_verbs[];
+const struct cli_verb *cli_find_verb(const char *name);
+
+struct cli_status_info {
+    enum cli_status status;
+    const char *meaning;
+};
+extern const struct cli_status_info cli_statuses[];
+extern const size_t cli_status_count;
+
+/* Prints "netlab: message" and returns the exit status for that kind of error. */
+int cli_fail(const GError *error);
+/* A usage error: message, and where help is. Returns CLI_USAGE. */
+int cli_misuse(const struct cli_call *call, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* Standard output is a terminal that can do colours and rewriting of lines. */
+bool cli_is_terminal(void);
+
+/* A table with aligned columns: header and rows are NULL-terminated arrays of equal length. */
+struct cli_table;
+struct cli_table *cli_table_new(const char *const *header);
+void cli_table_add(struct cli_table *table, const char *const *cells);
+void cli_table_print(struct cli_table *table); /* and frees it */
+/* Prints JSON to standard output; takes the node over. */
+void cli_print_json(JsonNode *node);
+
+#define CLI_LAB_OPTION                                                                                       \
+    {                                                                                                        \
+        "lab", 'l', "NAME",                                                                                  \
+            "the lab of this name (otherwise: the one of the current folder, or the only one that is up)"    \
+    }
+#define CLI_JSON_OPTION                                                                                      \
+    {                                                                                                        \
+        "json", 'j', NULL, "print JSON"                                                                      \
+    }
+#define CLI_HELP_OPTION                                                                                      \
+    {                                                                                                        \
+        "help", 'h', NULL, "show this help"                                                                  \
+    }

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * `netlab console`: the node's first serial port on this terminal.
+ *
+ * The terminal goes into raw mode, so that Ctrl-C and all others reach the guest; Ctrl-] leaves. The port
+ * takes one peer at a time; a lock on the node's configuration file lets a second console say so instead of
+ * waiting in silence.
+ */
+#include "cli/node.h"
+#include "netlab/paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <termios.h>
+#include <unistd.h>
+
+enum { ESCAPE = 0x1d /* Ctrl-] */, LOG_LINES = 400, DRAIN_MS = 300 };
+
+static const struct cli_option options[] = {
+    CLI_LAB_OPTION,
+    {"log", 0, NULL, "print what the console has shown so far and end"},
+    CLI_HELP_OPTION,
+};
+
+static bool write_all(int fd, const char *data, size_t length)
+{
+    while (length) {
+        ssize_t put = write(fd, data, length);
+        if (put < 0 && (errno == EINTR || errno == EAGAIN)) {
+            struct pollfd wait = {.fd = fd, .events = POLLOUT};
+            poll(&wait, 1, -1);
+            continue;
+        }
+        if (put <= 0)
+            return false;
+        data += put;
+        length -= (size_t)put;
+    }
+    return true;
+}
+
+enum outcome { LEFT, CLOSED, INPUT_ENDED, INTERRUPTED };
+
+static volatile sig_atomic_t was_signalled;
+
+static void on_signal(int number)
+{
+    was_signalled = number;
+}
+
+/* Copies both ways until something ends it. */
+static enum outcome converse(int console, bool has_escape)
+{
+    char data[4096];
+    bool input_open = true;
+    while (!was_signalled) {
+        struct pollfd fds[2] = {{.fd = console, .events = POLLIN},
+                                {.fd = input_open ? STDIN_FILENO : -1, .events = POLLIN}};
+        int n = poll(fds, 2, input_open ? -1 : DRAIN_MS);
+        if (n == 0)
+            return INPUT_ENDED;
+        if (n < 0)
+            continue;
+        if (fds[0].revents) {
+            ssize_t got = read(console, data, sizeof data);
+            if (got <= 0 || !write_all(STDOUT_FILENO, data, (size_t)got))
+                return CLOSED;
+        }
+        if (fds[1].revents) {
+            ssize_t got = read(STDIN_FILENO, data, sizeof data);
+            if (got <= 0) {
+                input_open = false;
+                continue;
+            }
+            char *escape = has_escape ? memchr(data, ESCAPE, (size_t)got) : NULL;
+            if (!write_all(console, data, escape ? (size_t)(escape - data) : (size_t)got))
+                return CLOSED;
+            if (escape)
+                return LEFT;
+        }
+    }
+    return INTERRUPTED;
+}
+
+static int converse_on_terminal(int console, const char *name)
+{
+    struct termios before, raw;
+    bool is_terminal = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before) == 0;
+    if (is_terminal) {
+        raw = before;
+        cfmakeraw(&raw);
+        fprintf(stderr, "Console of %s. Ctrl-] leaves; press Enter if nothing shows.\n", name);
+        tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+    }
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    enum outcome outcome = converse(console, is_terminal);
+    if (is_terminal) {
+        tcsetattr(STDIN_FILENO, TCSANOW, &before);
+        fprintf(stderr, "\n%s\n",
+                outcome == LEFT ? "Left the console; the machine goes on."
+                                : "The console was closed: the machine has ended.");
+    }
+    return outcome == INTERRUPTED ? CLI_INTERRUPTED : CLI_OK;
+}
+
+static int print_log(const struct lab_node_status *node)
+{
+    g_autofree char *path = g_build_filename(node->directory, "console.log", NULL);
+    g_autofree char *text = NULL;
+    g_autoptr(GError) error = NULL;
+    gsize length = 0;
+    if (!g_file_get_contents(path, &text, &length, &error))
+        return cli_fail(error);
+    return write_all(STDOUT_FILENO, text, length) ? CLI_OK : CLI_FAILED;
+}
+
+static int lock_console(const struct lab_node_status *node, GError **error)
+{
+    g_autofree char *path = g_build_filename(node->directory, "config", NULL);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
+                fd >= 0 ? "another console of %s is open; leave that one first (Ctrl-])"
+                        : "the folder of %s is gone; run `netlab up`",
+                node->name);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static int run(struct cli_call *call)
+{
+    g_autoptr(GError) error = NULL;
+    struct cli_node node;
+    int status, lock = -1, console = -1;
+    if (!cli_node_find(call, cli_argument(call, 0), &node, &error)) {
+        status = cli_fail(error);
+    } else if (cli_flag(call, "log")) {
+        status = print_log(node.node);
+    } else if (!cli_node_require_running(&node, &error) || (lock = lock_console(node.node, &error)) < 0) {
+        status = cli_fail(error);
+    } else if ((console = paths_connect(node.node->console)) < 0) {
+        fprintf(stderr, "netlab: %s: %s; is the machine still running? (see `netlab status`)\n",
+                node.node->console, g_strerror(errno));
+        status = CLI_NOT_UP;
+    } else {
+        status = converse_on_terminal(console, node.node->name);
+    }
+    if (console >= 0)
+        close(console);
+    if (lock >= 0)
+        close(lock);
+    cli_node_clear(&node);
+    return status;
+}
+
+const struct cli_verb verb_console = {
+    .name = "console",
+    .arguments = "NODE",
+    .summary = "talk to a node's serial console",
+    .description =
+        "Connects this terminal to the node's first serial port. Everything typed goes to the guest, Ctrl-C "
+        "too; Ctrl-] leaves "
+        "and the machine goes on. In a pipe it sends its input and prints what comes until that is silent.",
+    .options = options,
+    .option_count = G_N_ELEMENTS(options),
+    .least = 1,
+    .most = 1,
+    .run = run,
+};

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * `netlab`: finds the verb, parses its options by its rows, runs it.
+ */
+#include "cli/cli.h"
+#include "netlab/agent.h"
+#include "netlab/image.h"
+#include "netlab/lab.h"
+#include "netlab/lock.h"
+#include "netlab/store.h"
+#include "netlab/topology.h"
+
+#include "hostnet/error.h"
+
+#include <gio/gio.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct cli_verb *const cli_verbs[] = {&verb_up,      &verb_down,      &verb_status, &verb_console,
+                                            &verb_exec,    &verb_validate,  &verb_image,  &verb_help,
+                                            &verb_version, &verb_supervise, NULL};
+
+const struct cli_status_info cli_statuses[] = {
+    {CLI_OK, "done, or nothing to do"},
+    {CLI_FAILED, "it did not work; what was begun has been rolled back"},
+    {CLI_USAGE, "the command line is wrong"},
+    {CLI_TOPOLOGY, "the topology file is wrong or cannot be read"},
+    {CLI_NOT_UP, "no such lab or node is up"},
+    {CLI_BUSY, "the lab is being changed by another netlab, or is up from elsewhere"},
+    {CLI_PRIVILEGE, "a capability or a device is missing"},
+    {CLI_STORE, "the store cannot be used (disk full, newer version, damaged)"},
+    {CLI_LEFT, "something could not be taken away; `netlab down` again does it"},
+    {CLI_EXEC, "`exec`: netlab failed; otherwise it ends with the command's own status"},
+    {CLI_INTERRUPTED, "interrupted; what was begun has been rolled back"},
+};
+const size_t cli_status_count = G_N_ELEMENTS(cli_statuses);
+
+/* Words of other tools, for the suggestion. */
+static const struct {
+    const char *theirs, *ours;
+} synonyms[] = {{"deploy", "up"},      {"destroy", "down"},  {"inspect", "status"}, {"connect", "console"},
+                {"lstart", "up"},      {"lclean", "down"},   {"start", "up"},       {"stop", "down"},
+                {"ps", "status"},      {"list", "status"},   {"images", "image"},   {"ssh", "exec"},
+                {"check", "validate"}, {"test", "validate"}, {"create", "up"},      {"delete", "down"},
+                {"run", "exec"},       {"shell", "console"}, {"ls", "status"}};
+
+/* ---- calls ---- */
+
+bool cli_flag(const struct cli_call *call, const char *option)
+{
+    return g_hash_table_contains(call->values, option);
+}
+
+const char *cli_value(const struct cli_call *call, const char *option)
+{
+    return g_hash_table_lookup(call->values, option);
+}
+
+bool cli_number(const struct cli_call *call, const char *option, unsigned least, unsigned most,
+                unsigned *value)
+{
+    const char *text = cli_value(call, option);
+    guint64 number;
+    if (!text)
+        return true;
+    if (g_ascii_string_to_unsigned(text, 10, least, most, &number, NULL)) {
+        *value = (unsigned)number;
+        return true;
+    }
+    cli_misuse(call, "--%s: \"%s\" is not a number from %u to %u", option, text, least, most);
+    return false;
+}
+
+const char *cli_argument(const struct cli_call *call, guint index)
+{
+    return index < call->arguments->len ? call->arguments->pdata[index] : NULL;
+}
+
+const struct cli_verb *cli_find_verb(const char *name)
+{
+    for (size_t i = 0; cli_verbs[i]; i++) {
+        if (g_str_equal(cli_verbs[i]->name, name))
+            return cli_verbs[i];
+    }
+    return NULL;
+}
+
+/* ---- messages ---- */
+
+int cli_misuse(const struct cli_call *call, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "netlab %s: %s\nSee `netlab help %s`.\n", call->verb->name, text, call->verb->name);
+    return CLI_USAGE;
+}
+
+static enum cli_status status_of(const GError *error)
+{
+    if (error->domain == TOPOLOGY_ERROR)
+        return CLI_TOPOLOGY;
+    if (error->domain == STORE_ERROR)
+        return CLI_STORE;
+    if (error->domain == LOCK_ERROR)
+        return error->code == LOCK_ERROR_HELD ? CLI_BUSY : CLI_STORE;
+    if (error->domain == AGENT_ERROR)
+        return error->code == AGENT_ERROR_ABSENT ? CLI_NOT_UP : CLI_FAILED;
+    if (error->domain == HOSTNET_ERROR)
+        return error->code == HOSTNET_ERROR_PERMISSION || error->code == HOSTNET_ERROR_NO_TUN ? CLI_PRIVILEGE
+                                                                                              : CLI_FAILED;
+    if (error->domain != LAB_ERROR)
+        return CLI_FAILED;
+    switch ((enum lab_error)error->code) {
+    case LAB_ERROR_FAILED:
+        return CLI_FAILED;
+    case LAB_ERROR_CANCELLED:
+        return CLI_INTERRUPTED;
+    case LAB_ERROR_ELSEWHERE:
+        return CLI_BUSY;
+    case LAB_ERROR_NOT_UP:
+        return CLI_NOT_UP;
+    case LAB_ERROR_PRIVILEGE:
+        return CLI_PRIVILEGE;
+    case LAB_ERROR_LEFT:
+        return CLI_LEFT;
+    }
+    return CLI_FAILED;
+}
+
+int cli_fail(const GError *error)
+{
+    fflush(stdout);
+    /* Complaints about a topology begin with file:line:column, as editors want them. */
+    if (error->domain == TOPOLOGY_ERROR)
+        fprintf(stderr, "%s\n", error->message);
+    else
+        fprintf(stderr, "netlab: %s\n", error->message);
+    return status_of(error);
+}
+
+bool cli_is_terminal(void)
+{
+    const char *term = g_getenv("TERM");
+    return isatty(STDOUT_FILENO) && term && !g_str_equal(term, "dumb");
+}
+
+/* ---- tables ---- */
+
+struct cli_table {
+    GPtrArray *rows; /* char ** */
+    guint columns;
+};
+
+struct cli_table *cli_table_new(const char *const *header)
+{
+    struct cli_table *table = g_new0(struct cli_table, 1);
+    table->rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_strfreev);
+    table->columns = g_strv_length((char **)header);
+    cli_table_add(table, header);
+    return table;
+}
+
+void cli_table_add(struct cli_table *table, const char *const *cells)
+{
+    g_ptr_array_add(table->rows, g_strdupv((char **)cells));
+}
+
+void cli_table_print(struct cli_table *table)
+{
+    for (guint r = 0; r < table->rows->len; r++) {
+        char **row = table->rows->pdata[r];
+        for (guint c = 0; c < table->columns; c++) {
+            glong width = 0;
+            for (guint k = 0; k < table->rows->len; k++)
+                width = MAX(width, g_utf8_strlen(((char **)table->rows->pdata[k])[c], -1));
+            bool is_last = c + 1 == table->columns;
+            int pad = is_last ? 0 : (int)(width - g_utf8_strlen(row[c], -1) + 2);
+            printf("%s%*s", row[c], pad, "");
+        }
+        printf("\n");
+    }
+    g_ptr_array_unref(table->rows);
+    g_free(table);
+}
+
+void cli_print_json(JsonNode *node)
+{
+    g_autofree char *text = json_to_string(node, TRUE);
+    printf("%s\n", text);
+    json_node_unref(node);
+}
+
+/* ---- parsing ---- */
+
+static const struct cli_option *find_option(const struct cli_verb *verb, const char *name, size_t length,
+                                            char letter)
+{
+    static const struct cli_option help = CLI_HELP_OPTION;
+    for (size_t i = 0; i < verb->option_count; i++) {
+        const struct cli_option *option = &verb->options[i];
+        if (letter ? option->letter == letter
+                   : strlen(option->name) == length && strncmp(option->name, name, length) == 0)
+            return option;
+    }
+    if (letter ? letter == 'h' : length == 4 && strncmp(name, "help", 4) == 0)
+        return &help;
+    return NULL;
+}
+
+static int fail_option(struct cli_call *call, const char *word)
+{
+    g_autofree const char **names = g_new0(const char *, call->verb->option_count + 1);
+    g_autofree char *name = g_strdup(word + strspn(word, "-"));
+    name[strcspn(name, "=")] = '\0';
+    for (size_t i = 0; i < call->verb->option_count; i++)
+        names[i] = call->verb->options[i].name;
+    const char *nearest = topology_nearest(name, names, call->verb->option_count);
+    if (nearest)
+        return cli_misuse(call, "unknown option %s; did you mean --%s?", word, nearest);
+    return cli_misuse(call, "unknown option %s", word);
+}
+
+/* Takes the option at argv[*i]; 0 when it was fine. */
+static int parse_option(struct cli_call *call, char **argv, int *i)
+{
+    const char *word = argv[*i];
+    bool is_long = g_str_has_prefix(word, "--");
+    const char *equals = is_long ? strchr(word, '=') : NULL;
+    size_t length = equals ? (size_t)(equals - word) - 2 : strlen(word) - (is_long ? 2 : 0);
+    const struct cli_option *option = find_option(call->verb, word + 2, length, is_long ? 0 : word[1]);
+    if (!option)
+        return fail_option(call, word);
+    const char *value = equals ? equals + 1 : !is_long && word[2] ? word + 2 : NULL;
+    if (!option->argument) {
+        if (value)
+            return cli_misuse(call, "%s takes no value", word);
+        value = "";
+    } else if (!value) {
+        if (!argv[*i + 1])
+            return cli_misuse(call, "%s needs a value: %s", word, option->argument);
+        value = argv[++*i];
+    }
+    g_hash_table_insert(call->values, (gpointer)option->name, g_strdup(value));
+    return 0;
+}
+
+static int parse(struct cli_call *call, char **argv)
+{
+    bool options_ended = false;
+    for (int i = 0; argv[i]; i++) {
+        if (!options_ended && g_str_equal(argv[i], "--")) {
+            options_ended = true;
+        } else if (!options_ended && argv[i][0] == '-' && argv[i][1]) {
+            int status = parse_option(call, argv, &i);
+            if (status)
+                return status;
+        } else {
+            g_ptr_array_add(call->arguments, argv[i]);
+            options_ended = options_ended || call->verb->stops_at_argument;
+        }
+    }
+    int count = (int)call->arguments->len;
+    g_ptr_array_add(call->arguments, NULL);
+    call->arguments->len--; /* keeps the NULL behind the last */
+    if (cli_flag(call, "help"))
+        return 0;
+    if (count < call->verb->least)
+        return cli_misuse(call, "too few arguments: netlab %s %s", call->verb->name, call->verb->arguments);
+    if (call->verb->most >= 0 && count > call->verb->most)
+        return cli_misuse(call, "too many arguments: \"%s\"; usage: netlab %s %s",
+                          (char *)call->arguments->pdata[call->verb->most], call->verb->name,
+                          call->verb->arguments);
+    return 0;
+}
+
+static int unknown_verb(const char *word)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    const char *nearest = NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS(synonyms) && !nearest; i++) {
+        if (g_str_equal(synonyms[i].theirs, word))
+            nearest = synonyms[i].ours;
+    }
+    for (size_t i = 0; cli_verbs[i]; i++) {
+        if (!cli_verbs[i]->is_hidden)
+            g_ptr_array_add(names, (char *)cli_verbs[i]->name);
+    }
+    if (!nearest)
+        nearest = topology_nearest(word, (const char *const *)names->pdata, names->len);
+    if (nearest)
+        fprintf(stderr, "netlab: there is no command \"%s\"; did you mean `netlab %s`?\n", word, nearest);
+    else
+        fprintf(stderr, "netlab: there is no command \"%s\"; see `netlab help`\n", word);
+    return CLI_USAGE;
+}
+
+static int run(const struct cli_verb *verb, char **argv)
+{
+    struct cli_call call = {.verb = verb,
+                            .values = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free),
+                            .arguments = g_ptr_array_new()};
+    int status = parse(&call, argv);
+    if (!status && cli_flag(&call, "help") && verb != &verb_help) {
+        char *help_argv[] = {(char *)verb->name, NULL};
+        status = run(&verb_help, help_argv);
+    } else if (!status) {
+        status = verb->run(&call);
+    }
+    g_hash_table_unref(call.values);
+    g_ptr_array_unref(call.arguments);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static char *none[] = {NULL};
+    setlocale(LC_CTYPE, "");
+    const char *word = argc > 1 ? argv[1] : "help";
+    if (g_str_equal(word, "--help") || g_str_equal(word, "-h"))
+        word = "help";
+    if (g_str_equal(word, "--version") || g_str_equal(word, "-V"))
+        word = "version";
+    const struct cli_verb *verb = cli_find_verb(word);
+    int status = verb ? run(verb, argc > 1 ? argv + 2 : none) : unknown_verb(word);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "netlab: writing the output failed\n");
+        return status ? status : CLI_FAILED;
+    }
+    return status;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * `netlab status`: how a lab and its machines are; table or JSON from the same struct lab_status.
+ */
+#include "cli/cli.h"
+#include "netlab/lab.h"
+
+#include <stdio.h>
+
+static const struct cli_option options[] = {
+    CLI_LAB_OPTION,
+    {"all", 'a', NULL, "all labs that are up"},
+    {"journal", 0, NULL, "the journal: every step that was taken for the lab"},
+    CLI_JSON_OPTION,
+    CLI_HELP_OPTION,
+};
+
+static char *describe_nics(const struct lab_node_status *node)
+{
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < node->nics->len; i++) {
+        const struct lab_nic_status *nic = node->nics->pdata[i];
+        g_string_append_printf(text, "%s%s %s %s", i ? ", " : "", nic->interface,
+                               nic->address ? nic->address : "-", nic->network);
+    }
+    return g_string_free(text, FALSE);
+}
+
+static void print_table(const struct lab_status *status)
+{
+    gint64 seconds = g_get_real_time() / G_USEC_PER_SEC - status->created_at;
+    printf("lab %s (%s), up for ", status->name, status->file);
+    if (seconds < 120)
+        printf("%d s", (int)seconds);
+    else if (seconds < 7200)
+        printf("%d min", (int)(seconds / 60));
+    else
+        printf("%d h", (int)(seconds / 3600));
+    printf("%s%s\n", status->is_rootless ? ", rootless" : "",
+           status->is_own_namespace ? "" : ", in the host's network namespace");
+    if (status->is_stale)
+        printf("The computer was restarted since: nothing of it runs. `netlab up` starts it anew, `netlab "
+               "down` forgets it.\n");
+    else if (!status->is_complete)
+        printf("Its `netlab up` has not finished; if that was killed, `netlab up` or `netlab down` takes "
+               "away what it left.\n");
+    else if (!status->is_supervised)
+        printf("Its supervisor is gone; machines go on. `netlab up` starts a new one.\n");
+    static const char *const header[] = {"NODE", "STATE", "PID", "MEMORY", "IMAGE", "NICS", "CONSOLE", NULL};
+    struct cli_table *table = cli_table_new(header);
+    for (guint i = 0; i < status->nodes->len; i++) {
+        const struct lab_node_status *node = status->nodes->pdata[i];
+        g_autofree char *state =
+            *node->note ? g_strdup_printf("%s (%s)", lab_node_state_name(node->state), node->note)
+                        : g_strdup(lab_node_state_name(node->state));
+        g_autofree char *pid = node->pid ? g_strdup_printf("%d", node->pid) : g_strdup("-");
+        g_autofree char *memory =
+            g_strdup_printf("%u/%u MiB", (unsigned)(node->resident / 1024), node->memory);
+        g_autofree char *nics = describe_nics(node);
+        const char *cells[] = {
+            node->name,         state,         pid, memory, node->image ? node->image : "-",
+            *nics ? nics : "-", node->console, NULL};
+        cli_table_add(table, cells);
+    }
+    cli_table_print(table);
+}
+
+static JsonObject *node_json(const struct lab_node_status *node)
+{
+    JsonObject *object = json_object_new();
+    JsonArray *nics = json_array_new();
+    json_object_set_string_member(object, "name", node->name);
+    json_object_set_string_member(object, "state", lab_node_state_name(node->state));
+    json_object_set_string_member(object, "note", node->note);
+    json_object_set_int_member(object, "pid", node->pid);
+    json_object_set_int_member(object, "memory_mib", node->memory);
+    json_object_set_int_member(object, "resident_kib", (gint64)node->resident);
+    json_object_set_string_member(object, "image", node->image);
+    json_object_set_string_member(object, "directory", node->directory);
+    json_object_set_string_member(object, "console", node->console);
+    for (guint i = 0; i < node->nics->len; i++) {
+        const struct lab_nic_status *nic = node->nics->pdata[i];
+        JsonObject *item = json_object_new();
+        json_object_set_string_member(item, "interface", nic->interface);
+        json_object_set_string_member(item, "mac", nic->mac);
+        json_object_set_string_member(item, "network", nic->network);
+        if (nic->address)
+            json_object_set_string_member(item, "address", nic->address);
+        json_array_add_object_element(nics, item);
+    }
+    json_object_set_array_member(object, "nics", nics);
+    return object;
+}
+
+static JsonObject *lab_json(const struct lab_status *status)
+{
+    JsonObject *object = json_object_new();
+    JsonArray *nodes = json_array_new();
+    json_object_set_string_member(object, "name", status->name);
+    json_object_set_string_member(object, "file", status->file);
+    json_object_set_boolean_member(object, "rootless", status->is_rootless);
+    json_object_set_boolean_member(object, "own_namespace", status->is_own_namespace);
+    json_object_set_boolean_member(object, "complete", status->is_complete);
+    json_object_set_boolean_member(object, "stale", status->is_stale);
+    json_object_set_int_member(object, "supervisor", status->supervisor);
+    json_object_set_int_member(object, "created_at", status->created_at);
+    for (guint i = 0; i < status->nodes->len; i++)
+        json_array_add_object_element(nodes, node_json(status->nodes->pdata[i]));
+    json_object_set_array_member(object, "nodes", nodes);
+    return object;
+}
+
+static bool print_journal(struct store *store, const struct store_lab *lab, JsonArray *out, GError **error)
+{
+    g_autoptr(GPtrArray) steps = store_list_steps(store, lab->id, error);
+    if (!steps)
+        return false;
+    static const char *const header[] = {"TIME", "RUN", "STEP", "OBJECT", "OUTCOME", NULL};
+    struct cli_table *table = out ? NULL : cli_table_new(header);
+    for (guint i = 0; i < steps->len; i++) {
+        const struct store_step *step = steps->pdata[i];
+        g_autoptr(GDateTime) utc = g_date_time_new_from_unix_utc(step->at / 1000);
+        g_autoptr(GDateTime) local = g_date_time_to_local(utc);
+        g_autofree char *clock = g_date_time_format(local, "%H:%M:%S");
+        g_autofree char *time = g_strdup_printf("%s.%03d", clock, (int)(step->at % 1000));
+        g_autofree char *verb = g_strdup_printf("%s %d", step->verb, (int)step->run);
+        g_autofree char *object = g_strdup_printf("%s%s%s", step->kind, *step->key ? " " : "", step->key);
+        g_autofree char *outcome =
+            step->error ? g_strdup_printf("%s: %s", step->state, step->error) : g_strdup(step->state);
+        if (out) {
+            JsonObject *item = json_object_new();
+            json_object_set_int_member(item, "at_ms", step->at);
+            json_object_set_int_member(item, "run", step->run);
+            json_object_set_string_member(item, "verb", step->verb);
+            json_object_set_string_member(item, "step", step->make ? "make" : "unmake");
+            json_object_set_string_member(item, "kind", step->kind);
+            json_object_set_string_member(item, "key", step->key);
+            json_object_set_string_member(item, "state", step->state);
+            if (step->error)
+                json_object_set_string_member(item, "error", step->error);
+            json_array_add_object_element(out, item);
+        } else {
+            const char *cells[] = {time, verb, step->make ? "make" : "unmake", object, outcome, NULL};
+            cli_table_add(table, cells);
+        }
+    }
+    if (table)
+        cli_table_print(table);
+    return true;
+}
+
+static GPtrArray *choose(struct cli_call *call, struct store *store, GError **error)
+{
+    if (cli_flag(call, "all"))
+        return store_list_labs(store, error);
+    struct store_lab *lab = lab_select(store, cli_value(call, "lab"), cli_argument(call, 0), error);
+    if (!lab)
+        return NULL;
+    GPtrArray *labs = g_ptr_array_new_with_free_func((GDestroyNotify)store_lab_free);
+    g_ptr_array_add(labs, lab);
+    return labs;
+}
+
+static bool show(struct cli_call *call, const struct lab_place *place, struct store *store, GPtrArray *labs,
+                 GError **error)
+{
+    JsonArray *out = cli_flag(call, "json") ? json_array_new() : NULL;
+    bool good = true;
+    for (guint i = 0; i < labs->len && good; i++) {
+        const struct store_lab *lab = labs->pdata[i];
+        if (cli_flag(call, "journal")) {
+            good = print_journal(store, lab, out, error);
+            continue;
+        }
+        struct lab_status *status = lab_status_read(place, store, lab, error);
+        good = status != NULL;
+        if (good && out)
+            json_array_add_object_element(out, lab_json(status));
+        else if (good) {
+            printf("%s", i ? "\n" : "");
+            print_table(status);
+        }
+        lab_status_free(status);
+    }
+    if (good && !out && labs->len == 0)
+        printf("no lab is up\n");
+    if (out) {
+        JsonObject *root = json_object_new();
+        json_object_set_array_member(root, cli_flag(call, "journal") ? "journal" : "labs", out);
+        JsonNode *node = json_node_alloc();
+        json_node_take_object(json_node_init(node, JSON_NODE_OBJECT), root);
+        cli_print_json(node);
+    }
+    return good;
+}
+
+static int run(struct cli_call *call)
+{
+    g_autoptr(GError) error = NULL;
+    struct lab_place place;
+    lab_place_find(&place);
+    g_autoptr(store) store = store_open(place.state, &error);
+    g_autoptr(GPtrArray) labs = store ? choose(call, store, &error) : NULL;
+    bool good = labs && show(call, &place, store, labs, &error);
+    lab_place_clear(&place);
+    return good ? CLI_OK : cli_fail(error);
+}
+
+const struct cli_verb verb_status = {
+    .name = "status",
+    .arguments = "[PATH]",
+    .summary = "show a lab and its machines",
+    .description = "Shows each node's state, process, memory (used on the host / given), image, NICs with "
+                   "addresses and networks, and the "
+                   "socket of its console. A machine that has ended is shown with the reason; `netlab up` "
+                   "starts it again.",
+    .options = options,
+    .option_count = G_N_ELEMENTS(options),
+    .most = 1,
+    .run = run,
+};
