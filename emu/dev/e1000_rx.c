@@ -25,6 +25,7 @@ enum {
     LONGEST_NORMAL = 1518,
     LONGEST_LPE = 16380,
     FCS_SIZE = 4,
+    EMPTY_A_FRAME = 256,      /* null descriptors passed over before a frame is given up */
     PIECES = NET_IOV_MAX + 6, /* a cutter's, and padding, FCS, the gap of a VLAN tag */
     PROTOCOL_TCP = 6,
     PROTOCOL_UDP = 17,
@@ -267,10 +268,10 @@ static size_t fill_buffer(struct e1000 *nic, uint64_t address, size_t room, cons
 static bool fill_ring(struct e1000 *nic, struct ring *ring, const struct iovec *iov, unsigned count,
                       size_t length, const struct report *last)
 {
-    unsigned piece = 0;
+    unsigned piece = 0, empty = 0;
     size_t offset = 0, done = 0;
     while (done < length) {
-        if (ring->head == ring->tail)
+        if (ring->head == ring->tail || empty == EMPTY_A_FRAME)
             return false;
         uint64_t at = ring->base + 16ull * ring->head, address;
         struct report report = {.status = E1000_RXD_DD};
@@ -284,6 +285,8 @@ static bool fill_ring(struct e1000 *nic, struct ring *ring, const struct iovec *
             }
             report.length = (uint16_t)n;
             report.checksum = last->checksum;
+        } else {
+            empty++; /* a tail outside the ring is never reached: a ring of these would have no end */
         }
         e1000_dma_write(nic, at + 8, &report, sizeof report);
         trace(E1000, "%s: RXD[%u] %016" G_GINT64_MODIFIER "x length %u status %02x errors %02x special %04x",

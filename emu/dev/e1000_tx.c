@@ -208,7 +208,7 @@ static void drop(struct e1000 *nic, enum net_drop why, const char *what)
 
 /* The frame is `header` in place of the packet's first `replaced` bytes, then the rest, then padding. */
 static void compose(struct net_frame *frame, struct iovec *iov, uint8_t *header, size_t header_length,
-                    const struct packet *packet, size_t replaced)
+                    const struct packet *packet, size_t replaced, bool pad)
 {
     static const uint8_t zeroes[SHORTEST_FRAME];
     unsigned count = 0;
@@ -217,11 +217,13 @@ static void compose(struct net_frame *frame, struct iovec *iov, uint8_t *header,
     if (replaced < packet->length)
         count += net_iov_slice(packet->iov, packet->count, replaced, packet->length - replaced, iov + count,
                                PACKET_PIECES);
-    frame->iov = iov;
     frame->length = header_length + packet->length - replaced;
-    if (frame->length < SHORTEST_FRAME)
+    if (pad && frame->length < SHORTEST_FRAME) {
         iov[count++] =
             (struct iovec){.iov_base = (uint8_t *)zeroes, .iov_len = SHORTEST_FRAME - frame->length};
+        frame->length = SHORTEST_FRAME;
+    }
+    frame->iov = iov;
     frame->count = count;
 }
 
@@ -322,11 +324,8 @@ static void send_single(struct e1000 *nic, struct packet *packet, const struct d
         header_length += VLAN_TAG_SIZE;
     }
     struct iovec iov[NET_IOV_MAX];
-    compose(&frame, iov, header, header_length, packet, taken);
-    if (!(*e1000_reg(nic, E1000_TCTL) & E1000_TCTL_PSP) && header_length + length - taken < SHORTEST_FRAME) {
-        frame.length = header_length + length - taken; /* no padding wanted */
-        frame.count--;
-    }
+    bool pad = *e1000_reg(nic, E1000_TCTL) & E1000_TCTL_PSP;
+    compose(&frame, iov, header, header_length, packet, taken, pad);
     emit(nic, &frame);
 }
 
@@ -411,7 +410,7 @@ static void send_burst(struct e1000 *nic, struct packet *packet, const struct de
         frame.offload.header_length += VLAN_TAG_SIZE;
     }
     struct iovec iov[NET_IOV_MAX];
-    compose(&frame, iov, header, header_length, packet, context.header);
+    compose(&frame, iov, header, header_length, packet, context.header, true);
     emit(nic, &frame);
 }
 
