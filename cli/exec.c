@@ -18,7 +18,8 @@ static void print_bytes(FILE *to, GBytes *bytes)
 {
     gsize length;
     const void *data = g_bytes_get_data(bytes, &length);
-    fwrite(data, 1, length, to);
+    if (length)
+        fwrite(data, 1, length, to);
 }
 
 /* One word is a shell command, several are a program with its arguments. */

@@ -133,8 +133,8 @@ static int read_more(struct channel *channel, GError **error)
 /* Takes a whole line out of the buffer, without its end; NULL when there is none. */
 static char *take_line(struct channel *channel)
 {
-    guint8 *newline = memchr(channel->in->data, '\n', channel->in->len);
-    if (!channel->in->len || !newline)
+    guint8 *newline = channel->in->len ? memchr(channel->in->data, '\n', channel->in->len) : NULL;
+    if (!newline)
         return NULL;
     guint length = (guint)(newline - channel->in->data);
     guint start = 0;
