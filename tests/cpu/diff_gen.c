@@ -615,7 +615,7 @@ static bool is_decimal(enum insn_id id)
            id == INSN_das;
 }
 
-static void integer_mask(const struct diff_case *c, struct diff_result *ours, struct diff_result *native)
+static bool integer_mask(const struct diff_case *c, struct diff_result *ours, struct diff_result *native)
 {
     const struct insn_row *row = &insn_rows[c->row];
     bool fault = ours->trap != VEC_DB && ours->trap != VEC_BP;
@@ -636,6 +636,13 @@ static void integer_mask(const struct diff_case *c, struct diff_result *ours, st
         ours->eflags &= ~row->flags_undef;
         native->eflags &= ~row->flags_undef;
     }
+    /* PUSHA that faults half-way: AMD has written what came before, we check everything first. */
+    if (c->row == INSN_pusha && fault) {
+        memset(ours->data, 0, sizeof(ours->data));
+        memset(native->data, 0, sizeof(native->data));
+        return true;
+    }
+    return false;
 }
 
 const struct diff_domain diff_integer_domain = {

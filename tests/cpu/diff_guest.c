@@ -204,6 +204,18 @@ static bool has_error_code(unsigned vector)
     return vector == VEC_DF || (vector >= VEC_TS && vector <= VEC_PF) || vector == VEC_AC;
 }
 
+static void write_windows(struct diff_guest *g, const struct diff_case *c, const uint8_t *data)
+{
+    for (unsigned i = 0; i < c->window_count; i++)
+        phys_write(g->mem, AT_ARENA + c->window[i].addr - DIFF_ARENA, data + c->window[i].at,
+                   c->window[i].len);
+}
+
+void diff_guest_adopt(struct diff_guest *g, const struct diff_case *c, const struct diff_result *result)
+{
+    write_windows(g, c, result->data);
+}
+
 void diff_guest_execute(struct diff_guest *g, const struct diff_case *c, struct diff_result *out)
 {
     static const enum segment_register order[6] = {SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS};
@@ -212,9 +224,7 @@ void diff_guest_execute(struct diff_guest *g, const struct diff_case *c, struct 
     unsigned vector;
     enum cpu_stop stop;
 
-    for (unsigned i = 0; i < c->window_count; i++)
-        phys_write(g->mem, AT_ARENA + c->window[i].addr - DIFF_ARENA, c->data + c->window[i].at,
-                   c->window[i].len);
+    write_windows(g, c, c->data);
     phys_write(g->mem, AT_ARENA + c->code_at - DIFF_ARENA, c->code, c->code_len);
     for (unsigned i = 0; i < 6; i++)
         cpu->seg[order[i]] = *find_segment(g, c->selector[i]);

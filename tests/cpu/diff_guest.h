@@ -17,6 +17,8 @@ struct diff_guest *diff_guest_new(void);
 void diff_guest_free(struct diff_guest *guest);
 struct cpu *diff_guest_cpu(struct diff_guest *guest);
 uint8_t *diff_guest_arena(struct diff_guest *guest);
+/* Makes the memory of the case's windows what the result says. */
+void diff_guest_adopt(struct diff_guest *guest, const struct diff_case *c, const struct diff_result *result);
 /* Runs one case to its trap or fault. */
 void diff_guest_execute(struct diff_guest *guest, const struct diff_case *c, struct diff_result *out);
 
@@ -82,8 +84,6 @@ struct diff_domain {
     const char *name;
     bool (*wants)(const struct insn_row *row, enum insn_id id);
     bool (*generate)(struct diff_gen *g);
-    void (*mask)(const struct diff_case *c, struct diff_result *ours, struct diff_result *native);
+    bool (*mask)(const struct diff_case *c, struct diff_result *ours, struct diff_result *native);
 };
 extern const struct diff_domain diff_integer_domain;
-/* x87, MMX and SSE: in diff_fp.c, when that is linked. */
-extern const struct diff_domain diff_fp_domain __attribute__((weak));
