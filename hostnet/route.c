@@ -19,7 +19,7 @@ static size_t address_size(uint8_t family)
     return family == AF_INET ? 4 : 16;
 }
 
-static char *describe(const struct hostnet_route *route, const char *verb)
+static char *describe(struct hostnet *net, const struct hostnet_route *route, const char *verb)
 {
     char destination[HOSTNET_PREFIX_TEXT], gateway[HOSTNET_ADDRESS_TEXT];
     g_autoptr(GString) text = g_string_new(verb);
@@ -30,8 +30,12 @@ static char *describe(const struct hostnet_route *route, const char *verb)
         g_string_append(text, route->destination.address.family == AF_INET6 ? "default (IPv6)" : "default");
     if (route->gateway.family)
         g_string_append_printf(text, " via %s", hostnet_address_format(&route->gateway, gateway));
-    if (route->index)
-        g_string_append_printf(text, " out of link %u", route->index);
+    if (route->index) {
+        g_autoptr(hostnet_link) link = hostnet_link_get(net, route->index, NULL);
+        g_autofree char *name =
+            link ? hostnet_describe_link(link->mark, link->name) : g_strdup_printf("link %u", route->index);
+        g_string_append_printf(text, " out of %s", name);
+    }
     if (route->table)
         g_string_append_printf(text, " in table %u", route->table);
     return g_string_free(g_steal_pointer(&text), FALSE);
@@ -121,10 +125,10 @@ static bool put(struct hostnet *net, const struct hostnet_route *route, int flag
         return false;
     hostnet_auto_batch batch = {};
     build(&batch, route, RTM_NEWROUTE, NLM_F_CREATE | flags);
-    g_autofree char *what = describe(route, verb);
     int failed = hostnet_batch_send(net, &batch, error);
     if (failed == (int)batch.count)
         return true;
+    g_autofree char *what = describe(net, route, verb);
     if (failed < 0) {
         g_prefix_error(error, "%s: ", what);
         return false;
@@ -158,7 +162,7 @@ bool hostnet_route_remove(struct hostnet *net, const struct hostnet_route *route
     build(&batch, route, RTM_DELROUTE, 0);
     hostnet_batch_tolerate(&batch, ESRCH);
     hostnet_batch_tolerate(&batch, ENODEV); /* its link is gone, and the route with it */
-    g_autofree char *what = describe(route, "removing");
+    g_autofree char *what = describe(net, route, "removing");
     return hostnet_batch_do(net, &batch, error, NULL, "%s", what);
 }
 

@@ -25,6 +25,9 @@
 
 enum { MAKE_TRIES = 4, HOLDERS_SHOWN = 4 };
 
+static const char no_device_hint[] =
+    "what is there is not the tun device; make it with `mknod -m 0666 " TUN_PATH " c 10 200`";
+
 /* fd, or -1 with an error that says what is wrong with the device node. */
 static int open_tun(struct hostnet *net, const char *what, GError **error)
 {
@@ -39,6 +42,9 @@ static int open_tun(struct hostnet *net, const char *what, GError **error)
                           "this user may not open " TUN_PATH "; its usual mode is 0666 (`chmod 0666 " TUN_PATH
                           "`), or run as root",
                           "%s: opening " TUN_PATH, what);
+    else if (reason == EISDIR)
+        hostnet_error_set_code(error, HOSTNET_ERROR_NO_TUN, reason, NULL, no_device_hint,
+                               "%s: opening " TUN_PATH, what);
     else if (reason == ENOENT || reason == ENODEV || reason == ENXIO || reason == ENOTDIR)
         hostnet_error_set_code(error, HOSTNET_ERROR_NO_TUN, reason, NULL, NULL, "%s: opening " TUN_PATH,
                                what);
@@ -113,7 +119,10 @@ int hostnet_tap_create(struct hostnet *net, const struct hostnet_tap_spec *spec,
         g_autoptr(hostnet_link) taken = is_clash ? hostnet_link_find(net, spec->link.name, NULL) : NULL;
         if (is_clash && !taken && !spec->link.index && try < MAKE_TRIES)
             continue; /* the index was taken, or the name for a moment */
-        hostnet_link_make_error(net, &spec->link, "TAP", reason, NULL, error);
+        if (reason == ENOTTY)
+            hostnet_error_set_code(error, HOSTNET_ERROR_NO_TUN, reason, NULL, no_device_hint, "%s", what);
+        else
+            hostnet_link_make_error(net, &spec->link, "TAP", reason, NULL, error);
         return -1;
     }
     if (!equip(net, fd, index, spec, what, error))
