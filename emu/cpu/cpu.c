@@ -86,6 +86,7 @@ void cpu_reset(struct cpu *cpu)
     memset(cpu->mc_ctl, 0, sizeof cpu->mc_ctl);
     memset(cpu->pdpte, 0, sizeof cpu->pdpte);
     cpu_set_tsc(cpu, 0);
+    cpu->tsc_adjust = 0;
     fpu_reset(cpu, false);
     reset_common(cpu);
     cpu->apic_base = cpu_model_has(cpu->model, CPU_APIC) ? APIC_BASE_RESET : 0;
@@ -290,6 +291,7 @@ static const struct state_field fields[] = {
     STATE(struct cpu, U64, pat),
     STATE(struct cpu, U64, misc_enable),
     STATE(struct cpu, U64, tsc_offset),
+    STATE(struct cpu, U64, tsc_adjust),
     STATE(struct cpu, U64, bios_sign),
     STATE(struct cpu, U32, sysenter_cs),
     STATE(struct cpu, U32, sysenter_esp),

@@ -189,7 +189,7 @@ struct cpu {
     struct fpu fpu;
 
     /* MSRs */
-    uint64_t efer, apic_base, pat, misc_enable, tsc_offset, bios_sign;
+    uint64_t efer, apic_base, pat, misc_enable, tsc_offset, tsc_adjust, bios_sign;
     uint32_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t mtrr_def_type, mtrr_fix[11], mtrr_base[8], mtrr_mask[8];
     uint64_t mcg_status, mc_ctl[CPU_MC_BANKS];
@@ -337,7 +337,7 @@ void cpu_check_io(struct cpu *cpu, uint16_t port, unsigned size);
 enum cpu_feature_bit {
     CPU_FPU, CPU_VME, CPU_DE, CPU_PSE, CPU_TSC, CPU_MSR, CPU_PAE, CPU_MCE, CPU_CX8, CPU_APIC, CPU_SEP, CPU_MTRR,
     CPU_PGE, CPU_MCA, CPU_CMOV, CPU_PAT, CPU_PSE36, CPU_CLFLUSH, CPU_MMX, CPU_FXSR, CPU_SSE, CPU_SSE2, CPU_SSE3,
-    CPU_HYPERVISOR, CPU_NX, CPU_INVTSC, CPU_FEATURE_COUNT
+    CPU_HYPERVISOR, CPU_NX, CPU_INVTSC, CPU_TSC_ADJUST, CPU_FEATURE_COUNT
 };
 bool cpu_model_has(const struct cpu_model *model, enum cpu_feature_bit bit);
 unsigned cpu_model_family(const struct cpu_model *model);    /* 4, 5 or 6 */

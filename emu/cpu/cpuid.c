@@ -15,7 +15,7 @@
 #include <gio/gio.h>
 #include <string.h>
 
-enum { WORD_1_EDX, WORD_1_ECX, WORD_8000_0001_EDX, WORD_8000_0007_EDX, WORD_COUNT };
+enum { WORD_1_EDX, WORD_1_ECX, WORD_8000_0001_EDX, WORD_8000_0007_EDX, WORD_7_EBX, WORD_COUNT };
 
 struct cpu_model {
     const char *name, *help;
@@ -55,7 +55,8 @@ struct cpu_model {
     X(SSE3, WORD_1_ECX, 0, "pni")                                                                            \
     X(HYPERVISOR, WORD_1_ECX, 31, "hypervisor")                                                              \
     X(NX, WORD_8000_0001_EDX, 20, "nx")                                                                      \
-    X(INVTSC, WORD_8000_0007_EDX, 8, "invtsc")
+    X(INVTSC, WORD_8000_0007_EDX, 8, "invtsc")                                                               \
+    X(TSC_ADJUST, WORD_7_EBX, 1, "tsc-adjust")
 
 static const struct feature {
     uint8_t word, bit;
@@ -95,7 +96,7 @@ static const struct cpu_model models[] = {
      .stepping = 10,
      .level = 0x16,
      .extended_level = 0x80000008u,
-     .features = {FEATURES_ALL, F(SSE3) | F(HYPERVISOR), F(NX), F(INVTSC)}},
+     .features = {FEATURES_ALL, F(SSE3) | F(HYPERVISOR), F(NX), F(INVTSC), F(TSC_ADJUST)}},
     {.name = "qemu32",
      .help = "what QEMU calls its common 32-bit CPU",
      .vendor = "GenuineIntel",
@@ -165,7 +166,7 @@ static const struct cpu_model models[] = {
      .stepping = 10,
      .level = 0x16,
      .extended_level = 0x80000008u,
-     .features = {FEATURES_ALL, F(SSE3) | F(HYPERVISOR), F(NX), F(INVTSC)}},
+     .features = {FEATURES_ALL, F(SSE3) | F(HYPERVISOR), F(NX), F(INVTSC), F(TSC_ADJUST)}},
 };
 
 const struct cpu_model *cpu_model_default(void)
@@ -384,6 +385,10 @@ static void basic_leaf(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, u
         break;
     case 0x4:
         cache_leaf(subleaf, out);
+        break;
+    case 0x7:
+        if (subleaf == 0)
+            out[1] = model->features[WORD_7_EBX];
         break;
     case 0x15: /* TSC = crystal × EBX / EAX */
         if (cpu_model_has(model, CPU_INVTSC)) {

@@ -96,6 +96,7 @@ enum {
     MSR_PLATFORM_ID = 0x017,
     MSR_APIC_BASE = 0x01b,
     MSR_EBL_CR_POWERON = 0x02a,
+    MSR_TSC_ADJUST = 0x03b,
     MSR_BIOS_UPDT_TRIG = 0x079,
     MSR_BIOS_SIGN_ID = 0x08b,
     MSR_MTRRCAP = 0x0fe,
@@ -207,6 +208,9 @@ static bool read_msr(struct cpu *cpu, uint32_t msr, uint64_t *value)
     case MSR_TSC:
         *value = cpu_tsc(cpu);
         return has(cpu, CPU_TSC);
+    case MSR_TSC_ADJUST:
+        *value = cpu->tsc_adjust;
+        return has(cpu, CPU_TSC_ADJUST);
     case MSR_PLATFORM_ID:
     case MSR_EBL_CR_POWERON:
         *value = 0;
@@ -284,7 +288,15 @@ static bool write_msr(struct cpu *cpu, uint32_t msr, uint64_t value)
     case MSR_TSC:
         if (!has(cpu, CPU_TSC))
             return false;
+        cpu->tsc_adjust -= cpu->tsc_offset;
         cpu_set_tsc(cpu, value);
+        cpu->tsc_adjust += cpu->tsc_offset;
+        return true;
+    case MSR_TSC_ADJUST: /* the TSC moves by as much as this does (SDM vol. 3, 17.17.3) */
+        if (!has(cpu, CPU_TSC_ADJUST))
+            return false;
+        cpu->tsc_offset += value - cpu->tsc_adjust;
+        cpu->tsc_adjust = value;
         return true;
     case MSR_EBL_CR_POWERON:
         return cpu_model_family(cpu->model) >= 6;
