@@ -48,6 +48,8 @@ struct char_spec {
     unsigned reconnect_s; /* client: try again after this many seconds; 0: never */
     char *path, *host, *service, *input_path;
     int fd;
+    char *log_path;  /* a copy of all output goes there too; NULL: none */
+    bool log_append; /* keep what is in it */
 };
 
 /* Parses QEMU's words: "stdio", "null", "none", "file:PATH", "pty",

@@ -61,8 +61,15 @@ struct char_port {
     size_t out_size, out_start, out_len;
     bool out_deferred, out_blocked;
 
-    void *kind; /* the kind's own */
+    struct char_log *log; /* a copy of all output; NULL: none */
+    void *kind;           /* the kind's own */
 };
+
+/* log.c: NULL with an error when the file cannot be opened. */
+struct char_log;
+struct char_log *char_log_open(const char *path, bool append, GError **error);
+void char_log_write(struct char_log *log, const uint8_t *data, size_t len);
+void char_log_free(struct char_log *log);
 
 struct char_port *char_port_new(const char *id, const struct char_ops *ops, struct loop *loop);
 /* Starts the stream on these fds. */

@@ -180,6 +180,8 @@ static void stream_flush_deferred(void *opaque)
 
 void char_write(struct char_port *port, const uint8_t *data, size_t len)
 {
+    if (port->log)
+        char_log_write(port->log, data, len);
     if (port->ops->write) {
         port->ops->write(port, data, len);
         return;
@@ -379,6 +381,7 @@ void char_free(struct char_port *port)
     if (port->ops->free)
         port->ops->free(port);
     loop_cancel_deferred(port->loop, port);
+    char_log_free(port->log);
     g_free(port->in);
     g_free(port->out);
     g_free(port->id);
@@ -430,8 +433,8 @@ const char *char_spec(const struct char_port *port)
     return port->text;
 }
 
-struct char_port *char_open_spec(const char *id, const struct char_spec *spec, struct loop *loop,
-                                 GError **error)
+static struct char_port *open_kind(const char *id, const struct char_spec *spec, struct loop *loop,
+                                   GError **error)
 {
     switch (spec->kind) {
     case CHAR_STDIO:
@@ -452,6 +455,23 @@ struct char_port *char_open_spec(const char *id, const struct char_spec *spec, s
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "chardev:%s stands for another back end",
                 spec->path ? spec->path : "");
     return NULL;
+}
+
+struct char_port *char_open_spec(const char *id, const struct char_spec *spec, struct loop *loop,
+                                 GError **error)
+{
+    struct char_log *log = NULL;
+    if (spec->log_path) {
+        log = char_log_open(spec->log_path, spec->log_append, error);
+        if (!log)
+            return NULL;
+    }
+    struct char_port *port = open_kind(id, spec, loop, error);
+    if (port)
+        port->log = log;
+    else
+        char_log_free(log);
+    return port;
 }
 
 struct char_port *char_open(const char *id, const char *text, struct loop *loop, GError **error)

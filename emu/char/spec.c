@@ -11,6 +11,12 @@
 #include <gio/gio.h>
 #include <string.h>
 
+#define LOG_ROWS                                                                                             \
+    {"logfile", KEYVAL_PATH, .help = "file that gets a copy of the output (at most 1 MiB of it)"},           \
+    {                                                                                                        \
+        "logappend", KEYVAL_BOOL, .help = "keep what is in the log file"                                     \
+    }
+
 #define SOCKET_ROWS                                                                                          \
     {"server", KEYVAL_BOOL, .help = "listen instead of connecting"},                                         \
         {"wait", KEYVAL_BOOL, .help = "server: hold the machine until somebody connects"},                   \
@@ -25,10 +31,14 @@
 static const struct keyval_row unix_rows[] = {
     {"path", KEYVAL_PATH, .help = "socket file"},
     {"abstract", KEYVAL_LATER, .help = "give it a path"},
+    LOG_ROWS,
     SOCKET_ROWS,
 };
-static const struct keyval_row tcp_rows[] = {
-    {"address", KEYVAL_PATH, .help = "HOST:PORT"}, {"ipv4", KEYVAL_BOOL}, {"ipv6", KEYVAL_BOOL}, SOCKET_ROWS};
+static const struct keyval_row tcp_rows[] = {{"address", KEYVAL_PATH, .help = "HOST:PORT"},
+                                             {"ipv4", KEYVAL_BOOL},
+                                             {"ipv6", KEYVAL_BOOL},
+                                             LOG_ROWS,
+                                             SOCKET_ROWS};
 static const struct keyval_row file_rows[] = {
     {"path", KEYVAL_PATH, .help = "file that takes the output"},
     {"append", KEYVAL_BOOL, .help = "keep what is in it"},
@@ -40,11 +50,7 @@ static const struct keyval_row fd_rows[] = {
 /* -chardev: every key of every back end it knows, checked per kind afterwards. */
 #define CHARDEV_COMMON                                                                                       \
     {"backend", KEYVAL_STRING}, {"id", KEYVAL_NAME, .help = "what others call it by"},                       \
-        {"mux", KEYVAL_BOOL, .help = "Ctrl-A escapes and a monitor behind them"},                            \
-        {"logfile", KEYVAL_LATER, .help = "use socat or script(1)"},                                         \
-    {                                                                                                        \
-        "logappend", KEYVAL_LATER                                                                            \
-    }
+        {"mux", KEYVAL_BOOL, .help = "Ctrl-A escapes and a monitor behind them"}, LOG_ROWS
 static const struct keyval_row chardev_plain_rows[] = {CHARDEV_COMMON};
 static const struct keyval_row chardev_stdio_rows[] = {
     CHARDEV_COMMON, {"signal", KEYVAL_BOOL, .help = "Ctrl-C ends the program instead of reaching the guest"}};
@@ -141,6 +147,12 @@ static bool unknown_backend(const char *word, bool chardev, GError **error)
     return fail(error, "no character back end '%s'%s; there are: %s", word, suggestion, known->str);
 }
 
+static void take_log(const struct keyval *kv, struct char_spec *out)
+{
+    out->log_path = g_strdup(keyval_string(kv, "logfile", NULL));
+    out->log_append = keyval_bool(kv, "logappend", false);
+}
+
 static bool take_socket(const struct keyval *kv, struct char_spec *out, GError **error)
 {
     out->server = keyval_bool(kv, "server", false);
@@ -188,9 +200,11 @@ static bool take_rest(const struct backend_row *row, const char *rest, struct ch
         out->path = g_strdup(keyval_string(kv, "path", NULL));
         return true;
     case CHAR_UNIX:
+        take_log(kv, out);
         out->path = g_strdup(keyval_string(kv, "path", NULL));
         return take_socket(kv, out, error);
     case CHAR_TCP:
+        take_log(kv, out);
         return take_socket(kv, out, error) && take_address(keyval_string(kv, "address", ""), out, error);
     case CHAR_FD:
         out->fd = (int)keyval_number(kv, "fd", 0);
@@ -255,6 +269,7 @@ static bool take_chardev(const struct backend_row *row, const struct keyval *kv,
                          GError **error)
 {
     out->mux = keyval_bool(kv, "mux", false);
+    take_log(kv, out);
     switch (row->kind) {
     case CHAR_STDIO:
         out->signal = keyval_bool(kv, "signal", !out->mux);
@@ -329,6 +344,7 @@ void char_spec_clear(struct char_spec *spec)
     g_clear_pointer(&spec->host, g_free);
     g_clear_pointer(&spec->service, g_free);
     g_clear_pointer(&spec->input_path, g_free);
+    g_clear_pointer(&spec->log_path, g_free);
 }
 
 void char_spec_describe_all(GString *out)
