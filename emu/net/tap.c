@@ -425,10 +425,10 @@ static bool adopt(struct net_tap *tap, const struct net_tap_config *config, GErr
     }
     unsigned flags = (unsigned short)ifr.ifr_flags;
     g_strlcpy(tap->ifname, ifr.ifr_name, sizeof tap->ifname);
-    if (!(flags & IFF_TAP) || !(flags & IFF_NO_PI)) {
-        set_error(error, EINVAL, "fd %d (%s) is %s; open it with IFF_TAP | IFF_NO_PI", tap->fd, tap->ifname,
-                  flags & IFF_TAP ? "a TAP that puts protocol information before frames"
-                                  : "a TUN, not a TAP");
+    /* Whether the fd was opened with IFF_NO_PI cannot be known: TUNGETIFF uses that bit for IFF_NOFILTER. */
+    if (!(flags & IFF_TAP)) {
+        set_error(error, EINVAL, "fd %d (%s) is a TUN, not a TAP; open it with IFF_TAP | IFF_NO_PI", tap->fd,
+                  tap->ifname);
         return false;
     }
     tap->vnet_hdr = flags & IFF_VNET_HDR;
