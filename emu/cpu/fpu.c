@@ -15,6 +15,11 @@
 
 const union fpu_reg x87_indefinite = {.significand = 0xc000000000000000u, .sign_exponent = 0xffff};
 
+#define CONTROL(i)  (FCW_MASKS | 0x40 | (i) << 8)
+#define CONTROLS(i) CONTROL(i), CONTROL((i) + 1), CONTROL((i) + 2), CONTROL((i) + 3)
+const uint16_t x87_masked_controls[32] = {CONTROLS(0),  CONTROLS(4),  CONTROLS(8),  CONTROLS(12),
+                                          CONTROLS(16), CONTROLS(20), CONTROLS(24), CONTROLS(28)};
+
 static void x87_init(struct fpu *f)
 {
     f->fcw = FCW_DEFAULT;

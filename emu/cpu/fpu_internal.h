@@ -186,14 +186,31 @@ FPU_INLINE void x87_note_mem(struct cpu *cpu, const struct insn *in, uint32_t of
 }
 
 /* ---- the host's x87 ---- */
-FPU_INLINE void x87_host_enter(const struct fpu *f)
+
+/* Control words with all exceptions masked, by bits 8…12. */
+extern const uint16_t x87_masked_controls[32];
+
+/* Loads the guest's control word. True: as it is. False: with everything masked, which is enough as long as
+ * no unmasked exception comes up; loading unmasked bits costs hundreds of cycles on some hosts. An unmasked
+ * underflow must be known even where the masked one raises no flag (a tiny result that is exact). */
+FPU_INLINE bool x87_host_enter(const struct fpu *f)
 {
     uint16_t sw;
     __asm__ volatile("fnstsw %0" : "=a"(sw));
     if (fpu_unlikely(sw & FSW_EXCEPTIONS & (~f->fsw | ~f->fcw)))
         __asm__ volatile("fnclex");
-    if (fpu_unlikely(f->fcw != FCW_DEFAULT))
-        __asm__ volatile("fldcw %0" : : "m"(f->fcw));
+    if (fpu_likely(f->fcw == FCW_DEFAULT))
+        return true;
+    bool exact = (f->fcw & FCW_MASKS) == FCW_MASKS || !(f->fcw & FSW_UE);
+    const uint16_t *control = exact ? &f->fcw : &x87_masked_controls[f->fcw >> 8 & 0x1f];
+    __asm__ volatile("fldcw %0" : : "m"(*control));
+    return exact;
+}
+/* Once more, as it is. */
+static __attribute__((noinline, unused)) bool x87_host_enter_exact(const struct fpu *f)
+{
+    __asm__ volatile("fnclex\n\tfldcw %0" : : "m"(f->fcw));
+    return true;
 }
 FPU_INLINE void x87_host_leave(const struct fpu *f)
 {
@@ -201,6 +218,19 @@ FPU_INLINE void x87_host_leave(const struct fpu *f)
     if (fpu_unlikely(f->fcw != FCW_DEFAULT))
         __asm__ volatile("fldcw %0" : : "m"(host));
 }
+/* Executes a statement that runs a host instruction and leaves the status word in `sw`; a second time, under
+ * the very control word, when an unmasked exception came up. */
+#define X87_HOST(f, sw, ...)                                                                                 \
+    do {                                                                                                     \
+        bool exact_ = x87_host_enter(f);                                                                     \
+        for (;;) {                                                                                           \
+            __VA_ARGS__;                                                                                     \
+            if (fpu_likely(exact_ || !((sw) & ~(f)->fcw & FSW_EXCEPTIONS)))                                  \
+                break;                                                                                       \
+            exact_ = x87_host_enter_exact(f);                                                                \
+        }                                                                                                    \
+        x87_host_leave(f);                                                                                   \
+    } while (0)
 
 /* ---- the host's SSE ---- */
 

@@ -183,11 +183,22 @@ static uint32_t sse_element_flags(struct sse_element e, bool single, uint32_t mx
     return 0;
 }
 
-/* The guest has some exception unmasked: `flags` came from the operation with all of them masked. Returns
- * when nothing is to be raised, with MXCSR updated. */
+/* Whether some element is a denormal: the one sign of underflow that raises no flag when it is masked. */
+static bool sse_any_denormal(const union xmm *x, bool single, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (single ? !(x->u32[i] & 0x7f800000) && (x->u32[i] & 0x7fffff)
+                   : !(x->u64[i] & 0x7ff0000000000000) && (x->u64[i] & 0xfffffffffffff))
+            return true;
+    }
+    return false;
+}
+
+/* The guest has some exception unmasked: `flags` and `d` came from the operation with all of them masked.
+ * Returns when nothing is to be raised, with MXCSR updated. */
 static __attribute__((noinline)) void sse_unmasked(struct cpu *cpu, uint32_t flags, const union xmm *a,
-                                                   const union xmm *b, enum sse_shape shape,
-                                                   enum sse_kind kind)
+                                                   const union xmm *b, const union xmm *d,
+                                                   enum sse_shape shape, enum sse_kind kind)
 {
     uint32_t mxcsr = cpu->fpu.mxcsr;
     uint32_t unmasked = ~mxcsr >> MXCSR_MASK_SHIFT & MXCSR_FLAGS;
@@ -200,9 +211,11 @@ static __attribute__((noinline)) void sse_unmasked(struct cpu *cpu, uint32_t fla
         unsigned count = shape == SHAPE_PS ? 4 : shape == SHAPE_PD ? 2 : 1;
         if (kind == KIND_NARROW && count == 4)
             count = 2;
-        flags &= BEFORE;
-        for (unsigned i = 0; i < count; i++)
-            flags |= sse_element_flags(sse_element(a, b, single, kind, i), single, mxcsr);
+        if ((flags & (MXCSR_OE | MXCSR_UE)) || sse_any_denormal(d, single, count)) {
+            flags &= BEFORE;
+            for (unsigned i = 0; i < count; i++)
+                flags |= sse_element_flags(sse_element(a, b, single, kind, i), single, mxcsr);
+        }
     }
     cpu->fpu.mxcsr |= flags;
     if (flags & unmasked)
@@ -213,13 +226,13 @@ FPU_INLINE bool sse_all_masked(uint32_t mxcsr)
 {
     return fpu_likely((mxcsr & MXCSR_MASKS) == MXCSR_MASKS);
 }
-FPU_INLINE void sse_finish(struct cpu *cpu, uint32_t flags, const union xmm *a, const union xmm *b,
-                           enum sse_shape shape, enum sse_kind kind)
+/* For operations that can neither overflow nor underflow. */
+FPU_INLINE void sse_finish(struct cpu *cpu, uint32_t flags)
 {
     if (sse_all_masked(cpu->fpu.mxcsr))
         cpu->fpu.mxcsr |= flags;
     else
-        sse_unmasked(cpu, flags, a, b, shape, kind);
+        sse_unmasked(cpu, flags, NULL, NULL, NULL, SHAPE_OTHER, KIND_OTHER);
 }
 
 /* ---- xmm ← xmm op xmm/memory ---- */
@@ -234,7 +247,10 @@ FPU_INLINE void sse_operate(struct cpu *cpu, const struct insn *in, const union 
     sse_host_enter(mxcsr);
     fn(&d, s);
     uint32_t flags = sse_host_leave(mxcsr);
-    sse_finish(cpu, flags, REG, s, shape, kind);
+    if (sse_all_masked(cpu->fpu.mxcsr))
+        cpu->fpu.mxcsr |= flags;
+    else
+        sse_unmasked(cpu, flags, REG, s, &d, shape, kind);
     *REG = d;
 }
 
@@ -361,7 +377,7 @@ ARITH(cvttpd2dq, sse_read128, SHAPE_OTHER, KIND_OTHER)
         union xmm d = *REG;                                                                                  \
         sse_host_enter(mxcsr);                                                                               \
         host_##name(&d, s, in->imm);                                                                         \
-        sse_finish(cpu, sse_host_leave(mxcsr), s, s, SHAPE_OTHER, KIND_OTHER);                               \
+        sse_finish(cpu, sse_host_leave(mxcsr));                                                              \
         *REG = d;                                                                                            \
     }                                                                                                        \
     OP(id##_r)                                                                                               \
@@ -391,7 +407,7 @@ COMPARE(cmpsd_xmm, cmpsd, sse_read64)
         uint8_t cf, pf, zf;                                                                                  \
         __asm__ volatile(#name " %4,%3" : "=@ccc"(cf), "=@ccp"(pf), "=@ccz"(zf) : "x"(a), "x"(b));           \
         uint32_t flags = sse_host_leave(mxcsr);                                                              \
-        sse_finish(cpu, flags, s, s, SHAPE_OTHER, KIND_OTHER);                                               \
+        sse_finish(cpu, flags);                                                                              \
         cpu->status = (cf ? FLAG_CF : 0) | (pf ? FLAG_PF : 0) | (zf ? FLAG_ZF : 0);                          \
     }                                                                                                        \
     OP(name##_r)                                                                                             \
@@ -420,7 +436,7 @@ COMPARE_FLAGS(ucomisd, sse_read64)
         sse_host_enter(mxcsr);                                                                               \
         __asm__ volatile(#name " %1,%0" : "=r"(value) : "x"(b));                                             \
         uint32_t flags = sse_host_leave(mxcsr);                                                              \
-        sse_finish(cpu, flags, s, s, SHAPE_OTHER, KIND_OTHER);                                               \
+        sse_finish(cpu, flags);                                                                              \
         cpu->gpr[in->reg] = value;                                                                           \
     }                                                                                                        \
     OP(name##_r)                                                                                             \
@@ -449,7 +465,7 @@ TO_GENERAL(cvttsd2si, sse_read64)
         sse_host_enter(mxcsr);                                                                               \
         __asm__ volatile(#name "l %1,%0" : "+x"(d) : "r"(value));                                            \
         uint32_t flags = sse_host_leave(mxcsr);                                                              \
-        sse_finish(cpu, flags, REG, REG, SHAPE_OTHER, KIND_OTHER);                                           \
+        sse_finish(cpu, flags);                                                                              \
         xmm_store(REG, d);                                                                                   \
     }                                                                                                        \
     OP(name##_r)                                                                                             \
@@ -476,7 +492,7 @@ FPU_INLINE void do_cvtpi2ps(struct cpu *cpu, const struct insn *in, uint64_t val
     sse_host_enter(mxcsr);
     host_cvtdq2ps(&d, &s);
     uint32_t flags = sse_host_leave(mxcsr);
-    sse_finish(cpu, flags, &s, &s, SHAPE_OTHER, KIND_OTHER);
+    sse_finish(cpu, flags);
     mmx_enter(cpu);
     REG->u64[0] = d.u64[0];
 }
@@ -520,7 +536,7 @@ OP(cvtpi2pd_m)
         sse_host_enter(mxcsr);                                                                               \
         host(&d, &s);                                                                                        \
         uint32_t flags = sse_host_leave(mxcsr);                                                              \
-        sse_finish(cpu, flags, &s, &s, SHAPE_OTHER, KIND_OTHER);                                             \
+        sse_finish(cpu, flags);                                                                              \
         mmx_enter(cpu);                                                                                      \
         mmx_set(cpu, in->reg, d.u64[0]);                                                                     \
     }                                                                                                        \

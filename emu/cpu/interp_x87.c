@@ -84,9 +84,8 @@ FPU_INLINE void x87_arith_reg(struct cpu *cpu, const struct insn *in, x87_binary
         return;
     }
     union fpu_reg result;
-    x87_host_enter(f);
-    unsigned sw = fn(&result, &f->r[a], &f->r[b]);
-    x87_host_leave(f);
+    unsigned sw;
+    X87_HOST(f, sw, sw = fn(&result, &f->r[a], &f->r[b]));
     x87_finish(f, sw, dst, &result, pop);
 }
 
@@ -99,9 +98,8 @@ FPU_INLINE void x87_arith_value(struct cpu *cpu, x87_memory_fn *fn, const void *
         return;
     }
     union fpu_reg result;
-    x87_host_enter(f);
-    unsigned sw = fn(&result, &f->r[a], value);
-    x87_host_leave(f);
+    unsigned sw;
+    X87_HOST(f, sw, sw = fn(&result, &f->r[a], value));
     x87_finish(f, sw, a, &result, false);
 }
 
@@ -213,9 +211,8 @@ FPU_INLINE void x87_compare(struct cpu *cpu, x87_compare_fn *fn, const void *val
         if (!masked)
             return;
     } else {
-        x87_host_enter(f);
-        unsigned sw = fn(&f->r[a], value);
-        x87_host_leave(f);
+        unsigned sw;
+        X87_HOST(f, sw, sw = fn(&f->r[a], value));
         x87_set_codes(f, sw);
         if (fpu_unlikely(x87_raise(f, sw) & BEFORE_RESULT))
             return;
@@ -270,9 +267,7 @@ FPU_INLINE void x87_compare_eflags(struct cpu *cpu, const struct insn *in, x87_c
         if (!x87_stack_fault(f, false))
             unmasked = FSW_IE;
     } else {
-        x87_host_enter(f);
-        sw = fn(&f->r[a], &f->r[b]);
-        x87_host_leave(f);
+        X87_HOST(f, sw, sw = fn(&f->r[a], &f->r[b]));
         unmasked = x87_raise(f, sw);
     }
     if (fpu_unlikely(unmasked & FSW_IE))
@@ -357,20 +352,24 @@ FPU_INLINE bool x87_room(struct fpu *f)
 
 /* An unmasked denormal operand is loaded nonetheless: it is exact in the register's format. */
 #define LOAD_REAL(bits, mnem)                                                                                \
+    FPU_INLINE unsigned host_fld_m##bits(union fpu_reg *out, uint##bits##_t value)                           \
+    {                                                                                                        \
+        uint16_t sw;                                                                                         \
+        __asm__ volatile(HOST_TOP_BEFORE mnem " %2\n\t" HOST_STATUS HOST_IF_TOP_EVEN "fstpt %0\n2:"          \
+                         : "+m"(*out), "=&a"(sw)                                                             \
+                         : "m"(value)                                                                        \
+                         : "ecx", HOST_CLOBBER);                                                             \
+        return sw;                                                                                           \
+    }                                                                                                        \
     void op_fld_m##bits(struct cpu *cpu, const struct insn *in)                                              \
     {                                                                                                        \
         uint##bits##_t value = x87_operand##bits(cpu, in);                                                   \
         struct fpu *f = &cpu->fpu;                                                                           \
         union fpu_reg result = {.significand = 0};                                                           \
-        uint16_t sw;                                                                                         \
+        unsigned sw;                                                                                         \
         if (!x87_room(f))                                                                                    \
             return;                                                                                          \
-        x87_host_enter(f);                                                                                   \
-        __asm__ volatile(HOST_TOP_BEFORE mnem " %2\n\t" HOST_STATUS HOST_IF_TOP_EVEN "fstpt %0\n2:"          \
-                         : "+m"(result), "=&a"(sw)                                                           \
-                         : "m"(value)                                                                        \
-                         : "ecx", HOST_CLOBBER);                                                             \
-        x87_host_leave(f);                                                                                   \
+        X87_HOST(f, sw, sw = host_fld_m##bits(&result, value));                                              \
         if (fpu_unlikely(x87_raise(f, sw) & FSW_IE))                                                         \
             return;                                                                                          \
         x87_push(f, &result);                                                                                \
@@ -487,9 +486,7 @@ FPU_INLINE bool x87_store(struct cpu *cpu, x87_store_fn *fn, void *out, unsigned
         x87_stack_fault(f, false);
         return false;
     }
-    x87_host_enter(f);
-    *sw = fn(out, &f->r[a]);
-    x87_host_leave(f);
+    X87_HOST(f, *sw, *sw = fn(out, &f->r[a]));
     *sw &= ~FSW_SF;
     if (fpu_likely(!(*sw & ~f->fcw & BEFORE_STORE)))
         return true;

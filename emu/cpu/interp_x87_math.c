@@ -44,34 +44,43 @@ CONSTANT(fldz)
 
 /* ---- one operand, result in its place ---- */
 
-FPU_INLINE bool x87_operand_missing(struct fpu *f, unsigned a, unsigned b)
+/* A missing operand: C2, where the instruction defines it, says that nothing is left to be done. */
+static __attribute__((noinline)) bool x87_missing_operand(struct fpu *f, unsigned codes, bool overflow)
 {
-    return fpu_unlikely(x87_empty(f, a) || x87_empty(f, b));
+    f->fsw &= (uint16_t) ~(codes & FSW_C2);
+    return x87_stack_fault(f, overflow);
+}
+FPU_INLINE void x87_take_codes(struct fpu *f, unsigned sw, unsigned codes)
+{
+    f->fsw = (uint16_t)((f->fsw & ~codes) | (sw & codes));
 }
 
 /* `codes`: the condition codes besides C1 that the instruction defines. */
 #define UNARY(name, codes)                                                                                   \
+    FPU_INLINE unsigned host_##name(union fpu_reg *out, const union fpu_reg *a)                              \
+    {                                                                                                        \
+        uint16_t sw;                                                                                         \
+        __asm__ volatile("fldt %2\n\t" #name "\n\t" HOST_STATUS "fstpt %0"                                   \
+                         : "=m"(*out), "=&a"(sw)                                                             \
+                         : "m"(*a)                                                                           \
+                         : HOST_CLOBBER);                                                                    \
+        return sw;                                                                                           \
+    }                                                                                                        \
     void op_##name(struct cpu *cpu, const struct insn *in)                                                   \
     {                                                                                                        \
         struct fpu *f = &cpu->fpu;                                                                           \
         union fpu_reg result;                                                                                \
-        uint16_t sw;                                                                                         \
+        unsigned sw;                                                                                         \
         x87_begin(cpu);                                                                                      \
         x87_note(cpu, in);                                                                                   \
         unsigned a = x87_top(f);                                                                             \
-        if (x87_operand_missing(f, a, a)) {                                                                  \
-            f->fsw &= (uint16_t) ~((codes)&FSW_C2);                                                          \
-            if (x87_stack_fault(f, false))                                                                   \
+        if (fpu_unlikely(x87_empty(f, a))) {                                                                 \
+            if (x87_missing_operand(f, codes, false))                                                        \
                 x87_put(f, a, &x87_indefinite);                                                              \
             return;                                                                                          \
         }                                                                                                    \
-        x87_host_enter(f);                                                                                   \
-        __asm__ volatile("fldt %2\n\t" #name "\n\t" HOST_STATUS "fstpt %0"                                   \
-                         : "=m"(result), "=&a"(sw)                                                           \
-                         : "m"(f->r[a])                                                                      \
-                         : HOST_CLOBBER);                                                                    \
-        x87_host_leave(f);                                                                                   \
-        f->fsw = (uint16_t)((f->fsw & ~(codes)) | (sw & (codes)));                                           \
+        X87_HOST(f, sw, sw = host_##name(&result, &f->r[a]));                                                \
+        x87_take_codes(f, sw, codes);                                                                        \
         if (fpu_likely(!(x87_raise(f, sw) & BEFORE_RESULT)))                                                 \
             x87_put(f, a, &result);                                                                          \
     }
@@ -80,6 +89,8 @@ UNARY(frndint, 0u)
 UNARY(f2xm1, 0u)
 UNARY(fsin, FSW_C2)
 UNARY(fcos, FSW_C2)
+
+/* ---- ST(0) and ST(1), result in ST(0) ---- */
 
 /* Gives the host the guest's C0 and C3, by a comparison that comes out so: the remainders leave them as they
  * were when there is no quotient. */
@@ -92,31 +103,35 @@ FPU_INLINE void x87_host_codes(const struct fpu *f)
     __asm__ volatile("flds %1\n\tflds %0\n\tfucompp" : : "m"(*st0), "m"(*st1) : HOST_CLOBBER);
 }
 
-/* ---- ST(0) and ST(1), result in ST(0) ---- */
 #define BINARY(name, codes)                                                                                  \
+    FPU_INLINE unsigned host_##name(union fpu_reg *out, const union fpu_reg *a, const union fpu_reg *b)      \
+    {                                                                                                        \
+        uint16_t sw;                                                                                         \
+        __asm__ volatile("fldt %3\n\tfldt %2\n\t" #name "\n\t" HOST_STATUS "fstpt %0\n\tfstp %%st(0)"        \
+                         : "=m"(*out), "=&a"(sw)                                                             \
+                         : "m"(*a), "m"(*b)                                                                  \
+                         : HOST_CLOBBER);                                                                    \
+        return sw;                                                                                           \
+    }                                                                                                        \
     void op_##name(struct cpu *cpu, const struct insn *in)                                                   \
     {                                                                                                        \
         struct fpu *f = &cpu->fpu;                                                                           \
         union fpu_reg result;                                                                                \
-        uint16_t sw;                                                                                         \
+        unsigned sw;                                                                                         \
         x87_begin(cpu);                                                                                      \
         x87_note(cpu, in);                                                                                   \
         unsigned a = x87_top(f), b = x87_phys(f, 1);                                                         \
-        if (x87_operand_missing(f, a, b)) {                                                                  \
-            f->fsw &= (uint16_t) ~((codes)&FSW_C2);                                                          \
-            if (x87_stack_fault(f, false))                                                                   \
+        if (fpu_unlikely(x87_empty(f, a) || x87_empty(f, b))) {                                              \
+            if (x87_missing_operand(f, codes, false))                                                        \
                 x87_put(f, a, &x87_indefinite);                                                              \
             return;                                                                                          \
         }                                                                                                    \
-        x87_host_enter(f);                                                                                   \
-        if (codes)                                                                                           \
-            x87_host_codes(f);                                                                               \
-        __asm__ volatile("fldt %3\n\tfldt %2\n\t" #name "\n\t" HOST_STATUS "fstpt %0\n\tfstp %%st(0)"        \
-                         : "=m"(result), "=&a"(sw)                                                           \
-                         : "m"(f->r[a]), "m"(f->r[b])                                                        \
-                         : HOST_CLOBBER);                                                                    \
-        x87_host_leave(f);                                                                                   \
-        f->fsw = (uint16_t)((f->fsw & ~(codes)) | (sw & (codes)));                                           \
+        X87_HOST(f, sw, {                                                                                    \
+            if (codes)                                                                                       \
+                x87_host_codes(f);                                                                           \
+            sw = host_##name(&result, &f->r[a], &f->r[b]);                                                   \
+        });                                                                                                  \
+        x87_take_codes(f, sw, codes);                                                                        \
         if (fpu_likely(!(x87_raise(f, sw) & BEFORE_RESULT)))                                                 \
             x87_put(f, a, &result);                                                                          \
     }
@@ -125,31 +140,36 @@ BINARY(fprem1, (FSW_C0 | FSW_C2 | FSW_C3))
 BINARY(fscale, 0u)
 
 /* ---- ST(0) and ST(1), result in ST(1), pop ---- */
+
+/* Two loads and a pop move TOP by one; by two when the pop did not happen. */
 #define BINARY_POP(name)                                                                                     \
+    FPU_INLINE unsigned host_##name(union fpu_reg *out, const union fpu_reg *a, const union fpu_reg *b)      \
+    {                                                                                                        \
+        uint16_t sw;                                                                                         \
+        __asm__ volatile("fnstsw %%ax\n\tmovl %%eax,%%ecx\n\tfldt %3\n\tfldt %2\n\t" #name                   \
+                         "\n\t" HOST_STATUS "fstpt %0\n\txorl %%eax,%%ecx\n\ttestb $8,%%ch\n\tjnz 2f\n\t"    \
+                         "fstp %%st(0)\n2:"                                                                  \
+                         : "=m"(*out), "=&a"(sw)                                                             \
+                         : "m"(*a), "m"(*b)                                                                  \
+                         : "ecx", HOST_CLOBBER);                                                             \
+        return sw;                                                                                           \
+    }                                                                                                        \
     void op_##name(struct cpu *cpu, const struct insn *in)                                                   \
     {                                                                                                        \
         struct fpu *f = &cpu->fpu;                                                                           \
         union fpu_reg result;                                                                                \
-        uint16_t sw;                                                                                         \
+        unsigned sw;                                                                                         \
         x87_begin(cpu);                                                                                      \
         x87_note(cpu, in);                                                                                   \
         unsigned a = x87_top(f), b = x87_phys(f, 1);                                                         \
-        if (x87_operand_missing(f, a, b)) {                                                                  \
-            if (x87_stack_fault(f, false)) {                                                                 \
+        if (fpu_unlikely(x87_empty(f, a) || x87_empty(f, b))) {                                              \
+            if (x87_missing_operand(f, 0, false)) {                                                          \
                 x87_put(f, b, &x87_indefinite);                                                              \
                 x87_pop(f);                                                                                  \
             }                                                                                                \
             return;                                                                                          \
         }                                                                                                    \
-        x87_host_enter(f);                                                                                   \
-        /* Two loads and a pop move TOP by one; by two when the pop did not happen. */                       \
-        __asm__ volatile("fnstsw %%ax\n\tmovl %%eax,%%ecx\n\tfldt %3\n\tfldt %2\n\t" #name                   \
-                         "\n\t" HOST_STATUS "fstpt %0\n\txorl %%eax,%%ecx\n\ttestb $8,%%ch\n\tjnz 2f\n\t"    \
-                         "fstp %%st(0)\n2:"                                                                  \
-                         : "=m"(result), "=&a"(sw)                                                           \
-                         : "m"(f->r[a]), "m"(f->r[b])                                                        \
-                         : "ecx", HOST_CLOBBER);                                                             \
-        x87_host_leave(f);                                                                                   \
+        X87_HOST(f, sw, sw = host_##name(&result, &f->r[a], &f->r[b]));                                      \
         if (fpu_unlikely(x87_raise(f, sw) & BEFORE_RESULT))                                                  \
             return;                                                                                          \
         x87_put(f, b, &result);                                                                              \
@@ -160,35 +180,40 @@ BINARY_POP(fyl2xp1)
 BINARY_POP(fpatan)
 
 /* ---- one operand, a result in its place and another one pushed ---- */
+
+/* The load and a push move TOP by two; by one when nothing was pushed. */
 #define UNARY_PUSH(name, codes)                                                                              \
+    FPU_INLINE unsigned host_##name(union fpu_reg *out, union fpu_reg *pushed, bool *two,                    \
+                                    const union fpu_reg *a)                                                  \
+    {                                                                                                        \
+        uint16_t sw;                                                                                         \
+        __asm__ volatile("fnstsw %%ax\n\tmovl %%eax,%%ecx\n\tfldt %4\n\t" #name "\n\t" HOST_STATUS           \
+                         "xorl %%eax,%%ecx\n\ttestb $8,%%ch\n\tsetz %%cl\n\tjnz 2f\n\tfstpt %1\n2:\n\t"      \
+                         "fstpt %0"                                                                          \
+                         : "=m"(*out), "+m"(*pushed), "=&a"(sw), "=&c"(*two)                                 \
+                         : "m"(*a)                                                                           \
+                         : HOST_CLOBBER);                                                                    \
+        return sw;                                                                                           \
+    }                                                                                                        \
     void op_##name(struct cpu *cpu, const struct insn *in)                                                   \
     {                                                                                                        \
         struct fpu *f = &cpu->fpu;                                                                           \
-        union fpu_reg result = {.significand = 0}, pushed = {.significand = 0};                              \
-        uint16_t sw;                                                                                         \
+        union fpu_reg result, pushed = {.significand = 0};                                                   \
+        unsigned sw;                                                                                         \
         bool two;                                                                                            \
         x87_begin(cpu);                                                                                      \
         x87_note(cpu, in);                                                                                   \
         unsigned a = x87_top(f);                                                                             \
         bool missing = x87_empty(f, a);                                                                      \
         if (fpu_unlikely(missing || !x87_empty(f, x87_phys(f, 7)))) {                                        \
-            f->fsw &= (uint16_t) ~((codes)&FSW_C2);                                                          \
-            if (x87_stack_fault(f, !missing)) {                                                              \
+            if (x87_missing_operand(f, codes, !missing)) {                                                   \
                 x87_put(f, a, &x87_indefinite);                                                              \
                 x87_push(f, &x87_indefinite);                                                                \
             }                                                                                                \
             return;                                                                                          \
         }                                                                                                    \
-        x87_host_enter(f);                                                                                   \
-        /* The load and a push move TOP by two; by one when nothing was pushed. */                           \
-        __asm__ volatile("fnstsw %%ax\n\tmovl %%eax,%%ecx\n\tfldt %4\n\t" #name "\n\t" HOST_STATUS           \
-                         "xorl %%eax,%%ecx\n\ttestb $8,%%ch\n\tsetz %%cl\n\tjnz 2f\n\tfstpt %1\n2:\n\t"      \
-                         "fstpt %0"                                                                          \
-                         : "=m"(result), "+m"(pushed), "=&a"(sw), "=&c"(two)                                 \
-                         : "m"(f->r[a])                                                                      \
-                         : HOST_CLOBBER);                                                                    \
-        x87_host_leave(f);                                                                                   \
-        f->fsw = (uint16_t)((f->fsw & ~(codes)) | (sw & (codes)));                                           \
+        X87_HOST(f, sw, sw = host_##name(&result, &pushed, &two, &f->r[a]));                                 \
+        x87_take_codes(f, sw, codes);                                                                        \
         if (fpu_unlikely(x87_raise(f, sw) & BEFORE_RESULT))                                                  \
             return;                                                                                          \
         x87_put(f, a, &result);                                                                              \
