@@ -19,6 +19,17 @@ static enum net_result peer_receive(void *opaque, const struct net_frame *frame)
         return NET_FULL;
     if (rig->peer_takes > 0)
         rig->peer_takes--;
+    if (rig->peer_forgets) {
+        size_t length = 0;
+        for (unsigned i = 0; i < frame->count; i++) {
+            const uint8_t *piece = frame->iov[i].iov_base;
+            if (frame->iov[i].iov_len)
+                rig->peer_looked += piece[0] + piece[frame->iov[i].iov_len - 1];
+            length += frame->iov[i].iov_len;
+        }
+        g_assert_cmpuint(length, ==, frame->length);
+        return NET_SENT;
+    }
     struct rig_frame *copy = g_new0(struct rig_frame, 1);
     copy->data = g_malloc(frame->length + 1);
     copy->offload = frame->offload;

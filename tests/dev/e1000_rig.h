@@ -48,7 +48,9 @@ struct rig {
     unsigned irq_ups;  /* times it went up */
     GPtrArray *frames; /* struct rig_frame, as the peer got them */
     unsigned peer_can;
-    int peer_takes; /* frames before the peer is full; negative: all */
+    int peer_takes;       /* frames before the peer is full; negative: all */
+    bool peer_forgets;    /* frames are looked at and not recorded */
+    unsigned peer_looked; /* a sum over what was looked at, so that it is */
     unsigned peer_rooms;
     uint32_t tx_tail, rx_tail, rx_next;
     uint32_t tx_size, rx_size;
