@@ -99,15 +99,9 @@ int hostnet_socket_open(const struct hostnet *net, int protocol, GError **error)
     return fd;
 }
 
-/* The calling thread is in the namespace that `netns_fd` (taken over) stands for. */
-static struct hostnet *open_here(int netns_fd, GError **error)
+/* A connected NETLINK_ROUTE socket of the calling thread's namespace; NULL on error. */
+static struct nl_sock *connect_socket(GError **error)
 {
-    hostnet_autofd fd = netns_fd;
-    struct stat status;
-    if (fstat(fd, &status) < 0) {
-        hostnet_error_set(error, errno, NULL, NULL, "looking at a network namespace");
-        return NULL;
-    }
     struct nl_sock *socket = nl_socket_alloc();
     if (!socket) {
         hostnet_error_set(error, ENOMEM, NULL, NULL, "opening a netlink socket");
@@ -123,24 +117,55 @@ static struct hostnet *open_here(int netns_fd, GError **error)
         nl_socket_free(socket);
         return NULL;
     }
-    int option = 1, socket_fd = nl_socket_get_fd(socket);
+    int option = 1, fd = nl_socket_get_fd(socket);
     /* Extended ACKs carry the kernel's words (Linux 4.12); capped ACKs do not send our request back. Without
      * them, messages are only poorer. */
-    (void)setsockopt(socket_fd, SOL_NETLINK, NETLINK_EXT_ACK, &option, sizeof option);
-    (void)setsockopt(socket_fd, SOL_NETLINK, NETLINK_CAP_ACK, &option, sizeof option);
+    (void)setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &option, sizeof option);
+    (void)setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &option, sizeof option);
     /* An answer is there when the request returns; this bounds the wait should one ever be missing. */
-    (void)setsockopt(socket_fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 20},
-                     sizeof(struct timeval));
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 20}, sizeof(struct timeval));
     (void)nl_socket_set_buffer_size(socket, 1 << 20, 1 << 20);
+    return socket;
+}
 
+bool hostnet_own_socket(struct hostnet *net, GError **error)
+{
+    if (net->owner == getpid())
+        return true;
+    struct hostnet_scope scope;
+    if (!hostnet_scope_enter(net, &scope, error))
+        return false;
+    struct nl_sock *socket = connect_socket(error);
+    hostnet_scope_leave(&scope);
+    if (!socket)
+        return false;
+    nl_socket_free(net->socket);
+    net->socket = socket;
+    net->owner = getpid();
+    return true;
+}
+
+/* The calling thread is in the namespace that `netns_fd` (taken over) stands for. */
+static struct hostnet *open_here(int netns_fd, GError **error)
+{
+    hostnet_autofd fd = netns_fd;
+    struct stat status;
+    if (fstat(fd, &status) < 0) {
+        hostnet_error_set(error, errno, NULL, NULL, "looking at a network namespace");
+        return NULL;
+    }
+    struct nl_sock *socket = connect_socket(error);
+    if (!socket)
+        return NULL;
     struct hostnet *net = g_new0(struct hostnet, 1);
     net->socket = socket;
+    net->owner = getpid();
     net->netns_device = status.st_dev;
     net->netns_inode = status.st_ino;
     net->netns_cookie = status.st_ino;
     uint64_t cookie;
     socklen_t length = sizeof cookie;
-    if (getsockopt(socket_fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length) == 0)
+    if (getsockopt(nl_socket_get_fd(socket), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length) == 0)
         net->netns_cookie = cookie;
     net->netns_fd = hostnet_fd_steal(&fd);
     read_boot_id(net->boot_id);

@@ -15,7 +15,8 @@
  * afterwards would hit the wrong namespace). A thread that is in the namespace already is not moved, and then
  * no CAP_SYS_ADMIN is needed.
  *
- * Threads: a handle is used by one thread at a time. Different handles may be used by different threads.
+ * Threads: a handle is used by one thread at a time. Different handles may be used by different threads. Over
+ * a fork() both sides may go on with their handles: the child's gets a socket of its own at its first use.
  * Files that use libnl (request, link, bridge, veth, tap, address, route, probe) never see libmnl, and those
  * that use libmnl (dump, snapshot, monitor) never see libnl.
  */

@@ -16,6 +16,7 @@ struct nl_sock;
 
 struct hostnet {
     struct nl_sock *socket; /* NETLINK_ROUTE, for the libnl files; never NULL */
+    pid_t owner;            /* the process that opened it */
     uint32_t sequence;      /* of the last request sent on it */
     int netns_fd;
     dev_t netns_device;
@@ -59,6 +60,10 @@ void hostnet_scope_leave(struct hostnet_scope *scope);
  * `*error_number`, or -1 with `error` set and `*error_number` 0 when the namespace could not be entered. */
 int hostnet_scope_open(const struct hostnet *net, const char *path, int flags, int *error_number,
                        GError **error);
+
+/* Gives a handle that came over a fork() a socket of its own: parent and child would take each other's
+ * answers. */
+bool hostnet_own_socket(struct hostnet *net, GError **error);
 
 /* A netlink socket of the handle's namespace, unbound; -1 on error. */
 int hostnet_socket_open(const struct hostnet *net, int protocol, GError **error);

@@ -170,10 +170,9 @@ bool hostnet_link_move(struct hostnet *net, struct hostnet_link_identity *identi
 /* ---- veth ------------------------------------------------------------------------------------------------
  */
 
-/* A pair in one request: `near` in the handle's namespace, `far` in that of `far_net` (which may be the
- * same). Both get name, index, MAC, MTU and mark; the far end's mark and its `up` follow at once through
- * `far_net` when that is another namespace. The near end's mark speaks for the pair meanwhile. Identities may
- * be NULL. (veth.c) */
+/* A pair in one request: the near end in the handle's namespace, the far end in that of `far_net` (which may
+ * be the same handle). The mark and `up` of a far end in another namespace follow at once in a second
+ * request; the near end's mark speaks for the pair meanwhile. Identities may be NULL. (veth.c) */
 bool hostnet_veth_create(struct hostnet *net, const struct hostnet_link_spec *near_spec,
                          struct hostnet *far_net, const struct hostnet_link_spec *far_spec,
                          struct hostnet_link_identity *near_identity,

@@ -72,7 +72,8 @@ void hostnet_link_add_rest(struct hostnet_batch *batch, uint32_t index, const st
 {
     struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = (int)index};
     struct nl_msg *message = hostnet_batch_add(batch, RTM_SETLINK, 0, &header, sizeof header);
-    hostnet_put_string(message, IFLA_IFALIAS, spec->mark);
+    /* Without its NUL, which would count towards the 255 bytes. */
+    hostnet_put(message, IFLA_IFALIAS, spec->mark, strlen(spec->mark));
     if (with_birth && spec->mac)
         hostnet_put(message, IFLA_ADDRESS, spec->mac->octets, 6);
     if (with_birth && spec->mtu)

@@ -183,6 +183,8 @@ static void finish_message(struct hostnet *net, struct nl_msg *message, struct i
 
 int hostnet_batch_send(struct hostnet *net, struct hostnet_batch *batch, GError **error)
 {
+    if (!hostnet_own_socket(net, error))
+        return -1;
     struct iovec iov[HOSTNET_BATCH_LENGTH];
     for (unsigned i = 0; i < batch->count; i++)
         finish_message(net, batch->requests[i].message, &iov[i]);
@@ -287,6 +289,10 @@ bool hostnet_request_dump(struct hostnet *net, int type, const void *header, siz
                           hostnet_answer_function answer, hostnet_restart_function restart, void *opaque,
                           const char *what, GError **error)
 {
+    if (!hostnet_own_socket(net, error)) {
+        g_prefix_error(error, "%s: ", what);
+        return false;
+    }
     for (unsigned try = 0; try < DUMP_TRIES; try++) {
         struct nl_msg *message = hostnet_message_new(type, NLM_F_DUMP, header, length);
         struct iovec iov;
@@ -311,6 +317,10 @@ bool hostnet_request_dump(struct hostnet *net, int type, const void *header, siz
 int hostnet_request_get(struct hostnet *net, struct nl_msg *message, hostnet_answer_function answer,
                         void *opaque, GError **error)
 {
+    if (!hostnet_own_socket(net, error)) {
+        nlmsg_free(message);
+        return -1;
+    }
     /* With an ACK asked for, the end of the answer is known whether or not an object comes. */
     nlmsg_hdr(message)->nlmsg_flags |= NLM_F_ACK;
     struct iovec iov;

@@ -16,7 +16,7 @@
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 
-enum { HOSTNET_BATCH_LENGTH = 8 };
+enum { HOSTNET_BATCH_LENGTH = 12 }; /* a veth pair: its birth, and five requests for each end */
 
 struct hostnet_batch {
     unsigned count;

@@ -4,9 +4,9 @@
  * veth pairs: both ends in one request, each with its own name, index and namespace.
  *
  * RTM_NEWLINK carries the far end as a whole link message of its own in VETH_INFO_PEER, with the fd of its
- * namespace. The near end is marked in the same datagram; the far end, which may be in
- * another namespace, gets its mark and is set up by a second datagram through its own handle. In between,
- * the near end's mark speaks for the pair: deleting the near end deletes both.
+ * namespace. Ends in one namespace are both marked in the same datagram. A far end in another namespace can
+ * only be reached through a socket of that one: it gets its mark, and is set up, by a second datagram. In
+ * between, the near end's mark speaks for the pair: deleting the near end deletes both.
  *
  * Source: drivers/net/veth.c of the kernel (veth_newlink), linux/veth.h.
  */
@@ -16,6 +16,20 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
+
+/* The second datagram, in the far end's own namespace. */
+static bool finish_far_end(struct hostnet *net, uint32_t index, const struct hostnet_link_spec *spec,
+                           GError **error)
+{
+    hostnet_auto_batch batch = {};
+    hostnet_link_add_rest(&batch, index, spec, false);
+    int failed = hostnet_batch_send(net, &batch, error);
+    if (failed == (int)batch.count)
+        return true;
+    return failed < 0 ? false
+                      : hostnet_link_make_error(net, spec, "veth", batch.requests[failed].error_number,
+                                                batch.requests[failed].kernel_text, error);
+}
 
 bool hostnet_veth_create(struct hostnet *net, const struct hostnet_link_spec *near_spec,
                          struct hostnet *far_net, const struct hostnet_link_spec *far_spec,
@@ -56,29 +70,27 @@ bool hostnet_veth_create(struct hostnet *net, const struct hostnet_link_spec *ne
     hostnet_nest_end(message, data);
     hostnet_nest_end(message, info);
     hostnet_link_add_rest(&batch, near_index, near_spec, false);
+    unsigned near_end = batch.count;
+    if (is_same)
+        hostnet_link_add_rest(&batch, far_index, far_spec, false);
 
     int failed = hostnet_batch_send(net, &batch, error);
     if (failed < 0)
         return false;
     if (failed < (int)batch.count) {
+        int reason = batch.requests[failed].error_number;
         if (failed > 0)
             hostnet_link_unmake(net, near_index);
-        int reason = batch.requests[failed].error_number;
-        /* The kernel does not say whose name is taken. */
+        /* At birth the kernel does not say whose name is taken. */
         g_autoptr(hostnet_link) far_taken =
-            reason == EEXIST ? hostnet_link_find(far_net, far_spec->name, NULL) : NULL;
-        return hostnet_link_make_error(far_taken ? far_net : net, far_taken ? far_spec : near_spec, "veth",
-                                       reason, batch.requests[failed].kernel_text, error);
+            failed == 0 && reason == EEXIST ? hostnet_link_find(far_net, far_spec->name, NULL) : NULL;
+        bool is_far = far_taken || failed >= (int)near_end;
+        return hostnet_link_make_error(is_far ? far_net : net, is_far ? far_spec : near_spec, "veth", reason,
+                                       batch.requests[failed].kernel_text, error);
     }
-    hostnet_auto_batch far_batch = {};
-    hostnet_link_add_rest(&far_batch, far_index, far_spec, false);
-    failed = hostnet_batch_send(far_net, &far_batch, error);
-    if (failed != (int)far_batch.count) {
+    if (!is_same && !finish_far_end(far_net, far_index, far_spec, error)) {
         hostnet_link_unmake(net, near_index);
-        return failed < 0 ? false
-                          : hostnet_link_make_error(far_net, far_spec, "veth",
-                                                    far_batch.requests[failed].error_number,
-                                                    far_batch.requests[failed].kernel_text, error);
+        return false;
     }
     hostnet_link_fill_identity(net, near_spec, near_index, near_identity);
     hostnet_link_fill_identity(far_net, far_spec, far_index, far_identity);

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Snapshots (equal when nothing was changed, different when anything was), raw dumps and their replay, and
+ * the event monitor.
+ */
+#include "hostnet/dump.h"
+#include "hostnet/monitor.h"
+#include "hostnet/route.h"
+#include "hostnet/snapshot.h"
+#include "hostnet/sysctl.h"
+#include "ns_harness.h"
+
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct hostnet_link_address address_on(uint32_t index, const char *text)
+{
+    struct hostnet_link_address address = {.index = index, .default_broadcast = true, .flags = IFA_F_NODAD};
+    GError *error = NULL;
+    hostnet_prefix_parse(text, false, &address.local, &error);
+    g_assert_no_error(error);
+    return address;
+}
+
+static struct hostnet_route route_to(const char *destination, const char *gateway, uint32_t index)
+{
+    struct hostnet_route route = {.index = index};
+    GError *error = NULL;
+    hostnet_prefix_parse(destination, false, &route.destination, &error);
+    g_assert_no_error(error);
+    if (gateway)
+        hostnet_address_parse(gateway, &route.gateway, &error);
+    g_assert_no_error(error);
+    return route;
+}
+
+/* ---- snapshots
+ * --------------------------------------------------------------------------------------------------- */
+
+static void add_altname(struct hostnet *net, uint32_t index)
+{
+    g_assert_true(hostnet_link_add_altname(net, index, "other", NULL));
+}
+static void remove_altname(struct hostnet *net, uint32_t index)
+{
+    g_assert_true(hostnet_link_remove_altname(net, index, "other", NULL));
+}
+static void raise_mtu(struct hostnet *net, uint32_t index)
+{
+    g_assert_true(hostnet_link_set_mtu(net, index, 2000, NULL));
+}
+static void lower_mtu(struct hostnet *net, uint32_t index)
+{
+    g_assert_true(hostnet_link_set_mtu(net, index, 1500, NULL));
+}
+static void change_mark(struct hostnet *net, uint32_t index)
+{
+    g_assert_true(hostnet_link_set_mark(net, index, "netlab:lab:other", NULL));
+}
+static void restore_mark(struct hostnet *net, uint32_t index)
+{
+    g_assert_true(hostnet_link_set_mark(net, index, "netlab:lab:lan", NULL));
+}
+static void set_stp(struct hostnet *net, uint32_t index)
+{
+    g_assert_true(hostnet_bridge_set(net, index, &(struct hostnet_bridge_spec){.stp = true}, NULL));
+}
+static void clear_stp(struct hostnet *net, uint32_t index)
+{
+    g_assert_true(hostnet_bridge_set(net, index, &(struct hostnet_bridge_spec){}, NULL));
+}
+static void add_address(struct hostnet *net, uint32_t index)
+{
+    struct hostnet_link_address address = address_on(index, "10.1.0.1/24");
+    address.flags |= IFA_F_NOPREFIXROUTE;
+    g_assert_true(hostnet_address_add(net, &address, NULL));
+}
+static void remove_address(struct hostnet *net, uint32_t index)
+{
+    struct hostnet_link_address address = address_on(index, "10.1.0.1/24");
+    g_assert_true(hostnet_address_remove(net, &address, NULL));
+}
+static void add_route(struct hostnet *net, uint32_t index)
+{
+    struct hostnet_route route = route_to("10.7.0.0/16", NULL, index);
+    route.table = 77;
+    g_assert_true(hostnet_route_add(net, &route, NULL));
+}
+static void remove_route(struct hostnet *net, uint32_t index)
+{
+    struct hostnet_route route = route_to("10.7.0.0/16", NULL, index);
+    route.table = 77;
+    g_assert_true(hostnet_route_remove(net, &route, NULL));
+}
+static void set_forward(struct hostnet *net, uint32_t index)
+{
+    g_assert_true(hostnet_sysctl_set(net, "net/ipv4/ip_default_ttl", "55", NULL, NULL));
+}
+static void clear_forward(struct hostnet *net, uint32_t index)
+{
+    g_assert_true(hostnet_sysctl_set(net, "net/ipv4/ip_default_ttl", "64", NULL, NULL));
+}
+static void set_link_sysctl(struct hostnet *net, uint32_t index)
+{
+    g_assert_true(hostnet_sysctl_set(net, "net/ipv6/conf/nlb1/accept_ra", "2", NULL, NULL));
+}
+static void clear_link_sysctl(struct hostnet *net, uint32_t index)
+{
+    g_assert_true(hostnet_sysctl_set(net, "net/ipv6/conf/nlb1/accept_ra", "1", NULL, NULL));
+}
+
+/* Each change shows, with the text that names it, and taking it back makes the snapshot what it was. */
+static void test_changes_show(void)
+{
+    static const struct {
+        void (*change)(struct hostnet *net, uint32_t index);
+        void (*undo)(struct hostnet *net, uint32_t index);
+        const char *text;
+    } rows[] = {
+        {add_altname, remove_altname, "altname=other"},
+        {raise_mtu, lower_mtu, "mtu=2000"},
+        {change_mark, restore_mark, "netlab:lab:other"},
+        {set_stp, clear_stp, "stp_state=1"},
+        {add_address, remove_address, "+address nlb1 10.1.0.1/24"},
+        {add_route, remove_route, "+route inet table=77 10.7.0.0/16"},
+        {set_forward, clear_forward, "+sysctl net/ipv4/ip_default_ttl = 55"},
+        {set_link_sysctl, clear_link_sysctl, "link nlb1"},
+    };
+    g_autoptr(hostnet) net = ns_new();
+    struct hostnet_link_identity bridge = ns_bridge(net, "nlb1", "netlab:lab:lan");
+    g_autofree char *before = ns_snapshot(net);
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        rows[i].change(net, bridge.index);
+        g_autofree char *changed = ns_snapshot(net);
+        g_autofree char *difference = hostnet_snapshot_diff(before, changed);
+        g_test_message("%s", rows[i].text);
+        g_assert_nonnull(difference);
+        g_assert_nonnull(strstr(difference, rows[i].text));
+        rows[i].undo(net, bridge.index);
+        g_autofree char *undone = ns_snapshot(net);
+        ns_assert_same(before, undone);
+    }
+}
+
+/* Made anew under another index: the same text, unless indexes are asked for. Frames and time change nothing.
+ */
+static void test_snapshot_equality(void)
+{
+    GError *error = NULL;
+    g_autoptr(hostnet) net = ns_new();
+    struct hostnet_link_identity bridge = ns_bridge(net, "nlb1", "netlab:lab:lan");
+    int fd;
+    struct hostnet_mac mac = {{2, 0, 0, 0, 0, 7}};
+    struct hostnet_tap_spec spec = {.link = {.name = "nlt1",
+                                             .mark = "netlab:lab:h1",
+                                             .mac = &mac,
+                                             .up = true,
+                                             .no_ipv6_address = true,
+                                             .master = bridge.index}};
+    fd = hostnet_tap_create(net, &spec, NULL, &error);
+    g_assert_no_error(error);
+    g_autofree char *before = ns_snapshot(net);
+    g_autofree char *indexes_before = hostnet_snapshot_take(net, HOSTNET_SNAPSHOT_INDEXES, &error);
+    close(fd);
+    g_autofree char *without = ns_snapshot(net);
+    g_autofree char *difference = hostnet_snapshot_diff(before, without);
+    g_assert_true(strstr(difference, "-link nlt1 ") && !strstr(difference, "+link nlt1 "));
+    fd = hostnet_tap_create(net, &spec, NULL, &error);
+    uint8_t frame[60] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1};
+    for (int i = 0; i < 100; i++)
+        g_assert_cmpint(write(fd, frame, sizeof frame), ==, sizeof frame);
+    g_autofree char *again = ns_snapshot(net);
+    ns_assert_same(before, again);
+    g_autofree char *indexes_again = hostnet_snapshot_take(net, HOSTNET_SNAPSHOT_INDEXES, &error);
+    g_autofree char *index_difference = hostnet_snapshot_diff(indexes_before, indexes_again);
+    g_assert_nonnull(strstr(index_difference, "link nlt1"));
+    g_autofree char *neighbours = hostnet_snapshot_take(net, HOSTNET_SNAPSHOT_NEIGHBOURS, &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(strstr(neighbours, "neighbour bridge nlt1"));
+    close(fd);
+    g_assert_null(hostnet_snapshot_diff("a\nb\n", "a\nb\n"));
+    g_autofree char *small = hostnet_snapshot_diff("a\nb\nb\nd\n", "b\nc\nd\n");
+    g_assert_cmpstr(small, ==, "-a\n-b\n+c\n");
+    g_autofree char *from_nothing = hostnet_snapshot_diff("", "x\n");
+    g_assert_cmpstr(from_nothing, ==, "+x\n");
+}
+
+/* ---- dumps and replay
+ * --------------------------------------------------------------------------------------------- */
+
+struct uplink {
+    struct hostnet *net;
+    struct hostnet_link_identity near_end, bridge;
+};
+
+/* A "NIC" with addresses and routes of many kinds, and a bridge to move them to. */
+static struct uplink uplink_new(void)
+{
+    GError *error = NULL;
+    struct uplink uplink = {.net = ns_new()};
+    struct hostnet_link_spec
+        near_end = {.name = "eth0", .mark = "netlab:test:nic", .up = true, .no_ipv6_address = true},
+        far_end = {.name = "far0", .mark = "netlab:test:far", .up = true, .no_ipv6_address = true};
+    g_assert_true(
+        hostnet_veth_create(uplink.net, &near_end, uplink.net, &far_end, &uplink.near_end, NULL, &error));
+    uplink.bridge = ns_bridge(uplink.net, "br0", "netlab:test:br");
+    uint32_t index = uplink.near_end.index;
+    struct hostnet_link_address addresses[] = {address_on(index, "192.0.2.7/24"),
+                                               address_on(index, "192.0.2.8/24"),
+                                               address_on(index, "2001:db8::7/64")};
+    addresses[1].valid = 3000;
+    addresses[1].preferred = 2000;
+    g_strlcpy(addresses[0].label, "eth0:first", sizeof addresses[0].label);
+    for (unsigned i = 0; i < G_N_ELEMENTS(addresses); i++)
+        g_assert_true(hostnet_address_add(uplink.net, &addresses[i], &error));
+    struct hostnet_route routes[] = {
+        route_to("0.0.0.0/0", "192.0.2.1", index),      route_to("198.51.100.0/24", NULL, index),
+        route_to("203.0.113.0/24", "192.0.2.1", index), route_to("::/0", "2001:db8::1", index),
+        route_to("10.0.0.0/8", "198.51.100.9", index),
+    };
+    routes[0].metric = 100;
+    routes[0].protocol = RTPROT_DHCP;
+    routes[0].source = addresses[0].local.address;
+    routes[2].table = 500;
+    routes[2].mtu = 1280;
+    for (unsigned i = 0; i < G_N_ELEMENTS(routes); i++) {
+        g_assert_true(hostnet_route_add(uplink.net, &routes[i], &error));
+        g_assert_no_error(error);
+    }
+    return uplink;
+}
+
+static unsigned count_lines(const char *text, const char *wanted)
+{
+    unsigned count = 0;
+    for (const char *at = text; (at = strstr(at, wanted)); at++)
+        count++;
+    return count;
+}
+
+static void replay_both(struct uplink *uplink, GBytes *addresses, GBytes *routes, uint32_t to,
+                        uint32_t elapsed)
+{
+    GError *error = NULL;
+    uint32_t from = uplink->near_end.index;
+    g_assert_cmpint(hostnet_dump_replay(uplink->net, addresses, from, to, elapsed, &error), >=, 2);
+    g_assert_no_error(error);
+    g_assert_cmpint(hostnet_dump_replay(uplink->net, routes, from, to, elapsed, &error), >=, 5);
+    g_assert_no_error(error);
+}
+
+/* Taken off a link and put back on it: the namespace is what it was, attribute for attribute. */
+static void test_replay_same_link(void)
+{
+    GError *error = NULL;
+    struct uplink uplink = uplink_new();
+    uint32_t index = uplink.near_end.index;
+    g_assert_true(ns_poll(10, ({
+                              g_autofree char *text = ns_snapshot(uplink.net);
+                              strstr(text, "route inet6 table=255 2001:db8::7/128") != NULL;
+                          })));
+    g_autofree char *before = ns_snapshot(uplink.net);
+    g_autoptr(GBytes) all_addresses = hostnet_dump_take(uplink.net, HOSTNET_DUMP_ADDRESSES, &error);
+    g_autoptr(GBytes) all_routes = hostnet_dump_take(uplink.net, HOSTNET_DUMP_ROUTES, &error);
+    g_autoptr(GBytes) addresses = hostnet_dump_filter(all_addresses, index);
+    g_autoptr(GBytes) routes = hostnet_dump_filter(all_routes, index);
+    g_assert_cmpuint(hostnet_dump_count(addresses), ==, 3);
+    g_assert_cmpuint(hostnet_dump_count(addresses), <, hostnet_dump_count(all_addresses));
+
+    g_autoptr(GArray) listed = hostnet_address_list(uplink.net, index, &error);
+    for (unsigned i = 0; i < listed->len; i++)
+        g_assert_true(hostnet_address_remove(uplink.net,
+                                             &g_array_index(listed, struct hostnet_link_address, i), &error));
+    g_assert_no_error(error);
+    g_autofree char *empty = ns_snapshot(uplink.net);
+    g_assert_null(strstr(empty, "192.0.2.7"));
+    replay_both(&uplink, addresses, routes, index, 0);
+    g_assert_true(ns_poll(10, ({
+                              g_autofree char *text = ns_snapshot(uplink.net);
+                              strstr(text, "route inet6 table=255 2001:db8::7/128") != NULL;
+                          })));
+    g_autofree char *after = ns_snapshot(uplink.net);
+    ns_assert_same(before, after);
+    replay_both(&uplink, addresses, routes, index, 0); /* twice is once */
+    g_autofree char *twice = ns_snapshot(uplink.net);
+    ns_assert_same(before, twice);
+    hostnet_close(uplink.net);
+}
+
+/* Moved from the NIC to the bridge, as bridging an uplink does; with time having passed. */
+static void test_replay_other_link(void)
+{
+    GError *error = NULL;
+    struct uplink uplink = uplink_new();
+    uint32_t index = uplink.near_end.index;
+    g_autoptr(GBytes) all_addresses = hostnet_dump_take(uplink.net, HOSTNET_DUMP_ADDRESSES, &error);
+    g_autoptr(GBytes) all_routes = hostnet_dump_take(uplink.net, HOSTNET_DUMP_ROUTES, &error);
+    g_autoptr(GBytes) addresses = hostnet_dump_filter(all_addresses, index);
+    g_autoptr(GBytes) routes = hostnet_dump_filter(all_routes, index);
+    g_autoptr(GArray) listed = hostnet_address_list(uplink.net, index, &error);
+    for (unsigned i = 0; i < listed->len; i++)
+        g_assert_true(hostnet_address_remove(uplink.net,
+                                             &g_array_index(listed, struct hostnet_link_address, i), &error));
+    g_assert_true(hostnet_bridge_add_port(uplink.net, uplink.bridge.index, index, &error));
+    g_autoptr(GArray) cleared = hostnet_route_list(uplink.net, 0, index, &error);
+    for (unsigned i = 0; i < cleared->len; i++) {
+        const struct hostnet_route *route = &g_array_index(cleared, struct hostnet_route, i);
+        if (route->table != RT_TABLE_LOCAL)
+            g_assert_true(hostnet_route_remove(uplink.net, route, &error));
+    }
+
+    replay_both(&uplink, addresses, routes, uplink.bridge.index, 1000);
+    g_autoptr(GArray) moved = hostnet_address_list(uplink.net, uplink.bridge.index, &error);
+    g_assert_cmpuint(moved->len, ==, 3);
+    for (unsigned i = 0; i < moved->len; i++) {
+        const struct hostnet_link_address *address = &g_array_index(moved, struct hostnet_link_address, i);
+        char text[HOSTNET_PREFIX_TEXT];
+        hostnet_prefix_format(&address->local, text);
+        if (strcmp(text, "192.0.2.8/24") == 0) {
+            g_assert_cmpuint(address->valid, <=, 2000);
+            g_assert_cmpuint(address->valid, >, 1980);
+            g_assert_cmpuint(address->preferred, <=, 1000);
+        } else {
+            g_assert_cmpuint(address->valid, ==, HOSTNET_FOREVER);
+        }
+        g_assert_null(strstr(address->label, "eth0"));
+    }
+    g_autofree char *text = ns_snapshot(uplink.net);
+    g_assert_nonnull(
+        strstr(text, "route inet table=254 default type=1 protocol=16 scope=0 tos=0 flags=0x0 metric=100 "
+                     "src=192.0.2.7 via=192.0.2.1 dev=br0"));
+    g_assert_nonnull(strstr(text, "route inet table=500 203.0.113.0/24"));
+    g_assert_nonnull(strstr(text, "metrics={ mtu=1280 }"));
+    g_assert_nonnull(strstr(text, "route inet table=254 10.0.0.0/8"));
+    g_assert_nonnull(strstr(text, "route inet6 table=254 default"));
+    g_assert_cmpuint(count_lines(text, "address eth0 "), ==, 0);
+    /* With the short-lived one's time over, it is not put back. */
+    g_autoptr(GArray) again = hostnet_address_list(uplink.net, uplink.bridge.index, &error);
+    for (unsigned i = 0; i < again->len; i++)
+        g_assert_true(hostnet_address_remove(uplink.net,
+                                             &g_array_index(again, struct hostnet_link_address, i), &error));
+    g_assert_cmpint(hostnet_dump_replay(uplink.net, addresses, index, uplink.bridge.index, 5000, &error), ==,
+                    2);
+    g_assert_no_error(error);
+    /* Refusals do not stop the rest, and the first is told. */
+    g_assert_cmpint(hostnet_dump_replay(uplink.net, addresses, index, 7777, 0, &error), ==, -1);
+    ns_assert_error(&error, HOSTNET_ERROR_NOT_FOUND, "putting back");
+    hostnet_close(uplink.net);
+}
+
+/* A dump comes back from a store, where anything may have happened to it. */
+static void test_damaged_dumps(void)
+{
+    GError *error = NULL;
+    struct uplink uplink = uplink_new();
+    g_autoptr(GBytes) routes = hostnet_dump_take(uplink.net, HOSTNET_DUMP_ROUTES, &error);
+    g_autoptr(GBytes) addresses = hostnet_dump_take(uplink.net, HOSTNET_DUMP_ADDRESSES, &error);
+    GBytes *dumps[] = {routes, addresses};
+    g_autoptr(GRand) random = g_rand_new_with_seed(1);
+    for (unsigned round = 0; round < 3000; round++) {
+        size_t size;
+        const void *data = g_bytes_get_data(dumps[round % 2], &size);
+        g_autofree uint8_t *copy = g_memdup2(data, size);
+        size_t length = round % 3 ? size : (size_t)g_rand_int_range(random, 0, (gint32)size);
+        for (int hits = g_rand_int_range(random, 0, 8); hits > 0; hits--)
+            copy[g_rand_int_range(random, 0, (gint32)size)] = (uint8_t)g_rand_int(random);
+        g_autoptr(GBytes) damaged =
+            g_bytes_new(copy, length); /* own allocation: the sanitizer watches its end */
+        g_assert_cmpuint(hostnet_dump_count(damaged), <=, size / 16);
+        g_autoptr(GBytes) filtered = hostnet_dump_filter(damaged, uplink.near_end.index);
+        g_assert_cmpuint(g_bytes_get_size(filtered), <=, size + 3);
+        if (round % 10 == 0) {
+            /* Whatever the kernel makes of it, in a namespace that is thrown away. */
+            g_autoptr(GError) refusal = NULL;
+            hostnet_dump_replay(uplink.net, damaged, uplink.near_end.index, uplink.bridge.index, 0, &refusal);
+        }
+    }
+    hostnet_close(uplink.net);
+}
+
+static void test_dump_kinds(void)
+{
+    GError *error = NULL;
+    struct uplink uplink = uplink_new();
+    for (int kind = 0; kind < HOSTNET_DUMP_KIND_COUNT; kind++) {
+        g_autoptr(GBytes) dump = hostnet_dump_take(uplink.net, (enum hostnet_dump_kind)kind, &error);
+        g_assert_no_error(error);
+        g_test_message("kind %d: %u messages", kind, hostnet_dump_count(dump));
+        if (kind == HOSTNET_DUMP_LINKS)
+            g_assert_cmpuint(hostnet_dump_count(dump), >=, 4);
+    }
+    hostnet_close(uplink.net);
+}
+
+/* ---- the monitor
+ * ---------------------------------------------------------------------------------------------------- */
+
+struct log {
+    GString *text;
+    unsigned overruns;
+};
+
+static void note_event(const struct hostnet_event *event, void *opaque)
+{
+    static const char *const names[] = {
+        [HOSTNET_EVENT_LINK] = "link",       [HOSTNET_EVENT_LINK_GONE] = "link-gone",
+        [HOSTNET_EVENT_ADDRESS] = "address", [HOSTNET_EVENT_ADDRESS_GONE] = "address-gone",
+        [HOSTNET_EVENT_ROUTE] = "route",     [HOSTNET_EVENT_ROUTE_GONE] = "route-gone",
+        [HOSTNET_EVENT_OVERRUN] = "overrun",
+    };
+    G_STATIC_ASSERT(G_N_ELEMENTS(names) == HOSTNET_EVENT_TYPE_COUNT);
+    struct log *log = opaque;
+    char prefix[HOSTNET_PREFIX_TEXT] = "";
+    if (event->prefix.address.family)
+        hostnet_prefix_format(&event->prefix, prefix);
+    g_string_append_printf(log->text, "%s %s%s up=%d mark=%s\n", names[event->type], event->name, prefix,
+                           event->up, event->mark);
+    log->overruns += event->type == HOSTNET_EVENT_OVERRUN;
+}
+
+static void test_monitor(void)
+{
+    GError *error = NULL;
+    g_autoptr(hostnet) net = ns_new();
+    g_autoptr(hostnet) other = ns_new();
+    g_autoptr(GString) text = g_string_new(NULL);
+    struct log log = {.text = text};
+    struct hostnet_monitor *monitor =
+        hostnet_monitor_open(net, HOSTNET_MONITOR_LINKS | HOSTNET_MONITOR_ADDRESSES | HOSTNET_MONITOR_ROUTES,
+                             note_event, &log, &error);
+    g_assert_no_error(error);
+    ns_bridge(other, "nlb-other", "netlab:lab:elsewhere");
+    g_assert_true(hostnet_monitor_dispatch(monitor, &error));
+    g_assert_cmpstr(text->str, ==, ""); /* other namespaces are not seen */
+
+    struct hostnet_link_identity bridge = ns_bridge(net, "nlb1", "netlab:lab:lan");
+    int tap;
+    ns_tap(net, "nlt1", "netlab:lab:h1", bridge.index, false, &tap);
+    struct hostnet_link_address address = address_on(bridge.index, "10.1.0.1/24");
+    g_assert_true(hostnet_address_add(net, &address, &error));
+    struct hostnet_route route = route_to("10.9.0.0/16", "10.1.0.9", bridge.index);
+    g_assert_true(hostnet_route_add(net, &route, &error));
+    g_assert_true(hostnet_route_remove(net, &route, &error));
+    g_assert_true(hostnet_address_remove(net, &address, &error));
+    close(tap);
+    g_assert_true(hostnet_link_delete(net, &bridge, &error));
+    struct pollfd waiting = {.fd = hostnet_monitor_get_fd(monitor), .events = POLLIN};
+    g_assert_cmpint(poll(&waiting, 1, 5000), ==, 1);
+    g_assert_true(
+        ns_poll(10, hostnet_monitor_dispatch(monitor, NULL) && strstr(text->str, "link-gone nlb1")));
+    static const char *const expected[] = {
+        "link nlb1 up=1 mark=netlab:lab:lan\n",
+        "address 10.1.0.1/24",
+        "route 10.9.0.0/16",
+        "route-gone 10.9.0.0/16",
+        "address-gone 10.1.0.1/24",
+        "link-gone nlt1",
+        "link-gone nlb1",
+    };
+    const char *at = text->str;
+    for (unsigned i = 0; i < G_N_ELEMENTS(expected); i++) {
+        g_test_message("%s", expected[i]);
+        at = strstr(at, expected[i]); /* in this order */
+        g_assert_nonnull(at);
+    }
+    g_assert_cmpuint(log.overruns, ==, 0);
+
+    /* More than the queue holds: told once, and it works on afterwards. */
+    bridge = ns_bridge(net, "nlb1", "netlab:lab:lan");
+    for (unsigned i = 0; i < 6000; i++)
+        g_assert_true(hostnet_link_set_up(net, bridge.index, i % 2 == 0, &error));
+    g_assert_true(ns_poll(10, hostnet_monitor_dispatch(monitor, NULL) && log.overruns > 0));
+    while (poll(&waiting, 1, 0) == 1)
+        g_assert_true(hostnet_monitor_dispatch(monitor, &error));
+    g_string_truncate(text, 0);
+    g_assert_true(hostnet_link_set_mtu(net, bridge.index, 1400, &error));
+    g_assert_true(ns_poll(10, hostnet_monitor_dispatch(monitor, NULL) && strstr(text->str, "link nlb1")));
+    hostnet_monitor_close(monitor);
+}
+
+static void test_monitor_in_loop(void)
+{
+    GError *error = NULL;
+    g_autoptr(hostnet) net = ns_new();
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GMainContext) context = g_main_context_new();
+    struct log log = {.text = text};
+    struct hostnet_monitor *monitor =
+        hostnet_monitor_open(net, HOSTNET_MONITOR_LINKS, note_event, &log, &error);
+    g_assert_no_error(error);
+    hostnet_monitor_attach(monitor, context);
+    hostnet_monitor_attach(monitor, context); /* twice is once */
+    struct hostnet_link_identity bridge = ns_bridge(net, "nlb1", "netlab:lab:lan");
+    struct hostnet_link_address address = address_on(bridge.index, "10.1.0.1/24");
+    g_assert_true(hostnet_address_add(net, &address, &error));
+    g_assert_true(
+        ns_poll(10, (g_main_context_iteration(context, FALSE), strstr(text->str, "link nlb1 up=1"))));
+    g_assert_null(strstr(text->str, "address")); /* that group was not asked for */
+    hostnet_monitor_close(monitor);
+    while (g_main_context_iteration(context, FALSE))
+        ;
+}
+
+int main(int argc, char **argv)
+{
+    ns_test_init(&argc, &argv);
+    g_test_add_func("/snapshot/changes-show", test_changes_show);
+    g_test_add_func("/snapshot/equality", test_snapshot_equality);
+    g_test_add_func("/dump/kinds", test_dump_kinds);
+    g_test_add_func("/dump/replay-same-link", test_replay_same_link);
+    g_test_add_func("/dump/replay-other-link", test_replay_other_link);
+    g_test_add_func("/dump/damaged", test_damaged_dumps);
+    g_test_add_func("/monitor/events", test_monitor);
+    g_test_add_func("/monitor/in-loop", test_monitor_in_loop);
+    return g_test_run();
+}
