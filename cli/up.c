@@ -19,7 +19,7 @@ static const struct cli_option options[] = {
     {"dry-run", 'n', NULL, "print the steps and do nothing"},
     {"rootless", 0, NULL, "use a user namespace even where root's rights are there"},
     {"here", 0, NULL, "make the lab in the network namespace this command runs in, not in one of its own"},
-    {"timeout", 't', "SECONDS", "how long machines may take to become ready (120)"},
+    {"timeout", 't', "SECONDS", "how long machines may take to become ready (300)"},
     {"verbose", 'v', NULL, "print each step on a line of its own"},
     {"quiet", 'q', NULL, "print errors only"},
     CLI_JSON_OPTION,
@@ -93,7 +93,7 @@ static char *find_file(const char *path)
 
 static int run(struct cli_call *call)
 {
-    unsigned timeout = 120;
+    unsigned timeout = 300;
     if (!cli_number(call, "timeout", 1, 86400, &timeout))
         return CLI_USAGE;
     g_autofree char *file = find_file(cli_argument(call, 0));
