@@ -659,3 +659,17 @@ bool lab_down(const struct lab_place *place, const char *name, const struct lab_
     lock_release(&lock, good || !lab);
     return good;
 }
+
+void lab_sweep_locks(const struct lab_place *place, struct store *store)
+{
+    g_autofree char *path = g_build_filename(place->state, "locks", NULL);
+    g_autoptr(GDir) folder = g_dir_open(path, 0, NULL);
+    for (const char *name; folder && (name = g_dir_read_name(folder));) {
+        struct lock lock;
+        if (!lock_take(&lock, place->state, name, "down", 0, NULL))
+            continue;
+        g_autoptr(GError) error = NULL;
+        g_autoptr(store_lab) lab = store_find_lab(store, name, &error);
+        lock_release(&lock, !lab && !error);
+    }
+}

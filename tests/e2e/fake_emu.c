@@ -31,7 +31,8 @@ struct port {
     size_t length;
 };
 
-static struct port ports[PORTS] = {{.listener = -1, .peer = -1}, {.listener = -1, .peer = -1}, {.listener = -1, .peer = -1}};
+static struct port ports[PORTS] = {
+    {.listener = -1, .peer = -1}, {.listener = -1, .peer = -1}, {.listener = -1, .peer = -1}};
 static long ready_at, die_at;
 static bool is_silent;
 
