@@ -540,6 +540,11 @@ static void rtc_reset(struct device *device)
     update_irq(rtc);
 }
 
+static void rtc_before_save(void *device)
+{
+    collect(device);
+}
+
 static bool rtc_after_load(void *device, GError **error)
 {
     struct rtc *rtc = device;
@@ -569,6 +574,7 @@ static const struct state_table rtc_state = {
     .version = 1,
     .fields = rtc_fields,
     .count = G_N_ELEMENTS(rtc_fields),
+    .before_save = rtc_before_save,
     .after_load = rtc_after_load,
 };
 
