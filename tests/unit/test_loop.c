@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The event loop and its doorbell: who is called, how often, in which order, and that nothing is lost.
+ */
+#include "emu/machine/clock.h"
+#include "emu/machine/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEADLINE_NS (10 * NANOSECONDS)
+
+struct fixture {
+    struct clock *clock;
+    struct loop *loop;
+    int pipe[2];
+    unsigned reads, writes, hangups, fired, deferred;
+    struct loop_fd *watch, *other;
+    struct clock_timer *timer;
+    int rings; /* atomic */
+};
+
+static int64_t host_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * NANOSECONDS + ts.tv_nsec;
+}
+
+static void setup(struct fixture *f, gconstpointer data)
+{
+    GError *error = NULL;
+    f->clock = clock_new();
+    f->loop = loop_new(f->clock, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(pipe2(f->pipe, O_CLOEXEC | O_NONBLOCK), ==, 0);
+}
+
+static void teardown(struct fixture *f, gconstpointer data)
+{
+    loop_remove_fd(f->watch);
+    loop_free(f->loop);
+    clock_timer_free(f->timer);
+    clock_free(f->clock);
+    close(f->pipe[0]);
+    if (f->pipe[1] >= 0)
+        close(f->pipe[1]);
+}
+
+static void on_read(void *opaque, unsigned events)
+{
+    struct fixture *f = opaque;
+    char byte;
+    if (events & LOOP_READ) {
+        f->reads++;
+        while (read(f->pipe[0], &byte, 1) == 1)
+            ;
+    }
+    if (events & LOOP_HANGUP)
+        f->hangups++;
+}
+
+static void poke(struct fixture *f)
+{
+    g_assert_cmpint(write(f->pipe[1], "x", 1), ==, 1);
+}
+
+static void test_read(struct fixture *f, gconstpointer data)
+{
+    f->watch = loop_add_fd(f->loop, f->pipe[0], LOOP_READ, on_read, f);
+    loop_dispatch(f->loop);
+    g_assert_cmpuint(f->reads, ==, 0);
+    poke(f);
+    loop_dispatch(f->loop);
+    g_assert_cmpuint(f->reads, ==, 1);
+    loop_dispatch(f->loop);
+    g_assert_cmpuint(f->reads, ==, 1);
+    poke(f);
+    loop_wait(f->loop, -1);
+    g_assert_cmpuint(f->reads, ==, 2);
+}
+
+static void test_silent(struct fixture *f, gconstpointer data)
+{
+    /* Neither data nor a hang-up is heard of while nothing is asked for. */
+    f->watch = loop_add_fd(f->loop, f->pipe[0], 0, on_read, f);
+    poke(f);
+    close(f->pipe[1]);
+    f->pipe[1] = -1;
+    int64_t before = host_now();
+    loop_wait(f->loop, 5000000);
+    g_assert_cmpint(host_now() - before, >=, 5000000);
+    g_assert_cmpuint(f->reads + f->hangups, ==, 0);
+    loop_set_events(f->watch, LOOP_READ);
+    loop_wait(f->loop, -1);
+    g_assert_cmpuint(f->reads, ==, 1);
+}
+
+static void test_hangup_alone(struct fixture *f, gconstpointer data)
+{
+    f->watch = loop_add_fd(f->loop, f->pipe[0], LOOP_HANGUP, on_read, f);
+    poke(f);
+    loop_dispatch(f->loop);
+    g_assert_cmpuint(f->reads, ==, 0);
+    close(f->pipe[1]);
+    f->pipe[1] = -1;
+    loop_wait(f->loop, DEADLINE_NS);
+    g_assert_cmpuint(f->hangups, ==, 1);
+    g_assert_cmpuint(f->reads, ==, 0);
+}
+
+static void remove_both(void *opaque, unsigned events)
+{
+    struct fixture *f = opaque;
+    f->reads++;
+    loop_remove_fd(f->watch);
+    loop_remove_fd(f->other);
+    f->watch = f->other = NULL;
+}
+
+static void test_remove_inside(struct fixture *f, gconstpointer data)
+{
+    /* Two watches are ready in one batch; whichever comes first removes both. */
+    int second = dup(f->pipe[0]);
+    f->watch = loop_add_fd(f->loop, f->pipe[0], LOOP_READ, remove_both, f);
+    f->other = loop_add_fd(f->loop, second, LOOP_READ, remove_both, f);
+    poke(f);
+    loop_dispatch(f->loop);
+    loop_dispatch(f->loop);
+    g_assert_cmpuint(f->reads, ==, 1);
+    close(second);
+}
+
+static void on_file(void *opaque, unsigned events)
+{
+    struct fixture *f = opaque;
+    char byte;
+    g_assert_cmpuint(events, ==, LOOP_READ);
+    if (read(f->pipe[0], &byte, 1) == 1)
+        f->reads++;
+    else
+        loop_set_events(f->watch, 0);
+}
+
+static void test_regular_file(struct fixture *f, gconstpointer data)
+{
+    /* epoll refuses regular files; they are always ready instead, until nothing is asked for. */
+    FILE *file = tmpfile();
+    fputs("abc", file);
+    rewind(file);
+    dup2(fileno(file), f->pipe[0]);
+    f->watch = loop_add_fd(f->loop, f->pipe[0], LOOP_READ, on_file, f);
+    for (unsigned i = 0; i < 10; i++)
+        loop_wait(f->loop, 1000000);
+    g_assert_cmpuint(f->reads, ==, 3);
+    int64_t before = host_now();
+    loop_dispatch(f->loop);
+    loop_wait(f->loop, 3000000);
+    g_assert_cmpint(host_now() - before, >=, 3000000);
+    fclose(file);
+}
+
+static void on_timer(void *opaque)
+{
+    ((struct fixture *)opaque)->fired++;
+}
+
+static void test_timer(struct fixture *f, gconstpointer data)
+{
+    f->timer = clock_timer_new(f->clock, on_timer, f);
+    clock_timer_set(f->timer, clock_now(f->clock) + 3000000);
+    int64_t before = host_now();
+    while (!f->fired)
+        loop_wait(f->loop, -1);
+    int64_t took = host_now() - before;
+    g_assert_cmpint(took, >=, 2900000);
+    g_assert_cmpint(took, <, DEADLINE_NS);
+    /* A later deadline, then an earlier one: the earlier counts. */
+    f->fired = 0;
+    clock_timer_set(f->timer, clock_now(f->clock) + 60 * NANOSECONDS);
+    clock_timer_set(f->timer, clock_now(f->clock) + 1000000);
+    before = host_now();
+    while (!f->fired)
+        loop_wait(f->loop, -1);
+    g_assert_cmpint(host_now() - before, <, DEADLINE_NS);
+}
+
+static void test_timer_moves_back(struct fixture *f, gconstpointer data)
+{
+    /* Re-armed for later over and over: it must not fire early, and not be lost. */
+    f->timer = clock_timer_new(f->clock, on_timer, f);
+    clock_timer_set(f->timer, clock_now(f->clock) + 1000000);
+    int64_t due = clock_now(f->clock) + 8000000;
+    clock_timer_set(f->timer, due);
+    while (!f->fired) {
+        loop_wait(f->loop, -1);
+        g_assert_true(!f->fired || clock_now(f->clock) >= due);
+    }
+}
+
+static void test_stopped_clock(struct fixture *f, gconstpointer data)
+{
+    f->timer = clock_timer_new(f->clock, on_timer, f);
+    clock_timer_set(f->timer, clock_now(f->clock) + 2000000);
+    clock_stop(f->clock);
+    int64_t before = host_now();
+    loop_wait(f->loop, 6000000);
+    while (host_now() - before < 6000000) /* the armed timerfd may wake it once, with nothing to do */
+        loop_wait(f->loop, 6000000);
+    g_assert_cmpuint(f->fired, ==, 0);
+    clock_continue(f->clock);
+    while (!f->fired)
+        loop_wait(f->loop, DEADLINE_NS);
+    g_assert_cmpuint(f->fired, ==, 1);
+}
+
+static void on_deferred(void *opaque)
+{
+    struct fixture *f = opaque;
+    if (++f->deferred == 1)
+        loop_defer(f->loop, on_deferred, f);
+}
+
+static void test_defer(struct fixture *f, gconstpointer data)
+{
+    loop_defer(f->loop, on_deferred, f);
+    g_assert_cmpuint(f->deferred, ==, 0);
+    loop_dispatch(f->loop);
+    g_assert_cmpuint(f->deferred, ==, 1); /* what it deferred itself is for the next round */
+    loop_wait(f->loop, DEADLINE_NS);
+    g_assert_cmpuint(f->deferred, ==, 2);
+    loop_defer(f->loop, on_deferred, f);
+    loop_cancel_deferred(f->loop, f);
+    loop_dispatch(f->loop);
+    g_assert_cmpuint(f->deferred, ==, 2);
+}
+
+static void *wake_later(void *opaque)
+{
+    loop_wake(((struct fixture *)opaque)->loop);
+    return NULL;
+}
+
+static void test_wake(struct fixture *f, gconstpointer data)
+{
+    pthread_t thread;
+    g_assert_cmpint(pthread_create(&thread, NULL, wake_later, f), ==, 0);
+    loop_wait(f->loop, -1); /* would hang without the wake */
+    pthread_join(thread, NULL);
+}
+
+/* ---- doorbell ---- */
+
+static void ring(void *opaque)
+{
+    g_atomic_int_inc(&((struct fixture *)opaque)->rings);
+}
+
+static void wait_for_rings(struct fixture *f, int count)
+{
+    int64_t until = host_now() + DEADLINE_NS;
+    while (g_atomic_int_get(&f->rings) < count) {
+        g_assert_cmpint(host_now(), <, until);
+        sched_yield();
+    }
+}
+
+static void test_doorbell(struct fixture *f, gconstpointer data)
+{
+    GError *error = NULL;
+    f->watch = loop_add_fd(f->loop, f->pipe[0], LOOP_READ, on_read, f);
+    g_assert_true(loop_start_doorbell(f->loop, ring, f, &error));
+    poke(f);
+    wait_for_rings(f, 1);
+    /* Not dispatched: however much is ready, it does not ring again. */
+    for (unsigned i = 0; i < 1000; i++) {
+        poke(f);
+        sched_yield();
+    }
+    g_assert_cmpint(g_atomic_int_get(&f->rings), ==, 1);
+    loop_dispatch(f->loop);
+    g_assert_cmpuint(f->reads, ==, 1);
+    poke(f);
+    wait_for_rings(f, 2);
+    loop_dispatch(f->loop);
+    g_assert_cmpuint(f->reads, ==, 2);
+}
+
+static void test_doorbell_timer(struct fixture *f, gconstpointer data)
+{
+    GError *error = NULL;
+    f->timer = clock_timer_new(f->clock, on_timer, f);
+    g_assert_true(loop_start_doorbell(f->loop, ring, f, &error));
+    for (int i = 1; i <= 20; i++) {
+        clock_timer_set(f->timer, clock_now(f->clock) + 200000);
+        int64_t until = host_now() + DEADLINE_NS;
+        while (f->fired < (unsigned)i) {
+            int before = g_atomic_int_get(&f->rings);
+            while (g_atomic_int_get(&f->rings) == before && host_now() < until)
+                sched_yield();
+            g_assert_cmpint(host_now(), <, until);
+            loop_dispatch(f->loop);
+        }
+    }
+}
+
+static void test_doorbell_asleep(struct fixture *f, gconstpointer data)
+{
+    /* While the machine's thread sleeps itself, the doorbell stays silent. */
+    GError *error = NULL;
+    f->watch = loop_add_fd(f->loop, f->pipe[0], LOOP_READ, on_read, f);
+    g_assert_true(loop_start_doorbell(f->loop, ring, f, &error));
+    for (unsigned i = 0; i < 200; i++) {
+        pthread_t thread;
+        loop_dispatch(f->loop);
+        int before = g_atomic_int_get(&f->rings);
+        g_assert_cmpint(pthread_create(&thread, NULL, wake_later, f), ==, 0);
+        loop_wait(f->loop, -1);
+        pthread_join(thread, NULL);
+        /* It may ring for a wake that came before the sleep; never for more than one. */
+        g_assert_cmpint(g_atomic_int_get(&f->rings) - before, <=, 1);
+    }
+}
+
+static void test_idle_costs_nothing(struct fixture *f, gconstpointer data)
+{
+    GError *error = NULL;
+    struct rusage before, after;
+    f->watch = loop_add_fd(f->loop, f->pipe[0], LOOP_READ, on_read, f);
+    g_assert_true(loop_start_doorbell(f->loop, ring, f, &error));
+    loop_dispatch(f->loop);
+    getrusage(RUSAGE_SELF, &before);
+    loop_wait(f->loop, 100000000);
+    getrusage(RUSAGE_SELF, &after);
+    g_assert_cmpint(after.ru_nvcsw - before.ru_nvcsw, <=, 4);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+#define TEST(name) g_test_add("/loop/" #name, struct fixture, NULL, setup, test_##name, teardown)
+    TEST(read);
+    TEST(silent);
+    TEST(hangup_alone);
+    TEST(remove_inside);
+    TEST(regular_file);
+    TEST(timer);
+    TEST(timer_moves_back);
+    TEST(stopped_clock);
+    TEST(defer);
+    TEST(wake);
+    TEST(doorbell);
+    TEST(doorbell_timer);
+    TEST(doorbell_asleep);
+    TEST(idle_costs_nothing);
+    return g_test_run();
+}
