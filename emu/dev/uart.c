@@ -15,6 +15,7 @@
 #include "emu/trace.h"
 
 #include <gio/gio.h>
+#include <string.h>
 
 enum { RBR_THR_DLL = 0, IER_DLM = 1, IIR_FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
 enum { IER_RX = 1, IER_THRE = 2, IER_LINE = 4, IER_MODEM = 8, IER_BITS = 15 };
@@ -384,6 +385,8 @@ static void uart_reset(struct device *device)
     u->ier = u->fcr = u->lcr = u->mcr = u->scr = 0;
     u->divisor = 12; /* undefined on silicon; 9600 baud */
     u->rx_count = 0;
+    memset(u->rx, 0, sizeof u->rx);
+    memset(u->rx_flags, 0, sizeof u->rx_flags);
     u->overrun = u->thre_pending = false;
     u->msr = modem_lines(u);
     restart_timeout(u);
