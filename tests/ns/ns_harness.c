@@ -36,7 +36,7 @@ void ns_test_init(int *argc, char ***argv)
     }
     g_test_init(argc, argv, NULL);
     /* A wait for an answer that never comes must end before CTest's own limit, with a place to look at. */
-    alarm(240);
+    alarm(560);
     g_autoptr(GError) error = NULL;
     unsigned flags =
         HOSTNET_NAMESPACE_NET | HOSTNET_NAMESPACE_MOUNT | (is_root ? 0u : HOSTNET_NAMESPACE_USER);

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STOPS_AT_MOST = 20000, SECONDS = 200 };
+enum { STOPS_AT_MOST = 20000, SECONDS = 500 };
 
 /* The life of a lab, in the namespace `net`: a bridge, a persistent TAP in it, a veth pair, an address, a
  * route; then all of it away again. Exit status. */
@@ -149,16 +149,18 @@ static unsigned clean_by_marks(struct hostnet *net, unsigned stop)
 static void kill_everywhere(struct hostnet *net, struct hostnet *far_net, life_function life,
                             unsigned at_least)
 {
-    g_autofree char *before = ns_snapshot(net), *far_before = ns_snapshot(far_net);
+    bool is_two = far_net != net;
+    g_autofree char *before = ns_snapshot(net), *far_before = is_two ? ns_snapshot(far_net) : NULL;
     gint64 deadline = g_get_monotonic_time() + SECONDS * G_USEC_PER_SEC;
     unsigned stop = 1, left = 0;
     bool done = false;
     for (; !done && stop < STOPS_AT_MOST; stop++) {
         done = run_to_stop(net, far_net, life, stop);
         left += clean_by_marks(net, stop) > 0;
-        g_autofree char *after = ns_snapshot(net), *far_after = ns_snapshot(far_net);
+        g_autofree char *after = ns_snapshot(net), *far_after = is_two ? ns_snapshot(far_net) : NULL;
         ns_assert_same(before, after);
-        ns_assert_same(far_before, far_after);
+        if (is_two)
+            ns_assert_same(far_before, far_after);
         if (g_get_monotonic_time() > deadline)
             g_error("only %u stops in %d s", stop, SECONDS);
     }
