@@ -131,15 +131,21 @@ static void load_task_segments(struct cpu *cpu, const struct task_image *t)
         return;
     }
     unsigned cpl = SELECTOR_RPL(t->sreg[SEG_CS]);
-    for (unsigned i = 0; i < SEG_COUNT; i++)
-        segment_commit_null(cpu, (enum segment_register)i, t->sreg[i]);
-    /* CPL is the new task's from here on, so that its faults find the right handler stack. */
-    cpu->seg[SEG_SS].attr |= cpl << 13;
+    for (unsigned i = 0; i < SEG_COUNT; i++) {
+        if (i == SEG_SS)
+            cpu->seg[i].selector = t->sreg[i];
+        else
+            segment_commit_null(cpu, (enum segment_register)i, t->sreg[i]);
+    }
+    /* CPL is the new task's from here on, so that its faults find the right handler stack. The old stack's
+     * hidden part stays until the new one is good: on level 0 a fault has nothing else to be reported on. */
+    cpu->seg[SEG_SS].attr = (cpu->seg[SEG_SS].attr & ~SEG_ATTR_DPL) | cpl << 13;
     cpu_update_mode(cpu);
     load_ldt(cpu, t->ldt);
-    load_task_code(cpu, t->sreg[SEG_CS]);
-    cpu_update_mode(cpu);
+    /* The stack first, so that what is wrong with the rest can be reported on it (table 7-1). */
     load_task_stack(cpu, t->sreg[SEG_SS], cpl);
+    cpu_update_mode(cpu);
+    load_task_code(cpu, t->sreg[SEG_CS]);
     cpu_update_mode(cpu);
     load_task_data(cpu, SEG_ES, t->sreg[SEG_ES], cpl);
     load_task_data(cpu, SEG_DS, t->sreg[SEG_DS], cpl);
