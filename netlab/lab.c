@@ -33,7 +33,7 @@
 
 G_DEFINE_QUARK(netlab - lab - error - quark, lab_error)
 
-enum { WAIT_FOR_ROLLBACK_MS = 15000 };
+enum { WAIT_FOR_ROLLBACK_MS = 15000, GREETING_TIMEOUT_MS = 5000 };
 
 void lab_place_find(struct lab_place *place)
 {
@@ -125,11 +125,32 @@ static bool is_link_there(const struct up *up, const struct store_object *object
            hostnet_link_check(up->net, &identity, &presence, NULL, NULL) && presence == HOSTNET_PRESENT;
 }
 
-static int connect_supervisor(const struct up *up)
+/* Connects, and waits for its greeting: a process that was killed a moment ago may still accept. */
+static bool connect_supervisor(const struct up *up, struct channel *channel, GError **error)
 {
     g_autofree char *path =
         g_build_filename(up->options->place->runtime, up->options->topology->name, "supervisor.sock", NULL);
-    return paths_connect(path);
+    int fd = paths_connect(path);
+    if (fd < 0) {
+        g_set_error(error, LAB_ERROR, LAB_ERROR_FAILED, "the lab's supervisor cannot be reached: %s",
+                    g_strerror(errno));
+        return false;
+    }
+    channel_init(channel, fd);
+    g_autoptr(GError) cause = NULL;
+    g_autoptr(JsonObject) hello = channel_receive(channel, GREETING_TIMEOUT_MS, &cause);
+    const char *version = hello ? channel_string(hello, "version", "unknown") : NULL;
+    if (version && g_str_equal(version, NETLAB_VERSION))
+        return true;
+    if (version)
+        g_set_error(error, LAB_ERROR, LAB_ERROR_FAILED,
+                    "the lab was brought up by netlab %s, and this is %s; run `netlab down` first", version,
+                    NETLAB_VERSION);
+    else
+        g_set_error(error, LAB_ERROR, LAB_ERROR_FAILED, "the lab's supervisor does not answer: %s",
+                    cause->message);
+    channel_clear(channel);
+    return false;
 }
 
 static bool is_alive(const struct store_object *object, void *opaque)
@@ -137,7 +158,7 @@ static bool is_alive(const struct store_object *object, void *opaque)
     const struct up *up = opaque;
     g_autofree char *directory = NULL;
     enum object_kind kind;
-    int fd;
+    struct channel channel;
     if (!object_kind_parse(object->kind, &kind))
         return false;
     switch (kind) {
@@ -145,10 +166,10 @@ static bool is_alive(const struct store_object *object, void *opaque)
         directory = paths_lab_directory(up->options->place->runtime, up->options->topology->name);
         return g_file_test(directory, G_FILE_TEST_IS_DIR);
     case OBJECT_SUPERVISOR:
-        fd = runs(object) ? connect_supervisor(up) : -1;
-        if (fd >= 0)
-            close(fd);
-        return fd >= 0;
+        if (!runs(object) || !connect_supervisor(up, &channel, NULL))
+            return false;
+        channel_clear(&channel);
+        return true;
     case OBJECT_MACHINE:
         return runs(object);
     case OBJECT_BRIDGE:
@@ -482,14 +503,9 @@ static bool take_event(struct up *up, JsonObject *event, bool *good, GError **er
 /* Asks the supervisor and follows its events to the last one. */
 static bool run_remote_steps(struct up *up, GError **error)
 {
-    int fd = connect_supervisor(up);
-    if (fd < 0) {
-        g_set_error(error, LAB_ERROR, LAB_ERROR_FAILED, "the lab's supervisor cannot be reached: %s",
-                    g_strerror(errno));
-        return false;
-    }
     struct channel channel;
-    channel_init(&channel, fd);
+    if (!connect_supervisor(up, &channel, error))
+        return false;
     channel.cancel_fd = up->options->cancel_fd;
     g_autoptr(JsonObject) request = apply_request(up);
     bool good = false, more = channel_send(&channel, request, up->lock.fd, error);

@@ -372,7 +372,11 @@ static void serve(struct supervisor *s)
     struct channel channel;
     channel_init(&channel, fd);
     g_autoptr(GError) error = NULL;
-    g_autoptr(JsonObject) request = channel_receive(&channel, REQUEST_TIMEOUT_MS, &error);
+    g_autoptr(JsonObject) hello = event_new("hello", NULL);
+    json_object_set_string_member(hello, "version", NETLAB_VERSION);
+    g_autoptr(JsonObject) request = NULL;
+    if (channel_send(&channel, hello, -1, &error))
+        request = channel_receive(&channel, REQUEST_TIMEOUT_MS, &error);
     if (request && g_str_equal(channel_string(request, "request", ""), "apply")) {
         apply(s, &channel, request, client);
     } else if (request) {

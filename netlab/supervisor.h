@@ -5,6 +5,7 @@
  * makes what is in it when `netlab up` asks, starts the machines, and notes down when one of them ends.
  *
  * It speaks JSON lines on <runtime>/LAB/supervisor.sock, with its own user (and root) only:
+ *   ← {"event":"hello","version":…}
  *   → {"request":"apply", "run":…, "new":…, "emulator":…,
  * "steps":[{"make":true,"kind":"bridge","key":…,"payload":…}…], "wait":[nodes], "timeout":s, …} together with
  * the fd of the lab's lock → {"request":"cancel"} meanwhile; hanging up means the same ←
