@@ -400,6 +400,14 @@ static bool take_option(struct options *o, int argc, char *const *argv, int *i, 
     }
     if (row->apply(o, arg, error))
         return true;
+    /* Chips and CPU models begin their own errors with the option; once is enough. */
+    g_autofree char *own = g_strconcat("-", row->name, NULL);
+    if (error && *error && g_str_has_prefix((*error)->message, own)) {
+        char *rest =
+            g_strdup((*error)->message + strlen(own) + strspn((*error)->message + strlen(own), ": "));
+        g_free((*error)->message);
+        (*error)->message = rest;
+    }
     g_autofree char *what = arg ? shown(arg) : NULL;
     g_prefix_error(error, "-%s%s%s: ", name, what ? " " : "", what ? what : "");
     return false;

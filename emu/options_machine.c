@@ -156,8 +156,12 @@ bool option_cpu(struct options *o, const char *arg, GError **error)
         cpu_model_describe_all(text);
         return option_print(o, text);
     }
-    o->config->cpu = cpu_model_parse(arg, error);
-    return o->config->cpu != NULL;
+    const struct cpu_model *model = cpu_model_parse(arg, error);
+    if (!model)
+        return false;
+    cpu_model_free(o->config->cpu);
+    o->config->cpu = model;
+    return true;
 }
 
 static const struct keyval_row smp_rows[] = {

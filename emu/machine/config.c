@@ -5,6 +5,8 @@
  */
 #include "emu/machine/machine.h"
 
+#include "emu/cpu/cpu.h"
+
 static void free_spec(void *data)
 {
     struct char_spec *spec = data;
@@ -101,5 +103,6 @@ void machine_config_free(struct machine_config *config)
                           config->debugcons,   config->notes};
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_free(lists[i], TRUE);
+    cpu_model_free(config->cpu);
     g_free(config);
 }
