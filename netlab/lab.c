@@ -61,7 +61,7 @@ struct up {
     struct store *store;
     struct store_lab *lab; /* NULL: not there yet */
     bool is_new;           /* this run is the one that brings it up */
-    struct lock lock;
+    int lock_fd;
     struct hostnet *net; /* labs in our own namespace only */
     struct operation_context context;
     char *emulator;
@@ -508,7 +508,7 @@ static bool run_remote_steps(struct up *up, GError **error)
         return false;
     channel.cancel_fd = up->options->cancel_fd;
     g_autoptr(JsonObject) request = apply_request(up);
-    bool good = false, more = channel_send(&channel, request, up->lock.fd, error);
+    bool good = false, more = channel_send(&channel, request, up->lock_fd, error);
     while (more) {
         g_autoptr(GError) cause = NULL;
         g_autoptr(JsonObject) event = channel_receive(&channel, -1, &cause);
@@ -602,17 +602,47 @@ static bool up_locked(struct up *up, enum lab_up_result *result, GError **error)
     return true;
 }
 
-bool lab_up(const struct lab_up_options *options, enum lab_up_result *result, GError **error)
+/* Once more when the process whose namespace a new supervisor was to enter died in between: what was planned
+ * on was still alive then, and a new look finds it gone. */
+static bool is_worth_another_try(const struct up *up, const GError *error)
 {
-    struct up up = {.options = options, .lock = {.fd = -1}};
+    return up->context.join && !up->is_new && error->domain != LAB_ERROR;
+}
+
+static bool attempt_up(const struct lab_up_options *options, struct lock *lock, bool *again,
+                       enum lab_up_result *result, GError **error)
+{
+    struct up up = {.options = options, .lock_fd = lock->fd};
+    GError *cause = NULL;
     up.store = store_open(options->place->state, error);
     if (!up.store)
         return false;
-    bool good = lock_take(&up.lock, options->place->state, options->topology->name, "up",
-                          WAIT_FOR_ROLLBACK_MS, error) &&
-                up_locked(&up, result, error);
-    lock_release(&up.lock, up.lab == NULL);
+    bool good = up_locked(&up, result, &cause);
+    *again = !good && is_worth_another_try(&up, cause);
+    if (cause)
+        g_propagate_error(error, cause);
+    /* The lock's file goes with the last trace of the lab. */
+    if (!up.lab && !*again)
+        lock_release(lock, true);
     up_clear(&up);
+    return good;
+}
+
+bool lab_up(const struct lab_up_options *options, enum lab_up_result *result, GError **error)
+{
+    struct lock lock;
+    bool again = false;
+    GError *cause = NULL;
+    if (!lock_take(&lock, options->place->state, options->topology->name, "up", WAIT_FOR_ROLLBACK_MS, error))
+        return false;
+    bool good = attempt_up(options, &lock, &again, result, &cause);
+    if (again) {
+        g_clear_error(&cause);
+        good = attempt_up(options, &lock, &again, result, &cause);
+    }
+    if (cause)
+        g_propagate_error(error, cause);
+    lock_release(&lock, false);
     return good;
 }
 

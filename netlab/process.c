@@ -28,8 +28,14 @@ void process_boot_id(char text[37])
         strcpy(text, "unknown");
 }
 
-/* State letter and start time of a pid. */
-static bool read_stat(pid_t pid, char *state, uint64_t *start)
+struct process_stat {
+    char state;
+    bool is_exiting; /* PF_EXITING: it has been killed and is on its way out; its namespaces may be gone
+                        already */
+    uint64_t start;
+};
+
+static bool read_stat(pid_t pid, struct process_stat *found)
 {
     char path[40];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
@@ -39,20 +45,23 @@ static bool read_stat(pid_t pid, char *state, uint64_t *start)
     /* The command's name is in parentheses and may contain anything, parentheses too. */
     const char *after = strrchr(contents, ')');
     unsigned long long ticks;
+    unsigned flags;
     if (!after ||
-        sscanf(after + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               state, &ticks) != 2)
+        sscanf(after + 1, " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &found->state, &flags, &ticks) != 3)
         return false;
-    *start = ticks;
+    found->is_exiting = flags & 4;
+    found->start = ticks;
     return true;
 }
 
 bool process_identify(pid_t pid, struct process_identity *identity)
 {
-    char state;
+    struct process_stat stat;
     struct process_identity found = {.pid = pid};
-    if (!read_stat(pid, &state, &found.start))
+    if (!read_stat(pid, &stat))
         return false;
+    found.start = stat.start;
     process_boot_id(found.boot_id);
     *identity = found;
     return true;
@@ -80,18 +89,20 @@ bool process_parse(const char *text, struct process_identity *identity)
     return true;
 }
 
-static bool is_same(const struct process_identity *identity)
+/* Is it that one, and not dead? `still_exiting` counts one that is on its way out as not dead yet. */
+static bool is_same(const struct process_identity *identity, bool still_exiting)
 {
-    char state, boot_id[37];
-    uint64_t start;
+    struct process_stat stat;
+    char boot_id[37];
     process_boot_id(boot_id);
-    return g_str_equal(boot_id, identity->boot_id) && read_stat(identity->pid, &state, &start) &&
-           start == identity->start && state != 'Z' && state != 'X';
+    return g_str_equal(boot_id, identity->boot_id) && read_stat(identity->pid, &stat) &&
+           stat.start == identity->start && stat.state != 'Z' && stat.state != 'X' &&
+           (still_exiting || !stat.is_exiting);
 }
 
 bool process_is_alive(const struct process_identity *identity)
 {
-    return is_same(identity);
+    return is_same(identity, false);
 }
 
 int process_open(const struct process_identity *identity)
@@ -99,7 +110,7 @@ int process_open(const struct process_identity *identity)
     int fd = (int)syscall(SYS_pidfd_open, identity->pid, 0);
     if (fd < 0)
         return -1;
-    if (is_same(identity))
+    if (is_same(identity, true))
         return fd;
     close(fd);
     errno = ESRCH;
@@ -126,7 +137,7 @@ bool process_end(const struct process_identity *identity, unsigned grace_ms, GEr
 {
     int pidfd = process_open(identity);
     if (pidfd < 0) {
-        if (errno == ESRCH || !is_same(identity))
+        if (errno == ESRCH || !is_same(identity, true))
             return true;
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "process %d: %s", identity->pid,
                     g_strerror(errno));

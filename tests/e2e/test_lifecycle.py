@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The netlab authors
+"""The life of a lab: up, again, changed, interrupted, its parts killed, down; from anywhere, several at once."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+from harness import MODE, TWO_HOSTS, Lab, check, main, processes, wait_until
+
+SILENT = TWO_HOSTS.replace("h2: {{networks: [lan]}}", "h2: {{networks: [lan], run: [fake silent]}}")
+
+
+def clean_lab(topology=TWO_HOSTS, **kwargs):
+    lab = Lab(topology, **kwargs)
+    lab.netlab("status", rc=4)
+    return lab, lab.dump()
+
+
+def up_and_down():
+    lab, before = clean_lab()
+    check("lab lab is up: 2 machines, 1 network, 1 link" in lab.netlab("up").stdout, "no summary")
+    lab.check_running("h1", "h2")
+    status = lab.status()
+    check(status["rootless"] == (MODE == "user"), f"rootless: {status}")
+    check([nic["address"] for nic in status["nodes"][1]["nics"]] == ["10.1.0.2/24", "10.255.0.2/30"], f"{status['nodes'][1]}")
+    supervisor, nodes = lab.pids()
+    for pid in nodes.values():
+        with open(f"/proc/{pid}/status") as file:
+            text = file.read()
+        check("CapEff:\t0000000000000000" in text and "CapBnd:\t0000000000000000" in text and "NoNewPrivs:\t1" in text,
+              f"a machine has privileges: {text}")
+        check(os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat(f"/proc/{supervisor}/ns/net").st_ino, "machine elsewhere")
+    check(os.stat(f"/proc/{supervisor}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino, "the lab has no namespace of its own")
+    links = subprocess.run(["nsenter", "-t", str(supervisor), *(["-U", "--preserve-credentials"] if MODE == "user" else []), "-n",
+                            "ip", "-d", "-j", "link"], capture_output=True, text=True, check=True).stdout
+    links = [link for link in json.loads(links) if link["ifname"] != "lo"]
+    check(len(links) == 6, f"links: {links}")
+    check(all(link["ifalias"].startswith("netlab:lab:") and len(link["ifname"]) <= 15 for link in links), f"unmarked: {links}")
+    check({"lan", "h1.eth0", "h1.eth1-h2.eth1"} <= {name for link in links for name in link.get("altnames", [])}, f"{links}")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def up_again_changes_nothing():
+    lab, before = clean_lab()
+    lab.netlab("up")
+    first = lab.pids()
+    check("already up, nothing to do" in lab.netlab("up").stdout, "did something")
+    check(lab.pids() == first, "processes changed")
+    check("nothing to do" in lab.netlab("up", "--dry-run").stdout, "dry run has steps")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def dry_run_changes_nothing():
+    lab, before = clean_lab()
+    out = lab.netlab("up", "--dry-run").stdout
+    check("create network lan" in out and "start machine h2" in out, out)
+    lab.check_clean(before, "after a dry run")
+    lab.remove()
+
+
+def changed_file():
+    lab, before = clean_lab()
+    lab.netlab("up")
+    supervisor, first = lab.pids()
+    # h2 gets a command, h3 comes: h1 must not notice.
+    lab.write(TWO_HOSTS.format(name="lab").replace("h2: {networks: [lan]}", "h2: {networks: [lan], run: [date]}\n  h3: {networks: [lan]}"))
+    lab.netlab("up")
+    lab.check_running("h1", "h2", "h3")
+    now, second = lab.pids()
+    check(now == supervisor and second["h1"] == first["h1"], "what had not changed was restarted")
+    check(second["h2"] != first["h2"], "h2 was not restarted")
+    # One goes, its link too.
+    lab.write("name: lab\ndefaults: {kernel: kernel, ready: agent}\nnetworks: {lan: {subnet: 10.1.0.0/24, host: 10.1.0.254}}\n"
+              "nodes: {h3: {networks: {lan: 10.1.0.3}}}\n")
+    lab.netlab("up")
+    lab.check_running("h3")
+    check(lab.pids()[1]["h3"] == second["h3"], "h3 was restarted although its payload is the same")
+    check(len([c for c in processes().values() if "fake-emu" in c]) == 1, f"machines left: {processes()}")
+    # A failing change leaves what was there.
+    lab.write(SILENT.format(name="lab"))
+    result = lab.netlab("up", "--timeout", "1", rc=1)
+    check("machine h2 was not ready within 1 s" in result.stderr and "Rolled back:" in result.stderr, result.text)
+    lab.check_running("h3")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def without_topology_file():
+    lab, before = clean_lab()
+    lab.netlab("up")
+    os.unlink(lab.file)
+    os.unlink(os.path.join(lab.folder, "kernel"))
+    lab.check_running("h1", "h2")
+    lab.netlab("down", cwd="/")
+    open(os.path.join(lab.folder, "kernel"), "w").close()
+    lab.write(TWO_HOSTS.format(name="lab"))
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def killed_machine():
+    lab, before = clean_lab()
+    lab.netlab("up")
+    supervisor, first = lab.pids()
+    os.kill(first["h1"], signal.SIGKILL)
+    wait_until("h1's end is noted", lambda: "killed by signal 9" in lab.node("h1")["note"])
+    check(lab.node("h1")["state"] == "ended" and lab.node("h2")["state"] == "running", f"{lab.status()}")
+    lab.netlab("exec", "h1", "true", rc=125)
+    lab.netlab("up")
+    lab.check_running("h1", "h2")
+    check(lab.pids()[1]["h2"] == first["h2"], "h2 was restarted too")
+    for pid in lab.pids()[1].values():
+        os.kill(pid, signal.SIGKILL)
+    lab.netlab("down")
+    lab.check_clean(before, "after down with dead machines")
+    lab.remove()
+
+
+def killed_supervisor():
+    lab, before = clean_lab()
+    lab.netlab("up")
+    supervisor, first = lab.pids()
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until("it is seen to be gone", lambda: lab.status()["supervisor"] == 0)
+    check("Its supervisor is gone" in lab.netlab("status").stdout, "status says nothing")
+    lab.netlab("up")
+    now, second = lab.pids()
+    check(now and now != supervisor and second == first, "machines were not taken over by the new supervisor")
+    os.kill(second["h1"], signal.SIGKILL)
+    wait_until("the new one notes an end", lambda: lab.node("h1")["note"] == "ended")
+    lab.netlab("up")
+    lab.check_running("h1", "h2")
+    os.kill(lab.pids()[0], signal.SIGKILL)
+    lab.netlab("down")
+    lab.check_clean(before, "after down without a supervisor")
+    # And everything dead at once.
+    lab.netlab("up")
+    supervisor, nodes = lab.pids()
+    for pid in [supervisor, *nodes.values()]:
+        os.kill(pid, signal.SIGKILL)
+    lab.netlab("up")
+    lab.check_running("h1", "h2")
+    lab.netlab("down")
+    lab.check_clean(before, "after everything had been killed")
+    lab.remove()
+
+
+def hanging_supervisor():
+    lab, before = clean_lab()
+    lab.netlab("up")
+    supervisor, first = lab.pids()
+    os.kill(supervisor, signal.SIGSTOP)
+    lab.netlab("down")
+    lab.check_clean(before, "after down with a stopped supervisor")
+    lab.remove()
+
+
+def stubborn_machine():
+    lab, before = clean_lab(TWO_HOSTS.replace("h2: {{networks: [lan]}}", "h2: {{networks: [lan], run: [fake stubborn]}}"))
+    lab.netlab("up")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def interrupted():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        lab, before = clean_lab(SILENT)
+        up = lab.start("up")
+        wait_until("machines have been started", lambda: len([c for c in processes().values() if "fake-emu" in c]) == 2)
+        up.send_signal(number)
+        out, _ = up.communicate(timeout=30)
+        check(up.returncode == 130, f"status {up.returncode}: {out}")
+        check("interrupted" in out and "stop machine h1" in out and "remove network lan" in out, out)
+        lab.check_clean(before, f"after signal {number}")
+        lab.remove()
+
+
+def killed_up_cleans_itself():
+    lab, before = clean_lab(SILENT)
+    up = lab.start("up")
+    wait_until("machines have been started", lambda: len([c for c in processes().values() if "fake-emu" in c]) == 2)
+    up.kill()
+    up.wait()
+    up.stdout.close()
+    lab.check_clean(before, "without any down")
+    lab.remove()
+
+
+def failing_machine():
+    lab, before = clean_lab(TWO_HOSTS.replace("h2: {{networks: [lan]}}", "h2: {{networks: [lan], run: [fake exit 3]}}"))
+    result = lab.netlab("up", rc=1)
+    check("machine h2 ended before it was ready" in result.stderr and "fake-emu: told to exit" in result.stderr, result.text)
+    check("Rolled back:\n  stop machine h2\n" in result.stderr, result.text)
+    lab.check_clean(before, "after a failed up")
+    lab.remove()
+
+
+def late_machine():
+    lab, before = clean_lab(SILENT)
+    result = lab.netlab("up", "--timeout", "1", rc=1)
+    check("machine h2 was not ready within 1 s" in result.stderr and "fake console" in result.stderr, result.text)
+    lab.check_clean(before, "after a timeout")
+    lab.remove()
+
+
+def two_ups_at_once():
+    lab, before = clean_lab(TWO_HOSTS.replace("h2: {{networks: [lan]}}", "h2: {{networks: [lan], run: [fake delay 1500]}}"))
+    first = lab.start("up")
+    wait_until("the first has begun", lambda: os.path.exists(os.path.join(lab.base, "run", "lab", "h2", "agent.sock")))
+    result = lab.netlab("up", rc=5)
+    check(f"lab lab is being changed by `netlab up` (pid {first.pid}, user " in result.stderr, result.text)
+    lab.netlab("down", rc=5)
+    check("has not finished" in lab.netlab("status").stdout, "status does not say that it is under way")
+    out, _ = first.communicate(timeout=30)
+    check(first.returncode == 0, out)
+    lab.check_running("h1", "h2")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    # Truly at once: one wins, the other is told so or finds nothing to do.
+    racers = [lab.start("up") for _ in range(4)]
+    codes = sorted((racer.communicate(timeout=60), racer.returncode)[1] for racer in racers)
+    check(codes[0] == 0 and set(codes) <= {0, 5}, f"statuses {codes}")
+    lab.check_running("h1", "h2")
+    racers = [lab.start("down") for _ in range(4)]
+    codes = sorted((racer.communicate(timeout=60), racer.returncode)[1] for racer in racers)
+    check(codes[0] == 0 and set(codes) <= {0, 4, 5}, f"statuses {codes}")
+    lab.check_clean(before, "after four downs")
+    lab.remove()
+
+
+def two_labs():
+    one, before = clean_lab(name="one")
+    two = Lab(name="two", base=one.base)
+    both = Lab(name="one", base=os.path.join(one.base, "other"))
+    both.env = dict(one.env)
+    one.netlab("up")
+    two.netlab("up")
+    one.check_running("h1", "h2")
+    two.check_running("h1", "h2")
+    check(set(one.pids()[1].values()).isdisjoint(two.pids()[1].values()), "labs share machines")
+    labs = json.loads(one.netlab("status", "-a", "--json").stdout)["labs"]
+    check([lab["name"] for lab in labs] == ["one", "two"], f"{labs}")
+    # The same name from another folder.
+    result = both.netlab("up", rc=5)
+    check(f"a lab named one is already up from {one.file}" in result.stderr, result.text)
+    # Which lab is meant.
+    check("lab two (" in one.netlab("status", "--lab", "two").stdout, "--lab")
+    check("lab two (" in one.netlab("status", two.folder).stdout, "by folder")
+    check("is up; up are: one, two" in one.netlab("down", cwd="/", rc=4).stderr, "two labs and no choice")
+    one.netlab("down")
+    two.check_running("h1", "h2")
+    check("lab two (" in one.netlab("status", cwd="/").stdout, "the only one")
+    two.netlab("down", "-a")
+    check("no lab is up, nothing to do" in two.netlab("down", "-a").stdout, "down -a twice")
+    for folder in ("labs/two", "other"):
+        subprocess.run(["rm", "-r", os.path.join(one.base, folder)], check=True)
+    one.check_clean(before, "after both downs")
+    one.remove()
+
+
+def commands_inside():
+    lab, before = clean_lab(TWO_HOSTS + "checks:\n  good: {{node: h1, run: echo yes, expect: yes}}\n")
+    lab.netlab("up")
+    result = lab.netlab("exec", "h1", "echo out; exit 7", rc=7)
+    check(result.stdout == "out\n", result.text)
+    check("did you mean" in lab.netlab("exec", "h11", "true", rc=125).stderr, "no suggestion")
+    check("1 of 1 checks passed" in lab.netlab("validate").stdout, "validate")
+    console = subprocess.run([os.environ["NETLAB_BIN"], "console", "h1"], input="abc\n", capture_output=True, text=True,
+                             cwd=lab.folder, env=lab.env, timeout=20)
+    check(console.returncode == 0 and "abc" in console.stdout and "fake#" in console.stdout, f"{console}")
+    check(lab.netlab("console", "--log", "h1").stdout == "fake console\n", "log")
+    journal = json.loads(lab.netlab("status", "--journal", "--json").stdout)["journal"]
+    check(len(journal) == 11 and all(step["state"] == "done" for step in journal), f"{journal}")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def after_a_reboot():
+    lab, before = clean_lab()
+    lab.netlab("up")
+    supervisor, nodes = lab.pids()
+    # The same store as the next boot finds it: another boot id everywhere, no processes, nothing in the runtime folder.
+    for pid in [supervisor, *nodes.values()]:
+        os.kill(pid, signal.SIGKILL)
+    wait_until("all are dead", lambda: len(processes()) == len(before["processes"]))
+    subprocess.run(["rm", "-r", os.path.join(lab.base, "run")], check=True)
+    import sqlite3
+    with sqlite3.connect(os.path.join(lab.base, "state", "netlab.db")) as db:
+        db.execute("UPDATE lab SET boot_id = '00000000-0000-0000-0000-000000000000'")
+        # A pid that is somebody else's now: this script's own.
+        db.execute("UPDATE object SET identity = '00000000-0000-0000-0000-000000000000/' || ? || '/1' WHERE kind IN ('machine', 'supervisor')",
+                   (os.getpid(),))
+    check("was restarted since" in lab.netlab("status").stdout, "status")
+    lab.netlab("down")
+    lab.check_clean(before, "down after a reboot")
+    lab.remove()
+
+
+def long_names():
+    nodes = [f"{'a-very-long-node-name-with-an-equal-beginning-' * 2}"[:60] + str(i) for i in range(3)]
+    lab, before = clean_lab("name: a-lab-with-quite-a-long-name-32c\ndefaults: {{kernel: kernel, ready: agent}}\n"
+                            "networks: {{a-network-with-a-long-name-too: {{subnet: 10.1.0.0/24}}}}\nnodes:\n" +
+                            "".join(f"  {node}: {{{{networks: [a-network-with-a-long-name-too]}}}}\n" for node in nodes),
+                            name="a-lab-with-quite-a-long-name-32c")
+    lab.netlab("up")
+    lab.check_running(*nodes)
+    check(lab.netlab("exec", nodes[1], "echo here").stdout == "here\n", "exec through a long socket path")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def machine_that_powers_off():
+    lab, before = clean_lab(TWO_HOSTS.replace("h2: {{networks: [lan]}}", "h2: {{networks: [lan], run: [fake die 300]}}"))
+    lab.netlab("up")
+    wait_until("h2's end is noted", lambda: lab.node("h2")["note"] == "powered off")
+    check("ended (powered off)" in lab.netlab("status").stdout, "status")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+if __name__ == "__main__":
+    main(up_and_down, up_again_changes_nothing, dry_run_changes_nothing, changed_file, without_topology_file, killed_machine,
+         killed_supervisor, hanging_supervisor, stubborn_machine, interrupted, killed_up_cleans_itself, failing_machine, late_machine,
+         two_ups_at_once, two_labs, commands_inside, after_a_reboot, long_names, machine_that_powers_off)
