@@ -5,11 +5,14 @@
  */
 #include "ns_harness.h"
 #include "hostnet/namespace.h"
+#include "hostnet/route.h"
 #include "hostnet/snapshot.h"
 
+#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { EXIT_SKIP = 77 };
@@ -98,9 +101,33 @@ void ns_assert_error(GError **error, enum hostnet_error code, const char *text)
     g_clear_error(error);
 }
 
+/* True when the kernel has given every link that is up the IPv6 multicast route that it gives in its own
+ * time. */
+static bool is_settled(struct hostnet *net)
+{
+    g_autoptr(GPtrArray) links = hostnet_link_list(net, NULL);
+    g_autoptr(GArray) routes = hostnet_route_list(net, RT_TABLE_LOCAL, 0, NULL);
+    bool has_ipv6 = false;
+    for (unsigned i = 0; routes && i < routes->len; i++)
+        has_ipv6 |= g_array_index(routes, struct hostnet_route, i).destination.address.family == AF_INET6;
+    for (unsigned i = 0; links && routes && i < links->len; i++) {
+        const struct hostnet_link *link = links->pdata[i];
+        bool has_route = !has_ipv6 || !link->up || !link->carrier || link->kind == HOSTNET_LINK_LOOPBACK;
+        for (unsigned k = 0; !has_route && k < routes->len; k++) {
+            const struct hostnet_route *route = &g_array_index(routes, struct hostnet_route, k);
+            has_route = route->index == link->index && route->destination.length == 8 &&
+                        hostnet_address_is_multicast(&route->destination.address);
+        }
+        if (!has_route)
+            return false;
+    }
+    return links && routes;
+}
+
 char *ns_snapshot(struct hostnet *net)
 {
     GError *error = NULL;
+    g_assert_true(ns_poll(20, is_settled(net)));
     char *text = hostnet_snapshot_take(net, 0, &error);
     g_assert_no_error(error);
     return text;

@@ -30,7 +30,8 @@ struct hostnet_link_identity ns_tap(struct hostnet *net, const char *name, const
 /* The error is of this code and contains this text; it is freed. */
 void ns_assert_error(GError **error, enum hostnet_error code, const char *text);
 
-/* The snapshot of a namespace; fails the test when it cannot be taken. */
+/* The snapshot of a namespace, once the kernel is done with what it does in its own time; fails the test when
+ * it cannot be taken. */
 char *ns_snapshot(struct hostnet *net);
 /* Fails with the difference when the two are not equal. */
 void ns_assert_same(const char *before, const char *after);
