@@ -204,6 +204,8 @@ struct cpu {
     uint32_t fault_error;
     uint32_t ext;           /* EXT bit for error codes: 1 while an external event or exception is delivered */
     bool step_armed;        /* TF was set when the present instruction began */
+    bool step_shadowed;     /* the present instruction is the one a shadow protects */
+    bool rep_paused;        /* a repeated instruction left between two iterations, eip on itself */
     bool align_check;       /* CR0.AM, EFLAGS.AC and CPL 3; set by cpu_update_mode() */
     uint32_t dr6_pending;   /* single-step and breakpoint traps collected by the present instruction */
     bool has_breakpoints;   /* DR7 enables something: blocks run one instruction at a time, or check */

@@ -107,6 +107,9 @@ void cpu_note_debug(struct cpu *cpu, uint32_t dr6_bits)
 
 void cpu_set_shadow(struct cpu *cpu, bool mov_ss)
 {
+    /* In a row of such instructions the first alone has the effect. */
+    if (cpu->step_shadowed)
+        return;
     cpu->shadow = true;
     cpu->shadow_db |= mov_ss;
     cpu->events |= CPU_EVENT_STEP;
@@ -146,10 +149,18 @@ void cpu_check_io_breakpoint(struct cpu *cpu, uint16_t port, unsigned size)
     }
 }
 
+/* Whether the instruction at eip is a repeated one with iterations behind it. */
+static bool rep_continues(const struct cpu *cpu)
+{
+    return cpu->rep_paused && cpu->eip == cpu->insn_eip;
+}
+
 void cpu_step_begin(struct cpu *cpu)
 {
+    bool continued = rep_continues(cpu);
     cpu->insn_eip = cpu->eip;
-    if (cpu->has_breakpoints && !(cpu->eflags & FLAG_RF) && !cpu->shadow_db) {
+    cpu->rep_paused = false;
+    if (cpu->has_breakpoints && !continued && !(cpu->eflags & FLAG_RF) && !cpu->shadow_db) {
         uint32_t hit = instruction_breakpoints(cpu);
         if (hit) {
             cpu->dr[6] = (cpu->dr[6] & ~0xfu) | hit;
@@ -157,6 +168,7 @@ void cpu_step_begin(struct cpu *cpu)
         }
     }
     cpu->step_armed = (cpu->eflags & FLAG_TF) != 0;
+    cpu->step_shadowed = cpu->shadow_db;
     cpu->eflags &= ~FLAG_RF;
     cpu->shadow = cpu->shadow_db = false;
     cpu_update_events(cpu);
@@ -166,7 +178,7 @@ void cpu_step_end(struct cpu *cpu)
 {
     if (cpu->step_armed && !cpu->shadow_db)
         cpu_note_debug(cpu, DR6_BS);
-    cpu->step_armed = false;
+    cpu->step_armed = cpu->step_shadowed = false;
 }
 
 /* ---- delivery ---- */
@@ -313,6 +325,12 @@ void cpu_interrupt(struct cpu *cpu, enum interrupt_kind kind, uint8_t vector, bo
 {
     struct event ev = {
         .kind = kind, .vector = vector, .has_error = has_error, .error = error, .flags = cpu_eflags(cpu)};
+    /* Between two iterations: its breakpoint has been had (SDM vol. 3, 17.3.1.1). */
+    if (rep_continues(cpu))
+        ev.flags |= FLAG_RF;
+    cpu->rep_paused = false;
+    if (kind == INTERRUPT_HARDWARE || kind == INTERRUPT_EXCEPTION)
+        cpu->insn_eip = cpu->eip; /* between instructions: what a fault on the way reports */
     cpu->halted = false;
     if (kind == INTERRUPT_EXCEPTION)
         cpu->stats.exceptions++;
@@ -399,10 +417,12 @@ bool cpu_deliver_fault(struct cpu *cpu)
 static void take_debug_trap(struct cpu *cpu)
 {
     uint32_t bits = cpu->dr6_pending;
+    /* A breakpoint on the next instruction shows too, though its own fault is still to come. */
+    if (cpu->has_breakpoints && !rep_continues(cpu) && !(cpu->eflags & FLAG_RF))
+        bits |= instruction_breakpoints(cpu);
     cpu->dr6_pending = 0;
     cpu->dr[6] = (cpu->dr[6] & ~0xfu) | bits;
     cpu_update_events(cpu);
-    cpu->insn_eip = cpu->eip;
     cpu_interrupt(cpu, INTERRUPT_EXCEPTION, VEC_DB, false, 0);
 }
 
@@ -420,7 +440,6 @@ bool cpu_take_events(struct cpu *cpu)
         cpu->nmi_pending = false;
         cpu->nmi_blocked = true;
         cpu_update_events(cpu);
-        cpu->insn_eip = cpu->eip;
         cpu_interrupt(cpu, INTERRUPT_HARDWARE, VEC_NMI, false, 0);
         return true;
     }
@@ -428,7 +447,6 @@ bool cpu_take_events(struct cpu *cpu)
         int vector = cpu->board.acknowledge ? cpu->board.acknowledge(cpu->board.opaque) : -1;
         if (vector < 0)
             return false;
-        cpu->insn_eip = cpu->eip;
         cpu_interrupt(cpu, INTERRUPT_HARDWARE, (uint8_t)vector, false, 0);
         return true;
     }

@@ -126,6 +126,7 @@ static void string_io(struct cpu *cpu, const struct insn *in, bool input, unsign
             return;
         if (cpu->events || __atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED)) {
             cpu->eip = cpu->insn_eip;
+            cpu->rep_paused = true;
             return;
         }
     }

@@ -43,6 +43,7 @@ static inline uint32_t before_wrap(const struct insn *in, uint32_t index, uint64
 static inline void pause_here(struct cpu *cpu)
 {
     cpu->eip = cpu->insn_eip;
+    cpu->rep_paused = true;
     cpu->block_stale = true;
 }
 
