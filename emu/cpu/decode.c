@@ -473,6 +473,8 @@ enum decode_result insn_decode(const uint8_t *bytes, unsigned available, bool co
             return short_of;
         }
         out->modrm = bytes[pos++];
+        if (map == 1 && (opcode & 0xfc) == 0x20) /* MOV to and from CRn, DRn: mod is ignored, always a register */
+            out->modrm |= 0xc0;
         out->reg = out->modrm >> 3 & 7;
         out->rm = out->modrm & 7;
         if (out->modrm < 0xc0)
