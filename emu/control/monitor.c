@@ -89,8 +89,10 @@ struct dump_format {
 static bool parse_format(const char *text, struct dump_format *format, GString *out)
 {
     *format = (struct dump_format){.count = 1, .size = 4, .kind = 'x'};
-    if (g_ascii_isdigit(*text))
-        format->count = (unsigned)MIN(g_ascii_strtoull(text, (char **)&text, 10), (guint64)DUMP_MOST);
+    if (g_ascii_isdigit(*text)) {
+        guint64 count = g_ascii_strtoull(text, (char **)&text, 10);
+        format->count = (unsigned)MIN(count, (guint64)DUMP_MOST);
+    }
     for (; *text; text++) {
         if (strchr("xduoc", *text)) {
             format->kind = *text;

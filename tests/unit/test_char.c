@@ -1,0 +1,676 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Character back ends against real sockets, pipes, files and pseudo-terminals: order, bounds, credit,
+ * reconnects, escapes, and that nothing is left behind.
+ */
+#include "emu/char/backend.h"
+#include "emu/machine/clock.h"
+#include "emu/machine/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <poll.h>
+#include <pty.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+struct bench {
+    struct clock *clock;
+    struct loop *loop;
+    char *folder, *path;
+    struct char_port *port;
+    GString *got;
+    unsigned opened, closed, broke, quits, monitors;
+    size_t largest; /* piece that input() was given */
+    size_t again;   /* what input() accepts after each piece */
+};
+
+static void on_input(void *opaque, const uint8_t *data, size_t len)
+{
+    struct bench *b = opaque;
+    g_string_append_len(b->got, (const char *)data, (gssize)len);
+    b->largest = MAX(b->largest, len);
+    if (b->again)
+        char_accept(b->port, b->again);
+}
+
+static void on_opened(void *opaque)
+{
+    ((struct bench *)opaque)->opened++;
+}
+
+static void on_closed(void *opaque)
+{
+    ((struct bench *)opaque)->closed++;
+}
+
+static void on_broke(void *opaque)
+{
+    ((struct bench *)opaque)->broke++;
+}
+
+static void on_quit(void *opaque)
+{
+    ((struct bench *)opaque)->quits++;
+}
+
+static void on_monitor(void *opaque)
+{
+    ((struct bench *)opaque)->monitors++;
+}
+
+static const struct char_events events = {
+    .input = on_input, .opened = on_opened, .closed = on_closed, .broke = on_broke};
+static const struct char_escape escape = {.quit = on_quit, .monitor = on_monitor};
+
+static void setup(struct bench *b, gconstpointer data)
+{
+    b->clock = clock_new();
+    b->loop = loop_new(b->clock, NULL);
+    b->folder = g_dir_make_tmp("netlab-char-XXXXXX", NULL);
+    b->path = g_build_filename(b->folder, "port", NULL);
+    b->got = g_string_new(NULL);
+}
+
+static void teardown(struct bench *b, gconstpointer data)
+{
+    char_free(b->port);
+    loop_free(b->loop);
+    clock_free(b->clock);
+    g_unlink(b->path);
+    g_assert_cmpint(g_rmdir(b->folder), ==, 0);
+    g_free(b->folder);
+    g_free(b->path);
+    g_string_free(b->got, TRUE);
+}
+
+static void open_port(struct bench *b, const char *format)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *spec = g_strdup_printf(format, b->path);
+    b->port = char_open("serial0", spec, b->loop, &error);
+    g_assert_no_error(error);
+    char_connect(b->port, &events, b);
+    char_set_escape(b->port, &escape, b);
+}
+
+/* Runs the loop until the condition holds; a test that waits ten seconds has failed. */
+#define RUN_UNTIL(b, condition)                                                                              \
+    do {                                                                                                     \
+        gint64 until_ = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;                                        \
+        while (!(condition)) {                                                                               \
+            g_assert_cmpint(g_get_monotonic_time(), <, until_);                                              \
+            loop_wait((b)->loop, 10000000);                                                                  \
+        }                                                                                                    \
+    } while (0)
+
+static int connect_to(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static void say(struct char_port *port, const char *text)
+{
+    char_write(port, (const uint8_t *)text, strlen(text));
+}
+
+static void expect(struct bench *b, int fd, const char *text)
+{
+    char buffer[256];
+    size_t done = 0, want = strlen(text);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    while (done < want) {
+        ssize_t got = 0;
+        RUN_UNTIL(b,
+                  (got = read(fd, buffer + done, want - done)) > 0 || (got < 0 && errno != EAGAIN) || !got);
+        g_assert_cmpint(got, >, 0);
+        done += (size_t)got;
+    }
+    g_assert_cmpmem(buffer, done, text, want);
+}
+
+static void type(int fd, const char *text)
+{
+    g_assert_cmpint(write(fd, text, strlen(text)), ==, strlen(text));
+}
+
+/* ---- kinds ---- */
+
+static void test_null(struct bench *b, gconstpointer data)
+{
+    open_port(b, "null");
+    say(b->port, "gone");
+    g_assert_true(char_is_open(b->port));
+    g_assert_cmpuint(char_dropped(b->port), ==, 0);
+}
+
+static void test_file(struct bench *b, gconstpointer data)
+{
+    g_autofree char *content = NULL;
+    open_port(b, "file:%s");
+    for (unsigned i = 0; i < 1000; i++)
+        say(b->port, "0123456789");
+    char_free(b->port); /* flushes */
+    b->port = NULL;
+    g_assert_true(g_file_get_contents(b->path, &content, NULL, NULL));
+    g_assert_cmpuint(strlen(content), ==, 10000);
+    g_assert_true(g_str_has_suffix(content, "0123456789"));
+    open_port(b, "file:%s,append=on");
+    say(b->port, "more");
+    RUN_UNTIL(b, ({
+                  struct stat st;
+                  stat(b->path, &st);
+                  st.st_size == 10004;
+              }));
+}
+
+static void test_unix_server(struct bench *b, gconstpointer data)
+{
+    struct stat st;
+    open_port(b, "unix:%s,server=on,wait=off");
+    g_assert_false(char_is_open(b->port));
+    g_assert_false(char_is_waiting(b->port));
+    g_assert_cmpint(stat(b->path, &st), ==, 0);
+    g_assert_cmpint(st.st_mode & 07777, ==, 0600);
+    say(b->port, "nobody hears this");
+    g_assert_cmpuint(char_dropped(b->port), ==, 17);
+    b->again = 4;
+    /* Peers come and go, and each speaks and hears. */
+    for (unsigned round = 1; round <= 5; round++) {
+        int fd = connect_to(b->path);
+        g_assert_cmpint(fd, >=, 0);
+        RUN_UNTIL(b, b->opened == round);
+        g_string_truncate(b->got, 0);
+        char_accept(b->port, 4);
+        type(fd, "hello there");
+        RUN_UNTIL(b, b->got->len == 11);
+        g_assert_cmpstr(b->got->str, ==, "hello there");
+        g_assert_cmpuint(b->largest, <=, 4);
+        say(b->port, "welcome");
+        expect(b, fd, "welcome");
+        close(fd);
+        RUN_UNTIL(b, b->closed == round);
+        g_assert_false(char_is_open(b->port));
+    }
+    char_free(b->port);
+    b->port = NULL;
+    g_assert_cmpint(access(b->path, F_OK), !=, 0);
+}
+
+static void test_second_peer_waits(struct bench *b, gconstpointer data)
+{
+    open_port(b, "unix:%s,server,nowait");
+    int first = connect_to(b->path), second = connect_to(b->path);
+    RUN_UNTIL(b, b->opened == 1);
+    say(b->port, "a");
+    expect(b, first, "a");
+    close(first);
+    RUN_UNTIL(b, b->opened == 2);
+    say(b->port, "b");
+    expect(b, second, "b");
+    close(second);
+    RUN_UNTIL(b, b->closed == 2);
+}
+
+static void test_hangup_without_credit(struct bench *b, gconstpointer data)
+{
+    /* The device takes nothing, the peer fills the line and goes: the next one must still get in. */
+    static char flood[20000];
+    open_port(b, "unix:%s,server,nowait");
+    int first = connect_to(b->path);
+    fcntl(first, F_SETFL, O_NONBLOCK);
+    RUN_UNTIL(b, b->opened == 1);
+    g_assert_cmpint(write(first, flood, sizeof flood), >, 0);
+    for (unsigned i = 0; i < 5; i++)
+        loop_wait(b->loop, 1000000);
+    close(first);
+    RUN_UNTIL(b, b->closed == 1);
+    int second = connect_to(b->path);
+    RUN_UNTIL(b, b->opened == 2);
+    say(b->port, "x");
+    expect(b, second, "x");
+    close(second);
+}
+
+static void test_waiting(struct bench *b, gconstpointer data)
+{
+    open_port(b, "unix:%s,server=on");
+    g_assert_true(char_is_waiting(b->port));
+    int fd = connect_to(b->path);
+    RUN_UNTIL(b, b->opened == 1);
+    g_assert_false(char_is_waiting(b->port));
+    close(fd);
+    RUN_UNTIL(b, b->closed == 1);
+    g_assert_false(char_is_waiting(b->port)); /* only the first one is waited for */
+}
+
+static void test_socket_file(struct bench *b, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *spec = g_strdup_printf("unix:%s,server,nowait", b->path);
+    /* One that is alive is an error, */
+    open_port(b, "unix:%s,server,nowait");
+    g_assert_null(char_open("serial1", spec, b->loop, &error));
+    g_assert_nonnull(strstr(error->message, "another program is listening there"));
+    g_clear_error(&error);
+    char_free(b->port);
+    /* a dead one is replaced, */
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    g_strlcpy(address.sun_path, b->path, sizeof address.sun_path);
+    int stale = socket(AF_UNIX, SOCK_STREAM, 0);
+    g_assert_cmpint(bind(stale, (struct sockaddr *)&address, sizeof address), ==, 0);
+    close(stale);
+    g_assert_cmpint(access(b->path, F_OK), ==, 0);
+    open_port(b, "unix:%s,server,nowait");
+    char_free(b->port);
+    b->port = NULL;
+    /* and what is no socket stays as it is. */
+    g_assert_true(g_file_set_contents(b->path, "precious", -1, NULL));
+    g_assert_null(char_open("serial0", spec, b->loop, &error));
+    g_assert_nonnull(strstr(error->message, "exists and is not a socket"));
+    g_autofree char *content = NULL;
+    g_assert_true(g_file_get_contents(b->path, &content, NULL, NULL));
+    g_assert_cmpstr(content, ==, "precious");
+}
+
+static void test_not_ours_any_more(struct bench *b, gconstpointer data)
+{
+    /* Somebody replaced the socket file: it is theirs and is not removed. */
+    open_port(b, "unix:%s,server,nowait");
+    g_unlink(b->path);
+    g_assert_true(g_file_set_contents(b->path, "theirs", -1, NULL));
+    char_free(b->port);
+    b->port = NULL;
+    g_assert_cmpint(access(b->path, F_OK), ==, 0);
+}
+
+static void test_long_path(struct bench *b, gconstpointer data)
+{
+    g_autofree char *deep = g_strnfill(120, 'd');
+    g_autofree char *folder = g_build_filename(b->folder, deep, NULL);
+    g_autofree char *path = g_build_filename(folder, "s", NULL);
+    g_autofree char *spec = g_strdup_printf("unix:%s,server,nowait", path);
+    g_autoptr(GError) error = NULL;
+    g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+    b->port = char_open("serial0", spec, b->loop, &error);
+    g_assert_no_error(error);
+    g_autofree char *client_spec = g_strdup_printf("unix:%s", path);
+    struct char_port *client = char_open("client", client_spec, b->loop, &error);
+    g_assert_no_error(error);
+    g_assert_true(char_is_open(client));
+    RUN_UNTIL(b, char_is_open(b->port));
+    char_free(client);
+    char_free(b->port);
+    b->port = NULL;
+    g_assert_cmpint(g_rmdir(folder), ==, 0);
+}
+
+static void test_client(struct bench *b, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *spec = g_strdup_printf("unix:%s", b->path);
+    g_assert_null(char_open("serial0", spec, b->loop, &error));
+    g_assert_nonnull(strstr(error->message, "start its server first"));
+    /* With reconnect= it goes on trying. */
+    open_port(b, "unix:%s,reconnect=1");
+    g_assert_false(char_is_open(b->port));
+    struct char_listener listener;
+    g_assert_true(char_listen_unix(&listener, b->path, NULL));
+    for (unsigned round = 1; round <= 2; round++) {
+        int fd = -1;
+        RUN_UNTIL(b, (fd = accept(listener.fd, NULL, NULL)) >= 0);
+        RUN_UNTIL(b, b->opened == round);
+        say(b->port, "hi");
+        expect(b, fd, "hi");
+        close(fd);
+        RUN_UNTIL(b, b->closed == round);
+    }
+    char_unlisten(&listener);
+}
+
+static void test_tcp(struct bench *b, gconstpointer data)
+{
+    /* Port 0 is taken from the kernel by a listener of our own first, so that the number is free. */
+    g_autoptr(GError) error = NULL;
+    b->port = char_open("a", "tcp:127.0.0.1:45671,server=on,wait=off", b->loop, &error);
+    if (error) { /* somebody has the port: nothing that is ours to test */
+        g_test_skip(error->message);
+        return;
+    }
+    char_connect(b->port, &events, b);
+    struct char_port *client = char_open("b", "tcp:127.0.0.1:45671", b->loop, &error);
+    g_assert_no_error(error);
+    RUN_UNTIL(b, b->opened == 1 && char_is_open(client));
+    char_accept(b->port, 100);
+    say(client, "over tcp");
+    RUN_UNTIL(b, b->got->len == 8);
+    char_free(client);
+    RUN_UNTIL(b, b->closed == 1);
+}
+
+static void test_pty(struct bench *b, gconstpointer data)
+{
+    open_port(b, "pty");
+    g_assert_true(g_str_has_prefix(char_spec(b->port), "pty:/dev/pts/"));
+    int fd = open(char_spec(b->port) + 4, O_RDWR | O_NOCTTY | O_NONBLOCK);
+    g_assert_cmpint(fd, >=, 0);
+    say(b->port, "login: ");
+    expect(b, fd, "login: ");
+    char_accept(b->port, 100);
+    type(fd, "root\r");
+    RUN_UNTIL(b, b->got->len == 5);
+    g_assert_cmpstr(b->got->str, ==, "root\r"); /* raw: no CR to LF, no echo */
+    close(fd);
+    say(b->port, "x");
+    char_flush(b->port);
+    g_assert_true(char_is_open(b->port));
+}
+
+static void test_pipe(struct bench *b, gconstpointer data)
+{
+    g_autofree char *in = g_strconcat(b->path, ".in", NULL), *out = g_strconcat(b->path, ".out", NULL);
+    g_assert_cmpint(mkfifo(in, 0600), ==, 0);
+    g_assert_cmpint(mkfifo(out, 0600), ==, 0);
+    open_port(b, "pipe:%s");
+    int writer = open(in, O_WRONLY | O_NONBLOCK), reader = open(out, O_RDONLY | O_NONBLOCK);
+    char_accept(b->port, 100);
+    type(writer, "in");
+    RUN_UNTIL(b, b->got->len == 2);
+    say(b->port, "out");
+    expect(b, reader, "out");
+    close(writer);
+    close(reader);
+    char_free(b->port);
+    b->port = NULL;
+    g_unlink(in);
+    g_unlink(out);
+}
+
+static void test_fd(struct bench *b, gconstpointer data)
+{
+    int pair[2];
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), ==, 0);
+    g_autofree char *spec = g_strdup_printf("fd:%d", pair[0]);
+    g_autoptr(GError) error = NULL;
+    b->port = char_open("serial0", spec, b->loop, &error);
+    g_assert_no_error(error);
+    char_connect(b->port, &events, b);
+    g_assert_cmpuint(b->opened, ==, 1);
+    char_accept(b->port, 100);
+    type(pair[1], "abc");
+    RUN_UNTIL(b, b->got->len == 3);
+    close(pair[1]);
+    RUN_UNTIL(b, b->closed == 1);
+    g_assert_null(char_open("x", "fd:987", b->loop, &error));
+    g_assert_nonnull(strstr(error->message, "fd:987: Bad file descriptor"));
+}
+
+/* ---- bounds ---- */
+
+static void test_slow_reader(struct bench *b, gconstpointer data)
+{
+    /* A peer that reads nothing: char_write() never blocks, what is kept is bounded, the newest survives. */
+    open_port(b, "unix:%s,server,nowait");
+    int fd = connect_to(b->path);
+    RUN_UNTIL(b, b->opened == 1);
+    char line[64];
+    for (unsigned i = 0; i < 100000; i++) {
+        g_snprintf(line, sizeof line, "line %06u\n", i);
+        say(b->port, line);
+        if (i % 1000 == 0)
+            loop_dispatch(b->loop);
+    }
+    g_assert_cmpuint(char_dropped(b->port), >, 100000);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    g_autoptr(GString) all = g_string_new(NULL);
+    char buffer[65536];
+    gint64 until = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    while (!g_str_has_suffix(all->str, "line 099999\n")) {
+        ssize_t got = read(fd, buffer, sizeof buffer);
+        if (got > 0)
+            g_string_append_len(all, buffer, got);
+        loop_dispatch(b->loop);
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    }
+    g_assert_cmpuint(all->len + char_dropped(b->port), ==, 100000 * 12);
+    close(fd);
+}
+
+static void test_credit(struct bench *b, gconstpointer data)
+{
+    open_port(b, "unix:%s,server,nowait");
+    int fd = connect_to(b->path);
+    RUN_UNTIL(b, b->opened == 1);
+    type(fd, "abcdefgh");
+    for (unsigned i = 0; i < 5; i++)
+        loop_wait(b->loop, 1000000);
+    g_assert_cmpuint(b->got->len, ==, 0);
+    char_accept(b->port, 3); /* delivered at once from what was read ahead */
+    g_assert_cmpstr(b->got->str, ==, "abc");
+    char_accept(b->port, 0);
+    char_accept(b->port, 2);
+    g_assert_cmpstr(b->got->str, ==, "abcde");
+    b->again = 1;
+    char_accept(b->port, 1);
+    g_assert_cmpstr(b->got->str, ==, "abcdefgh");
+    close(fd);
+}
+
+/* ---- escapes, and two on one terminal ---- */
+
+static void test_escapes(struct bench *b, gconstpointer data)
+{
+    open_port(b, "mon:unix:%s,server,nowait");
+    int fd = connect_to(b->path);
+    RUN_UNTIL(b, b->opened == 1);
+    b->again = 100;
+    char_accept(b->port, 100);
+    type(fd, "a\001xb\001cc\001bd\001\001e\001?f\001zg");
+    RUN_UNTIL(b, g_str_has_suffix(b->got->str, "g"));
+    g_assert_cmpstr(b->got->str, ==, "abcd\001efg");
+    g_assert_cmpuint(b->quits, ==, 1);
+    g_assert_cmpuint(b->monitors, ==, 1);
+    g_assert_cmpuint(b->broke, ==, 1);
+    expect(b, fd, "\r\nCtrl-A h   this help\r\n");
+    /* Another key, and none. */
+    char_set_escape_key(b->port, 2);
+    g_string_truncate(b->got, 0);
+    type(fd, "\001x\002x.");
+    RUN_UNTIL(b, g_str_has_suffix(b->got->str, "."));
+    g_assert_cmpstr(b->got->str, ==, "\001x.");
+    g_assert_cmpuint(b->quits, ==, 2);
+    char_set_escape_key(b->port, 0);
+    type(fd, "\002x!");
+    RUN_UNTIL(b, g_str_has_suffix(b->got->str, "!"));
+    g_assert_cmpuint(b->quits, ==, 2);
+    close(fd);
+}
+
+static void test_mux(struct bench *b, gconstpointer data)
+{
+    struct bench other = {.got = g_string_new(NULL)};
+    open_port(b, "unix:%s,server,nowait");
+    struct char_mux *mux = char_mux_new(b->port);
+    struct char_port *console = char_mux_face(mux, 0), *monitor = char_mux_face(mux, 1);
+    char_connect(console, &events, b);
+    char_connect(monitor, &events, &other);
+    char_accept(console, 1000);
+    char_accept(monitor, 1000);
+    int fd = connect_to(b->path);
+    RUN_UNTIL(b, char_is_open(console));
+    g_assert_cmpuint(other.opened, ==, 1);
+    type(fd, "to console");
+    RUN_UNTIL(b, b->got->len == 10);
+    char_mux_switch(mux, 1);
+    type(fd, "to monitor");
+    RUN_UNTIL(b, other.got->len == 10);
+    g_assert_cmpuint(b->got->len, ==, 10);
+    say(console, "A");
+    say(monitor, "B");
+    expect(b, fd, "AB");
+    /* What one face did not take is not given to the other. */
+    char_accept(monitor, 0);
+    type(fd, "rm -rf");
+    for (unsigned i = 0; i < 5; i++)
+        loop_wait(b->loop, 1000000);
+    char_mux_switch(mux, 0);
+    char_accept(console, 1000);
+    type(fd, "!");
+    RUN_UNTIL(b, b->got->len == 11);
+    g_assert_cmpstr(b->got->str, ==, "to console!");
+    close(fd);
+    RUN_UNTIL(b, other.closed == 1);
+    char_mux_free(mux);
+    g_string_free(other.got, TRUE);
+}
+
+/* ---- the terminal ---- */
+
+/* Runs `child` in a process of its own on a new pseudo-terminal; leaves the master and the terminal's state.
+ */
+static pid_t on_terminal(void (*child)(struct bench *b), int *master, struct termios *before)
+{
+    struct termios canonical;
+    pid_t pid = forkpty(master, NULL, NULL, NULL);
+    g_assert_cmpint(pid, >=, 0);
+    if (!pid) {
+        struct bench b = {.got = g_string_new(NULL)};
+        b.clock = clock_new();
+        b.loop = loop_new(b.clock, NULL);
+        child(&b);
+        _exit(0);
+    }
+    tcgetattr(*master, &canonical);
+    *before = canonical;
+    return pid;
+}
+
+static void read_until(int fd, const char *text)
+{
+    g_autoptr(GString) all = g_string_new(NULL);
+    gint64 until = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    while (!strstr(all->str, text)) {
+        char buffer[256];
+        ssize_t got = read(fd, buffer, sizeof buffer);
+        if (got > 0)
+            g_string_append_len(all, buffer, got);
+        else
+            poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 100);
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    }
+}
+
+static void stdio_child(struct bench *b)
+{
+    b->port = char_open("serial0", "mon:stdio", b->loop, NULL);
+    if (!b->port || char_open("serial1", "stdio", b->loop, NULL)) /* there is one terminal */
+        _exit(2);
+    char_connect(b->port, &events, b);
+    char_set_escape(b->port, &escape, b);
+    b->again = 100;
+    char_accept(b->port, 100);
+    say(b->port, "ready");
+    while (!b->quits)
+        loop_wait(b->loop, NANOSECONDS);
+    say(b->port, g_str_equal(b->got->str, "a\003b\r") ? "good" : "bad");
+    char_free(b->port);
+    /* The master stays open until the parent has looked. */
+    char byte;
+    ssize_t got = read(STDIN_FILENO, &byte, 1);
+    _exit(got == 1 ? 0 : 3);
+}
+
+static void test_stdio(struct bench *b, gconstpointer data)
+{
+    int master, status;
+    struct termios before, now;
+    pid_t pid = on_terminal(stdio_child, &master, &before);
+    read_until(master, "ready");
+    tcgetattr(master, &now);
+    g_assert_cmpuint(now.c_lflag & (ICANON | ECHO | ISIG), ==, 0);
+    g_assert_cmpuint(now.c_oflag & OPOST, ==, before.c_oflag & OPOST);
+    type(master, "a\003b\r\001x"); /* Ctrl-C reaches the guest */
+    read_until(master, "good");
+    gint64 until = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    do { /* put back once the port is closed */
+        tcgetattr(master, &now);
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    } while (now.c_lflag != before.c_lflag);
+    g_assert_cmpuint(now.c_iflag, ==, before.c_iflag);
+    type(master, "q\n");
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+    close(master);
+}
+
+/* ---- words ---- */
+
+static void test_create_errors(struct bench *b, gconstpointer data)
+{
+    static const struct {
+        const char *spec, *says;
+    } rows[] = {
+        {"file:/nonexistent/x", "opening /nonexistent/x for writing: No such file"},
+        {"unix:/nonexistent/x,server,nowait", "make the folder first"},
+        {"pipe:/nonexistent/x", "make them with mkfifo"},
+        {"chardev:x", "stands for another back end"},
+        {"tcp:127.0.0.1:1", NULL}, /* refused later, when the connection fails */
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        struct char_port *port = char_open("serial0", rows[i].spec, b->loop, &error);
+        if (!rows[i].says) {
+            for (unsigned k = 0; k < 5; k++)
+                loop_wait(b->loop, 1000000);
+            g_assert_false(char_is_open(port));
+            char_free(port);
+            continue;
+        }
+        g_assert_null(port);
+        if (!strstr(error->message, rows[i].says))
+            g_error("%s: '%s'", rows[i].spec, error->message);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+#define TEST(name) g_test_add("/char/" #name, struct bench, NULL, setup, test_##name, teardown)
+    TEST(null);
+    TEST(file);
+    TEST(unix_server);
+    TEST(second_peer_waits);
+    TEST(hangup_without_credit);
+    TEST(waiting);
+    TEST(socket_file);
+    TEST(not_ours_any_more);
+    TEST(long_path);
+    TEST(client);
+    TEST(tcp);
+    TEST(pty);
+    TEST(pipe);
+    TEST(fd);
+    TEST(slow_reader);
+    TEST(credit);
+    TEST(escapes);
+    TEST(mux);
+    TEST(stdio);
+    TEST(create_errors);
+    return g_test_run();
+}

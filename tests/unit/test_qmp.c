@@ -1,0 +1,627 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The control room with a machine that only takes notes: QMP conversations over a real socket, hostile peers,
+ * several clients, events, and the text monitor.
+ */
+#include "emu/control/control_internal.h"
+#include "emu/machine/clock.h"
+#include "emu/machine/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct bench {
+    struct clock *clock;
+    struct loop *loop;
+    struct control *control;
+    struct control_machine machine;
+    char *folder, *path;
+    enum control_status status;
+    unsigned quits, resets, buttons, nmis;
+    bool link;
+    char keys[128];
+};
+
+/* ---- the machine ---- */
+
+static enum control_status fake_status(void *opaque)
+{
+    return ((struct bench *)opaque)->status;
+}
+
+static void fake_stop(void *opaque)
+{
+    struct bench *b = opaque;
+    b->status = CONTROL_PAUSED;
+    control_event(b->control, "STOP", NULL);
+}
+
+static bool fake_cont(void *opaque, GError **error)
+{
+    struct bench *b = opaque;
+    if (b->status == CONTROL_SHUTDOWN) {
+        g_set_error_literal(error, G_FILE_ERROR, 0, "Resetting the Virtual Machine is required");
+        return false;
+    }
+    b->status = CONTROL_RUNNING;
+    control_event(b->control, "RESUME", NULL);
+    return true;
+}
+
+static void fake_quit(void *opaque)
+{
+    struct bench *b = opaque;
+    b->quits++;
+    control_event(b->control, "SHUTDOWN", "\"guest\": false, \"reason\": \"host-qmp-quit\"");
+}
+
+static void fake_reset(void *opaque)
+{
+    ((struct bench *)opaque)->resets++;
+}
+
+static void fake_button(void *opaque)
+{
+    ((struct bench *)opaque)->buttons++;
+}
+
+static void fake_nmi(void *opaque)
+{
+    ((struct bench *)opaque)->nmis++;
+}
+
+static bool fake_chardev(void *opaque, unsigned index, struct control_char *out)
+{
+    *out = (struct control_char){.id = "serial0", .spec = "null", .open = true, .dropped = 3};
+    return index == 0;
+}
+
+static bool fake_nic(void *opaque, unsigned index, struct control_nic *out)
+{
+    struct bench *b = opaque;
+    *out = (struct control_nic){.id = "net0",
+                                .model = "e1000",
+                                .backend = "n0",
+                                .ifname = "tap0",
+                                .mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56},
+                                .link = b->link,
+                                .tx_frames = 5,
+                                .rx_bytes = UINT64_C(5000000000)};
+    return index == 0;
+}
+
+static bool fake_set_link(void *opaque, const char *name, bool up, GError **error)
+{
+    struct bench *b = opaque;
+    if (!g_str_equal(name, "net0")) {
+        g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 1, "Device '%s' not found", name);
+        return false;
+    }
+    b->link = up;
+    return true;
+}
+
+static void fake_describe(void *opaque, enum control_info what, GString *out)
+{
+    g_string_append_printf(out, "description %u\n", what);
+}
+
+static size_t fake_read_memory(void *opaque, bool physical, uint64_t addr, void *buf, size_t len)
+{
+    size_t done = 0;
+    for (; done < len && addr + done < 0x1000; done++)
+        ((uint8_t *)buf)[done] = (uint8_t)(addr + done + (physical ? 1 : 0));
+    return done;
+}
+
+static uint32_t fake_read_port(void *opaque, uint16_t port, unsigned size)
+{
+    return port;
+}
+
+static void fake_write_port(void *opaque, uint16_t port, uint32_t value, unsigned size)
+{
+    struct bench *b = opaque;
+    g_snprintf(b->keys, sizeof b->keys, "out %x %x %u", port, value, size);
+}
+
+static void fake_key(void *opaque, unsigned code, bool down)
+{
+    struct bench *b = opaque;
+    size_t len = strlen(b->keys);
+    g_snprintf(b->keys + len, sizeof b->keys - len, "%c%x ", down ? '+' : '-', code);
+}
+
+static bool fake_register(void *opaque, const char *name, uint32_t *value)
+{
+    *value = 0x10;
+    return g_str_equal(name, "eip");
+}
+
+static void setup(struct bench *b, gconstpointer data)
+{
+    GError *error = NULL;
+    b->clock = clock_new();
+    b->loop = loop_new(b->clock, NULL);
+    b->status = CONTROL_RUNNING;
+    b->link = true;
+    b->machine = (struct control_machine){.opaque = b,
+                                          .name = "r1",
+                                          .status = fake_status,
+                                          .stop = fake_stop,
+                                          .cont = fake_cont,
+                                          .quit = fake_quit,
+                                          .reset = fake_reset,
+                                          .power_button = fake_button,
+                                          .nmi = fake_nmi,
+                                          .chardev = fake_chardev,
+                                          .nic = fake_nic,
+                                          .set_link = fake_set_link,
+                                          .describe = fake_describe,
+                                          .read_memory = fake_read_memory,
+                                          .read_port = fake_read_port,
+                                          .write_port = fake_write_port,
+                                          .key = fake_key,
+                                          .register_value = fake_register};
+    b->control = control_new(&b->machine, b->loop);
+    b->folder = g_dir_make_tmp("netlab-qmp-XXXXXX", NULL);
+    b->path = g_build_filename(b->folder, "qmp", NULL);
+    g_assert_true(control_listen(b->control, b->path, false, false, &error));
+    g_assert_no_error(error);
+}
+
+static void teardown(struct bench *b, gconstpointer data)
+{
+    control_free(b->control);
+    loop_free(b->loop);
+    clock_free(b->clock);
+    g_assert_cmpint(g_rmdir(b->folder), ==, 0); /* the socket is gone */
+    g_free(b->folder);
+    g_free(b->path);
+}
+
+/* ---- a client ---- */
+
+struct client {
+    int fd;
+    GString *text;
+};
+
+static void client_open(struct bench *b, struct client *c)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    g_strlcpy(address.sun_path, b->path, sizeof address.sun_path);
+    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    g_assert_cmpint(connect(c->fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+    fcntl(c->fd, F_SETFL, O_NONBLOCK);
+    c->text = g_string_new(NULL);
+}
+
+static void client_close(struct client *c)
+{
+    if (c->fd >= 0)
+        close(c->fd);
+    g_string_free(c->text, TRUE);
+}
+
+/* The next line the server sends, without its line end; NULL when it hung up. */
+static char *client_line(struct bench *b, struct client *c)
+{
+    gint64 until = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    for (;;) {
+        char *end = strstr(c->text->str, "\r\n");
+        if (end) {
+            char *line = g_strndup(c->text->str, (gsize)(end - c->text->str));
+            g_string_erase(c->text, 0, end + 2 - c->text->str);
+            return line;
+        }
+        char buffer[4096];
+        ssize_t got = read(c->fd, buffer, sizeof buffer);
+        if (got > 0) {
+            g_string_append_len(c->text, buffer, got);
+        } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+            return NULL;
+        } else {
+            g_assert_cmpint(g_get_monotonic_time(), <, until);
+            loop_wait(b->loop, 10000000);
+        }
+    }
+}
+
+static void client_say(struct client *c, const char *text)
+{
+    g_assert_cmpint(send(c->fd, text, strlen(text), MSG_NOSIGNAL), ==, strlen(text));
+}
+
+static void client_expect(struct bench *b, struct client *c, const char *says)
+{
+    g_autofree char *line = client_line(b, c);
+    if (!line || !strstr(line, says))
+        g_error("'%s' does not say '%s'", line ? line : "(hung up)", says);
+}
+
+static void client_ask(struct bench *b, struct client *c, const char *text, const char *says)
+{
+    client_say(c, text);
+    client_expect(b, c, says);
+}
+
+static void client_negotiate(struct bench *b, struct client *c)
+{
+    client_open(b, c);
+    client_expect(b, c, "{\"QMP\":{\"version\":{\"qemu\":{\"micro\":");
+    client_ask(b, c, "{\"execute\": \"qmp_capabilities\"}", "{\"return\":{}}");
+}
+
+/* ---- conversations ---- */
+
+static void test_conversation(struct bench *b, gconstpointer data)
+{
+    struct client c;
+    struct stat st;
+    g_assert_cmpint(stat(b->path, &st), ==, 0);
+    g_assert_cmpint(st.st_mode & 07777, ==, 0600);
+    client_open(b, &c);
+    client_expect(b, &c, "\"capabilities\":[]");
+    client_ask(b, &c, "{\"execute\":\"query-status\"}",
+               "\"class\":\"CommandNotFound\",\"desc\":\"Expecting capabilities negotiation");
+    client_ask(b, &c, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[]},\"id\":7}",
+               "{\"return\":{},\"id\":7}");
+    client_ask(b, &c, "{\"execute\":\"qmp_capabilities\"}", "already complete");
+    static const struct {
+        const char *ask, *says;
+    } rows[] = {
+        {"{\"execute\":\"query-status\",\"id\":\"a\"}",
+         "{\"return\":{\"status\":\"running\",\"singlestep\":false,\"running\":true},\"id\":\"a\"}"},
+        {"{\"execute\":\"query-status\",\"id\":{\"deep\":[1,null]}}", "\"id\":{\"deep\":[1,null]}}"},
+        {"{\"execute\":\"query-version\"}", "\"package\":\"netlab-emu " NETLAB_VERSION "\""},
+        {"{\"execute\":\"query-commands\"}", "{\"name\":\"human-monitor-command\"}"},
+        {"{\"execute\":\"query-name\"}", "{\"return\":{\"name\":\"r1\"}}"},
+        {"{\"execute\":\"query-kvm\"}", "{\"return\":{\"enabled\":false,\"present\":false}}"},
+        {"{\"execute\":\"query-chardev\"}",
+         "\"label\":\"serial0\",\"filename\":\"null\",\"frontend-open\":true"},
+        {"{\"execute\":\"query-block\"}", "{\"return\":[]}"},
+        {"{\"execute\":\"query-cpus-fast\"}", "\"target\":\"i386\""},
+        {"{\"execute\":\"x-netlab-query-network\"}", "\"mac\":\"52:54:00:12:34:56\",\"link\":true"},
+        {"{\"execute\":\"x-netlab-query-network\"}", "\"rx-bytes\":5000000000"},
+        {"{\"execute\":\"system_reset\"}", "{\"return\":{}}"},
+        {"{\"execute\":\"system_powerdown\"}", "{\"return\":{}}"},
+        {"{\"execute\":\"inject-nmi\"}", "{\"return\":{}}"},
+        {"{\"execute\":\"set_link\",\"arguments\":{\"name\":\"net0\",\"up\":false}}", "{\"return\":{}}"},
+        {"{\"execute\":\"set_link\",\"arguments\":{\"name\":\"net9\",\"up\":false}}",
+         "\"class\":\"DeviceNotFound\",\"desc\":\"Device 'net9' not found\""},
+        {"{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"info status\"}}",
+         "{\"return\":\"VM status: running\\n\"}"},
+        {"{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"info "
+         "registers\",\"cpu-index\":0}}",
+         "{\"return\":\"description 0\\n\"}"},
+        /* what is wrong is said, and the conversation goes on */
+        {"{\"execute\":\"frobnicate\"}",
+         "\"class\":\"CommandNotFound\",\"desc\":\"The command frobnicate has not been found\""},
+        {"{\"execute\":\"set_link\"}", "Parameter 'name' is missing"},
+        {"{\"execute\":\"set_link\",\"arguments\":{\"name\":\"net0\"}}", "Parameter 'up' is missing"},
+        {"{\"execute\":\"set_link\",\"arguments\":{\"name\":1,\"up\":true}}",
+         "Invalid parameter type for 'name', expected: string"},
+        {"{\"execute\":\"set_link\",\"arguments\":{\"name\":\"net0\",\"up\":\"yes\"}}", "expected: boolean"},
+        {"{\"execute\":\"set_link\",\"arguments\":{\"name\":[],\"up\":true}}", "expected: string"},
+        {"{\"execute\":\"stop\",\"arguments\":{\"now\":true}}", "Parameter 'now' is unexpected"},
+        {"{\"execute\":\"stop\",\"arguments\":[]}", "'arguments' must be an object"},
+        {"{\"execute\":[]}", "'execute' must be a string"},
+        {"{\"execute\":null}", "'execute' must be a string"},
+        {"{\"run\":\"stop\"}", "QMP input member 'run' is unexpected"},
+        {"{}", "QMP input lacks member 'execute'"},
+        {"{\"exec-oob\":\"stop\"}", "needs the capability 'oob'"},
+        {"[]", "QMP input must be a JSON object"},
+        {"[{\"execute\":\"stop\"}]", "QMP input must be a JSON object"},
+        {"{\"execute\" \"stop\"}", "JSON parse error"},
+        {"{\"execute\":}", "JSON parse error"},
+        {"hello\n", "JSON parse error, expecting an object"},
+        {"\"text\"\n", "JSON parse error, expecting an object"},
+        {"{\"execute\":\"query-status\",\"id\":\"}{\\\"]\\\\\"}", "\"id\":\"}{\\\"]\\\\\"}"},
+        {"{\"execute\":\"stop\xff\"}", "JSON parse error"},
+        {"}\n", "JSON parse error, expecting an object"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        client_ask(b, &c, rows[i].ask, rows[i].says);
+    g_assert_cmpuint(b->resets, ==, 1);
+    g_assert_cmpuint(b->buttons, ==, 1);
+    g_assert_cmpuint(b->nmis, ==, 1);
+    g_assert_false(b->link);
+    client_close(&c);
+}
+
+static void test_pieces(struct bench *b, gconstpointer data)
+{
+    /* A byte at a time, and several in one write. */
+    struct client c;
+    client_negotiate(b, &c);
+    for (const char *at = "  {\"execute\" :\n \"query-kvm\"}\r\n"; *at; at++) {
+        char byte[2] = {*at, 0};
+        client_say(&c, byte);
+        loop_dispatch(b->loop);
+    }
+    client_expect(b, &c, "\"present\":false");
+    client_say(&c, "{\"execute\":\"query-kvm\",\"id\":1}{\"execute\":\"query-kvm\",\"id\":2}\n{\"execute\":"
+                   "\"query-kvm\",\"id\":3}");
+    client_expect(b, &c, "\"id\":1");
+    client_expect(b, &c, "\"id\":2");
+    client_expect(b, &c, "\"id\":3");
+    client_close(&c);
+}
+
+static void test_events(struct bench *b, gconstpointer data)
+{
+    struct client one, two, deaf;
+    client_negotiate(b, &one);
+    client_negotiate(b, &two);
+    client_open(b, &deaf); /* never negotiates: gets the greeting and no events */
+    client_expect(b, &deaf, "QMP");
+    client_say(&one, "{\"execute\":\"stop\"}");
+    client_expect(b, &one, "\"event\":\"STOP\"}");
+    client_expect(b, &one, "{\"return\":{}}");
+    client_expect(b, &two, "{\"timestamp\":{\"seconds\":");
+    client_ask(b, &one, "{\"execute\":\"query-status\"}", "\"status\":\"paused\"");
+    client_say(&two, "{\"execute\":\"cont\"}");
+    client_expect(b, &two, "\"event\":\"RESUME\"");
+    client_expect(b, &one, "\"event\":\"RESUME\"");
+    b->status = CONTROL_SHUTDOWN;
+    client_expect(b, &two, "{\"return\":{}}");
+    client_ask(b, &two, "{\"execute\":\"cont\"}", "Resetting the Virtual Machine is required");
+    client_say(&two, "{\"execute\":\"quit\"}");
+    client_expect(b, &two, "\"event\":\"SHUTDOWN\",\"data\":{\"guest\":false,\"reason\":\"host-qmp-quit\"}}");
+    client_expect(b, &two, "{\"return\":{}}");
+    g_assert_cmpuint(b->quits, ==, 1);
+    g_assert_cmpstr(deaf.text->str, ==, "");
+    client_close(&one);
+    client_close(&two);
+    client_close(&deaf);
+}
+
+static void expect_hangup(struct bench *b, struct client *c)
+{
+    for (;;) {
+        g_autofree char *line = client_line(b, c);
+        if (!line)
+            return;
+    }
+}
+
+static void test_hostile(struct bench *b, gconstpointer data)
+{
+    struct client c;
+    /* nested too deeply */
+    client_negotiate(b, &c);
+    g_autofree char *deep = g_strnfill(100000, '[');
+    client_say(&c, deep);
+    client_expect(b, &c, "nested too deeply");
+    expect_hangup(b, &c);
+    client_close(&c);
+    /* endless string */
+    client_negotiate(b, &c);
+    g_autofree char *chunk = g_strnfill(4096, 'x');
+    client_say(&c, "{\"execute\":\"");
+    for (unsigned i = 0; i < 100; i++) {
+        if (send(c.fd, chunk, 4096, MSG_NOSIGNAL) < 0)
+            g_assert_true(errno == EAGAIN || errno == EPIPE || errno == ECONNRESET);
+        loop_dispatch(b->loop);
+    }
+    client_expect(b, &c, "the message is too long");
+    expect_hangup(b, &c);
+    client_close(&c);
+    /* a client that asks and asks and never reads */
+    client_negotiate(b, &c);
+    bool ended = false;
+    for (unsigned i = 0; i < 200000 && !ended; i++) {
+        const char *ask = "{\"execute\":\"query-commands\"}";
+        if (send(c.fd, ask, strlen(ask), MSG_NOSIGNAL) < 0)
+            ended = errno == EPIPE || errno == ECONNRESET;
+        loop_dispatch(b->loop);
+    }
+    g_assert_true(ended);
+    client_close(&c);
+    /* one that goes in the middle of a word */
+    client_negotiate(b, &c);
+    client_say(&c, "{\"execute\":\"query-st");
+    client_close(&c);
+    for (unsigned i = 0; i < 10; i++)
+        loop_wait(b->loop, 1000000);
+    /* the server is as well as ever */
+    client_negotiate(b, &c);
+    client_ask(b, &c, "{\"execute\":\"query-kvm\"}", "\"present\":false");
+    client_close(&c);
+}
+
+static void test_too_many(struct bench *b, gconstpointer data)
+{
+    struct client clients[QMP_CLIENTS_MOST + 1];
+    for (unsigned i = 0; i < QMP_CLIENTS_MOST; i++)
+        client_negotiate(b, &clients[i]);
+    client_open(b, &clients[QMP_CLIENTS_MOST]);
+    g_autofree char *line = client_line(b, &clients[QMP_CLIENTS_MOST]);
+    g_assert_null(line);
+    for (unsigned i = 0; i <= QMP_CLIENTS_MOST; i++)
+        client_close(&clients[i]);
+}
+
+static void test_random(struct bench *b, gconstpointer data)
+{
+    /* Noise made of JSON's own bytes: no answer may be missing its line, nothing may crash. */
+    g_autoptr(GRand) random = g_rand_new_with_seed(7);
+    static const char *const pieces[] = {
+        "{",    "}",       "[",    "]",    ":",       ",",       "\"",
+        "\\",   "execute", "stop", "1",    "-",       ".",       "e9",
+        "null", "true",    " ",    "\n",   "\\u0000", "\\ud800", "\"execute\":\"query-kvm\"",
+        "/*",   "//",      "'",    "\xc3", "\x01",    "\"id\":", "99999999999999999999"};
+    for (unsigned round = 0; round < 60; round++) {
+        struct client c;
+        client_negotiate(b, &c);
+        g_autoptr(GString) noise = g_string_new(NULL);
+        for (unsigned i = 0; i < 300; i++)
+            g_string_append(noise, pieces[g_rand_int_range(random, 0, G_N_ELEMENTS(pieces))]);
+        ssize_t put = send(c.fd, noise->str, noise->len, MSG_NOSIGNAL);
+        g_assert_cmpint(put, >, 0);
+        for (unsigned i = 0; i < 20; i++)
+            loop_dispatch(b->loop);
+        client_close(&c);
+    }
+    for (unsigned i = 0; i < 10; i++)
+        loop_wait(b->loop, 1000000);
+    struct client c;
+    client_negotiate(b, &c);
+    client_close(&c);
+}
+
+static void test_waiting(struct bench *b, gconstpointer data)
+{
+    g_autofree char *path = g_build_filename(b->folder, "wait", NULL);
+    struct client c;
+    g_assert_false(control_is_waiting(b->control));
+    g_assert_true(control_listen(b->control, path, true, true, NULL));
+    g_assert_true(control_is_waiting(b->control));
+    char *other = b->path;
+    b->path = path;
+    client_open(b, &c);
+    b->path = other;
+    /* the pretty one writes an object on several lines */
+    gint64 until = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    while (!strstr(c.text->str, "}\r\n")) {
+        char buffer[1024];
+        ssize_t got = read(c.fd, buffer, sizeof buffer);
+        if (got > 0)
+            g_string_append_len(c.text, buffer, got);
+        loop_wait(b->loop, 1000000);
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    }
+    g_assert_nonnull(strstr(c.text->str, "\n  \"QMP\" : {"));
+    g_assert_false(control_is_waiting(b->control));
+    client_close(&c);
+}
+
+/* ---- the monitor ---- */
+
+static void test_monitor_commands(struct bench *b, gconstpointer data)
+{
+    static const struct {
+        const char *line, *says;
+    } rows[] = {
+        {"", ""},
+        {"   ", ""},
+        {"help", "info WHAT -- look at something"},
+        {"? x", "x /FMT ADDRESS"},
+        {"info", "info mtree -- the physical memory map"},
+        {"info network", "description 3\n"},
+        {"info netwrok", "info: nothing called 'netwrok' (did you mean 'network'?)"},
+        {"info status", "VM status: running"},
+        {"info name", "r1"},
+        {"stpo", "unknown command: 'stpo' (did you mean 'stop'?)"},
+        {"set_link net0", "usage: set_link NAME on|off"},
+        {"set_link net0 maybe", "on or off is wanted"},
+        {"set_link net7 on", "Device 'net7' not found (see info network)"},
+        {"x/4xb 0x10", "00000010: 0x10 0x11 0x12 0x13\n"},
+        {"x/2xw 0x10", "00000010: 0x13121110 0x17161514\n"},
+        {"x/5xw 0", "\n00000010: 0x13121110\n"},
+        {"xp/1xh 0x10", "000000010: 0x1211\n"},
+        {"x /1db 0xff", "000000ff: -1\n"},
+        {"x/3c 0x40", "'@' 'A' 'B'"},
+        {"x/1ub $eip", "00000010: 16"},
+        {"x/1ob 8", " 010\n"},
+        {"x $foo", "no register '$foo'"},
+        {"x 0xffe", "(no memory there)"},
+        {"x 12monkeys", "'12monkeys' is not a number"},
+        {"x/4z 0", "format 'z' is none of"},
+        {"x/99999999999xb 0x0ff0", "(no memory there)"},
+        {"x/2i 0", "(no memory there)"},
+        {"x/4xb", "the address is missing"},
+        {"i/w 0x3f8", "port 0x03f8 ="},
+        {"i 0x3f8", "port 0x03f8 = 0x"},
+        {"trace help", "e1000"},
+        {"trace nonsense", "nonsense"},
+        {"sendkey ctrl-alt-delte", "no key 'delte'"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GString) out = g_string_new(NULL);
+        monitor_execute(b->control, rows[i].line, out);
+        if (!strstr(out->str, rows[i].says))
+            g_error("'%s' says '%s', not '%s'", rows[i].line, out->str, rows[i].says);
+        if (!*rows[i].says)
+            g_assert_cmpstr(out->str, ==, "");
+    }
+    g_autoptr(GString) out = g_string_new(NULL);
+    monitor_execute(b->control, "o/h 0x80 0x1234", out);
+    g_assert_cmpstr(b->keys, ==, "out 80 1234 2");
+    b->keys[0] = 0;
+    monitor_execute(b->control, "sendkey ctrl-alt-delete", out);
+    g_assert_cmpstr(b->keys, ==, "+1d +38 +153 -153 -38 -1d ");
+    monitor_execute(b->control, "stop", out);
+    g_assert_cmpint(b->status, ==, CONTROL_PAUSED);
+    monitor_execute(b->control, "c", out);
+    g_assert_cmpint(b->status, ==, CONTROL_RUNNING);
+    b->status = CONTROL_SHUTDOWN;
+    monitor_execute(b->control, "cont", out);
+    g_assert_nonnull(strstr(out->str, "system_reset first"));
+    monitor_execute(b->control, "system_reset", out);
+    monitor_execute(b->control, "system_powerdown", out);
+    monitor_execute(b->control, "nmi", out);
+    monitor_execute(b->control, "set_link net0 off", out);
+    monitor_execute(b->control, "q", out);
+    g_assert_cmpuint(b->resets + b->buttons + b->nmis + b->quits, ==, 4);
+    g_assert_false(b->link);
+}
+
+static void test_monitor_session(struct bench *b, gconstpointer data)
+{
+    int pair[2];
+    g_autoptr(GError) error = NULL;
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+    g_autofree char *spec = g_strdup_printf("fd:%d", pair[0]);
+    struct char_port *port = char_open("monitor", spec, b->loop, &error);
+    g_assert_no_error(error);
+    control_add_monitor(b->control, port);
+    struct client c = {.fd = pair[1], .text = g_string_new(NULL)};
+    fcntl(c.fd, F_SETFL, O_NONBLOCK);
+    client_expect(b, &c, "monitor - type 'help'");
+    client_say(&c, "infx\x7f\bfo st\x1b[Aatus\r"); /* typing errors, a cursor key */
+    client_expect(b, &c, "(netlab) infx\b \b\b \bfo status");
+    client_expect(b, &c, "VM status: running");
+    client_say(&c, "quit\x15info name\n"); /* Ctrl-U: not quit */
+    client_expect(b, &c, "(netlab) quit");
+    client_expect(b, &c, "(netlab) info name");
+    client_expect(b, &c, "r1");
+    g_assert_cmpuint(b->quits, ==, 0);
+    g_autofree char *lengthy = g_strnfill(10000, 'x');
+    client_say(&c, lengthy);
+    client_say(&c, "\rinfo name\r");
+    client_expect(b, &c, "(netlab) xxxx");
+    client_expect(b, &c, "unknown command");
+    client_expect(b, &c, "(netlab) info name");
+    client_expect(b, &c, "r1");
+    client_close(&c);
+    for (unsigned i = 0; i < 5; i++)
+        loop_wait(b->loop, 1000000);
+    control_free(b->control);
+    b->control = NULL;
+    char_free(port);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+#define TEST(name) g_test_add("/qmp/" #name, struct bench, NULL, setup, test_##name, teardown)
+    TEST(conversation);
+    TEST(pieces);
+    TEST(events);
+    TEST(hostile);
+    TEST(too_many);
+    TEST(random);
+    TEST(waiting);
+    TEST(monitor_commands);
+    TEST(monitor_session);
+    return g_test_run();
+}
