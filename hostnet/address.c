@@ -140,8 +140,7 @@ bool hostnet_address_remove(struct hostnet *net, const struct hostnet_link_addre
                              NULL, "%s", what);
 }
 
-/* ---- listing
- * -------------------------------------------------------------------------------------------------- */
+/* ---- listing ---- */
 
 struct address_search {
     uint32_t index;

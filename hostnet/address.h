@@ -59,8 +59,7 @@ bool hostnet_prefix_host(const struct hostnet_prefix *prefix, uint64_t n, struct
 /* True when `address` is one of those (neither network, broadcast, nor outside). */
 bool hostnet_prefix_is_host(const struct hostnet_prefix *prefix, const struct hostnet_address *address);
 
-/* ---- addresses of links ----------------------------------------------------------------------------------
- */
+/* ---- addresses of links ---- */
 
 #define HOSTNET_FOREVER 0xffffffffu
 

@@ -180,8 +180,7 @@ bool hostnet_bridge_set(struct hostnet *net, uint32_t bridge, const struct hostn
            check_made(net, bridge, spec, error);
 }
 
-/* ---- ports
- * ------------------------------------------------------------------------------------------------- */
+/* ---- ports ---- */
 
 static char *describe_port(const struct hostnet_link *port)
 {
@@ -248,8 +247,7 @@ GPtrArray *hostnet_bridge_list_ports(struct hostnet *net, uint32_t bridge, GErro
     return links;
 }
 
-/* ---- forwarding database
- * ------------------------------------------------------------------------------------- */
+/* ---- forwarding database ---- */
 
 struct entry_search {
     uint32_t bridge;

@@ -81,8 +81,7 @@ static const char *const kind_names[] = {
 };
 static_assert(G_N_ELEMENTS(kind_names) == HOSTNET_DUMP_KIND_COUNT, "every kind has a name");
 
-/* ---- walking
- * --------------------------------------------------------------------------------------------------- */
+/* ---- walking ---- */
 
 const struct nlmsghdr *hostnet_dump_next(GBytes *dump, size_t *offset)
 {
@@ -101,7 +100,8 @@ bool hostnet_dump_parse(const struct nlmsghdr *message, size_t header, const str
                         unsigned highest)
 {
     const struct nlattr *attribute;
-    memset(rows, 0, (highest + 1) * sizeof *rows);
+    for (unsigned i = 0; i <= highest; i++)
+        rows[i] = NULL;
     if (message->nlmsg_len < MNL_NLMSG_HDRLEN + MNL_ALIGN(header))
         return false;
     mnl_attr_for_each(attribute, message, header) if (mnl_attr_get_type(attribute) <= highest)
@@ -117,8 +117,7 @@ unsigned hostnet_dump_count(GBytes *dump)
     return count;
 }
 
-/* ---- the exchange
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the exchange ---- */
 
 static struct mnl_socket *open_socket(struct hostnet *net, int protocol, GError **error)
 {
@@ -249,8 +248,7 @@ GBytes *hostnet_dump_take(struct hostnet *net, enum hostnet_dump_kind kind, GErr
     return g_byte_array_free_to_bytes(g_steal_pointer(&messages));
 }
 
-/* ---- filtering
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- filtering ---- */
 
 static bool has_hop(const struct nlattr *multipath, uint32_t index)
 {
@@ -300,8 +298,7 @@ GBytes *hostnet_dump_filter(GBytes *dump, uint32_t index)
     return g_byte_array_free_to_bytes(g_steal_pointer(&kept));
 }
 
-/* ---- replaying
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- replaying ---- */
 
 struct replay {
     struct mnl_socket *socket;

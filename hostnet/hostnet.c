@@ -31,6 +31,11 @@
 
 #define OWN_NAMESPACE "/proc/thread-self/ns/net"
 
+static const char *no_proc_hint(int error_number)
+{
+    return error_number == ENOENT ? "mount /proc" : NULL;
+}
+
 static void read_boot_id(char boot_id[HOSTNET_BOOT_ID_MAX + 1])
 {
     g_autofree char *text = NULL;
@@ -47,7 +52,7 @@ bool hostnet_scope_enter(const struct hostnet *net, struct hostnet_scope *scope,
         return true;
     int previous = open(OWN_NAMESPACE, O_RDONLY | O_CLOEXEC);
     if (previous < 0)
-        return hostnet_error_set(error, errno, NULL, "mount /proc", "opening %s", OWN_NAMESPACE);
+        return hostnet_error_set(error, errno, NULL, no_proc_hint(errno), "opening %s", OWN_NAMESPACE);
     if (setns(net->netns_fd, CLONE_NEWNET) < 0) {
         int reason = errno;
         close(previous);
@@ -107,12 +112,11 @@ static struct nl_sock *connect_socket(GError **error)
         hostnet_error_set(error, ENOMEM, NULL, NULL, "opening a netlink socket");
         return NULL;
     }
+    errno = 0;
     int result = nl_connect(socket, NETLINK_ROUTE);
     if (result < 0) {
-        hostnet_error_say(error,
-                          result == -NLE_PROTO_MISMATCH ? HOSTNET_ERROR_UNSUPPORTED : HOSTNET_ERROR_LIMIT,
-                          "opening a netlink socket: %s (close file descriptors, or use a kernel with "
-                          "CONFIG_NET)",
+        /* libnl's own codes lump most reasons together. */
+        hostnet_error_set(error, errno ? errno : EIO, NULL, NULL, "opening a netlink socket: %s",
                           nl_geterror(result));
         nl_socket_free(socket);
         return NULL;
@@ -176,7 +180,7 @@ struct hostnet *hostnet_open(GError **error)
 {
     int fd = open(OWN_NAMESPACE, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        hostnet_error_set(error, errno, NULL, "mount /proc", "opening %s", OWN_NAMESPACE);
+        hostnet_error_set(error, errno, NULL, no_proc_hint(errno), "opening %s", OWN_NAMESPACE);
         return NULL;
     }
     return open_here(fd, error);

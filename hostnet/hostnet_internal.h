@@ -25,8 +25,7 @@ struct hostnet {
     char boot_id[HOSTNET_BOOT_ID_MAX + 1];
 };
 
-/* ---- errors (error.c)
- * -------------------------------------------------------------------------------------- */
+/* ---- errors (error.c) ---- */
 
 /* Which code an errno of the kernel is. */
 enum hostnet_error hostnet_error_from_errno(int error_number);
@@ -46,8 +45,7 @@ bool hostnet_error_say(GError **error, enum hostnet_error code, const char *form
  * caller. */
 char *hostnet_describe_link(const char *mark, const char *name);
 
-/* ---- the visit to the handle's namespace (hostnet.c)
- * ---------------------------------------------------------- */
+/* ---- the visit to the handle's namespace (hostnet.c) ---- */
 
 struct hostnet_scope {
     int previous; /* fd of the namespace to return to; -1: the thread was there already */
@@ -68,8 +66,7 @@ bool hostnet_own_socket(struct hostnet *net, GError **error);
 /* A netlink socket of the handle's namespace, unbound; -1 on error. */
 int hostnet_socket_open(const struct hostnet *net, int protocol, GError **error);
 
-/* ---- small things
- * --------------------------------------------------------------------------------------------- */
+/* ---- small things ---- */
 
 /* A closed-when-out-of-scope file descriptor. Initialise it, with -1 if need be. */
 static inline void hostnet_fd_clear(int *fd)

@@ -33,8 +33,7 @@ void hostnet_link_free(struct hostnet_link *link)
     g_free(link);
 }
 
-/* ---- MAC addresses --------------------------------------------------------------------------------------
- */
+/* ---- MAC addresses ---- */
 
 bool hostnet_mac_parse(const char *text, struct hostnet_mac *mac, GError **error)
 {
@@ -61,8 +60,7 @@ char *hostnet_mac_format(const struct hostnet_mac *mac, char text[HOSTNET_MAC_TE
     return text;
 }
 
-/* ---- reading one message ----------------------------------------------------------------------------------
- */
+/* ---- reading one message ---- */
 
 /* Attributes come from the kernel, but a short one must not be read past its end all the same. */
 static uint32_t get_u32(const struct nlattr *attribute, uint32_t otherwise)
@@ -207,8 +205,7 @@ static struct hostnet_link *read_link(struct nlmsghdr *message)
     return link;
 }
 
-/* ---- looking ----------------------------------------------------------------------------------------------
- */
+/* ---- looking ---- */
 
 static void collect_link(struct nlmsghdr *message, void *opaque)
 {
@@ -341,8 +338,7 @@ struct hostnet_link *hostnet_link_find_mark(struct hostnet *net, const char *mar
     return NULL;
 }
 
-/* ---- identity
- * ----------------------------------------------------------------------------------------------- */
+/* ---- identity ---- */
 
 void hostnet_link_get_identity(struct hostnet *net, const struct hostnet_link *link,
                                struct hostnet_link_identity *identity)

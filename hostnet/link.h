@@ -88,7 +88,7 @@ typedef struct hostnet_link hostnet_link;
 void hostnet_link_free(struct hostnet_link *link);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(hostnet_link, hostnet_link_free)
 
-/* ---- looking ------------------------------------------------------------------------------------------- */
+/* ---- looking ---- */
 
 /* All links, lowest index first: GPtrArray of struct hostnet_link, owned by the caller, frees its elements.
  * A dump that changed under our feet is taken again. */
@@ -118,8 +118,7 @@ enum hostnet_presence {
 bool hostnet_link_check(struct hostnet *net, const struct hostnet_link_identity *identity,
                         enum hostnet_presence *presence, struct hostnet_link **link, GError **error);
 
-/* ---- making: what all kinds have in common ---------------------------------------------------------------
- */
+/* ---- making: what all kinds have in common ---- */
 
 struct hostnet_link_spec {
     const char *name;              /* final interface name, required */
@@ -135,15 +134,13 @@ struct hostnet_link_spec {
                                       and for bridges without a host address */
 };
 
-/* ---- removing --------------------------------------------------------------------------------------------
- */
+/* ---- removing ---- */
 
 /* Deletes exactly this link. True also when it is gone already (of an earlier boot, or the index is free).
  * NOT_OURS when the index is there but name or mark differ. A veth takes its far end with it. */
 bool hostnet_link_delete(struct hostnet *net, const struct hostnet_link_identity *identity, GError **error);
 
-/* ---- changing --------------------------------------------------------------------------------------------
- */
+/* ---- changing ---- */
 
 bool hostnet_link_set_up(struct hostnet *net, uint32_t index, bool up, GError **error);
 bool hostnet_link_set_mtu(struct hostnet *net, uint32_t index, uint32_t mtu, GError **error);
@@ -167,8 +164,7 @@ bool hostnet_link_rename(struct hostnet *net, struct hostnet_link_identity *iden
 bool hostnet_link_move(struct hostnet *net, struct hostnet_link_identity *identity, struct hostnet *target,
                        GError **error);
 
-/* ---- veth ------------------------------------------------------------------------------------------------
- */
+/* ---- veth ---- */
 
 /* A pair in one request: the near end in the handle's namespace, the far end in that of `far_net` (which may
  * be the same handle). The mark and `up` of a far end in another namespace follow at once in a second

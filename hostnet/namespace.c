@@ -26,10 +26,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+enum { THREAD_END_PATIENCE = G_USEC_PER_SEC / 2 };
 enum { INITIAL_USER_NAMESPACE = 0xEFFFFFFD }; /* PROC_USER_INIT_INO: a fixed number of the kernel's */
 
-/* ---- why not
- * --------------------------------------------------------------------------------------------------- */
+/* ---- why not ---- */
 
 /* True when the switch exists and has this value. */
 static bool is_switch(const char *sysctl_root, const char *key, const char *value)
@@ -82,8 +82,7 @@ static bool refuse(GError **error, int error_number, bool is_user, const char *w
     return hostnet_error_set(error, error_number, NULL, hint, "%s", what);
 }
 
-/* ---- pieces that are only system calls
- * ------------------------------------------------------------------------- */
+/* ---- pieces that are only system calls ---- */
 
 /* Loopback up, in the calling thread's namespace. 0 or errno. */
 static int raise_loopback(void)
@@ -127,8 +126,7 @@ static int map_ids(int folder, uid_t uid, gid_t gid)
     return reason ? reason : write_file(folder, "gid_map", text);
 }
 
-/* ---- a network namespace of its own
- * ----------------------------------------------------------------------------- */
+/* ---- a network namespace of its own ---- */
 
 struct net_maker {
     int fd, reason;
@@ -163,8 +161,7 @@ int hostnet_namespace_create_net(GError **error)
     return maker.fd;
 }
 
-/* ---- a user and a network namespace
- * ------------------------------------------------------------------------------- */
+/* ---- a user and a network namespace ---- */
 
 /* The child of hostnet_namespace_create_rootless(): system calls only. Says errno of its unshare, waits for
  * the ids to be mapped and loopback's turn, says errno of that, and lives until the parent has the fds. */
@@ -260,8 +257,7 @@ bool hostnet_namespace_create_rootless(int *user_fd, int *net_fd, GError **error
     return reason ? refuse(error, reason, true, what) : true;
 }
 
-/* ---- moving the caller
- * ----------------------------------------------------------------------------------------- */
+/* ---- moving the caller ---- */
 
 static unsigned count_threads(void)
 {
@@ -274,10 +270,14 @@ static unsigned count_threads(void)
     return count >= 2 ? count - 2 : 0; /* "." and ".." */
 }
 
-/* Waits out a worker thread that is just ending; a thread that stays makes it false. */
+/* A thread that was joined is still counted for a moment, until the kernel is done with it; one that stays
+ * makes it false. */
 static bool require_single_thread(const char *what, GError **error)
 {
-    unsigned threads = count_threads();
+    gint64 deadline = g_get_monotonic_time() + THREAD_END_PATIENCE;
+    unsigned threads;
+    while ((threads = count_threads()) > 1 && g_get_monotonic_time() < deadline)
+        g_usleep(1000);
     if (threads <= 1)
         return true;
     return hostnet_error_say(

@@ -104,8 +104,7 @@ bool hostnet_address_add_offset(const struct hostnet_address *address, uint64_t 
     return true;
 }
 
-/* ---- prefixes
- * ----------------------------------------------------------------------------------------------- */
+/* ---- prefixes ---- */
 
 bool hostnet_prefix_parse(const char *text, bool default_full, struct hostnet_prefix *prefix, GError **error)
 {

@@ -30,6 +30,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -40,8 +41,7 @@ enum { CHILD_SECONDS = 20, LOOPBACK_INDEX = 1 };
 
 typedef bool (*try_function)(struct hostnet *net, GError **error);
 
-/* ---- the tries: in a namespace of the probe's own
- * ---------------------------------------------------------------- */
+/* ---- the tries: in a namespace of the probe's own ---- */
 
 static bool try_bridge(struct hostnet *net, GError **error)
 {
@@ -203,8 +203,7 @@ static bool try_nftables(struct hostnet *net, GError **error)
     return true;
 }
 
-/* ---- the table
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
 static const struct {
     const char *name, *description;
@@ -263,12 +262,18 @@ static void attempt(struct hostnet_probe *probe, struct hostnet *net, enum hostn
     note(probe, feature, works, refusal);
 }
 
-/* ---- children
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- children ---- */
 
 /* In the child: the namespaces' own row, then everything inside. Sends the table and ends. */
 static G_NORETURN void probe_in_child(int pipe_fd, enum hostnet_feature way)
 {
+    /* The program's signal handlers are not for this process; its own end is. */
+    sigset_t others;
+    sigfillset(&others);
+    sigdelset(&others, SIGALRM);
+    signal(SIGALRM, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &others, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     alarm(CHILD_SECONDS);
     struct hostnet_probe probe = {};
     g_autoptr(GError) refusal = NULL;
@@ -327,8 +332,7 @@ static bool run_child(enum hostnet_feature way, struct hostnet_probe *answer, GE
     return true;
 }
 
-/* ---- in the caller's own namespace: nothing is changed there
- * ------------------------------------------------------------ */
+/* ---- in the caller's own namespace: nothing is changed there ---- */
 
 static bool try_net_admin(GError **error)
 {

@@ -30,8 +30,7 @@ enum {
     DUMP_TRIES = 20
 };
 
-/* ---- building -------------------------------------------------------------------------------------------
- */
+/* ---- building ---- */
 
 struct nl_msg *hostnet_message_new(int type, int flags, const void *header, size_t length)
 {
@@ -108,8 +107,7 @@ void hostnet_batch_tolerate(struct hostnet_batch *batch, int error_number)
     tolerated[tolerated[0] ? 1 : 0] = error_number;
 }
 
-/* ---- the exchange
- * ------------------------------------------------------------------------------------------ */
+/* ---- the exchange ---- */
 
 /* Receives one datagram into `buffer` of RECEIVE_SIZE. Bytes, or -1 with errno. */
 static ssize_t receive(struct hostnet *net, char *buffer)
@@ -243,8 +241,7 @@ bool hostnet_batch_do(struct hostnet *net, struct hostnet_batch *batch, GError *
                              hint, "%s", text);
 }
 
-/* ---- looking
- * ------------------------------------------------------------------------------------------------ */
+/* ---- looking ---- */
 
 enum dump_end { DUMP_DONE, DUMP_CHANGED, DUMP_FAILED };
 

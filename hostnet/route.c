@@ -166,8 +166,7 @@ bool hostnet_route_remove(struct hostnet *net, const struct hostnet_route *route
     return hostnet_batch_do(net, &batch, error, NULL, "%s", what);
 }
 
-/* ---- listing
- * ------------------------------------------------------------------------------------------------- */
+/* ---- listing ---- */
 
 struct route_search {
     uint32_t table, index;
@@ -277,8 +276,7 @@ GArray *hostnet_route_list(struct hostnet *net, uint32_t table, uint32_t index, 
     return g_steal_pointer(&all);
 }
 
-/* ---- rules
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- rules ---- */
 
 static void collect_rule(struct nlmsghdr *message, void *opaque)
 {

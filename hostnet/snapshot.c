@@ -82,8 +82,7 @@ static void append_prefix(GString *line, const struct nlattr *attribute, unsigne
         g_string_append(line, "default");
 }
 
-/* ---- one function per kind of message
- * ------------------------------------------------------------------------------ */
+/* ---- one function per kind of message ---- */
 
 static void write_link(struct snapshot *snapshot, const struct nlmsghdr *message)
 {
@@ -221,9 +220,7 @@ static void write_nft(struct snapshot *snapshot, const struct nlmsghdr *message)
     finish_line(snapshot, line, message, sizeof *header, objects[type].rows);
 }
 
-/* ---- sysctls
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- sysctls ---- */
 
 /* Written by the kernel itself, or a secret. */
 static bool is_left_out(const char *name)
@@ -275,8 +272,7 @@ static bool write_sysctls(struct snapshot *snapshot, const struct hostnet *net, 
     return true;
 }
 
-/* ---- all of it
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- all of it ---- */
 
 static const struct {
     enum hostnet_dump_kind kind;

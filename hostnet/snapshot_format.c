@@ -35,8 +35,7 @@
 #define LINK    HOSTNET_SHAPE_LINK
 #define ADDRESS HOSTNET_SHAPE_ADDRESS
 
-/* ---- tables: links
- * ----------------------------------------------------------------------------------------------- */
+/* ---- tables: links ---- */
 
 static const struct hostnet_row bridge_rows[] = {
     [IFLA_BR_FORWARD_DELAY] = {"forward_delay", NUMBER},
@@ -200,8 +199,7 @@ static const struct hostnet_row link_rows[] = {
 };
 const struct hostnet_rows hostnet_rows_link = ROWS(link_rows);
 
-/* ---- tables: the rest of rtnetlink
- * ------------------------------------------------------------------------------- */
+/* ---- tables: the rest of rtnetlink ---- */
 
 static const struct hostnet_row address_rows[] = {
     [IFA_ADDRESS] = {"address", ADDRESS},
@@ -278,8 +276,7 @@ static const struct hostnet_row neighbour_rows[] = {
 };
 const struct hostnet_rows hostnet_rows_neighbour = ROWS(neighbour_rows);
 
-/* ---- tables: nf_tables
- * ----------------------------------------------------------------------------------------- */
+/* ---- tables: nf_tables ---- */
 
 static const struct hostnet_row nft_table_rows[] = {
     [NFTA_TABLE_NAME] = {"table", TEXT}, [NFTA_TABLE_FLAGS] = {"flags", HEX},
@@ -314,8 +311,7 @@ static const struct hostnet_row nft_set_rows[] = {
 };
 const struct hostnet_rows hostnet_rows_nft_set = ROWS(nft_set_rows);
 
-/* ---- the writer
- * -------------------------------------------------------------------------------------------------- */
+/* ---- the writer ---- */
 
 static void append_hex(GString *line, const void *data, size_t length)
 {

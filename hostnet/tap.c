@@ -186,8 +186,7 @@ int hostnet_tap_open(struct hostnet *net, const struct hostnet_link_identity *id
     return hostnet_fd_steal(&fd);
 }
 
-/* ---- on a fd
- * ------------------------------------------------------------------------------------------------- */
+/* ---- on a fd ---- */
 
 bool hostnet_tap_set_persistent(int fd, bool persistent, GError **error)
 {
@@ -232,8 +231,7 @@ bool hostnet_tap_describe_fd(int fd, struct hostnet_tap_fd *description, GError 
     return true;
 }
 
-/* ---- who has it
- * ------------------------------------------------------------------------------------------------ */
+/* ---- who has it ---- */
 
 static bool is_number(const char *text)
 {

@@ -13,8 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- look-up and identity
- * ------------------------------------------------------------------------------------------ */
+/* ---- look-up and identity ---- */
 
 static void test_lookup(void)
 {
@@ -138,8 +137,7 @@ static void test_planned_index(void)
     ns_assert_same(before, after);
 }
 
-/* ---- deleting: only what is ours
- * ----------------------------------------------------------------------------------- */
+/* ---- deleting: only what is ours ---- */
 
 static void test_delete_twice(void)
 {
@@ -210,8 +208,7 @@ static void test_delete_refuses(void)
     g_assert_no_error(error);
 }
 
-/* ---- changing
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- changing ---- */
 
 static void test_changes(void)
 {
@@ -304,9 +301,7 @@ static void test_bad_specs(void)
     ns_assert_same(before, after);
 }
 
-/* ---- bridges
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- bridges ---- */
 
 static void test_bridge_settings(void)
 {
@@ -453,8 +448,7 @@ static void test_bridge_keeps_mac_and_mtu(void)
     }
 }
 
-/* ---- veth and moving
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- veth and moving ---- */
 
 static bool has_carrier(struct hostnet *net, uint32_t index)
 {
@@ -581,8 +575,7 @@ static void test_move(void)
     ns_assert_same(before, after);
 }
 
-/* ---- counters, with real frames
- * ---------------------------------------------------------------------------------------------- */
+/* ---- counters, with real frames ---- */
 
 static void test_counters(void)
 {
@@ -619,9 +612,7 @@ static void test_counters(void)
     close(two);
 }
 
-/* ---- without privilege
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- without privilege ---- */
 
 static void test_no_privilege(void)
 {

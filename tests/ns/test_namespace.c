@@ -58,8 +58,7 @@ static void test_create_net(void)
     g_clear_error(&error);
 }
 
-/* ---- rootless
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- rootless ---- */
 
 static int work_in_rootless(void *opaque)
 {
@@ -224,8 +223,7 @@ static void test_without_privilege(void)
         g_assert_cmpint(status, ==, 0);
 }
 
-/* ---- held by processes alone
- * ------------------------------------------------------------------------------------------- */
+/* ---- held by processes alone ---- */
 
 /* Makes a lab in a namespace of its own, says so, and waits to be killed. */
 static G_NORETURN void be_a_lab(int say)
@@ -292,9 +290,7 @@ static void test_gone_with_holders(void)
     ns_assert_error(&error, HOSTNET_ERROR_NOT_FOUND, "has ended");
 }
 
-/* ---- sysctls
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- sysctls ---- */
 
 static void test_sysctl(void)
 {
@@ -367,9 +363,7 @@ static void test_sysctl(void)
     ns_assert_error(&error, HOSTNET_ERROR_INVALID, "many");
 }
 
-/* ---- the probe
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- the probe ---- */
 
 static void test_probe(void)
 {

@@ -5,20 +5,25 @@
  * get, a dump while everything changes, handles in several threads.
  */
 #include "hostnet/dump.h"
+#include "hostnet/monitor.h"
 #include "hostnet/namespace.h"
+#include "hostnet/probe.h"
 #include "hostnet/snapshot.h"
+#include "hostnet/sysctl.h"
 #include "ns_harness.h"
 
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { TAPS = 200, NAMES = 100, ROUNDS = 5, SECONDS_OF_CHANGE = 3 };
 
-/* ---- two processes, the same names
- * ----------------------------------------------------------------------------------- */
+/* ---- two processes, the same names ---- */
 
 /* Makes all names it can get, `claims` says which; 0, or what went wrong. */
 static int claim_names(struct hostnet *shared, unsigned who, unsigned *claimed)
@@ -107,9 +112,7 @@ static void test_same_names(void)
     }
 }
 
-/* ---- 200 TAPs
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- 200 TAPs ---- */
 
 static void test_many_taps(void)
 {
@@ -151,8 +154,7 @@ static void test_many_taps(void)
         (double)(taken - found) / 1000, (double)(g_get_monotonic_time() - taken) / 1000);
 }
 
-/* ---- names as long as they get
- * ------------------------------------------------------------------------------------------------ */
+/* ---- names as long as they get ---- */
 
 static void test_long_names(void)
 {
@@ -187,8 +189,7 @@ static void test_long_names(void)
     g_assert_true(hostnet_link_delete(net, &identity, &error));
 }
 
-/* ---- looking while everything changes
- * --------------------------------------------------------------------------------------------- */
+/* ---- looking while everything changes ---- */
 
 struct changer {
     int netns_fd;
@@ -257,8 +258,7 @@ static void test_dumps_under_change(void)
     g_assert_cmpuint(changer.changes, >, 0);
 }
 
-/* ---- handles in several threads
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- handles in several threads ---- */
 
 static gpointer work_alone(gpointer opaque)
 {
@@ -288,6 +288,119 @@ static void test_threads(void)
     ns_assert_same(before, after);
 }
 
+/* ---- signals at every moment ---- */
+
+static void ignore_signal(int number)
+{
+}
+
+static void test_signals(void)
+{
+    g_autoptr(hostnet) net = ns_new();
+    g_autofree char *before = ns_snapshot(net);
+    struct sigaction action = {.sa_handler = ignore_signal},
+                     old; /* no SA_RESTART: system calls are interrupted */
+    g_assert_cmpint(sigaction(SIGUSR1, &action, &old), ==, 0);
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    timer_t timer;
+    g_assert_cmpint(timer_create(CLOCK_MONOTONIC, &event, &timer), ==, 0);
+    struct itimerspec often = {.it_value.tv_nsec = 150000, .it_interval.tv_nsec = 150000};
+    g_assert_cmpint(timer_settime(timer, 0, &often, NULL), ==, 0);
+    for (unsigned i = 0; i < 30; i++) {
+        GError *error = NULL;
+        struct hostnet_link_identity bridge = ns_bridge(net, "nlb1", "netlab:lab:lan");
+        struct hostnet_link_identity tap = ns_tap(net, "nlt1", "netlab:lab:h1", bridge.index, true, NULL);
+        g_autoptr(GPtrArray) links = hostnet_link_list_marked(net, "lab", &error);
+        g_assert_no_error(error);
+        g_assert_cmpuint(links->len, ==, 2);
+        g_autofree char *text = hostnet_snapshot_take(net, 0, &error);
+        g_assert_no_error(error);
+        g_assert_true(hostnet_link_delete(net, &tap, &error) && hostnet_link_delete(net, &bridge, &error));
+        g_assert_no_error(error);
+    }
+    timer_delete(timer);
+    sigaction(SIGUSR1, &old, NULL);
+    g_autofree char *after = ns_snapshot(net);
+    ns_assert_same(before, after);
+}
+
+/* ---- no file descriptors left ---- */
+
+static unsigned count_fds(void)
+{
+    unsigned count = 0;
+    g_autoptr(GDir) folder = g_dir_open("/proc/self/fd", 0, NULL);
+    while (g_dir_read_name(folder))
+        count++;
+    return count - 1; /* the folder's own */
+}
+
+/* Everything that opens something, once. False with the first error. */
+static bool open_everything(struct hostnet *net, GError **error)
+{
+    struct hostnet_tap_spec spec = {.link = {.name = "nlt1", .mark = "netlab:lab:h1"}};
+    int fd = hostnet_tap_create(net, &spec, NULL, error);
+    if (fd < 0)
+        return false;
+    close(fd);
+    int net_fd = hostnet_namespace_create_net(error);
+    if (net_fd < 0)
+        return false;
+    struct hostnet *other = hostnet_open_fd(net_fd, error);
+    close(net_fd);
+    if (!other)
+        return false;
+    hostnet_close(other);
+    g_autofree char *text = hostnet_snapshot_take(net, 0, error);
+    if (!text)
+        return false;
+    int user_fd;
+    if (!hostnet_namespace_create_rootless(&user_fd, &net_fd, error))
+        return false;
+    close(user_fd);
+    close(net_fd);
+    struct hostnet_probe probe;
+    struct hostnet_monitor *monitor = hostnet_monitor_open(net, HOSTNET_MONITOR_LINKS, NULL, NULL, error);
+    if (!monitor)
+        return false;
+    hostnet_monitor_close(monitor);
+    g_autofree char *value = hostnet_sysctl_get(net, "net/ipv4/ip_forward", error);
+    return value && hostnet_probe_run(&probe, error);
+}
+
+static void test_no_fds(void)
+{
+    GError *error = NULL;
+    g_autoptr(hostnet) net = ns_new();
+    g_autofree char *before = ns_snapshot(net);
+    g_assert_true(open_everything(net, &error)); /* what is opened once and kept, is now */
+    g_assert_no_error(error);
+    unsigned open_before = count_fds();
+    struct rlimit old, limit;
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &old), ==, 0);
+    int highest = dup(0);
+    close(highest);
+    unsigned refusals = 0;
+    bool done = false;
+    for (unsigned room = 0; !done && room < 30; room++) {
+        limit = (struct rlimit){.rlim_cur = (rlim_t)highest + room, .rlim_max = old.rlim_max};
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        done = open_everything(net, &error);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &old), ==, 0);
+        if (!done) {
+            g_test_message("room for %u: %s", room, error->message);
+            g_assert_error(error, HOSTNET_ERROR, HOSTNET_ERROR_LIMIT);
+            g_clear_error(&error);
+            refusals++;
+        }
+        g_assert_cmpuint(count_fds(), ==, open_before); /* nothing leaks on the way out */
+        g_autofree char *after = ns_snapshot(net);
+        ns_assert_same(before, after);
+    }
+    g_assert_true(done);
+    g_assert_cmpuint(refusals, >=, 2);
+}
+
 int main(int argc, char **argv)
 {
     ns_test_init(&argc, &argv);
@@ -296,5 +409,7 @@ int main(int argc, char **argv)
     g_test_add_func("/stress/long-names", test_long_names);
     g_test_add_func("/stress/dumps-under-change", test_dumps_under_change);
     g_test_add_func("/stress/threads", test_threads);
+    g_test_add_func("/stress/signals", test_signals);
+    g_test_add_func("/stress/no-fds", test_no_fds);
     return g_test_run();
 }
