@@ -113,7 +113,8 @@ struct descriptor_table {
 };
 
 /* x87 registers by physical number R0…R7 (ST(i) is R[(TOP + i) & 7]); 80 bits in the first ten bytes.
- * An MMX register MMi is the significand of Ri. Tags are full two-bit tags in `ftw`, as FSTENV writes them. */
+ * An MMX register MMi is the significand of Ri. In `ftw` a register's two bits are 3 when it is empty and 0 when
+ * not; what FSTENV shows (zero, special) is worked out when asked for. */
 struct fpu {
     union fpu_reg {
         uint8_t bytes[16];
