@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Fuzzes a QMP session: bytes as a client would send them, in two pieces. The first byte chooses whether the
+ * session has negotiated, and where the cut is.
+ */
+#include "emu/char/char_internal.h"
+#include "emu/control/control_internal.h"
+#include "emu/machine/clock.h"
+
+#include "tests/fuzz/fuzz_main.h"
+
+static enum control_status status(void *opaque)
+{
+    return CONTROL_RUNNING;
+}
+
+static void nothing(void *opaque)
+{
+}
+
+static bool cont(void *opaque, GError **error)
+{
+    return true;
+}
+
+static bool no_chardev(void *opaque, unsigned index, struct control_char *out)
+{
+    return false;
+}
+
+static bool no_nic(void *opaque, unsigned index, struct control_nic *out)
+{
+    return false;
+}
+
+static bool set_link(void *opaque, const char *name, bool up, GError **error)
+{
+    g_set_error(error, g_quark_from_static_string("fuzz"), 1, "Device '%s' not found", name);
+    return false;
+}
+
+static void describe(void *opaque, enum control_info what, GString *out)
+{
+}
+
+static size_t read_memory(void *opaque, bool physical, uint64_t addr, void *buf, size_t len)
+{
+    memset(buf, 0, len);
+    return addr < 256 ? len : 0;
+}
+
+static uint32_t read_port(void *opaque, uint16_t port, unsigned size)
+{
+    return 0;
+}
+
+static void write_port(void *opaque, uint16_t port, uint32_t value, unsigned size)
+{
+}
+
+static void key(void *opaque, unsigned code, bool down)
+{
+}
+
+static const struct control_machine machine = {.name = "fuzz",
+                                               .status = status,
+                                               .stop = nothing,
+                                               .cont = cont,
+                                               .quit = nothing,
+                                               .reset = nothing,
+                                               .power_button = nothing,
+                                               .nmi = nothing,
+                                               .chardev = no_chardev,
+                                               .nic = no_nic,
+                                               .set_link = set_link,
+                                               .describe = describe,
+                                               .read_memory = read_memory,
+                                               .read_port = read_port,
+                                               .write_port = write_port,
+                                               .key = key};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct loop *loop;
+    static const char hello[] = "{\"execute\":\"qmp_capabilities\"}";
+    if (!loop)
+        loop = loop_new(clock_new(), NULL);
+    if (!size)
+        return 0;
+    struct control *control = control_new(&machine, loop);
+    struct char_port *port = char_open("fuzz", "null", loop, NULL);
+    control_add_qmp(control, port, false);
+    if (data[0] & 1)
+        char_port_deliver(port, (const uint8_t *)hello, sizeof hello - 1);
+    size_t cut = MIN((size_t)(data[0] >> 1), size - 1);
+    char_port_deliver(port, data + 1, cut);
+    /* in pieces no larger than a port reads at a time */
+    for (size_t at = 1 + cut; at < size; at += 1024)
+        char_port_deliver(port, data + at, MIN(size - at, (size_t)1024));
+    control_event(control, "STOP", NULL);
+    control_free(control);
+    char_free(port);
+    trace_mask = 0;
+    loop_dispatch(loop);
+    return 0;
+}
+
+FUZZ_MAIN(1000, 4000)
