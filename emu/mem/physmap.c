@@ -56,7 +56,8 @@ struct physmap *physmap_new(uint64_t ram_size, GError **error)
 {
     if (ram_size < 1 << 20 || ram_size & PHYS_PAGE_MASK) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "guest memory of %" G_GUINT64_FORMAT " bytes: give at least 1 MiB, in whole pages (-m 64M)",
+                    "guest memory of %" G_GUINT64_FORMAT
+                    " bytes: give at least 1 MiB, in whole pages (-m 64M)",
                     ram_size);
         return NULL;
     }
@@ -183,8 +184,8 @@ void physmap_set_change_listener(struct physmap *pm, void (*changed)(void *opaqu
     pm->changed_opaque = opaque;
 }
 
-void physmap_set_code_listener(struct physmap *pm, void (*write)(void *opaque, uint64_t ram_offset, size_t len),
-                               void *opaque)
+void physmap_set_code_listener(struct physmap *pm,
+                               void (*write)(void *opaque, uint64_t ram_offset, size_t len), void *opaque)
 {
     pm->code_written = write;
     pm->code_opaque = opaque;
@@ -218,19 +219,17 @@ struct phys_range *physmap_add_ram(struct physmap *pm, const char *name, uint64_
 struct phys_range *physmap_add_rom(struct physmap *pm, const char *name, uint64_t base, uint64_t size,
                                    const uint8_t *data, int priority)
 {
-    return add_range(
-        pm, &(struct phys_range){.name = name, .base = base, .size = size, .priority = priority, .rom = data});
+    return add_range(pm, &(struct phys_range){
+                             .name = name, .base = base, .size = size, .priority = priority, .rom = data});
 }
 
 struct phys_range *physmap_add_mmio(struct physmap *pm, const char *name, uint64_t base, uint64_t size,
                                     const struct mmio_ops *ops, void *opaque, int priority)
 {
-    return add_range(pm, &(struct phys_range){.name = name,
-                                              .base = base,
-                                              .size = size,
-                                              .priority = priority,
-                                              .ops = ops,
-                                              .opaque = opaque});
+    return add_range(
+        pm,
+        &(struct phys_range){
+            .name = name, .base = base, .size = size, .priority = priority, .ops = ops, .opaque = opaque});
 }
 
 void physmap_range_move(struct physmap *pm, struct phys_range *range, uint64_t base)
@@ -288,7 +287,7 @@ void physmap_lookup(struct physmap *pm, uint64_t addr, struct phys_slice *out)
 {
     uint64_t next = 0;
     const struct interval *here = find(pm, addr, &next);
-    *out = (struct phys_slice){.run = next - addr};
+    *out = (struct phys_slice){.run = next == addr ? 1 : next - addr}; /* the very last address of all */
     if (!here)
         return;
     out->run = here->end - addr;
@@ -431,7 +430,8 @@ void physmap_describe(struct physmap *pm, GString *out)
 {
     for (unsigned i = 0; i < pm->view->len; i++) {
         const struct interval *v = &g_array_index(pm->view, struct interval, i);
-        g_string_append_printf(out, "%09" G_GINT64_MODIFIER "x-%09" G_GINT64_MODIFIER "x ", v->start, v->end - 1);
+        g_string_append_printf(out, "%09" G_GINT64_MODIFIER "x-%09" G_GINT64_MODIFIER "x ", v->start,
+                               v->end - 1);
         if (v->read == v->write)
             g_string_append_printf(out, "%s %s\n", range_kind(v->read), v->read->name);
         else
