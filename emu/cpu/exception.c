@@ -70,6 +70,16 @@ void cpu_fault_gp(struct cpu *cpu, uint32_t error)
 
 /* ---- flags and events ---- */
 
+/* VIF and VIP both set where they mean something: the next instruction faults (SDM vol. 3, 20.3.3 and 20.4).
+ */
+static bool virtual_interrupt_due(const struct cpu *cpu)
+{
+    const uint32_t both = FLAG_VIF | FLAG_VIP;
+    if ((cpu->eflags & both) != both || cpu->cpl != 3)
+        return false;
+    return (cpu->cr4 & (cpu_v86(cpu) ? CR4_VME : CR4_PVI)) != 0;
+}
+
 void cpu_update_events(struct cpu *cpu)
 {
     uint32_t events =
@@ -80,7 +90,8 @@ void cpu_update_events(struct cpu *cpu)
         events |= CPU_EVENT_NMI;
     if (cpu->init_pending)
         events |= CPU_EVENT_INIT;
-    if ((cpu->eflags & (FLAG_TF | FLAG_RF)) || cpu->shadow || cpu->shadow_db || cpu->has_breakpoints)
+    if ((cpu->eflags & (FLAG_TF | FLAG_RF)) || cpu->shadow || cpu->shadow_db || cpu->has_breakpoints ||
+        virtual_interrupt_due(cpu))
         events |= CPU_EVENT_STEP;
     if (cpu->dr6_pending)
         events |= CPU_EVENT_TRAP;
@@ -95,7 +106,7 @@ void cpu_set_eflags(struct cpu *cpu, uint32_t value)
     uint32_t changed = old ^ cpu->eflags;
     if (changed & (FLAG_VM | FLAG_AC))
         cpu_update_mode(cpu);
-    else if (changed & (FLAG_TF | FLAG_IF | FLAG_RF))
+    else if (changed & (FLAG_TF | FLAG_IF | FLAG_RF | FLAG_VIF | FLAG_VIP))
         cpu_update_events(cpu);
 }
 
@@ -160,6 +171,8 @@ void cpu_step_begin(struct cpu *cpu)
     bool continued = rep_continues(cpu);
     cpu->insn_eip = cpu->eip;
     cpu->rep_paused = false;
+    if (virtual_interrupt_due(cpu))
+        cpu_fault_gp(cpu, 0);
     if (cpu->has_breakpoints && !continued && !(cpu->eflags & FLAG_RF) && !cpu->shadow_db) {
         uint32_t hit = instruction_breakpoints(cpu);
         if (hit) {

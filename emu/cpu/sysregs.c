@@ -65,6 +65,7 @@ void cpu_write_cr4(struct cpu *cpu, uint32_t value)
     cpu->cr4 = value;
     if (changed & (CR4_PAE | CR4_PGE | CR4_PSE))
         mmu_flush(cpu, true);
+    cpu_update_events(cpu);
 }
 
 /* ---- I/O permission ---- */
