@@ -57,8 +57,7 @@ static int run(struct cli_call *call)
             if (lab)
                 g_ptr_array_add(names, g_strdup(lab->name));
         }
-        if (store)
-            lab_sweep_locks(&place, store);
+        lab_sweep_locks(&place);
     }
     if (error)
         status = cli_fail(error);

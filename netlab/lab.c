@@ -609,7 +609,7 @@ static bool is_worth_another_try(const struct up *up, const GError *error)
     return up->context.join && !up->is_new && error->domain != LAB_ERROR;
 }
 
-static bool attempt_up(const struct lab_up_options *options, struct lock *lock, bool *again,
+static bool attempt_up(const struct lab_up_options *options, const struct lock *lock, bool *again,
                        enum lab_up_result *result, GError **error)
 {
     struct up up = {.options = options, .lock_fd = lock->fd};
@@ -621,9 +621,6 @@ static bool attempt_up(const struct lab_up_options *options, struct lock *lock, 
     *again = !good && is_worth_another_try(&up, cause);
     if (cause)
         g_propagate_error(error, cause);
-    /* The lock's file goes with the last trace of the lab. */
-    if (!up.lab && !*again)
-        lock_release(lock, true);
     up_clear(&up);
     return good;
 }
@@ -642,7 +639,7 @@ bool lab_up(const struct lab_up_options *options, enum lab_up_result *result, GE
     }
     if (cause)
         g_propagate_error(error, cause);
-    lock_release(&lock, false);
+    lock_release(&lock);
     return good;
 }
 
@@ -702,20 +699,17 @@ bool lab_down(const struct lab_place *place, const char *name, const struct lab_
         g_propagate_error(error, cause);
     else
         g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, "no lab named %s is up", name);
-    lock_release(&lock, good || !lab);
+    lock_release(&lock);
     return good;
 }
 
-void lab_sweep_locks(const struct lab_place *place, struct store *store)
+void lab_sweep_locks(const struct lab_place *place)
 {
     g_autofree char *path = g_build_filename(place->state, "locks", NULL);
     g_autoptr(GDir) folder = g_dir_open(path, 0, NULL);
     for (const char *name; folder && (name = g_dir_read_name(folder));) {
         struct lock lock;
-        if (!lock_take(&lock, place->state, name, "down", 0, NULL))
-            continue;
-        g_autoptr(GError) error = NULL;
-        g_autoptr(store_lab) lab = store_find_lab(store, name, &error);
-        lock_release(&lock, !lab && !error);
+        if (lock_take(&lock, place->state, name, "down", 0, NULL))
+            lock_release(&lock);
     }
 }

@@ -62,8 +62,8 @@ bool lab_up(const struct lab_up_options *options, enum lab_up_result *result, GE
 bool lab_down(const struct lab_place *place, const char *name, const struct lab_progress *progress,
               GError **error);
 
-/* Removes lock files that a crash between the last two steps of a `down` has left; never one that is held. */
-void lab_sweep_locks(const struct lab_place *place, struct store *store);
+/* Removes lock files that a crash has left; never one that is held. */
+void lab_sweep_locks(const struct lab_place *place);
 
 enum lab_node_state { LAB_NODE_STARTING, LAB_NODE_RUNNING, LAB_NODE_ENDED, LAB_NODE_STATES };
 const char *lab_node_state_name(enum lab_node_state state); /* "starting", "running", "ended" */

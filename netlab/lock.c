@@ -64,8 +64,9 @@ bool lock_take(struct lock *lock, const char *state_directory, const char *lab, 
     lock->path = NULL;
     if (g_mkdir_with_parents(directory, 0700) != 0) {
         g_set_error(error, LOCK_ERROR, LOCK_ERROR_FAILED,
-                    "cannot make %s: %s; check the permissions and the disk's free space", directory,
-                    g_strerror(errno));
+                    "cannot make the state directory %s: %s; check the permissions and the disk's free "
+                    "space, or set NETLAB_STATE_DIR",
+                    directory, g_strerror(errno));
         return false;
     }
     for (;;) {
@@ -103,12 +104,11 @@ bool lock_take(struct lock *lock, const char *state_directory, const char *lab, 
     }
 }
 
-void lock_release(struct lock *lock, bool remove)
+void lock_release(struct lock *lock)
 {
     if (lock->fd < 0)
         return;
-    if (remove)
-        g_unlink(lock->path);
+    g_unlink(lock->path);
     close(lock->fd);
     lock->fd = -1;
     g_clear_pointer(&lock->path, g_free);

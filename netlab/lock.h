@@ -26,6 +26,5 @@ struct lock {
  * supervisor is rolling back: that is waited for, up to wait_ms. */
 bool lock_take(struct lock *lock, const char *state_directory, const char *lab, const char *verb,
                unsigned wait_ms, GError **error);
-/* Lets go; with `remove`, and if nobody else has it open for locking, the file goes too. Safe on one not
- * held. */
-void lock_release(struct lock *lock, bool remove);
+/* Lets go, and removes the file: it means nothing by itself. Safe on one not held. */
+void lock_release(struct lock *lock);

@@ -173,9 +173,14 @@ class Lab:
         path = os.path.join(self.base, "state", "netlab.db")
         if not os.path.exists(path):
             return {}
-        with sqlite3.connect(path) as db:
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
             tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             return {table: count for table in tables if (count := db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])}
+        except sqlite3.DatabaseError as error:
+            return {"unreadable": str(error)}
+        finally:
+            db.close()
 
     def check_clean(self, before, what):
         """Waits for dying processes, then compares everything."""
