@@ -242,7 +242,6 @@ static void add_pci_root(GByteArray *scope, const struct acpi_config *config)
                                         GSI_PCI_FIRST + 3};
     GByteArray *pci = g_byte_array_new(), *crs = g_byte_array_new();
     aml_name_eisa_id(pci, "_HID", "PNP0A03");
-    aml_name_integer(pci, "_ADR", 0);
     aml_name_integer(pci, "_UID", 0);
     aml_name_integer(pci, "_BBN", 0);
 
