@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The store and the plan: journal rows, versions, damage; what is kept and what goes when a topology changes.
+ */
+#include "netlab/lock.h"
+#include "netlab/paths.h"
+#include "netlab/plan.h"
+#include "netlab/process.h"
+#include "netlab/store.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *folder_new(void)
+{
+    char *folder = g_dir_make_tmp("netlab-store.XXXXXX", NULL);
+    g_assert_nonnull(folder);
+    return folder;
+}
+
+static void folder_remove(const char *folder)
+{
+    static const char *const names[] = {"netlab.db", "netlab.db-wal", "netlab.db-shm",
+                                        "locks/lab", "locks",         ""};
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = g_build_filename(folder, names[i], NULL);
+        g_remove(path);
+    }
+}
+
+static int64_t add_lab(struct store *store, const char *name)
+{
+    struct store_lab lab = {.name = (char *)name,
+                            .file = "/labs/x/topology.yml",
+                            .directory = "/labs/x",
+                            .source = "nodes: {}",
+                            .boot_id = "boot",
+                            .is_own_namespace = true};
+    g_autoptr(GError) error = NULL;
+    g_assert_true(store_add_lab(store, &lab, &error));
+    g_assert_no_error(error);
+    return lab.id;
+}
+
+static enum store_object_state state_of(struct store *store, int64_t lab, const char *kind, const char *key)
+{
+    g_autoptr(store_object) object = store_find_object(store, lab, kind, key, NULL);
+    return object ? object->state : STORE_OBJECT_STATES;
+}
+
+static void test_journal(void)
+{
+    g_autofree char *folder = folder_new();
+    g_autoptr(GError) error = NULL;
+    struct store *store = store_open(folder, &error);
+    g_assert_no_error(error);
+    int64_t lab = add_lab(store, "one"), run = 0, step = 0, other = 0;
+    bool was_up = true;
+    g_assert_true(store_begin_run(store, lab, "up", &run, NULL));
+    g_assert_true(store_intend(store, lab, run, true, "bridge", "lan", "{}", &step, NULL));
+    g_assert_cmpint(state_of(store, lab, "bridge", "lan"), ==, STORE_MAKING);
+    /* The same object twice is refused: the first has to go first. */
+    g_assert_false(store_intend(store, lab, run, true, "bridge", "lan", "{}", &other, NULL));
+    g_assert_true(store_set_identity(store, lab, "bridge", "lan", "boot/1/2/nlb/mark", NULL));
+    g_assert_true(store_done(store, step, NULL));
+    g_assert_cmpint(state_of(store, lab, "bridge", "lan"), ==, STORE_PRESENT);
+    g_assert_true(store_was_up(store, lab, &was_up, NULL));
+    g_assert_false(was_up);
+    g_assert_true(store_end_run(store, run, "done", NULL));
+    g_assert_true(store_was_up(store, lab, &was_up, NULL));
+    g_assert_true(was_up);
+
+    /* What another handle sees is what was committed. */
+    g_autoptr(store) second = store_open(folder, NULL);
+    g_autoptr(store_object) seen = store_find_object(second, lab, "bridge", "lan", NULL);
+    g_assert_cmpstr(seen->identity, ==, "boot/1/2/nlb/mark");
+
+    g_assert_true(store_intend(store, lab, run, true, "tap", "h1:eth0", "{}", &other, NULL));
+    g_assert_true(store_failed(store, other, "no tun", NULL));
+    g_assert_cmpint(state_of(store, lab, "tap", "h1:eth0"), ==, STORE_MAKING);
+    g_assert_true(store_undone(store, other, NULL));
+    g_assert_cmpint(state_of(store, lab, "tap", "h1:eth0"), ==, STORE_OBJECT_STATES);
+
+    g_assert_true(store_intend(store, lab, run, false, "bridge", "lan", "{}", &step, NULL));
+    g_assert_cmpint(state_of(store, lab, "bridge", "lan"), ==, STORE_REMOVING);
+    g_assert_true(store_done(store, step, NULL));
+    g_assert_cmpint(state_of(store, lab, "bridge", "lan"), ==, STORE_OBJECT_STATES);
+
+    g_autoptr(GPtrArray) steps = store_list_steps(store, lab, NULL);
+    static const char *const states[] = {"done", "undone", "done"};
+    g_assert_cmpuint(steps->len, ==, 3);
+    for (guint i = 0; i < 3; i++)
+        g_assert_cmpstr(((struct store_step *)steps->pdata[i])->state, ==, states[i]);
+    g_assert_true(store_delete_lab(store, lab, NULL));
+    g_assert_null(store_find_lab(store, "one", &error));
+    g_assert_no_error(error);
+    store_close(store);
+    folder_remove(folder);
+}
+
+static void test_lab_names_are_unique(void)
+{
+    g_autofree char *folder = folder_new();
+    g_autoptr(store) store = store_open(folder, NULL);
+    add_lab(store, "one");
+    struct store_lab again = {.name = "one", .file = "f", .directory = "d", .source = "s", .boot_id = "b"};
+    g_assert_false(store_add_lab(store, &again, NULL));
+    g_autoptr(GPtrArray) labs = store_list_labs(store, NULL);
+    g_assert_cmpuint(labs->len, ==, 1);
+    folder_remove(folder);
+}
+
+static void set_version(const char *folder, int version)
+{
+    g_autofree char *path = g_build_filename(folder, "netlab.db", NULL);
+    g_autofree char *sql = g_strdup_printf("PRAGMA user_version = %d", version);
+    sqlite3 *db = NULL;
+    g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
+    g_assert_cmpint(sqlite3_exec(db, sql, NULL, NULL, NULL), ==, SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void test_newer_version(void)
+{
+    g_autofree char *folder = folder_new();
+    g_autofree char *path = g_build_filename(folder, "netlab.db", NULL);
+    g_autoptr(GError) error = NULL;
+    store_close(store_open(folder, NULL));
+    set_version(folder, STORE_VERSION + 1);
+    g_autofree char *before = NULL, *after = NULL;
+    gsize before_length, after_length;
+    g_assert_true(g_file_get_contents(path, &before, &before_length, NULL));
+    g_assert_null(store_open(folder, &error));
+    g_assert_error(error, STORE_ERROR, STORE_ERROR_NEWER);
+    g_assert_nonnull(strstr(error->message, "was written by a newer netlab (its version is 2"));
+    g_assert_true(g_file_get_contents(path, &after, &after_length, NULL));
+    g_assert_cmpmem(before, before_length, after, after_length);
+    folder_remove(folder);
+}
+
+static void test_damaged(void)
+{
+    g_autofree char *folder = folder_new();
+    g_autofree char *path = g_build_filename(folder, "netlab.db", NULL);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *rubbish = g_strnfill(8192, 'x');
+    g_assert_true(g_file_set_contents(path, rubbish, -1, NULL));
+    g_assert_null(store_open(folder, &error));
+    g_assert_error(error, STORE_ERROR, STORE_ERROR_DAMAGED);
+    folder_remove(folder);
+}
+
+/* Migrating an empty file twice at once gives one schema. */
+static void test_two_at_once(void)
+{
+    g_autofree char *folder = folder_new();
+    pid_t children[4];
+    for (int i = 0; i < 4; i++) {
+        children[i] = fork();
+        if (children[i] == 0) {
+            g_autoptr(GError) error = NULL;
+            struct store *store = store_open(folder, &error);
+            if (!store)
+                g_printerr("%s\n", error->message);
+            store_close(store);
+            _exit(store ? 0 : 1);
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        int status;
+        waitpid(children[i], &status, 0);
+        g_assert_cmpint(status, ==, 0);
+    }
+    folder_remove(folder);
+}
+
+static void test_lock(void)
+{
+    g_autofree char *folder = folder_new();
+    g_autoptr(GError) error = NULL;
+    struct lock lock, second;
+    g_assert_true(lock_take(&lock, folder, "lab", "up", 0, &error));
+    g_assert_false(lock_take(&second, folder, "lab", "down", 0, &error));
+    g_assert_error(error, LOCK_ERROR, LOCK_ERROR_HELD);
+    g_autofree char *holder =
+        g_strdup_printf("lab lab is being changed by `netlab up` (pid %d, user ", getpid());
+    g_assert_true(g_str_has_prefix(error->message, holder));
+    g_assert_true(lock_take(&second, folder, "other", "down", 0, NULL));
+    lock_release(&second);
+    lock_release(&lock);
+    g_assert_true(lock_take(&lock, folder, "lab", "up", 0, NULL));
+    lock_release(&lock);
+    folder_remove(folder);
+}
+
+static void test_names(void)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (int i = 0; i < 20000; i++) {
+        g_autofree char *key = g_strdup_printf("a-long-node-name-that-begins-like-all-others-%d:eth0", i);
+        char *name = names_interface('t', 1000, "lab", key);
+        g_assert_cmpuint(strlen(name), ==, 13);
+        g_assert_true(g_hash_table_add(seen, name));
+    }
+    g_autofree char *a = names_interface('b', 0, "lab", "lan"), *b = names_interface('b', 0, "lab", "lan"),
+                    *c = names_interface('b', 1, "lab", "lan"), *d = names_interface('b', 0, "lab2", "lan"),
+                    *e = names_interface('t', 0, "lab", "lan");
+    g_assert_cmpstr(a, ==, b);
+    g_assert_cmpstr(a, !=, c);
+    g_assert_cmpstr(a, !=, d);
+    g_assert_cmpstr(a, !=, e);
+    g_autofree char *own = names_alternative("lab", "h1:eth0", true),
+                    *host = names_alternative("lab", "h1:eth0", false);
+    g_assert_cmpstr(own, ==, "h1.eth0");
+    g_assert_cmpstr(host, ==, "lab.h1.eth0");
+}
+
+static void test_process(void)
+{
+    struct process_identity self, parsed, wrong;
+    g_assert_true(process_identify(getpid(), &self));
+    g_autofree char *text = process_format(&self);
+    g_assert_true(process_parse(text, &parsed));
+    g_assert_true(process_is_alive(&parsed));
+    wrong = self;
+    wrong.start++;
+    g_assert_false(process_is_alive(&wrong));
+    g_assert_true(process_end(&wrong, 0, NULL)); /* gone already: and we are still here */
+    wrong = self;
+    strcpy(wrong.boot_id, "00000000-0000-0000-0000-000000000000");
+    g_assert_false(process_is_alive(&wrong));
+    static const char *const bad[] = {"", "x", "a/b/c", "boot/-1/5", "boot/1/2/3", "boot/1/x"};
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+        g_assert_false(process_parse(bad[i], &parsed));
+
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGTERM, SIG_IGN);
+        for (;;)
+            pause();
+    }
+    struct process_identity identity;
+    g_autoptr(GError) error = NULL;
+    g_assert_true(process_identify(child, &identity));
+    g_assert_true(process_end(&identity, 50, &error));
+    g_assert_no_error(error);
+    g_assert_false(process_is_alive(&identity)); /* a zombie is not alive */
+    waitpid(child, NULL, 0);
+}
+
+/* ---- plans ---- */
+
+static GPtrArray *wanted_new(const char *const *rows)
+{
+    GPtrArray *wanted = g_ptr_array_new_with_free_func(object_free);
+    for (size_t i = 0; rows[i]; i += 3) {
+        enum object_kind kind;
+        g_assert_true(object_kind_parse(rows[i], &kind));
+        g_ptr_array_add(wanted, object_new(kind, rows[i + 1], rows[i + 2]));
+    }
+    return wanted;
+}
+
+static void free_object(void *object)
+{
+    store_object_free(object);
+}
+
+static GPtrArray *existing_of(GPtrArray *wanted)
+{
+    GPtrArray *existing = g_ptr_array_new_with_free_func(free_object);
+    for (guint i = 0; i < wanted->len; i++) {
+        const struct object *object = wanted->pdata[i];
+        struct store_object *row = g_new0(struct store_object, 1);
+        row->kind = g_strdup(object_kind_name(object->kind));
+        row->key = g_strdup(object->key);
+        row->payload = g_strdup(object->payload);
+        row->state = STORE_PRESENT;
+        g_ptr_array_add(existing, row);
+    }
+    return existing;
+}
+
+static bool is_alive(const struct store_object *object, void *dead_key)
+{
+    return !dead_key || !g_str_equal(object->key, dead_key);
+}
+
+static char *plan_text(GPtrArray *wanted, GPtrArray *existing, const char *dead)
+{
+    plan_auto struct plan *plan = plan_make(wanted, existing, is_alive, (void *)dead);
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < plan->steps->len; i++) {
+        const struct plan_step *step = plan->steps->pdata[i];
+        g_string_append_printf(text, "%s%s%s", text->len ? " " : "", step->make ? "+" : "-", step->key);
+    }
+    if (plan->wait->len)
+        g_string_append_printf(text, " (%u)", plan->wait->len);
+    return g_string_free(text, FALSE);
+}
+
+#define TAP(node, network) "{\"node\":\"" node "\",\"network\":\"" network "\",\"mtu\":1500}"
+static const char *const base[] = {
+    "bridge",        "lan",     "{}",  "bridge", "dmz",           "{}",     "address",
+    "lan",           "{}",      "tap", "a:eth0", TAP("a", "lan"), "tap",    "a:eth1",
+    TAP("a", "dmz"), "machine", "a",   "{}",     "tap",           "b:eth0", TAP("b", "lan"),
+    "machine",       "b",       "{}",  NULL};
+
+static void check_plan(const char *const *rows, const char *dead, const char *expected)
+{
+    g_autoptr(GPtrArray) before = wanted_new(base), after = wanted_new(rows);
+    g_autoptr(GPtrArray) existing = existing_of(before);
+    g_autofree char *text = plan_text(after, existing, dead);
+    g_assert_cmpstr(text, ==, expected);
+}
+
+static void test_plan(void)
+{
+    g_autoptr(GPtrArray) wanted = wanted_new(base), nothing = g_ptr_array_new();
+    g_autofree char *first = plan_text(wanted, nothing, NULL);
+    g_assert_cmpstr(first, ==, "+lan +dmz +lan +a:eth0 +a:eth1 +a +b:eth0 +b (2)");
+    check_plan(base, NULL, "");
+    /* A machine that died takes its TAPs along, nothing else. */
+    check_plan(base, "b", "-b -b:eth0 +b:eth0 +b (1)");
+    check_plan(base, "a:eth1", "-a -a:eth1 -a:eth0 +a:eth0 +a:eth1 +a (1)");
+    /* A bridge takes its address, its TAPs, their machines, and those machines' other TAPs. */
+    check_plan(base, "dmz", "-a -a:eth1 -a:eth0 -dmz +dmz +a:eth0 +a:eth1 +a (1)");
+
+    static const char *const changed[] = {"bridge",  "lan",    "{}",
+                                          "bridge",  "dmz",    "{}",
+                                          "address", "lan",    "{}",
+                                          "tap",     "a:eth0", TAP("a", "lan"),
+                                          "tap",     "a:eth1", TAP("a", "dmz"),
+                                          "machine", "a",      "{}",
+                                          "tap",     "b:eth0", TAP("b", "lan"),
+                                          "machine", "b",      "{\"memory\":1}",
+                                          NULL};
+    check_plan(changed, NULL, "-b -b:eth0 +b:eth0 +b (1)");
+    static const char *const fewer[] = {"bridge",        "lan",     "{}", "tap", "b:eth0",
+                                        TAP("b", "lan"), "machine", "b",  "{}",  NULL};
+    check_plan(fewer, NULL, "-a -a:eth1 -a:eth0 -lan -dmz");
+    static const char *const none[] = {NULL};
+    check_plan(none, NULL, "-b -b:eth0 -a -a:eth1 -a:eth0 -lan -dmz -lan");
+}
+
+static void test_plan_unfinished(void)
+{
+    g_autoptr(GPtrArray) wanted = wanted_new(base);
+    g_autoptr(GPtrArray) existing = existing_of(wanted);
+    ((struct store_object *)existing->pdata[7])->state = STORE_MAKING;
+    g_autofree char *text = plan_text(wanted, existing, NULL);
+    g_assert_cmpstr(text, ==, "-b -b:eth0 +b:eth0 +b (1)");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/store/journal", test_journal);
+    g_test_add_func("/store/unique-names", test_lab_names_are_unique);
+    g_test_add_func("/store/newer-version", test_newer_version);
+    g_test_add_func("/store/damaged", test_damaged);
+    g_test_add_func("/store/two-at-once", test_two_at_once);
+    g_test_add_func("/lock", test_lock);
+    g_test_add_func("/names", test_names);
+    g_test_add_func("/process", test_process);
+    g_test_add_func("/plan/steps", test_plan);
+    g_test_add_func("/plan/unfinished", test_plan_unfinished);
+    return g_test_run();
+}
