@@ -669,6 +669,7 @@ static void inherit_machine(struct topology_node *node, const struct topology_ma
         machine->image_mark = defaults->image_mark;
         machine->kernel = g_strdup(defaults->kernel);
         machine->kernel_mark = defaults->kernel_mark;
+        g_free(machine->initrd); /* one without a kernel has been complained about */
         machine->initrd = g_strdup(defaults->initrd);
         machine->initrd_mark = defaults->initrd_mark;
         if (!machine->image && !machine->kernel) {
