@@ -17,11 +17,12 @@ void device_free(struct device *device)
     if (!device)
         return;
     /* The class frees the struct itself, so the name has to be taken out first. */
-    g_autofree char *id = g_steal_pointer(&device->id);
+    char *id = g_steal_pointer(&device->id);
     if (device->class->free)
         device->class->free(device);
     else
         g_free(device);
+    g_free(id);
 }
 
 static void splitter_set(void *opaque, unsigned n, bool level)
