@@ -502,7 +502,7 @@ static uint32_t mmio_read(void *opaque, uint32_t offset, unsigned size)
     struct e1000 *nic = opaque;
     if (nic->pci.config[PM_CONTROL] & PM_STATE)
         return 0xffffffff;
-    uint32_t value = regs_read(&registers, nic->reg, nic, present_address(offset & ~3u));
+    uint32_t value = regs_read(&nic->registers, nic->reg, nic, present_address(offset & ~3u));
     value >>= 8 * (offset & 3);
     return size == 4 ? value : value & ((1u << 8 * size) - 1);
 }
@@ -517,7 +517,7 @@ static void mmio_write(void *opaque, uint32_t offset, uint32_t value, unsigned s
               nic->pci.device.id, size, offset);
         return;
     }
-    regs_write(&registers, nic->reg, nic, present_address(offset), value);
+    regs_write(&nic->registers, nic->reg, nic, present_address(offset), value);
 }
 
 static const struct mmio_ops mmio_ops = {.read = mmio_read, .write = mmio_write};
@@ -555,7 +555,7 @@ static const struct portio_ops io_ops = {.read = io_read, .write = io_write, .ma
 static void reset_mac(struct e1000 *nic)
 {
     uint32_t packet_buffer = *e1000_reg(nic, E1000_PBA); /* takes effect by this very reset (13.4.36) */
-    regs_reset(&registers, nic->reg);
+    regs_reset(&nic->registers, nic->reg);
     *e1000_reg(nic, E1000_PBA) = packet_buffer;
     for (unsigned i = 0; i < E1000_ALARM_COUNT; i++)
         if (i != E1000_ALARM_AUTONEG) /* the PHY is not reset */
@@ -775,6 +775,8 @@ struct device *e1000_new(struct pci_bus *bus, int slot, const struct e1000_confi
         return NULL;
     }
     struct pci_device *pci = &nic->pci;
+    nic->registers = registers;
+    nic->registers.name = pci->device.id;
     nic->clock = clock;
     nic->mem = pci_bus_memory(bus);
     pci_set16(pci, PCI_SUBSYSTEM_VENDOR_ID, 0x8086);
@@ -783,7 +785,7 @@ struct device *e1000_new(struct pci_bus *bus, int slot, const struct e1000_confi
     pci->config[0x3e] = 0xff; /* MIN_GNT */
     pci->config_written = config_written;
     add_power_management(pci);
-    regs_check(&registers, G_N_ELEMENTS(nic->reg));
+    regs_check(&nic->registers, G_N_ELEMENTS(nic->reg));
     pci_add_memory_bar(pci, 0, E1000_BAR_SIZE, &mmio_ops, nic);
     pci_add_io_bar(pci, 1, E1000_IO_BAR_SIZE, &io_ops, nic);
     if (config->rom)

@@ -52,6 +52,7 @@ struct e1000 {
     struct net_port *port;
     uint8_t mac[6];
     struct e1000_alarm_clock clocks[E1000_ALARM_COUNT];
+    struct reg_file registers;  /* the rows, under this NIC's name in traces */
     uint32_t crc_table[8][256]; /* Ethernet FCS, eight bytes a step */
     bool transmitting;          /* e1000_tx_run is on the stack */
     bool asleep;                /* in D3 when config space was last written */
