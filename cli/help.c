@@ -91,21 +91,23 @@ static void print_statuses(void)
 
 /* ---- roff ---- */
 
-/* A line must not begin with . or ', a backslash is \e, a hyphen-minus \-. */
+/* A line must not begin with . or ', a backslash is \e, a hyphen-minus \-, what is not ASCII \[uXXXX]. */
 static void print_roff(const char *text)
 {
     bool at_start = true;
-    for (const char *c = text; *c; c++) {
+    for (const char *c = text; *c; c = g_utf8_next_char(c)) {
+        gunichar character = g_utf8_get_char(c);
         if (at_start && (*c == '.' || *c == '\''))
             printf("\\&");
         if (*c == '\\')
             printf("\\e");
         else if (*c == '-')
             printf("\\-");
-        else if (*c == '\n' && c[1] == '\n') {
-            printf("\n.PP\n");
-            c++;
-        } else
+        else if (*c == '\n' && c[1] == '\n')
+            printf("\n.PP");
+        else if (character >= 128)
+            printf("\\[u%04X]", character);
+        else
             putchar(*c);
         at_start = *c == '\n';
     }
@@ -247,7 +249,7 @@ static int print_completion(const struct cli_call *call, const char *shell)
 
 static int run(struct cli_call *call)
 {
-    const char *topic = cli_argument(call, 0);
+    const char *topic = cli_flag(call, "help") ? "help" : cli_argument(call, 0);
     if (cli_flag(call, "man")) {
         print_man();
     } else if (cli_value(call, "completion")) {

@@ -38,11 +38,12 @@ static char *attempt(const struct lab_node_status *node, const struct topology_t
     const char *data = g_bytes_get_data(result.out, &length);
     g_autofree char *out = g_strndup(data ? data : "", length);
     char *why = NULL;
-    if (test->expect && !strstr(out, test->expect))
+    if (result.status != 0)
+        why = g_strdup_printf("exit status %d; it printed: %s", result.status,
+                              *g_strstrip(out) ? out : "(nothing)");
+    else if (test->expect && !strstr(out, test->expect))
         why = g_strdup_printf("\"%s\" is not in its output: %s", test->expect,
-                              *g_strstrip(out) ? out : "(none)");
-    else if (!test->expect && result.status != 0)
-        why = g_strdup_printf("exit status %d", result.status);
+                              *g_strstrip(out) ? out : "(nothing)");
     agent_result_clear(&result);
     return why;
 }

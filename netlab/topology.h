@@ -149,7 +149,7 @@ struct topology_test {
     char *node;
     struct topology_mark node_mark;
     char *run;
-    char *expect;    /* text that must occur in the output; NULL: exit status 0 is enough */
+    char *expect;    /* text that must occur in the output besides exit status 0; NULL: any */
     unsigned within; /* seconds to keep trying; 10 unless said */
 };
 

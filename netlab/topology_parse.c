@@ -271,7 +271,7 @@ static bool is_repeated(struct parser *p, yaml_node_t *mapping, yaml_node_pair_t
 static void complain_unknown(struct parser *p, yaml_node_t *node, const char *text,
                              const struct mapping *mapping, const char *what)
 {
-    const char **names = g_newa(const char *, mapping->count);
+    g_autofree const char **names = g_new0(const char *, mapping->count + 1);
     size_t count = 0;
     for (size_t i = 0; i < mapping->count; i++) {
         if (mapping->keys[i].read)
@@ -985,7 +985,7 @@ static const struct key test_keys[] = {
      .read = read_string,
      .field = offsetof(struct topology_test, expect),
      .mark = NO_MARK,
-     .help = "text that must occur in what it prints; otherwise its exit status must be 0"},
+     .help = "text that must occur in what it prints; its exit status must be 0 in any case"},
     {.name = "within",
      .read = read_seconds,
      .field = offsetof(struct topology_test, within),
