@@ -47,7 +47,8 @@ enum { SVR_ENABLE = 0x100, SVR_BITS = 0x3ff };
 enum { ESR_SEND_ILLEGAL = 0x20, ESR_RECEIVE_ILLEGAL = 0x40, ESR_ILLEGAL_REGISTER = 0x80 };
 enum { ICR_BITS = 0x000ccfff, ICR_LOGICAL = 1 << 11, ICR_ASSERT = 1 << 14, ICR_LEVEL = 1 << 15 };
 enum { BROADCAST = 0xff, FIRST_LEGAL_VECTOR = 16, PRIORITY = 100, WINDOW = 0x1000 };
-enum { SHORTEST_NS = 20000 }; /* a periodic timer faster than this is merged */
+enum { SHORTEST_NS = 20000 }; /* periods shorter than this are merged and never owed */
+enum { OWED_LIMIT = 1000, OWED_PACE = 8 };
 #define MSR_ENABLE  (1ull << 11)
 #define MSR_ADDRESS 0xffffff000ull
 #define MSR_RESET   (LAPIC_ADDRESS | 0x900ull)
@@ -71,11 +72,13 @@ struct lapic {
     uint32_t icr_low, icr_high;
     uint32_t lvt[LVT_COUNT];
     uint32_t initial, divide;
-    int64_t started; /* guest time at which the timer counted from `initial` */
-    bool fired;      /* one-shot: its interrupt was sent */
-    uint8_t lint;    /* level of LINT0, LINT1 */
-    bool extint;     /* an ExtINT message is waiting */
-    bool intr;       /* level of the CPU's pin */
+    int64_t started;  /* guest time at which the timer counted from `initial` */
+    bool fired;       /* one-shot: its interrupt was sent */
+    uint64_t periods; /* periodic: those that were sent or are owed */
+    uint32_t owed;
+    uint8_t lint; /* level of LINT0, LINT1 */
+    bool extint;  /* an ExtINT message is waiting */
+    bool intr;    /* level of the CPU's pin */
 };
 
 /* ---- sets of vectors ---- */
@@ -351,26 +354,56 @@ static uint32_t timer_current(const struct lapic *a)
     return n >= a->initial ? 0 : a->initial - (uint32_t)n;
 }
 
+static int64_t period_ns(const struct lapic *a)
+{
+    return (int64_t)a->initial * tick_ns(a);
+}
+
 static void arm_timer(struct lapic *a)
 {
-    int64_t deadline = CLOCK_NEVER;
+    int64_t deadline = CLOCK_NEVER, now = clock_now(a->clock);
     bool wanted = a->initial && !(a->lvt[LVT_TIMER] & LVT_MASKED) && hardware_enabled(a);
     if (wanted && periodic(a)) {
-        int64_t period = (int64_t)a->initial * tick_ns(a), now = clock_now(a->clock);
-        deadline = a->started + ((int64_t)(counted(a) / a->initial) + 1) * period;
+        deadline = a->started + (int64_t)(counted(a) / a->initial + 1) * period_ns(a);
+        if (a->owed)
+            deadline = MIN(deadline, now + period_ns(a) / OWED_PACE);
         deadline = MAX(deadline, now + SHORTEST_NS);
     } else if (wanted && !a->fired) {
-        deadline = a->started + (int64_t)a->initial * tick_ns(a);
+        deadline = a->started + period_ns(a);
     }
     clock_timer_set(a->timer, deadline);
+}
+
+/* Takes note of the periods that have passed. */
+static void count_periods(struct lapic *a)
+{
+    uint64_t passed = counted(a) / a->initial;
+    uint64_t owed = a->owed + (passed > a->periods ? passed - a->periods : 0);
+    a->owed = (uint32_t)MIN(owed, period_ns(a) < 4 * SHORTEST_NS ? 1 : OWED_LIMIT);
+    a->periods = passed;
 }
 
 static void timer_fire(void *opaque)
 {
     struct lapic *a = opaque;
+    uint8_t vector = (uint8_t)a->lvt[LVT_TIMER];
+    bool send = true;
+    if (periodic(a)) {
+        count_periods(a);
+        send = a->owed && !set_has(a->irr, vector);
+        a->owed -= send;
+    }
     a->fired = true;
     arm_timer(a);
-    accept_fixed(a, (uint8_t)a->lvt[LVT_TIMER], false);
+    if (send)
+        accept_fixed(a, vector, false);
+}
+
+/* What passed while the entry was masked or of another mode is nobody's. */
+static void forget_periods(struct lapic *a)
+{
+    a->periods = a->initial ? counted(a) / a->initial : 0;
+    a->owed = 0;
 }
 
 /* An expiry that passed while nobody was listening is over. */
@@ -385,6 +418,7 @@ static void start_timer(struct lapic *a, uint32_t initial)
     a->initial = initial;
     a->started = clock_now(a->clock);
     a->fired = false;
+    forget_periods(a);
     arm_timer(a);
 }
 
@@ -395,6 +429,7 @@ static void write_divide(struct lapic *a, uint32_t value)
         n = counted(a) % a->initial;
     a->divide = value & 0x0b;
     a->started = clock_now(a->clock) - (int64_t)n * tick_ns(a);
+    forget_periods(a);
     arm_timer(a);
 }
 
@@ -455,8 +490,10 @@ static void write_lvt(struct lapic *a, enum lvt entry, uint32_t value)
         forget_expiry(a);
     uint32_t kept = value & LVT_LEVEL ? a->lvt[entry] & LVT_REMOTE_IRR : 0;
     a->lvt[entry] = (value & lvt_bits[entry]) | kept;
-    if (entry == LVT_TIMER)
+    if (entry == LVT_TIMER) {
+        forget_periods(a);
         arm_timer(a);
+    }
     if (entry == LVT_LINT0 || entry == LVT_LINT1)
         lint_level(a, entry);
 }
@@ -566,6 +603,8 @@ static void clear(struct lapic *a)
     a->initial = a->divide = 0;
     a->started = 0;
     a->fired = a->extint = false;
+    a->periods = 0;
+    a->owed = 0;
     clock_timer_cancel(a->timer);
 }
 
@@ -608,6 +647,7 @@ static bool lapic_after_load(void *device, GError **error)
     a->svr &= SVR_BITS;
     a->lint &= 3;
     lapic_set_base(a, a->base);
+    a->owed = MIN(a->owed, OWED_LIMIT);
     arm_timer(a);
     a->intr = !a->intr; /* the pin is driven whatever it was */
     update(a);
@@ -624,6 +664,7 @@ static const struct state_field lapic_fields[] = {
     STATE(struct lapic, U32, icr_high),  STATE_ARRAY(struct lapic, U32, lvt),
     STATE(struct lapic, U32, initial),   STATE(struct lapic, U32, divide),
     STATE(struct lapic, U64, started),   STATE(struct lapic, BOOL, fired),
+    STATE(struct lapic, U64, periods),   STATE(struct lapic, U32, owed),
     STATE(struct lapic, U8, lint),       STATE(struct lapic, BOOL, extint),
 };
 static const struct state_table lapic_state = {

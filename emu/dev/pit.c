@@ -9,8 +9,8 @@
  *
  * IRQ 0 is counter 0's output. One timer stands at its next rising edge; when it fires the line goes low and
  * high. When the host was late and several edges have passed, all but one are owed: they are delivered
- * between the real ones, at most four times as fast, so a guest that counts ticks keeps time. What is owed is
- * bounded, and edges closer together than a guest could take are not owed at all.
+ * between the real ones, at most eight times as fast, so a guest that counts ticks keeps time. What is owed
+ * is bounded, and edges closer together than a guest could take are not owed at all.
  */
 #include "emu/dev/pit.h"
 #include "emu/trace.h"
@@ -20,9 +20,9 @@
 enum { READ_BACK = 3, RW_LATCH = 0, RW_LSB = 1, RW_MSB = 2, RW_BOTH = 3 };
 enum { STATUS_OUT = 0x80, STATUS_NULL = 0x40 };
 enum { PORT_B = 0x61, PORT_B_GATE2 = 0x01, PORT_B_STORED = 0x0f, PORT_B_REFRESH = 0x10, PORT_B_OUT2 = 0x20 };
-enum { REFRESH_TICKS = 18 };     /* counter 1 as every firmware sets it: a refresh each 15 µs */
-enum { SHORTEST_NS = 20000 };    /* edges closer than this are merged: 50 kHz */
-enum { OWED_LIMIT = 1000 };      /* edges */
+enum { REFRESH_TICKS = 18 };  /* counter 1 as every firmware sets it: a refresh each 15 µs */
+enum { SHORTEST_NS = 20000 }; /* edges closer than this are merged: 50 kHz */
+enum { OWED_LIMIT = 1000, OWED_PACE = 8 };
 #define TICKS_LIMIT (1ull << 53) /* beyond any machine's life; keeps ns arithmetic in 64 bits */
 
 struct counter {
@@ -219,7 +219,7 @@ static void arm(struct pit *pit, int64_t now_ns)
     int64_t deadline = tick_ns(pit->edge);
     if (pit->owed) {
         const struct counter *c = &pit->counter[0];
-        int64_t pace = tick_ns(count_of(c, c->reload)) / 4;
+        int64_t pace = tick_ns(count_of(c, c->reload)) / OWED_PACE;
         deadline = MIN(deadline, now_ns + pace);
     }
     if (deadline != CLOCK_NEVER)

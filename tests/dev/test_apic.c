@@ -389,6 +389,45 @@ static void test_timer_periodic(struct rig *r, gconstpointer data)
     g_assert_cmpuint(rounds, <=, 51);
 }
 
+static unsigned take_ticks(struct rig *r, int64_t ns)
+{
+    unsigned count = 0;
+    for (int64_t end = clock_now(r->b->clock) + ns; clock_now(r->b->clock) < end;) {
+        clock_manual_advance(r->b->clock, 50000);
+        if (r->b->level[INTR]) {
+            g_assert_cmpint(lapic_acknowledge(r->lapic), ==, 0xec);
+            set(r, EOI, 0);
+            count++;
+        }
+    }
+    return count;
+}
+
+static void test_timer_late(struct rig *r, gconstpointer data)
+{
+    set(r, LVT_TIMER, 1 << 17 | 0xec);
+    set(r, DIVIDE, 0xb);
+    set(r, INITIAL, 4000000);
+    /* The host does not run the machine for 200 ms: 50 periods. */
+    clock_set(r->b->clock, clock_now(r->b->clock) + 200000000);
+    clock_manual_advance(r->b->clock, 0);
+    g_assert_true(r->b->level[INTR]);
+    unsigned soon = take_ticks(r, 28000000);
+    g_assert_cmpuint(soon, >=, 50);
+    g_assert_cmpuint(soon, <=, 57);
+    g_assert_cmpuint(take_ticks(r, 40000000), ==, 10); /* caught up: the plain rate again */
+    clock_manual_advance(r->b->clock, 100000000);      /* the guest takes none for 100 ms */
+    unsigned after = take_ticks(r, 20000000);
+    g_assert_cmpuint(after, >=, 29);
+    g_assert_cmpuint(after, <=, 30);
+    clock_set(r->b->clock, clock_now(r->b->clock) + 1000 * NANOSECONDS); /* bounded */
+    clock_manual_advance(r->b->clock, 0);
+    set(r, LVT_TIMER, MASKED | 1 << 17 | 0xec); /* masking forgets what is owed */
+    set(r, LVT_TIMER, 1 << 17 | 0xec);
+    take_ticks(r, 4000000);
+    g_assert_cmpuint(take_ticks(r, 400000000), ==, 100);
+}
+
 static void test_ioapic_registers(struct rig *r, gconstpointer data)
 {
     g_assert_cmphex(io_get(r, 1), ==, 0x00170011);
@@ -541,6 +580,7 @@ int main(int argc, char **argv)
     TEST(errors);
     TEST(timer_one_shot);
     TEST(timer_periodic);
+    TEST(timer_late);
     TEST(ioapic_registers);
     TEST(ioapic_edge);
     TEST(ioapic_level);
