@@ -11,8 +11,6 @@
 #include "netlab/store.h"
 #include "netlab/topology.h"
 
-#include "hostnet/error.h"
-
 #include <gio/gio.h>
 #include <locale.h>
 #include <stdio.h>
@@ -102,6 +100,8 @@ int cli_misuse(const struct cli_call *call, const char *format, ...)
 
 static enum cli_status status_of(const GError *error)
 {
+    if (lab_error_is_privilege(error))
+        return CLI_PRIVILEGE;
     if (error->domain == TOPOLOGY_ERROR)
         return CLI_TOPOLOGY;
     if (error->domain == STORE_ERROR)
@@ -110,9 +110,6 @@ static enum cli_status status_of(const GError *error)
         return error->code == LOCK_ERROR_HELD ? CLI_BUSY : CLI_STORE;
     if (error->domain == AGENT_ERROR)
         return error->code == AGENT_ERROR_ABSENT ? CLI_NOT_UP : CLI_FAILED;
-    if (error->domain == HOSTNET_ERROR)
-        return error->code == HOSTNET_ERROR_PERMISSION || error->code == HOSTNET_ERROR_NO_TUN ? CLI_PRIVILEGE
-                                                                                              : CLI_FAILED;
     if (error->domain != LAB_ERROR)
         return CLI_FAILED;
     switch ((enum lab_error)error->code) {

@@ -35,6 +35,13 @@ G_DEFINE_QUARK(netlab - lab - error - quark, lab_error)
 
 enum { WAIT_FOR_ROLLBACK_MS = 15000, GREETING_TIMEOUT_MS = 5000 };
 
+bool lab_error_is_privilege(const GError *error)
+{
+    return g_error_matches(error, LAB_ERROR, LAB_ERROR_PRIVILEGE) ||
+           g_error_matches(error, HOSTNET_ERROR, HOSTNET_ERROR_PERMISSION) ||
+           g_error_matches(error, HOSTNET_ERROR, HOSTNET_ERROR_NO_TUN);
+}
+
 void lab_place_find(struct lab_place *place)
 {
     place->state = paths_state_directory();

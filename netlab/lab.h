@@ -21,6 +21,9 @@ enum lab_error {
     LAB_ERROR_LEFT /* something could not be taken away */
 };
 
+/* True when a capability or a device is missing, at whatever depth that was found. */
+bool lab_error_is_privilege(const GError *error);
+
 /* Where the store and the sockets are. */
 struct lab_place {
     char *state, *runtime;

@@ -15,16 +15,12 @@
  * <yaml.h>.
  */
 #include "netlab/topology_parse.h"
-#include "netlab/topology_check.h"
 
-#include <errno.h>
-#include <gio/gio.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
-enum { LARGEST_FILE = 1 << 20, MOST_MEMORY_MIB = 65536 };
+enum { MOST_MEMORY_MIB = 65536 };
 
 struct parser {
     yaml_document_t *document;
@@ -106,6 +102,25 @@ static struct topology_mark *mark_field(const struct key *key, void *target)
 }
 
 #define FIELD(type, key, target) ((type *)((char *)(target) + (key)->field))
+
+/* Rows: one whose reader knows what to do; one for a field of the target, without and with its mark; one of a
+ * later version. */
+#define ROW(name_, read_, help_)                                                                             \
+    {                                                                                                        \
+        .name = name_, .read = read_, .mark = NO_MARK, .help = help_                                         \
+    }
+#define FIELD_ROW(name_, read_, field_, help_)                                                               \
+    {                                                                                                        \
+        .name = name_, .read = read_, .field = field_, .mark = NO_MARK, .help = help_                        \
+    }
+#define MARKED_ROW(name_, read_, field_, mark_, help_)                                                       \
+    {                                                                                                        \
+        .name = name_, .read = read_, .field = field_, .mark = mark_, .help = help_                          \
+    }
+#define LATER(name_, help_, instead_)                                                                        \
+    {                                                                                                        \
+        .name = name_, .help = help_, .instead = instead_                                                    \
+    }
 
 /* ---- readers of plain values ---- */
 
@@ -383,24 +398,18 @@ static void read_mac(struct parser *p, yaml_node_t *value, const struct key *key
     nic->mac_mark = mark_of(value);
 }
 
+#define WITH_TC "`run:` can set it in a guest with tc"
+
 static const struct key nic_keys[] = {
-    {.name = "address",
-     .read = read_address,
-     .mark = NO_MARK,
-     .help = "address with prefix length; \"auto\" (from the subnet) or \"none\""},
-    {.name = "mac",
-     .read = read_mac,
-     .mark = NO_MARK,
-     .help = "MAC address; otherwise made from the lab's, node's and NIC's names"},
-    {.name = "interface",
-     .read = read_string,
-     .field = offsetof(struct topology_nic, interface),
-     .mark = offsetof(struct topology_nic, interface_mark),
-     .help = "the NIC's name in the guest; otherwise eth0, eth1, …"},
-    {.name = "delay", .help = "one-way delay", .instead = "`run:` can set it in a guest with tc"},
-    {.name = "jitter", .help = "variation of the delay", .instead = "`run:` can set it in a guest with tc"},
-    {.name = "loss", .help = "share of frames lost", .instead = "`run:` can set it in a guest with tc"},
-    {.name = "rate", .help = "bandwidth", .instead = "`run:` can set it in a guest with tc"},
+    ROW("address", read_address, "address with prefix length; \"auto\" (from the subnet) or \"none\""),
+    ROW("mac", read_mac, "MAC address; otherwise made from the lab's, node's and NIC's names"),
+    MARKED_ROW("interface", read_string, offsetof(struct topology_nic, interface),
+               offsetof(struct topology_nic, interface_mark),
+               "the NIC's name in the guest; otherwise eth0, eth1, …"),
+    LATER("delay", "one-way delay", WITH_TC),
+    LATER("jitter", "variation of the delay", WITH_TC),
+    LATER("loss", "share of frames lost", WITH_TC),
+    LATER("rate", "bandwidth", WITH_TC),
 };
 static const struct mapping nic_mapping = {"nic", "a NIC", nic_keys, G_N_ELEMENTS(nic_keys)};
 
@@ -474,10 +483,10 @@ static void read_end_nic(struct parser *p, yaml_node_t *value, const struct key 
 }
 
 static const struct key end_keys[] = {
-    {.name = "node", .read = read_end_node, .mark = NO_MARK, .help = "the node at this end"},
-    {.name = "interface", .read = read_end_nic, .mark = NO_MARK, .help = "the NIC's name in the guest"},
-    {.name = "address", .read = read_end_nic, .mark = NO_MARK, .help = "address with prefix length"},
-    {.name = "mac", .read = read_end_nic, .mark = NO_MARK, .help = "MAC address"},
+    ROW("node", read_end_node, "the node at this end"),
+    ROW("interface", read_end_nic, "the NIC's name in the guest"),
+    ROW("address", read_end_nic, "address with prefix length"),
+    ROW("mac", read_end_nic, "MAC address"),
 };
 static const struct mapping end_mapping = {"end", "an end of a link", end_keys, G_N_ELEMENTS(end_keys)};
 
@@ -588,54 +597,24 @@ static void read_host(struct parser *p, yaml_node_t *value, const struct key *ke
     }
 }
 
-#define NETWORK_LATER                                                                                        \
-    {.name = "uplink",                                                                                       \
-     .help = "join a NIC of the host, or the host's own connection",                                         \
-     .instead =                                                                                              \
-         "labs are closed in themselves; `host:` gives the lab's namespace an address on this network"},     \
-        {.name = "dhcp",                                                                                     \
-         .help = "serve addresses",                                                                          \
-         .instead = "leave the addresses away and the subnet assigns them"},                                 \
-        {.name = "forward",                                                                                  \
-         .help = "forward ports of the host",                                                                \
-         .instead = "use `netlab exec` or `netlab console` to reach a node"},                                \
-        {.name = "nat",                                                                                      \
-         .help = "translate addresses to the outside",                                                       \
-         .instead = "labs are closed in themselves"},                                                        \
-        {.name = "vlan", .help = "VLAN of the segment", .instead = "use one network for each VLAN"},         \
-    {                                                                                                        \
-        .name = "subnet6", .help = "IPv6 subnet", .instead = "this version assigns IPv4 only"                \
-    }
 #define IMPAIRMENT_LATER                                                                                     \
-    {.name = "delay", .help = "one-way delay", .instead = "`run:` can set it in a guest with tc"},           \
-        {.name = "jitter",                                                                                   \
-         .help = "variation of the delay",                                                                   \
-         .instead = "`run:` can set it in a guest with tc"},                                                 \
-        {.name = "loss", .help = "share of frames lost", .instead = "`run:` can set it in a guest with tc"}, \
-        {.name = "rate", .help = "bandwidth", .instead = "`run:` can set it in a guest with tc"},            \
-        {.name = "duplicate",                                                                                \
-         .help = "share of frames doubled",                                                                  \
-         .instead = "`run:` can set it in a guest with tc"},                                                 \
-    {                                                                                                        \
-        .name = "reorder", .help = "share of frames overtaken",                                              \
-        .instead = "`run:` can set it in a guest with tc"                                                    \
-    }
+    LATER("delay", "one-way delay", WITH_TC), LATER("jitter", "variation of the delay", WITH_TC),            \
+        LATER("loss", "share of frames lost", WITH_TC), LATER("rate", "bandwidth", WITH_TC),                 \
+        LATER("duplicate", "share of frames doubled", WITH_TC),                                              \
+        LATER("reorder", "share of frames overtaken", WITH_TC)
 
 static const struct key network_keys[] = {
-    {.name = "subnet",
-     .read = read_subnet,
-     .mark = NO_MARK,
-     .help = "IPv4 subnet; nodes without an address get one from it"},
-    {.name = "mtu",
-     .read = read_mtu,
-     .field = offsetof(struct topology_network, mtu),
-     .mark = offsetof(struct topology_network, mtu_mark),
-     .help = "largest packet in bytes, 68 to 1500"},
-    {.name = "host",
-     .read = read_host,
-     .mark = NO_MARK,
-     .help = "address of the lab's own namespace on this network"},
-    NETWORK_LATER,
+    ROW("subnet", read_subnet, "IPv4 subnet; nodes without an address get one from it"),
+    MARKED_ROW("mtu", read_mtu, offsetof(struct topology_network, mtu),
+               offsetof(struct topology_network, mtu_mark), "largest packet in bytes, 68 to 1500"),
+    ROW("host", read_host, "address of the lab's own namespace on this network"),
+    LATER("uplink", "join a NIC of the host, or the host's own connection",
+          "labs are closed in themselves; `host:` gives the lab's namespace an address on this network"),
+    LATER("dhcp", "serve addresses", "leave the addresses away and the subnet assigns them"),
+    LATER("forward", "forward ports of the host", "use `netlab exec` or `netlab console` to reach a node"),
+    LATER("nat", "translate addresses to the outside", "labs are closed in themselves"),
+    LATER("vlan", "VLAN of the segment", "use one network for each VLAN"),
+    LATER("subnet6", "IPv6 subnet", "this version assigns IPv4 only"),
     IMPAIRMENT_LATER,
 };
 static const struct mapping network_mapping = {"network", "a network", network_keys,
@@ -680,23 +659,11 @@ static void read_link_name(struct parser *p, yaml_node_t *value, const struct ke
 }
 
 static const struct key link_keys[] = {
-    {.name = "ends",
-     .read = read_ends,
-     .mark = NO_MARK,
-     .help = "the two ends: [r1, r2], [r1:eth1, r2:eth0] or mappings"},
-    {.name = "subnet",
-     .read = read_link_subnet,
-     .mark = NO_MARK,
-     .help = "IPv4 subnet; otherwise a /30 from the pool"},
-    {.name = "mtu",
-     .read = read_link_mtu,
-     .field = offsetof(struct topology_network, mtu),
-     .mark = offsetof(struct topology_network, mtu_mark),
-     .help = "largest packet in bytes"},
-    {.name = "name",
-     .read = read_link_name,
-     .mark = NO_MARK,
-     .help = "the link's name in status and messages"},
+    ROW("ends", read_ends, "the two ends: [r1, r2], [r1:eth1, r2:eth0] or mappings"),
+    ROW("subnet", read_link_subnet, "IPv4 subnet; otherwise a /30 from the pool"),
+    MARKED_ROW("mtu", read_link_mtu, offsetof(struct topology_network, mtu),
+               offsetof(struct topology_network, mtu_mark), "largest packet in bytes"),
+    ROW("name", read_link_name, "the link's name in status and messages"),
     IMPAIRMENT_LATER,
 };
 static const struct mapping link_mapping = {"link", "a link", link_keys, G_N_ELEMENTS(link_keys)};
@@ -783,17 +750,9 @@ static void read_route_end(struct parser *p, yaml_node_t *value, const struct ke
 }
 
 static const struct key route_keys[] = {
-    {.name = "to",
-     .read = read_route_end,
-     .field = offsetof(struct route_ends, to),
-     .mark = NO_MARK,
-     .help = "a network, or \"default\""},
-    {.name = "via",
-     .read = read_route_end,
-     .field = offsetof(struct route_ends, via),
-     .mark = NO_MARK,
-     .help = "the gateway's address"},
-    {.name = "metric", .help = "preference among routes", .instead = "`run:` can add it with ip route"},
+    FIELD_ROW("to", read_route_end, offsetof(struct route_ends, to), "a network, or \"default\""),
+    FIELD_ROW("via", read_route_end, offsetof(struct route_ends, via), "the gateway's address"),
+    LATER("metric", "preference among routes", "`run:` can add it with ip route"),
 };
 static const struct mapping route_mapping = {"route", "a route", route_keys, G_N_ELEMENTS(route_keys)};
 
@@ -866,78 +825,36 @@ static void read_run(struct parser *p, yaml_node_t *value, const struct key *key
 }
 
 /* The rows that stand in nodes (at .machine) and in defaults alike. */
+#define AT(at, field_) ((at) + offsetof(struct topology_machine, field_))
 #define MACHINE_KEYS(at)                                                                                     \
-    {.name = "image",                                                                                        \
-     .read = read_string,                                                                                    \
-     .field = (at) + offsetof(struct topology_machine, image),                                               \
-     .mark = (at) + offsetof(struct topology_machine, image_mark),                                           \
-     .help = "guest image, as `netlab image list` shows them"},                                              \
-        {.name = "memory",                                                                                   \
-         .read = read_memory,                                                                                \
-         .field = (at) + offsetof(struct topology_machine, memory),                                          \
-         .mark = (at) + offsetof(struct topology_machine, memory_mark),                                      \
-         .help = "memory, like 64M or 1G"},                                                                  \
-        {.name = "cpu",                                                                                      \
-         .read = read_string,                                                                                \
-         .field = (at) + offsetof(struct topology_machine, cpu),                                             \
-         .mark = NO_MARK,                                                                                    \
-         .help = "CPU model, as `netlab-emu -cpu help` lists them"},                                         \
-        {.name = "kernel",                                                                                   \
-         .read = read_string,                                                                                \
-         .field = (at) + offsetof(struct topology_machine, kernel),                                          \
-         .mark = (at) + offsetof(struct topology_machine, kernel_mark),                                      \
-         .help = "own kernel (bzImage or multiboot), relative to the topology file"},                        \
-        {.name = "initrd",                                                                                   \
-         .read = read_string,                                                                                \
-         .field = (at) + offsetof(struct topology_machine, initrd),                                          \
-         .mark = (at) + offsetof(struct topology_machine, initrd_mark),                                      \
-         .help = "own initial RAM disk, relative to the topology file"},                                     \
-        {.name = "append",                                                                                   \
-         .read = read_string,                                                                                \
-         .field = (at) + offsetof(struct topology_machine, append),                                          \
-         .mark = NO_MARK,                                                                                    \
-         .help = "kernel command line; added to the image's own"},                                           \
-        {.name = "ready",                                                                                    \
-         .read = read_ready,                                                                                 \
-         .field = (at) + offsetof(struct topology_machine, ready),                                           \
-         .mark = NO_MARK,                                                                                    \
-         .help = "when a machine counts as up: \"agent\" (it says so) or \"started\""},                      \
-        {.name = "forwarding",                                                                               \
-         .read = read_tristate,                                                                              \
-         .field = (at) + offsetof(struct topology_machine, forwarding),                                      \
-         .mark = NO_MARK,                                                                                    \
-         .help = "true: the guest routes between its NICs"},                                                 \
-    {                                                                                                        \
-        .name = "restart", .help = "what to do when a machine ends",                                         \
-        .instead = "run `netlab up` again to start what has ended"                                           \
-    }
+    MARKED_ROW("image", read_string, AT(at, image), AT(at, image_mark),                                      \
+               "guest image, as `netlab image list` shows them"),                                            \
+        MARKED_ROW("memory", read_memory, AT(at, memory), AT(at, memory_mark), "memory, like 64M or 1G"),    \
+        FIELD_ROW("cpu", read_string, AT(at, cpu), "CPU model, as `netlab-emu -cpu help` lists them"),       \
+        MARKED_ROW("kernel", read_string, AT(at, kernel), AT(at, kernel_mark),                               \
+                   "own kernel (bzImage or multiboot), relative to the topology file"),                      \
+        MARKED_ROW("initrd", read_string, AT(at, initrd), AT(at, initrd_mark),                               \
+                   "own initial RAM disk, relative to the topology file"),                                   \
+        FIELD_ROW("append", read_string, AT(at, append), "kernel command line; added to the image's own"),   \
+        FIELD_ROW("ready", read_ready, AT(at, ready),                                                        \
+                  "when a machine counts as up: \"agent\" (it says so) or \"started\""),                     \
+        FIELD_ROW("forwarding", read_tristate, AT(at, forwarding),                                           \
+                  "true: the guest routes between its NICs"),                                                \
+        LATER("restart", "what to do when a machine ends", "run `netlab up` again to start what has ended")
 
 static const struct key node_keys[] = {
     MACHINE_KEYS(offsetof(struct topology_node, machine)),
-    {.name = "networks",
-     .read = read_node_networks,
-     .mark = NO_MARK,
-     .help = "networks it has a NIC on: [lan] or {lan: 10.1.0.1/24}"},
-    {.name = "routes",
-     .read = read_routes,
-     .mark = NO_MARK,
-     .help = "static routes: [{to: 10.2.0.0/24, via: 10.1.0.1}]"},
-    {.name = "run",
-     .read = read_run,
-     .mark = NO_MARK,
-     .help = "shell commands run in the guest once its network is up"},
-    {.name = "hostname",
-     .read = read_string,
-     .field = offsetof(struct topology_node, hostname),
-     .mark = offsetof(struct topology_node, hostname_mark),
-     .help = "otherwise the node's name"},
-    {.name = "files",
-     .help = "files copied into the guest",
-     .instead = "put them into an initrd of your own, or write them with `run:`"},
-    {.name = "cdrom", .help = "CD image", .instead = "use `kernel:` and `initrd:` to boot"},
-    {.name = "disk", .help = "disk image", .instead = "use `kernel:` and `initrd:` to boot"},
-    {.name = "boot", .help = "boot order", .instead = "use `kernel:` and `initrd:` to boot"},
-    {.name = "display", .help = "screen", .instead = "use `netlab console`"},
+    ROW("networks", read_node_networks, "networks it has a NIC on: [lan] or {lan: 10.1.0.1/24}"),
+    ROW("routes", read_routes, "static routes: [{to: 10.2.0.0/24, via: 10.1.0.1}]"),
+    ROW("run", read_run, "shell commands run in the guest once its network is up"),
+    MARKED_ROW("hostname", read_string, offsetof(struct topology_node, hostname),
+               offsetof(struct topology_node, hostname_mark), "otherwise the node's name"),
+    LATER("files", "files copied into the guest",
+          "put them into an initrd of your own, or write them with `run:`"),
+    LATER("cdrom", "CD image", "use `kernel:` and `initrd:` to boot"),
+    LATER("disk", "disk image", "use `kernel:` and `initrd:` to boot"),
+    LATER("boot", "boot order", "use `kernel:` and `initrd:` to boot"),
+    LATER("display", "screen", "use `netlab console`"),
 };
 static const struct mapping node_mapping = {"node", "a node", node_keys, G_N_ELEMENTS(node_keys)};
 
@@ -965,33 +882,15 @@ static void read_defaults(struct parser *p, yaml_node_t *value, const struct key
 
 /* ---- checks and the top ---- */
 
-static void read_test_node(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
-{
-    read_string(p, value, key, target);
-}
-
 static const struct key test_keys[] = {
-    {.name = "node",
-     .read = read_test_node,
-     .field = offsetof(struct topology_test, node),
-     .mark = offsetof(struct topology_test, node_mark),
-     .help = "the node to run it in"},
-    {.name = "run",
-     .read = read_string,
-     .field = offsetof(struct topology_test, run),
-     .mark = NO_MARK,
-     .help = "shell command"},
-    {.name = "expect",
-     .read = read_string,
-     .field = offsetof(struct topology_test, expect),
-     .mark = NO_MARK,
-     .help = "text that must occur in what it prints; its exit status must be 0 in any case"},
-    {.name = "within",
-     .read = read_seconds,
-     .field = offsetof(struct topology_test, within),
-     .mark = NO_MARK,
-     .help = "how long to keep trying, like 30s"},
-    {.name = "points", .help = "weight in grading", .instead = "every check counts the same"},
+    MARKED_ROW("node", read_string, offsetof(struct topology_test, node),
+               offsetof(struct topology_test, node_mark), "the node to run it in"),
+    FIELD_ROW("run", read_string, offsetof(struct topology_test, run), "shell command"),
+    FIELD_ROW("expect", read_string, offsetof(struct topology_test, expect),
+              "text that must occur in what it prints; its exit status must be 0 in any case"),
+    FIELD_ROW("within", read_seconds, offsetof(struct topology_test, within),
+              "how long to keep trying, like 30s"),
+    LATER("points", "weight in grading", "every check counts the same"),
 };
 static const struct mapping test_mapping = {"check", "a check", test_keys, G_N_ELEMENTS(test_keys)};
 
@@ -1026,28 +925,16 @@ static void read_pool(struct parser *p, yaml_node_t *value, const struct key *ke
 }
 
 static const struct key topology_keys[] = {
-    {.name = "name",
-     .read = read_string,
-     .field = offsetof(struct topology, name),
-     .mark = offsetof(struct topology, name_mark),
-     .help = "the lab's name; otherwise the folder's"},
-    {.name = "defaults",
-     .read = read_defaults,
-     .mark = NO_MARK,
-     .help = "what nodes have that do not say otherwise"},
-    {.name = "networks", .read = read_networks, .mark = NO_MARK, .help = "shared segments, one bridge each"},
-    {.name = "nodes", .read = read_nodes, .mark = NO_MARK, .help = "the machines"},
-    {.name = "links", .read = read_links, .mark = NO_MARK, .help = "point-to-point links between two nodes"},
-    {.name = "pool",
-     .read = read_pool,
-     .mark = NO_MARK,
-     .help = "where links without a subnet get theirs; 10.255.0.0/16 unless said"},
-    {.name = "checks",
-     .read = read_tests,
-     .mark = NO_MARK,
-     .help = "tests that `netlab validate` runs inside the guests"},
-    {.name = "images", .help = "images of this lab", .instead = "make them with `netlab image build`"},
-    {.name = "groups", .help = "nodes alike", .instead = "use `defaults:` or YAML anchors (&name, *name)"},
+    MARKED_ROW("name", read_string, offsetof(struct topology, name), offsetof(struct topology, name_mark),
+               "the lab's name; otherwise the folder's"),
+    ROW("defaults", read_defaults, "what nodes have that do not say otherwise"),
+    ROW("networks", read_networks, "shared segments, one bridge each"),
+    ROW("nodes", read_nodes, "the machines"),
+    ROW("links", read_links, "point-to-point links between two nodes"),
+    ROW("pool", read_pool, "where links without a subnet get theirs; 10.255.0.0/16 unless said"),
+    ROW("checks", read_tests, "tests that `netlab validate` runs inside the guests"),
+    LATER("images", "images of this lab", "make them with `netlab image build`"),
+    LATER("groups", "nodes alike", "use `defaults:` or YAML anchors (&name, *name)"),
 };
 static const struct mapping topology_mapping = {"topology", "the topology", topology_keys,
                                                 G_N_ELEMENTS(topology_keys)};
@@ -1155,55 +1042,4 @@ struct topology *topology_parse_text(const char *file, const char *text, size_t 
     }
     yaml_parser_delete(&yaml);
     return topology;
-}
-
-struct topology *topology_load_text(const char *file, const char *shown, const char *text, GError **error)
-{
-    topology_report_auto struct topology_report *report = topology_report_new(shown, text);
-    struct topology *topology = topology_parse_text(file, text, strlen(text), report);
-    if (topology)
-        topology_check(topology, report);
-    if (topology_report_ok(report, error))
-        return topology;
-    topology_free(topology);
-    return NULL;
-}
-
-struct topology *topology_load_file(const char *path, GError **error)
-{
-    g_autofree char *absolute = realpath(path, NULL);
-    if (!absolute) {
-        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE,
-                    "%s: %s; name a topology file or a folder with a topology.yml", path, g_strerror(errno));
-        return NULL;
-    }
-    g_autoptr(GFile) file = g_file_new_for_path(absolute);
-    g_autoptr(GFileInputStream) stream = NULL;
-    g_autofree char *text = g_malloc(LARGEST_FILE + 2);
-    gsize length = 0;
-    g_autoptr(GError) cause = NULL;
-    if (!g_file_test(absolute, G_FILE_TEST_IS_REGULAR)) {
-        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE,
-                    "%s: not a regular file; name a topology file", path);
-        return NULL;
-    }
-    stream = g_file_read(file, NULL, &cause);
-    if (!stream ||
-        !g_input_stream_read_all(G_INPUT_STREAM(stream), text, LARGEST_FILE + 1, &length, NULL, &cause)) {
-        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE, "%s: cannot be read: %s", path,
-                    cause->message);
-        return NULL;
-    }
-    if (length > LARGEST_FILE) {
-        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE,
-                    "%s: larger than 1 MiB; this is hardly a topology", path);
-        return NULL;
-    }
-    text[length] = '\0';
-    if (strlen(text) != length) {
-        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_INVALID,
-                    "%s: contains NUL bytes; save it as plain UTF-8 text", path);
-        return NULL;
-    }
-    return topology_load_text(absolute, path, text, error);
 }
