@@ -795,7 +795,7 @@ struct device *e1000_new(struct pci_bus *bus, int slot, const struct e1000_confi
         nic->clocks[i].timer = clock_timer_new(clock, alarm_fired, &nic->clocks[i]);
     }
     nic->port = net_port_new(config->id, &port_ops, nic, NET_CAN_CHECKSUM | NET_CAN_TSO4 | NET_CAN_TSO6);
-    e1000_crc_init(nic->crc_table);
+    e1000_crc_init(nic);
     e1000_eeprom_init(nic);
     e1000_reset(&pci->device);
     return &pci->device;

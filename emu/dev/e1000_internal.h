@@ -54,6 +54,7 @@ struct e1000 {
     struct e1000_alarm_clock clocks[E1000_ALARM_COUNT];
     struct reg_file registers;  /* the rows, under this NIC's name in traces */
     uint32_t crc_table[8][256]; /* Ethernet FCS, eight bytes a step */
+    bool can_fold;              /* the host has PCLMULQDQ, which is faster */
     bool transmitting;          /* e1000_tx_run is on the stack */
     bool asleep;                /* in D3 when config space was last written */
     unsigned budget;            /* frames it may still send before it yields */
@@ -162,7 +163,7 @@ enum net_result e1000_receive_loopback(struct e1000 *nic, const struct net_frame
 /* Something changed that may make room, or make frames unwanted. */
 void e1000_rx_room(struct e1000 *nic);
 void e1000_rx_reset(struct e1000 *nic);
-void e1000_crc_init(uint32_t table[8][256]);
+void e1000_crc_init(struct e1000 *nic);
 /* Frames go to the NIC itself: MAC loopback (RCTL.LBM) or PHY loopback. */
 bool e1000_in_loopback(const struct e1000 *nic);
 
