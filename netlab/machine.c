@@ -9,6 +9,7 @@
  */
 #include "netlab/machine.h"
 #include "netlab/fault.h"
+#include "netlab/objects.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -500,4 +501,19 @@ char *machine_log_tail(const char *directory, const char *file, unsigned most)
     g_string_free(clean, TRUE);
     guint count = g_strv_length(lines);
     return g_strjoinv("\n", lines + (count > most ? count - most : 0));
+}
+
+char *machine_restore_paths(const char *payload, const char *text)
+{
+    static const char *const members[] = {"kernel", "initrd"}; /* in build_command()'s order */
+    GString *restored = g_string_new(text);
+    int fd = FIRST_FD;
+    for (size_t i = 0; i < G_N_ELEMENTS(members); i++) {
+        g_autofree char *path = payload_string(payload, members[i]);
+        if (!path)
+            continue;
+        g_autofree char *name = g_strdup_printf("/proc/self/fd/%d", fd++);
+        g_string_replace(restored, name, path, 0);
+    }
+    return g_string_free(restored, FALSE);
 }

@@ -20,7 +20,7 @@ enum { TICK_MS = 100, TAIL_LINES = 12, SETTLE_MS = 300 };
 
 struct waiting {
     const char *node;
-    char *directory;
+    char *directory, *payload;
     int pidfd;
     bool has_agent, is_ready;
     struct agent_probe probe;
@@ -33,12 +33,14 @@ static void waiting_free(void *data)
         close(waiting->pidfd);
     agent_probe_clear(&waiting->probe);
     g_free(waiting->directory);
+    g_free(waiting->payload);
     g_free(waiting);
 }
 
 static char *last_words(const struct waiting *waiting)
 {
-    g_autofree char *log = machine_log_tail(waiting->directory, "machine.log", TAIL_LINES);
+    g_autofree char *raw = machine_log_tail(waiting->directory, "machine.log", TAIL_LINES);
+    g_autofree char *log = machine_restore_paths(waiting->payload, raw);
     g_autofree char *console = machine_log_tail(waiting->directory, "console.log", TAIL_LINES);
     GString *text = g_string_new(NULL);
     if (*log)
@@ -96,6 +98,7 @@ static GPtrArray *collect(struct store *store, int64_t lab, GPtrArray *nodes,
         struct waiting *waiting = g_new0(struct waiting, 1);
         waiting->node = nodes->pdata[i];
         waiting->directory = paths_node_directory(options->runtime, options->lab, waiting->node);
+        waiting->payload = g_strdup(object->payload);
         waiting->pidfd = process_open(&identity);
         waiting->has_agent = g_strcmp0(ready, "agent") == 0;
         agent_probe_init(&waiting->probe, waiting->directory);

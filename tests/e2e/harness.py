@@ -4,7 +4,9 @@
 
 A test is a script run by in-namespaces (see there); it uses the real `netlab` and, unless it says otherwise, the
 stand-in emulator fake_emu.c. Nothing sleeps for a fixed time: wait_until() polls with a deadline.
+With NETLAB_KEEP=1 the folders of the labs are kept.
 """
+import atexit
 import json
 import os
 import re
@@ -120,6 +122,8 @@ class Lab:
         self.folder = os.path.join(self.base, "labs", name)
         os.makedirs(self.folder)
         os.chmod(self.base, 0o755)
+        if not os.environ.get("NETLAB_KEEP"):
+            atexit.register(self.remove)
         with open(os.path.join(self.folder, "kernel"), "w") as file:
             file.write("not a kernel; the stand-in does not mind\n")
         self.file = os.path.join(self.folder, "topology.yml")

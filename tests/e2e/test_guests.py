@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The netlab authors
+"""Real guests on the real emulator: the labs of the tree, their checks, and what people do with machines.
+
+Needs the image `mini` (NETLAB_IMAGE_DIR, or the user's own); without it the test is skipped with the reason.
+"""
+import json
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import time
+
+from harness import BIN, MODE, Failure, Lab, check, main, processes, wait_until
+
+SOURCE = os.environ["NETLAB_SOURCE"]
+BOOT_SECONDS = 280
+
+
+def lab_of(name):
+    """A copy of labs/NAME with state of its own."""
+    lab = Lab(emulator=None, name=name)
+    shutil.copy(os.path.join(SOURCE, "labs", name, "topology.yml"), lab.file)
+    lab.netlab("status", rc=4)
+    return lab
+
+
+def lives(name):
+    lab = lab_of(name)
+    before = lab.dump()
+    began = time.monotonic()
+    lab.netlab("up", "--timeout", str(BOOT_SECONDS), timeout=BOOT_SECONDS + 20)
+    took = time.monotonic() - began
+    result = lab.netlab("validate", timeout=120)
+    check("FAILED" not in result.stdout and " checks passed" in result.stdout, result.text)
+    passed = result.stdout.strip().splitlines()[-1]
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+    return f"up in {took:.0f} s, {passed}"
+
+
+def static_router():
+    return lives("static-router")
+
+
+def triangle():
+    return lives("triangle")
+
+
+def read_until(fd, word, seconds):
+    seen = b""
+    deadline = time.monotonic() + seconds
+    while word not in seen:
+        ready, _, _ = select.select([fd], [], [], max(0, deadline - time.monotonic()))
+        if not ready:
+            raise Failure(f"{word} did not come in {seconds} s; seen: {seen[-2000:]}")
+        try:
+            seen += os.read(fd, 4096)
+        except OSError:
+            raise Failure(f"the terminal was closed before {word} came; seen: {seen[-2000:]}")
+    return seen
+
+
+def two_hosts():
+    """Up, the checks, commands, the console on a terminal, a reboot and a power-off from inside, up again, down."""
+    lab = lab_of("two-hosts")
+    before = lab.dump()
+    lab.netlab("up", "--timeout", str(BOOT_SECONDS), timeout=BOOT_SECONDS + 20)
+    lab.check_running("h1", "h2")
+    check("2 of 2 checks passed" in lab.netlab("validate", timeout=60).stdout, "validate")
+    check(lab.netlab("exec", "h2", "hostname").stdout == "h2\n", "hostname")
+    result = lab.netlab("exec", "h1", "ip -o -4 addr show eth0; exit 5", rc=5)
+    check(" 10.1.0.1/24 " in result.stdout, result.text)
+    mac = lab.node("h1")["nics"][0]["mac"]
+    check(mac in lab.netlab("exec", "h1", "cat /sys/class/net/eth0/address").stdout, "MAC")
+
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(lab.folder)
+        os.execve(BIN, [BIN, "console", "h1"], dict(lab.env, TERM="xterm"))
+    read_until(fd, b"Ctrl-] leaves", 10)
+    os.write(fd, b"\r")
+    read_until(fd, b"# ", 20)
+    os.write(fd, b"echo six-times-seven=$((6 * 7))\r")
+    read_until(fd, b"six-times-seven=42", 20)
+    busy = lab.netlab("console", "h1", rc=1)
+    check("another console of h1 is open" in busy.stderr, busy.text)
+    os.write(fd, b"\x1d")
+    read_until(fd, b"the machine goes on", 10)
+    check(os.waitpid(pid, 0)[1] == 0, "console's status")
+    os.close(fd)
+
+    pid_before = lab.node("h2")["pid"]
+    lab.netlab("exec", "h1", "ping -c 1 -W 2 10.1.0.2")
+    lab.netlab("exec", "h2", "reboot", rc=None)
+    wait_until("h2 is back after its reboot", lambda: "ok" in lab.netlab("exec", "h2", "test $(cut -d. -f1 /proc/uptime) -lt 100 && echo ok; true",
+                                                                         rc=None, timeout=60).stdout, BOOT_SECONDS)
+    check(lab.node("h2")["pid"] == pid_before, "a reboot changed the process")
+    lab.netlab("exec", "h2", "poweroff", rc=None)
+    wait_until("h2's power-off is noted", lambda: lab.node("h2")["note"] == "powered off", 60)
+    lab.netlab("up", "--timeout", str(BOOT_SECONDS), timeout=BOOT_SECONDS + 20)
+    lab.check_running("h1", "h2")
+    check("2 of 2 checks passed" in lab.netlab("validate", timeout=60).stdout, "validate after the power-off")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def own_namespace_side():
+    """A process in the lab's namespace reaches a guest through `host:`."""
+    lab = lab_of("two-hosts")
+    before = lab.dump()
+    lab.write("name: two-hosts\nnetworks: {lan: {subnet: 10.1.0.0/24, host: 10.1.0.254}}\nnodes: {h1: {networks: [lan]}}\n")
+    lab.netlab("up", "--timeout", str(BOOT_SECONDS), timeout=BOOT_SECONDS + 20)
+    enter = ["nsenter", "-t", str(lab.pids()[0]), *(["-U", "--preserve-credentials"] if MODE == "user" else []), "-n"]
+    result = subprocess.run([*enter, "ping", "-c", "3", "-W", "5", "10.1.0.1"], capture_output=True, text=True, timeout=60)
+    check(result.returncode == 0, f"{result}")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def bad_kernels():
+    lab = lab_of("two-hosts")
+    before = lab.dump()
+    kernel = os.path.join(lab.folder, "kernel")
+    for content, word in ((b"this is not a kernel\n" * 1000, "emulator says"), (b"", "emulator says")):
+        with open(kernel, "wb") as file:
+            file.write(content)
+        lab.write("name: two-hosts\nnodes: {h1: {kernel: kernel}}\n")
+        result = lab.netlab("up", rc=1)
+        check("machine h1 ended before it was ready" in result.stderr and word in result.stderr and f"kernel {kernel}:" in result.stderr, result.text)
+        lab.check_clean(before, "after a bad kernel")
+    lab.remove()
+    return result.stderr.strip().splitlines()[2]
+
+
+if __name__ == "__main__":
+    images = subprocess.run([BIN, "image", "list", "--json"], capture_output=True, text=True)
+    if images.returncode != 0 or "mini" not in [image["name"] for image in json.loads(images.stdout)]:
+        print("SKIP: there is no image `mini`; make it with `netlab image build mini`")
+        sys.exit(77)
+    main(bad_kernels, two_hosts, static_router, triangle, own_namespace_side)
