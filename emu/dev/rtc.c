@@ -4,11 +4,12 @@
  * MC146818 with PIIX3's second bank of CMOS memory: see rtc.h. Motorola MC146818A datasheet; the CMOS map is
  * the one SeaBIOS and QEMU agree on.
  *
- * The clock is guest time plus `offset`. While it runs, the time registers are computed when they are read;
- * while SET (or the divider reset) holds it, they are plain memory, and the offset is computed anew when it
- * is let go. The flags of register C are lazy too: `flags_since` remembers up to when events were accounted
- * for, and collect() adds what happened since. A timer is armed only for interrupts that are enabled, so an
- * idle guest costs no wake-up.
+ * The clock is guest time plus `offset`. Unless it is to run with guest time alone, the offset is set right
+ * whenever guest time has fallen behind the host's clock (the machine was stopped) or the host's clock was
+ * set. While it runs, the time registers are computed when they are read; while SET (or the divider reset)
+ * holds it, they are plain memory, and the offset is computed anew when it is let go. The flags of register C
+ * are lazy too: `flags_since` remembers up to when events were accounted for, and collect() adds what
+ * happened since. A timer is armed only for interrupts that are enabled, so an idle guest costs no wake-up.
  */
 #include "emu/dev/rtc.h"
 #include "emu/trace.h"
@@ -57,6 +58,7 @@ enum { DONT_CARE = 0xc0, PM = 0x80, BANK = 128, DAY_SECONDS = 86400 };
 #define CRYSTAL_HZ   32768
 #define SECONDS_MIN  (-62167219200ll) /* 0000-01-01 */
 #define SECONDS_MAX  253402300799ll   /* 9999-12-31 */
+#define HOST_JUMP_NS 10000000ll       /* a smaller difference is only jitter */
 #define SECOND_NS(s) ((s)*NANOSECONDS)
 
 struct rtc {
@@ -68,8 +70,11 @@ struct rtc {
     uint8_t index[2];
     int64_t offset_seconds; /* clock = guest time + offset */
     int64_t offset_ns;      /* 0…999999999 */
-    int64_t flags_since;    /* guest time */
-    uint8_t weekday_shift;  /* software may have set a weekday that is not the date's */
+    int64_t host_seconds;   /* clock = host's clock + this, when it follows that */
+    int64_t host_ns;        /* 0…999999999 */
+    bool guest_clock;
+    int64_t flags_since;   /* guest time */
+    uint8_t weekday_shift; /* software may have set a weekday that is not the date's */
 };
 
 /* ---- time and date ---- */
@@ -90,6 +95,48 @@ static struct moment moment_at(const struct rtc *rtc, int64_t guest_ns)
 static int64_t guest_time(const struct rtc *rtc, int64_t second)
 {
     return SECOND_NS(second - rtc->offset_seconds) - rtc->offset_ns;
+}
+
+/* Brings the two halves of a difference into their ranges. */
+static void normalise(int64_t *seconds, int64_t *ns)
+{
+    while (*ns < 0) {
+        *ns += NANOSECONDS;
+        --*seconds;
+    }
+    *seconds += *ns / NANOSECONDS;
+    *ns %= NANOSECONDS;
+}
+
+static struct moment host_now(void)
+{
+    int64_t us = g_get_real_time();
+    return (struct moment){.second = us / G_USEC_PER_SEC, .ns = us % G_USEC_PER_SEC * 1000};
+}
+
+/* The clock is right now: what it is ahead of the host's. */
+static void compare_with_host(struct rtc *rtc)
+{
+    struct moment clock = moment_at(rtc, clock_now(rtc->clock)), host = host_now();
+    rtc->host_seconds = clock.second - host.second;
+    rtc->host_ns = clock.ns - host.ns;
+    normalise(&rtc->host_seconds, &rtc->host_ns);
+}
+
+static void follow_host(struct rtc *rtc)
+{
+    if (rtc->guest_clock)
+        return;
+    int64_t guest = clock_now(rtc->clock);
+    struct moment clock = moment_at(rtc, guest), host = host_now();
+    int64_t seconds = host.second + rtc->host_seconds - clock.second, ns = host.ns + rtc->host_ns - clock.ns;
+    normalise(&seconds, &ns);
+    if ((seconds == 0 && ns < HOST_JUMP_NS) || (seconds == -1 && ns > NANOSECONDS - HOST_JUMP_NS))
+        return;
+    trace(RTC, "set right by %" G_GINT64_FORMAT ".%09" G_GINT64_FORMAT " s", seconds, ns);
+    rtc->offset_seconds += seconds;
+    rtc->offset_ns += ns;
+    normalise(&rtc->offset_seconds, &rtc->offset_ns);
 }
 
 struct civil {
@@ -191,6 +238,7 @@ static void take_time(struct rtc *rtc)
     rtc->offset_seconds += days * DAY_SECONDS + hour * 3600 + minute * 60 + second - now.second;
     int weekday = civil_of(days * DAY_SECONDS).weekday;
     rtc->weekday_shift = (uint8_t)((unsigned)(decode(rtc, cmos[WEEKDAY]) - 1 - weekday + 7 * 64) % 7);
+    compare_with_host(rtc);
 }
 
 /* ---- flags and IRQ 8 ---- */
@@ -303,6 +351,8 @@ static void update_irq(struct rtc *rtc)
 static void rtc_fire(void *opaque)
 {
     struct rtc *rtc = opaque;
+    if (!held(rtc))
+        follow_host(rtc);
     collect(rtc);
     update_irq(rtc);
 }
@@ -321,10 +371,8 @@ static void control_changed(struct rtc *rtc, bool was_held, bool was_divider_hel
     bool divider_held = (rtc->cmos[REG_A] & A_HOLD) == A_HOLD;
     if (was_divider_held && !divider_held) {
         /* The first update comes half a second after the divider is let go. */
-        int64_t ns = moment_at(rtc, clock_now(rtc->clock)).ns;
-        int64_t offset = rtc->offset_ns + NANOSECONDS / 2 - ns;
-        rtc->offset_seconds += offset < 0 ? -1 : offset / NANOSECONDS;
-        rtc->offset_ns = offset < 0 ? offset + NANOSECONDS : offset % NANOSECONDS;
+        rtc->offset_ns += NANOSECONDS / 2 - moment_at(rtc, clock_now(rtc->clock)).ns;
+        normalise(&rtc->offset_seconds, &rtc->offset_ns);
     }
     if (was_held && !held(rtc))
         take_time(rtc);
@@ -352,6 +400,8 @@ static void write_b(struct rtc *rtc, uint8_t value)
 
 uint8_t rtc_cmos_read(struct rtc *rtc, uint8_t index)
 {
+    if (!held(rtc))
+        follow_host(rtc);
     switch (index) {
     case REG_A:
         return rtc->cmos[REG_A] | (updating(rtc) ? A_UIP : 0);
@@ -369,6 +419,8 @@ uint8_t rtc_cmos_read(struct rtc *rtc, uint8_t index)
 
 void rtc_cmos_write(struct rtc *rtc, uint8_t index, uint8_t value)
 {
+    if (!held(rtc))
+        follow_host(rtc);
     collect(rtc);
     switch (index) {
     case REG_A:
@@ -464,25 +516,26 @@ static void fill_cmos(struct rtc *rtc, const struct rtc_config *config)
 
 static void set_start(struct rtc *rtc, const struct rtc_config *config)
 {
-    int64_t now_us = g_get_real_time(), guest = clock_now(rtc->clock);
-    int64_t second = now_us / G_USEC_PER_SEC, ns = now_us % G_USEC_PER_SEC * 1000;
+    struct moment start = host_now();
+    int64_t guest = clock_now(rtc->clock);
     switch (config->base) {
     case RTC_BASE_LOCALTIME: {
         g_autoptr(GDateTime) here = g_date_time_new_now_local();
-        second += g_date_time_get_utc_offset(here) / G_USEC_PER_SEC;
+        start.second += g_date_time_get_utc_offset(here) / G_USEC_PER_SEC;
         break;
     }
     case RTC_BASE_DATE:
-        second = CLAMP(config->date, SECONDS_MIN, SECONDS_MAX);
-        ns = 0;
+        start = (struct moment){.second = CLAMP(config->date, SECONDS_MIN, SECONDS_MAX)};
         break;
     case RTC_BASE_UTC:
     case RTC_BASE_COUNT:
         break;
     }
-    ns -= guest % NANOSECONDS;
-    rtc->offset_seconds = second - guest / NANOSECONDS - (ns < 0);
-    rtc->offset_ns = ns < 0 ? ns + NANOSECONDS : ns;
+    rtc->offset_seconds = start.second - guest / NANOSECONDS;
+    rtc->offset_ns = start.ns - guest % NANOSECONDS;
+    normalise(&rtc->offset_seconds, &rtc->offset_ns);
+    rtc->guest_clock = config->guest_clock;
+    compare_with_host(rtc);
 }
 
 static bool parse_date(const char *text, int64_t *out)
@@ -514,11 +567,13 @@ bool rtc_config_parse(const char *text, struct rtc_config *config, GError **erro
             parsed.base = RTC_BASE_LOCALTIME;
         } else if (g_str_has_prefix(word, "base=") && parse_date(word + 5, &parsed.date)) {
             parsed.base = RTC_BASE_DATE;
-        } else if (g_str_equal(word, "clock=rt") || g_str_equal(word, "clock=host")) {
+        } else if (g_str_equal(word, "clock=host") || g_str_equal(word, "clock=vm")) {
+            parsed.guest_clock = g_str_equal(word, "clock=vm");
+        } else if (g_str_equal(word, "clock=rt") || g_str_equal(word, "driftfix=slew")) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                        "-rtc %s: this clock follows guest time only; leave it out or say clock=vm", word);
+                        "-rtc %s is QEMU's and not ours yet; leave it out", word);
             return false;
-        } else if (!g_str_equal(word, "clock=vm") && !g_str_equal(word, "driftfix=none")) {
+        } else if (!g_str_equal(word, "driftfix=none")) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                         "-rtc %s: say base=utc, base=localtime or base=2024-12-31T23:59:58", word);
             return false;
@@ -550,10 +605,12 @@ static bool rtc_after_load(void *device, GError **error)
     struct rtc *rtc = device;
     const int64_t limit = 2 * SECONDS_MAX;
     if (rtc->offset_seconds > limit || rtc->offset_seconds < -limit || rtc->offset_ns < 0 ||
-        rtc->offset_ns >= NANOSECONDS || rtc->weekday_shift > 6 || rtc->flags_since < 0) {
+        rtc->offset_ns >= NANOSECONDS || rtc->host_seconds > limit || rtc->host_seconds < -limit ||
+        rtc->host_ns < 0 || rtc->host_ns >= NANOSECONDS || rtc->weekday_shift > 6 || rtc->flags_since < 0) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                     "rtc: saved state has an impossible time; the file is damaged, save it again");
         rtc->offset_seconds = rtc->offset_ns = rtc->flags_since = rtc->weekday_shift = 0;
+        compare_with_host(rtc);
         return false;
     }
     rtc->index[0] &= BANK - 1;
@@ -567,6 +624,7 @@ static bool rtc_after_load(void *device, GError **error)
 static const struct state_field rtc_fields[] = {
     STATE_ARRAY(struct rtc, BYTES, cmos),   STATE_ARRAY(struct rtc, U8, index),
     STATE(struct rtc, U64, offset_seconds), STATE(struct rtc, U64, offset_ns),
+    STATE(struct rtc, U64, host_seconds),   STATE(struct rtc, U64, host_ns),
     STATE(struct rtc, U64, flags_since),    STATE(struct rtc, U8, weekday_shift),
 };
 static const struct state_table rtc_state = {

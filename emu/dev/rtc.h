@@ -18,7 +18,8 @@ enum rtc_base {
 
 struct rtc_config {
     enum rtc_base base;
-    int64_t date;          /* seconds since 1970 as the guest shall see them, for RTC_BASE_DATE */
+    int64_t date;     /* seconds since 1970 as the guest shall see them, for RTC_BASE_DATE */
+    bool guest_clock; /* runs with guest time; else with the host's clock, also while the machine stands */
     uint64_t ram_below_4g; /* bytes from address 0 */
     uint64_t ram_above_4g;
     uint8_t boot_device[3]; /* what SeaBIOS tries, in order: 1 floppy, 2 disk, 3 cdrom, 4 network, 0 end */
@@ -30,7 +31,8 @@ struct rtc;
 
 struct rtc *rtc_new(struct portio *io, struct clock *clock, const struct irq_line *irq8,
                     const struct rtc_config *config);
-/* Parses "base=utc|localtime|YYYY-MM-DD[THH:MM:SS]" with QEMU's clock= and driftfix= words. */
+/* Parses "base=utc|localtime|YYYY-MM-DD[THH:MM:SS]", "clock=host|vm", "driftfix=none", separated by commas.
+ */
 bool rtc_config_parse(const char *text, struct rtc_config *config, GError **error);
 /* CMOS byte, as the guest would read it through 0x71; for firmware-less boot and the monitor. */
 uint8_t rtc_cmos_read(struct rtc *rtc, uint8_t index);

@@ -19,7 +19,8 @@ struct rig {
 static void set_up(struct rig *r, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    struct rtc_config config = {.ram_below_4g = 96 << 20, .boot_device = {2, 3}, .floppy_type = {4}};
+    struct rtc_config config = {
+        .guest_clock = true, .ram_below_4g = 96 << 20, .boot_device = {2, 3}, .floppy_type = {4}};
     const char *date = data ? data : "base=2024-02-28T23:59:57";
     rtc_config_parse(date, &config, &error);
     g_assert_no_error(error);
@@ -360,6 +361,9 @@ static void test_words(void)
     struct rtc_config config = {0};
     g_assert_true(rtc_config_parse("base=localtime,clock=vm,driftfix=none", &config, &error));
     g_assert_cmpint(config.base, ==, RTC_BASE_LOCALTIME);
+    g_assert_true(config.guest_clock);
+    g_assert_true(rtc_config_parse("clock=host", &config, &error));
+    g_assert_false(config.guest_clock);
     g_assert_true(rtc_config_parse("base=utc", &config, &error));
     g_assert_cmpint(config.base, ==, RTC_BASE_UTC);
     g_assert_true(rtc_config_parse("base=2006-06-17", &config, &error));
@@ -368,7 +372,7 @@ static void test_words(void)
     g_assert_cmpint(config.date, ==, 86400 + 3 * 3600 + 4 * 60 + 5);
     static const char *const wrong[] = {"base=2006-13-01",          "base=2006-02-30",    "base=yesterday",
                                         "base=2006-06-17T25:00:00", "base=2006-06-17T12", "bass=utc",
-                                        "base=2006-06-17x",         "clock=host",         ""};
+                                        "base=2006-06-17x",         "clock=rt",           ""};
     for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++) {
         struct rtc_config before = config;
         bool good = rtc_config_parse(wrong[i], &config, &error);
@@ -394,6 +398,16 @@ static void test_host_time(void)
     g_assert_cmpint(g_date_time_to_unix(shown), >=, before);
     g_assert_cmpint(g_date_time_to_unix(shown), <=, after);
     g_assert_cmpuint(rtc_cmos_read(rtc, 0x17) | rtc_cmos_read(rtc, 0x18) << 8, ==, 0);
+    /* Guest time stood (or ran away): the clock is the host's all the same, and also after the guest set it.
+     */
+    uint8_t hour = rtc_cmos_read(rtc, 4), minute = rtc_cmos_read(rtc, 2);
+    clock_manual_advance(b->clock, 10 * 3600 * NANOSECONDS);
+    g_assert_cmpint(abs(rtc_cmos_read(rtc, 4) * 60 + rtc_cmos_read(rtc, 2) - hour * 60 - minute) % 1438, <=,
+                    1);
+    rtc_cmos_write(rtc, 9, 77);
+    clock_manual_advance(b->clock, 10 * 366 * 86400 * NANOSECONDS);
+    g_assert_cmpint(abs(rtc_cmos_read(rtc, 9) - 77), <=, 1);
+    bench_round_trip((struct device *)rtc, NULL, NULL);
     device_free((struct device *)rtc);
     bench_free(b);
 }

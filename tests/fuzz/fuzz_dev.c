@@ -138,7 +138,8 @@ static void build_isa(struct board *p)
     struct irq_line a20_wire = bench_wire(b, WIRE_A20), reset = bench_wire(b, WIRE_RESET);
     struct irq_line irq0 = gsi_input(p->gsi, 0), irq8 = gsi_input(p->gsi, 8);
     struct irq_line com[2] = {gsi_input(p->gsi, 4), gsi_input(p->gsi, 3)};
-    struct rtc_config rtc = {.base = RTC_BASE_DATE, .date = 951782399, .ram_below_4g = BENCH_RAM};
+    struct rtc_config rtc = {
+        .base = RTC_BASE_DATE, .date = 951782399, .guest_clock = true, .ram_below_4g = BENCH_RAM};
     keep(p, pit_new(b->io, b->clock, &irq0));
     keep(p, rtc_new(b->io, b->clock, &irq8, &rtc));
     keep(p, uart_new(b->io, b->clock, "serial0", 0x3f8, &com[0], &p->port[0]));
