@@ -17,8 +17,8 @@
 struct device;
 
 struct device_class {
-    const char *name;                 /* "e1000", as users name it with -device */
-    const struct state_table *state;  /* NULL only for a device without any */
+    const char *name;                     /* "e1000", as users name it with -device */
+    const struct state_table *state;      /* NULL only for a device without any */
     void (*reset)(struct device *device); /* to power-on state; lines it drives go to their reset level */
     void (*free)(struct device *device);
 };

@@ -4,10 +4,10 @@
  * Boot without firmware: see firmware.h.
  *
  * Everything goes through the same doors firmware would use (ports, configuration space, memory), so that
- * what a guest finds is a state it could have made itself. Values are those SeaBIOS leaves on the same chips:
- * PIRQA–D on IRQ 10, 10, 11, 11, PM registers at 0x600, SMBus at 0x700, 8259s at vectors 0x08 and 0x70 with
- * all inputs masked but the timer's, local APIC in virtual wire mode. Decoding and bus mastering of PCI
- * functions is left to drivers.
+ * what a guest finds is a state it could have made itself. PIRQA–D go to IRQ 10, 10, 11, 11, the 8259s have
+ * vectors 0x08 and 0x70 with all inputs masked but the timer's and the cascade, the local APIC is in virtual
+ * wire mode: as SeaBIOS leaves them. PM registers are at 0x600, SMBus at 0x700; the tables say so. Decoding
+ * and bus mastering of PCI functions is left to drivers.
  */
 #include "emu/machine/firmware.h"
 #include "emu/dev/lapic.h"
