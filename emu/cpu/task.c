@@ -93,11 +93,12 @@ static void load_task_code(struct cpu *cpu, uint16_t selector)
 static void load_task_stack(struct cpu *cpu, uint16_t selector, unsigned cpl)
 {
     struct descriptor d;
-    if (SELECTOR_IS_NULL(selector) || !descriptor_read(cpu, selector, &d) ||
-        !descriptor_is_writable_data(&d) || SELECTOR_RPL(selector) != cpl || descriptor_dpl(&d) != cpl)
+    if (SELECTOR_IS_NULL(selector) || !descriptor_read(cpu, selector, &d) || !descriptor_is_writable_data(&d))
         cpu_fault_selector(cpu, VEC_TS, selector);
     if (!descriptor_present(&d))
         cpu_fault_selector(cpu, VEC_SS, selector);
+    if (SELECTOR_RPL(selector) != cpl || descriptor_dpl(&d) != cpl)
+        cpu_fault_selector(cpu, VEC_TS, selector);
     descriptor_set_accessed(cpu, &d);
     segment_commit(cpu, SEG_SS, selector, &d);
 }
