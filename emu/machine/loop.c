@@ -281,6 +281,17 @@ bool loop_start_doorbell(struct loop *loop, void (*ring)(void *opaque), void *op
     return true;
 }
 
+void loop_stop_doorbell(struct loop *loop)
+{
+    if (!loop->has_thread)
+        return;
+    uint64_t one = 1;
+    ssize_t ignored = write(loop->quit, &one, sizeof one);
+    (void)ignored;
+    pthread_join(loop->thread, NULL);
+    loop->has_thread = loop->doorbell_armed = false;
+}
+
 /* ---- dispatch ---- */
 
 static void loop_run_deferred(struct loop *loop)
@@ -418,12 +429,7 @@ void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
-    if (loop->has_thread) {
-        uint64_t one = 1;
-        ssize_t ignored = write(loop->quit, &one, sizeof one);
-        (void)ignored;
-        pthread_join(loop->thread, NULL);
-    }
+    loop_stop_doorbell(loop);
     clock_set_rearm(loop->clock, NULL, NULL);
     while (loop->first)
         loop_remove_fd(loop->first);

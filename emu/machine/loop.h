@@ -25,7 +25,8 @@ enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 };
 struct loop *loop_new(struct clock *clock, GError **error);
 void loop_free(struct loop *loop);
 
-/* Watches fd (not owned). `ready` may add and remove watches, its own included. events 0: registered, silent. */
+/* Watches fd (not owned). `ready` may add and remove watches, its own included. events 0: registered, silent.
+ */
 struct loop_fd *loop_add_fd(struct loop *loop, int fd, unsigned events,
                             void (*ready)(void *opaque, unsigned events), void *opaque);
 void loop_set_events(struct loop_fd *watch, unsigned events);
@@ -44,5 +45,7 @@ void loop_wait(struct loop *loop, int64_t timeout_ns);
 /* Starts the doorbell thread: `ring(opaque)` is called on it once something is ready, then not again before
  * loop_dispatch() was called. */
 bool loop_start_doorbell(struct loop *loop, void (*ring)(void *opaque), void *opaque, GError **error);
+/* Ends the thread; afterwards what `ring` uses may be freed. No effect when there is none. */
+void loop_stop_doorbell(struct loop *loop);
 /* From any thread or signal handler: the loop wakes (or rings). */
 void loop_wake(struct loop *loop);

@@ -585,6 +585,8 @@ void machine_free(struct machine *m)
 {
     if (!m)
         return;
+    if (m->loop)
+        loop_stop_doorbell(m->loop); /* it rings the CPU */
     control_free(m->control);
     for (unsigned i = 0; i < m->card_count; i++)
         net_port_free(m->cards[i].backend);
