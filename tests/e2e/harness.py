@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 BIN = os.environ["NETLAB_BIN"]
 FAKE = os.environ.get("NETLAB_FAKE_EMU", "")
@@ -220,9 +221,10 @@ def main(*tests):
         try:
             report = test()
             print(f"ok      {test.__name__} ({time.monotonic() - began:.1f} s){': ' + report if report else ''}", flush=True)
-        except Failure as failure:
+        except Exception as failure:
             failed += 1
-            print(f"FAILED  {test.__name__} ({time.monotonic() - began:.1f} s)\n{failure}", flush=True)
+            text = str(failure) if isinstance(failure, Failure) else traceback.format_exc()
+            print(f"FAILED  {test.__name__} ({time.monotonic() - began:.1f} s)\n{text}", flush=True)
             for pid in processes():
                 if pid != 1:
                     try:

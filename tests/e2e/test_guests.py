@@ -95,11 +95,11 @@ def two_hosts():
 
     pid_before = lab.node("h2")["pid"]
     lab.netlab("exec", "h1", "ping -c 1 -W 2 10.1.0.2")
-    lab.netlab("exec", "h2", "reboot", rc=None)
+    lab.netlab("exec", "h2", "(sleep 1; reboot) >/dev/null 2>&1 &")
     wait_until("h2 is back after its reboot", lambda: "ok" in lab.netlab("exec", "h2", "test $(cut -d. -f1 /proc/uptime) -lt 100 && echo ok; true",
                                                                          rc=None, timeout=60).stdout, BOOT_SECONDS)
     check(lab.node("h2")["pid"] == pid_before, "a reboot changed the process")
-    lab.netlab("exec", "h2", "poweroff", rc=None)
+    lab.netlab("exec", "h2", "(sleep 1; poweroff) >/dev/null 2>&1 &")
     wait_until("h2's power-off is noted", lambda: lab.node("h2")["note"] == "powered off", 60)
     lab.netlab("up", "--timeout", str(BOOT_SECONDS), timeout=BOOT_SECONDS + 20)
     lab.check_running("h1", "h2")
