@@ -13,6 +13,9 @@
  * Invariant: depth is bounded by the grammar itself (a value of the wrong kind is a complaint, never
  * descended into), so anchors that contain themselves cannot make us loop. The only file that includes
  * <yaml.h>.
+ *
+ * Length: the grammar is one set of tables and readers that belong together, and yaml.h is for this file
+ * alone.
  */
 #include "netlab/topology_parse.h"
 
@@ -20,7 +23,7 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { MOST_MEMORY_MIB = 65536 };
+enum { MOST_MEMORY_MIB = 65536, MOST_NICS_READ = 256 };
 
 struct parser {
     yaml_document_t *document;
@@ -267,20 +270,17 @@ static const char *key_text(struct parser *p, yaml_node_t *node)
     return scalar(p, node, "a key");
 }
 
-/* Complains when the index-th pair's key has come before in this mapping. */
-static bool is_repeated(struct parser *p, yaml_node_t *mapping, yaml_node_pair_t *pair, const char *text)
+/* Complains when this key has come before in its mapping. `seen`: text → yaml_node_t * of the first. */
+static bool is_repeated(struct parser *p, GHashTable *seen, yaml_node_t *key, const char *text)
 {
-    for (yaml_node_pair_t *before = mapping->data.mapping.pairs.start; before < pair; before++) {
-        yaml_node_t *key = yaml_document_get_node(p->document, before->key);
-        if (key->type == YAML_SCALAR_NODE && g_str_equal((const char *)key->data.scalar.value, text)) {
-            yaml_node_t *here = yaml_document_get_node(p->document, pair->key);
-            topology_complain(p->report, mark_of(here),
-                              "\"%s\" is given twice, first in line %u; keep one of them", text,
-                              mark_of(key).line);
-            return true;
-        }
+    const yaml_node_t *first = g_hash_table_lookup(seen, text);
+    if (!first) {
+        g_hash_table_insert(seen, (gpointer)text, key);
+        return false;
     }
-    return false;
+    topology_complain(p->report, mark_of(key), "\"%s\" is given twice, first in line %u; keep one of them",
+                      text, mark_of(first).line);
+    return true;
 }
 
 static void complain_unknown(struct parser *p, yaml_node_t *node, const char *text,
@@ -316,12 +316,13 @@ static void read_mapping(struct parser *p, yaml_node_t *node, const struct mappi
                           mapping->keys[0].name, kind_of(node));
         return;
     }
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top;
          pair++) {
         yaml_node_t *key_node = yaml_document_get_node(p->document, pair->key);
         yaml_node_t *value = yaml_document_get_node(p->document, pair->value);
         const char *text = key_text(p, key_node);
-        if (!text || is_repeated(p, node, pair, text))
+        if (!text || is_repeated(p, seen, key_node, text))
             continue;
         const struct key *key = NULL;
         for (size_t i = 0; i < mapping->count && !key; i++) {
@@ -352,11 +353,12 @@ static void read_entries(struct parser *p, yaml_node_t *node, const char *what, 
                           example, kind_of(node));
         return;
     }
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top;
          pair++) {
         yaml_node_t *key = yaml_document_get_node(p->document, pair->key);
         const char *text = key_text(p, key);
-        if (text && !is_repeated(p, node, pair, text))
+        if (text && !is_repeated(p, seen, key, text))
             read(p, text, key, yaml_document_get_node(p->document, pair->value), target);
     }
 }
@@ -424,6 +426,8 @@ static struct topology_nic *nic_new(const char *network, struct topology_mark ma
 static void read_nic(struct parser *p, const char *name, yaml_node_t *key, yaml_node_t *value, void *target)
 {
     struct topology_node *node = target;
+    if (node->nics->len >= MOST_NICS_READ) /* by aliases of aliases; the check complains about far fewer */
+        return;
     struct topology_nic *nic = nic_new(name, mark_of(key));
     g_ptr_array_add(node->nics, nic);
     if (is_null(value))
