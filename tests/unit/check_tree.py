@@ -17,7 +17,7 @@ MAY = {
     "emu/mem": ["emu/mem/", "emu/trace.h"],
     "emu/snapshot": ["emu/snapshot/", "emu/trace.h"],
     "emu/cpu": ["emu/cpu/", "emu/mem/", "emu/snapshot/state.h", "emu/machine/clock.h", "emu/trace.h"],
-    "emu/dev": ["emu/dev/", "emu/mem/", "emu/net/backend.h", "emu/block/backend.h", "emu/char/backend.h",
+    "emu/dev": ["emu/dev/", "emu/mem/", "emu/net/backend.h", "emu/net/frame.h", "emu/block/backend.h", "emu/char/backend.h",
                 "emu/machine/clock.h", "emu/machine/loop.h", "emu/snapshot/state.h", "emu/trace.h"],
     "emu/net": ["emu/net/", "emu/keyval.h", "emu/machine/loop.h", "emu/machine/clock.h", "emu/trace.h"],
     "emu/char": ["emu/char/", "emu/keyval.h", "emu/machine/loop.h", "emu/trace.h"],
