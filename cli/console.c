@@ -21,7 +21,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { ESCAPE = 0x1d /* Ctrl-] */, LOG_LINES = 400, DRAIN_MS = 300 };
+enum { ESCAPE = 0x1d /* Ctrl-] */, DRAIN_MS = 300 };
 
 static const struct cli_option options[] = {
     CLI_LAB_OPTION,
@@ -116,18 +116,24 @@ static int converse_on_terminal(int console, const char *name)
 static int print_log(const struct lab_node_status *node)
 {
     g_autofree char *path = g_build_filename(node->directory, "console.log", NULL);
-    g_autofree char *text = NULL;
-    g_autoptr(GError) error = NULL;
-    gsize length = 0;
-    if (!g_file_get_contents(path, &text, &length, &error))
-        return cli_fail(error);
-    return write_all(STDOUT_FILENO, text, length) ? CLI_OK : CLI_FAILED;
+    char data[65536];
+    ssize_t got = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        fprintf(stderr, "netlab: %s: %s\n", path, g_strerror(errno));
+        return CLI_FAILED;
+    }
+    bool good = true;
+    while (good && (got = read(fd, data, sizeof data)) > 0)
+        good = write_all(STDOUT_FILENO, data, (size_t)got);
+    close(fd);
+    return good && got == 0 ? CLI_OK : CLI_FAILED;
 }
 
 static int lock_console(const struct lab_node_status *node, GError **error)
 {
     g_autofree char *path = g_build_filename(node->directory, "config", NULL);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
         return fd;
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,

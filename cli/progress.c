@@ -78,13 +78,13 @@ void cli_progress_tell(void *opaque, enum lab_event event, unsigned index, unsig
             show_live(progress, "[%u/%u] %s", index, count, text);
         return;
     case LAB_WAIT:
-        show_live(progress, "waiting for %u machine%s to become ready …", count, count == 1 ? "" : "s");
+        show_live(progress, "waiting for %u machine%s to become ready ...", count, count == 1 ? "" : "s");
         return;
     case LAB_READY:
         if (progress->is_live || (progress->is_verbose && !progress->is_quiet))
             show_line(progress, "%s is ready (%.1f s)", text, seconds);
         if (count)
-            show_live(progress, "waiting for %u machine%s to become ready …", count, count == 1 ? "" : "s");
+            show_live(progress, "waiting for %u machine%s to become ready ...", count, count == 1 ? "" : "s");
         return;
     case LAB_UNDO:
         g_ptr_array_add(progress->undone, g_strdup(text));

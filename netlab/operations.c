@@ -438,6 +438,8 @@ bool operation_step(struct operation_context *context, bool make, enum object_ki
         return false;
     if (step)
         *step = number;
+    g_debug("journal: step %" G_GINT64_FORMAT ": %s %s %s", number, make ? "make" : "unmake",
+            object_kind_name(kind), key);
     fault_point();
     bool good =
         make ? operations[kind].make(context, key, payload, &cause) : unmake_now(context, kind, key, &cause);

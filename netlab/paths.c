@@ -109,11 +109,18 @@ static bool socket_address(const char *path, struct sockaddr_un *address, int *f
 
 int paths_connect(const char *path)
 {
-    struct sockaddr_un address;
-    int folder;
-    if (!socket_address(path, &address, &folder))
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat found;
+    /* The folder may be a machine's own: what is connected to is what was looked at, and no symbolic link. */
+    int target = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (target < 0)
         return -1;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = -1;
+    if (fstat(target, &found) != 0 || !S_ISSOCK(found.st_mode))
+        errno = ENOTSOCK;
+    else
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", target);
     if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         int cause = errno;
         close(fd);
@@ -121,8 +128,7 @@ int paths_connect(const char *path)
         errno = cause;
     }
     int cause = errno;
-    if (folder >= 0)
-        close(folder);
+    close(target);
     errno = cause;
     return fd;
 }

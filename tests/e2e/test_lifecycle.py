@@ -329,7 +329,36 @@ def machine_that_powers_off():
     lab.remove()
 
 
+def uid_of(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Uid:"))
+
+
+def who_machines_run_as():
+    lab, before = clean_lab()
+    # A folder that only its owner may enter: root hands the files over as open fds.
+    os.chmod(lab.folder, 0o700)
+    lab.netlab("up")
+    with open("/proc/self/uid_map") as file:
+        knows_all = any(int(line.split()[2]) > 2**30 for line in file)
+    uid = uid_of(lab.pids()[1]["h1"])
+    if os.geteuid() == 0 and knows_all:
+        check(2**30 <= uid < 2**30 + 2**24, f"uid {uid}")
+        check(os.stat(os.path.join(lab.base, "run", "lab", "h1")).st_uid == uid, "the folder is not the machine's")
+    else:
+        check(uid == os.geteuid(), f"uid {uid}")
+    lab.netlab("down")
+    if os.geteuid() == 0 and knows_all:
+        # By sudo: who called it.
+        lab.netlab("up", env={"SUDO_UID": "12345", "SUDO_GID": "12346"})
+        check(uid_of(lab.pids()[1]["h1"]) == 12345, "not who called sudo")
+        lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+    return f"uid {uid}"
+
+
 if __name__ == "__main__":
     main(up_and_down, up_again_changes_nothing, dry_run_changes_nothing, changed_file, without_topology_file, killed_machine,
          killed_supervisor, hanging_supervisor, stubborn_machine, interrupted, killed_up_cleans_itself, failing_machine, late_machine,
-         two_ups_at_once, two_labs, commands_inside, after_a_reboot, long_names, machine_that_powers_off)
+         two_ups_at_once, two_labs, commands_inside, after_a_reboot, long_names, machine_that_powers_off, who_machines_run_as)
