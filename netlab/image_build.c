@@ -22,7 +22,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { RECIPE_VERSION = 1, NEEDED_MIB = 400 };
+enum { RECIPE_VERSION = 2, NEEDED_MIB = 400 };
 
 static const struct recipe {
     const char *name, *description;
@@ -403,7 +403,7 @@ static bool write_metadata(struct build *b, const char *inputs, GError **error)
         {"description", b->recipe->description},
         {"kernel", "vmlinuz"},
         {"initrd", "initrd.cpio"},
-        {"append", "console=ttyS0,115200 quiet panic=5 net.ifnames=0"},
+        {"append", "console=ttyS0,115200 quiet panic=5 net.ifnames=0 cryptomgr.notests noisapnp"},
         {"kernel_release", b->kernel_package + strlen("linux-image-")},
         {"built", built},
     };
