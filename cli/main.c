@@ -250,7 +250,8 @@ static int parse(struct cli_call *call, char **argv)
 {
     bool options_ended = false;
     for (int i = 0; argv[i]; i++) {
-        if (!options_ended && g_str_equal(argv[i], "--")) {
+        bool ends_here = !options_ended || (call->verb->stops_at_argument && call->arguments->len == 1);
+        if (ends_here && g_str_equal(argv[i], "--")) {
             options_ended = true;
         } else if (!options_ended && argv[i][0] == '-' && argv[i][1]) {
             int status = parse_option(call, argv, &i);

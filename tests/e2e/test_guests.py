@@ -74,6 +74,7 @@ def two_hosts():
     check(lab.netlab("exec", "h2", "hostname").stdout == "h2\n", "hostname")
     result = lab.netlab("exec", "h1", "ip -o -4 addr show eth0; exit 5", rc=5)
     check(" 10.1.0.1/24 " in result.stdout, result.text)
+    check("1 packets received" in lab.netlab("exec", "h1", "--", "ping", "-c", "1", "-W", "5", "10.1.0.2").stdout, "several words")
     mac = lab.node("h1")["nics"][0]["mac"]
     check(mac in lab.netlab("exec", "h1", "cat /sys/class/net/eth0/address").stdout, "MAC")
 
