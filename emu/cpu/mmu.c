@@ -432,7 +432,9 @@ static struct tlb_entry *tlb_fill(struct cpu *cpu, uint32_t linear, bool user, e
     if (ram && host_write) {
         e->flags |= TLB_HOST_WRITE;
         uint8_t *flags = &physmap_page_flags(cpu->board.mem)[ram_offset >> PHYS_PAGE_SHIFT];
-        if ((w.grants & GRANT_WRITE) && !watched && !(*flags & PHYS_PAGE_CODE)) {
+        /* A read alone makes no page dirty: its first store comes by page_write(). */
+        bool dirty = (*flags & PHYS_PAGE_DIRTY) || kind == ACCESS_WRITE || kind == ACCESS_RMW;
+        if ((w.grants & GRANT_WRITE) && dirty && !watched && !(*flags & PHYS_PAGE_CODE)) {
             *flags |= PHYS_PAGE_DIRTY;
             e->write = page;
         }
