@@ -15,7 +15,13 @@
 
 G_DEFINE_QUARK(netlab - agent - error - quark, agent_error)
 
-enum { PROBE_EVERY_MS = 250, STATUS_EVERY_MS = 20, STATUS_EVERY_MOST_MS = 500 };
+enum {
+    PROBE_EVERY_MS = 250,
+    STATUS_EVERY_MS = 20,
+    STATUS_EVERY_MOST_MS = 500,
+    START_MS = 20000, /* for the answer to guest-exec */
+    ANSWER_MS = 5000, /* for each guest-exec-status */
+};
 
 static int take_agent_lock(const char *node_directory, int timeout_ms, GError **error)
 {
@@ -176,20 +182,42 @@ static bool start(struct agent *agent, const char *const *argv, int timeout_ms, 
     return false;
 }
 
+/* Asks how the command is. An answer that does not come may be lost for ever, in a guest that restarts:
+ * synchronise then, and the next question tells (a new guest does not know the command). NULL without error:
+ * ask again. */
+static JsonNode *ask_status(struct agent *agent, gint64 pid, gint64 deadline, GError **error)
+{
+    JsonObject *arguments = json_object_new();
+    json_object_set_int_member(arguments, "pid", pid);
+    g_autoptr(GError) cause = NULL;
+    JsonNode *answer = agent_call(agent, "guest-exec-status", arguments,
+                                  CLAMP(remaining(deadline), 1000, ANSWER_MS), &cause);
+    if (answer)
+        return answer;
+    if (g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_TIMED_OUT) && remaining(deadline)) {
+        synchronise(agent, ANSWER_MS, NULL);
+        return NULL;
+    }
+    if (g_error_matches(cause, AGENT_ERROR, AGENT_ERROR_REFUSED))
+        g_prefix_error(&cause, "the guest has lost the command (did it restart?): ");
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return NULL;
+}
+
 bool agent_exec(struct agent *agent, const char *const *argv, int timeout_ms, struct agent_result *result,
                 GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000, pid = 0;
-    if (!start(agent, argv, timeout_ms, &pid, error))
+    if (!start(agent, argv, MIN(timeout_ms, START_MS), &pid, error))
         return false;
     for (unsigned pause = STATUS_EVERY_MS;; pause = MIN(pause * 2, STATUS_EVERY_MOST_MS)) {
-        JsonObject *arguments = json_object_new();
-        json_object_set_int_member(arguments, "pid", pid);
-        g_autoptr(JsonNode) answer =
-            agent_call(agent, "guest-exec-status", arguments, MAX(remaining(deadline), 1000), error);
-        if (!answer)
+        GError *cause = NULL;
+        g_autoptr(JsonNode) answer = ask_status(agent, pid, deadline, &cause);
+        if (cause) {
+            g_propagate_error(error, cause);
             return false;
-        JsonObject *status = JSON_NODE_HOLDS_OBJECT(answer) ? json_node_get_object(answer) : NULL;
+        }
+        JsonObject *status = answer && JSON_NODE_HOLDS_OBJECT(answer) ? json_node_get_object(answer) : NULL;
         if (channel_flag(status, "exited")) {
             gint64 signal = channel_number(status, "signal", 0);
             result->status = signal ? (int)(128 + signal) : (int)channel_number(status, "exitcode", 0);
@@ -206,7 +234,7 @@ bool agent_exec(struct agent *agent, const char *const *argv, int timeout_ms, st
                 timeout_ms / 1000);
             return false;
         }
-        g_usleep(pause * 1000);
+        g_usleep(pause * 1000); /* the protocol has no other way than asking again; deadline above */
     }
 }
 

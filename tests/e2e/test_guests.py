@@ -100,7 +100,7 @@ def two_hosts():
     lab.netlab("exec", "h2", "(sleep 1; reboot) >/dev/null 2>&1 &")
 
     def other_boot():
-        result = lab.netlab("exec", "h2", "cat /proc/sys/kernel/random/boot_id", rc=None)
+        result = lab.netlab("exec", "--timeout", "10", "h2", "cat /proc/sys/kernel/random/boot_id", rc=None)
         return result.returncode == 0 and result.stdout != boot
 
     wait_until("h2 is back after its reboot", other_boot, BOOT_SECONDS)

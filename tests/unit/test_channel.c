@@ -234,6 +234,33 @@ static void test_agent(void)
     guest_end(&guest);
 }
 
+/* A guest that restarts under a command: the question is lost, and afterwards nobody knows the command. */
+static void answer_restarting(int fd, const char *line)
+{
+    static bool has_restarted;
+    if (!strstr(line, "guest-exec-status"))
+        answer_well(fd, line);
+    else if (has_restarted)
+        send_text(fd, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no such command\"}}\n");
+    has_restarted = has_restarted || strstr(line, "guest-exec-status");
+}
+
+static void test_restarting_guest(void)
+{
+    struct guest guest;
+    struct agent agent;
+    struct agent_result result = {0};
+    g_autoptr(GError) error = NULL;
+    static const char *const argv[] = {"/bin/true", NULL};
+    guest_start(&guest, NULL, answer_restarting);
+    g_assert_true(agent_open(&agent, guest.folder, 5000, -1, &error));
+    g_assert_false(agent_exec(&agent, argv, 60000, &result, &error));
+    g_assert_error(error, AGENT_ERROR, AGENT_ERROR_REFUSED);
+    g_assert_true(g_str_has_prefix(error->message, "the guest has lost the command (did it restart?)"));
+    agent_close(&agent);
+    guest_end(&guest);
+}
+
 static void test_silent_agent(void)
 {
     struct guest guest;
@@ -287,6 +314,7 @@ int main(int argc, char **argv)
     g_test_add_func("/channel/passed-fd", test_passed_fd);
     g_test_add_func("/channel/line-without-end", test_line_without_end);
     g_test_add_func("/agent/exec", test_agent);
+    g_test_add_func("/agent/restarting", test_restarting_guest);
     g_test_add_func("/agent/silent", test_silent_agent);
     g_test_add_func("/agent/probe", test_probe);
     return g_test_run();
