@@ -28,6 +28,7 @@
  */
 #include "emu/cpu/block.h"
 #include "emu/cpu/access.h"
+#include "emu/cpu/jit/jit.h"
 
 #include <sys/mman.h>
 
@@ -102,6 +103,7 @@ void block_cache_flush(struct cpu *cpu)
     memset(cache->hash, 0, sizeof(cache->hash));
     cache->pool_used = 0;
     cache->generation++;
+    jit_flush(cpu);
     cpu->block_stale = true; /* the running block is void with the others */
 }
 
@@ -197,11 +199,6 @@ static struct code_page *page_need(struct cpu *cpu, uint32_t number)
 
 /* ---- dropping ---- */
 
-static unsigned block_hash(uintptr_t host)
-{
-    return (unsigned)(host ^ host >> 14) & (BLOCK_HASH_SIZE - 1);
-}
-
 static void unlink_from_page(struct block_cache *cache, struct block *b, unsigned side)
 {
     struct block **at;
@@ -225,6 +222,7 @@ static void block_drop(struct cpu *cpu, struct block *b)
     unlink_from_page(cache, b, 0);
     unlink_from_page(cache, b, 1);
     b->host = 0;
+    jit_block_dropped(cpu, b);
     cpu->stats.blocks_dropped++;
     if (b == cache->running)
         cpu->block_stale = true;
@@ -382,13 +380,16 @@ static struct block *block_enter(struct cpu *cpu, struct block *b, uintptr_t hos
     b->host2 = host2;
     b->mode = (uint8_t)mode;
     b->link[0] = b->link[1] = &cache->none;
+    b->translation = NULL;
+    b->heat = 0;
     b->page[0] = ram_page_of(cpu, host);
     b->page[1] = host2 ? ram_page_of(cpu, host2) : BLOCK_NO_PAGE;
     enter_on_page(cpu, b, 0);
     enter_on_page(cpu, b, 1);
     b->hash_next = cache->hash[hash];
     cache->hash[hash] = b;
-    pool_take(cache, sizeof(*b) + b->count * sizeof(struct insn));
+    threaded_prepare(b, mode);
+    pool_take(cache, sizeof(*b) + (b->count + 1u) * sizeof(struct insn));
     cpu->stats.blocks_made++;
     return b;
 }
@@ -415,7 +416,7 @@ static struct block *block_make_crossing(struct cpu *cpu, struct block *b, uintp
     if (result != DECODE_OK)
         make_faulting(result, &b->insns[0]);
     b->count = 1;
-    b->bytes = b->insns[0].length;
+    b->bytes = b->insns[0].end = b->insns[0].length;
     b->first_bytes = (uint16_t)available;
     b->linkable = false;
     if (b->bytes <= available) /* invalid, and that shows on the first page already */
@@ -426,7 +427,7 @@ static struct block *block_make_crossing(struct cpu *cpu, struct block *b, uintp
 static struct block *block_make(struct cpu *cpu, uintptr_t host, uint32_t linear, unsigned mode)
 {
     struct block_cache *cache = cpu->blocks;
-    const uint8_t *at = (const uint8_t *)host;
+    const uint8_t *const start = (const uint8_t *)host, *at = start;
     unsigned left = PHYS_PAGE_SIZE - (linear & PHYS_PAGE_MASK);
     struct block *b;
     uint32_t attr = 0;
@@ -435,7 +436,7 @@ static struct block *block_make(struct cpu *cpu, uintptr_t host, uint32_t linear
         block_cache_flush(cpu);
     b = (struct block *)(cache->pool + cache->pool_used);
     b->count = 0;
-    while (left && b->count < BLOCK_MAX_INSNS && !(attr & ATTR_END)) {
+    while (left && b->count < BLOCK_MAX_INSNS && at - start < BLOCK_MAX_BYTES && !(attr & ATTR_END)) {
         struct insn *in = &b->insns[b->count];
         enum decode_result result = decode(cpu, at, left, mode, in);
 
@@ -449,9 +450,10 @@ static struct block *block_make(struct cpu *cpu, uintptr_t host, uint32_t linear
         attr = insn_rows[in->op].attr;
         b->count++;
         at += in->length;
+        in->end = (uint8_t)(at - start);
         left -= in->length;
     }
-    b->bytes = b->first_bytes = (uint16_t)(at - (const uint8_t *)host);
+    b->bytes = b->first_bytes = (uint16_t)(at - start);
     b->linkable = !(attr & ATTR_END) || (attr & ATTR_BRANCH);
     trace(BLOCK, "made %08x (%u): %u instructions, %u bytes", linear, mode, b->count, b->bytes);
     return block_enter(cpu, b, host, 0, mode);
@@ -463,11 +465,10 @@ static bool second_page_fits(struct cpu *cpu, const struct block *b, uint32_t li
     return !b->host2 || fetch_host(cpu, (linear | PHYS_PAGE_MASK) + 1) == b->host2;
 }
 
-struct block *block_find(struct cpu *cpu)
+struct block *block_find(struct cpu *cpu, unsigned mode)
 {
     const struct segment *cs = &cpu->seg[SEG_CS];
     uint32_t linear = cs->base + cpu->eip;
-    unsigned mode = block_mode(cpu);
     uintptr_t host;
 
     if (access_unlikely(cpu->eip > cs->max))

@@ -11,9 +11,13 @@
 /* What decoding depends on beside the bytes. */
 #define BLOCK_MODE_CODE32 (1u << 0)
 #define BLOCK_MODE_V86    (1u << 1) /* real or virtual-8086 mode */
+/* 32-bit code; CS, DS, ES and SS begin at 0, have 4 GiB and allow what they are used for; a 32-bit stack:
+ * then threaded.c's functions apply. */
+#define BLOCK_MODE_FLAT (1u << 2)
 
 #define BLOCK_MAX_INSNS 32
-#define BLOCK_HASH_SIZE 16384u
+#define BLOCK_MAX_BYTES 240
+#define BLOCK_HASH_SIZE 32768u
 #define BLOCK_NO_PAGE   0xffffffffu
 
 struct block {
@@ -29,11 +33,14 @@ struct block {
     uint16_t first_bytes; /* those on the first page */
     uint8_t count;        /* instructions, at least 1 */
     uint8_t mode;         /* BLOCK_MODE_ */
+    uint8_t heat;                  /* executions before it is translated */
+    struct jit_block *translation; /* jit/; NULL when there is none */
     bool linkable; /* falls through or ends in a near branch: mode and mapping are the same afterwards */
     struct insn insns[];
 };
 
 struct code_page;
+struct jit_block;
 
 struct block_cache {
     struct block *running; /* the block being executed, or &none; and the EIP it was entered with */
@@ -48,17 +55,47 @@ struct block_cache {
     struct block none;   /* where links point that lead nowhere */
 };
 
-static inline unsigned block_mode(const struct cpu *cpu)
+static inline bool block_segment_is_flat(const struct segment *s)
 {
-    return (cpu->code32 ? BLOCK_MODE_CODE32 : 0) |
-           ((cpu->cr0 & CR0_PE) && !(cpu->eflags & FLAG_VM) ? 0 : BLOCK_MODE_V86);
+    return s->base == 0 && s->min == 0 && s->max == 0xffffffff && s->can_read;
 }
 
-/* The block at CS:EIP, decoded now when there was none. NULL: this code cannot be cached (device memory,
- * limit of CS): execute one instruction by block_decode_one(). Faults as the fetch does, with insn_eip set.
+/* The mode for what comes next. Near branches do not change it; after anything else it is to be asked anew.
  */
-struct block *block_find(struct cpu *cpu);
+static inline unsigned block_mode(const struct cpu *cpu)
+{
+    const struct segment *seg = cpu->seg;
+    unsigned mode = (cpu->code32 ? BLOCK_MODE_CODE32 : 0) |
+                    ((cpu->cr0 & CR0_PE) && !(cpu->eflags & FLAG_VM) ? 0 : BLOCK_MODE_V86);
+
+    if (mode == BLOCK_MODE_CODE32 && block_segment_is_flat(&seg[SEG_CS]) &&
+        block_segment_is_flat(&seg[SEG_DS]) && block_segment_is_flat(&seg[SEG_ES]) &&
+        block_segment_is_flat(&seg[SEG_SS]) && seg[SEG_DS].can_write && seg[SEG_ES].can_write &&
+        seg[SEG_SS].can_write && cpu->stack_mask == 0xffffffff)
+        mode |= BLOCK_MODE_FLAT;
+    return mode;
+}
+
+static inline unsigned block_hash(uintptr_t host)
+{
+    return (unsigned)(host ^ host >> 15) & (BLOCK_HASH_SIZE - 1);
+}
+
+/* The block at CS:EIP for block_mode(), decoded now when there was none. NULL: this code cannot be cached
+ * (device memory, limit of CS): execute one instruction by block_decode_one(). Faults as the fetch does, with
+ * insn_eip set. */
+struct block *block_find(struct cpu *cpu, unsigned mode);
 
 /* Fetches and decodes the one instruction at CS:EIP, byte by byte with all checks; faults as the fetch does.
  * What is undefined or too long comes out as an instruction that raises it. */
 void block_decode_one(struct cpu *cpu, struct insn *out);
+
+/*
+ * threaded.c. A block is executed by calling the go function of its first instruction, with cpu->eip at the
+ * block's start. Each go function ends by calling the next one's; the last sets cpu->eip to where execution
+ * goes and returns. One that left early, before the block's end, has set block_stale.
+ *
+ * threaded_prepare() sets the go functions of a block that has its instructions and their `end`; one entry
+ * behind the last instruction is used.
+ */
+void threaded_prepare(struct block *b, unsigned mode);

@@ -200,37 +200,22 @@ static inline bool flags_less(uint32_t status)
 {
     return ((status >> 4 ^ status) & FLAG_SF) != 0; /* SF ≠ OF */
 }
-static inline bool flags_condition(uint32_t status, unsigned cc)
-{
-    bool value = false;
 
-    switch (cc >> 1) {
-    case 0:
-        value = status & FLAG_OF;
-        break;
-    case 1:
-        value = status & FLAG_CF;
-        break;
-    case 2:
-        value = status & FLAG_ZF;
-        break;
-    case 3:
-        value = status & (FLAG_CF | FLAG_ZF);
-        break;
-    case 4:
-        value = status & FLAG_SF;
-        break;
-    case 5:
-        value = status & FLAG_PF;
-        break;
-    case 6:
-        value = flags_less(status);
-        break;
-    case 7:
-        value = flags_less(status) || (status & FLAG_ZF);
-        break;
-    default: /* cc is four bits */
-        break;
-    }
-    return value != (cc & 1);
-}
+/* X(number, condition): expressions on `s`, the status flags. */
+#define FLAGS_CONDITIONS(X)                                                                                  \
+    X(0, (s & FLAG_OF))                                                                                      \
+    X(1, !(s & FLAG_OF))                                                                                     \
+    X(2, (s & FLAG_CF))                                                                                      \
+    X(3, !(s & FLAG_CF))                                                                                     \
+    X(4, (s & FLAG_ZF))                                                                                      \
+    X(5, !(s & FLAG_ZF))                                                                                     \
+    X(6, (s & (FLAG_CF | FLAG_ZF)))                                                                          \
+    X(7, !(s & (FLAG_CF | FLAG_ZF)))                                                                         \
+    X(8, (s & FLAG_SF))                                                                                      \
+    X(9, !(s & FLAG_SF))                                                                                     \
+    X(10, (s & FLAG_PF))                                                                                     \
+    X(11, !(s & FLAG_PF))                                                                                    \
+    X(12, flags_less(s))                                                                                     \
+    X(13, !flags_less(s))                                                                                    \
+    X(14, (flags_less(s) || (s & FLAG_ZF)))                                                                  \
+    X(15, !(flags_less(s) || (s & FLAG_ZF)))

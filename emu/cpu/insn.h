@@ -146,27 +146,29 @@ extern const struct insn_operand_info insn_operands[OPERAND_COUNT];
 #define INSN_66           (1u << 7) /* the 66 prefix was there */
 
 struct insn {
-    insn_fn *run;
+    insn_fn *run; /* does the instruction */
+    insn_fn *go;  /* in a block: does it and goes on to the next one (threaded.c) */
     union {
         uint32_t disp; /* displacement, sign-extended; moffs address */
         uint16_t imm2; /* far pointer's selector, ENTER's level (neither has a displacement) */
     };
     uint32_t
         imm; /* immediate, extended as the row says; relative branch: the displacement; far pointer: offset */
-    uint32_t ea_mask; /* 0xffff or 0xffffffff */
-    uint16_t op;      /* INSN_id of the row */
-    uint8_t length;   /* bytes, 1…15 */
-    uint8_t flags;    /* INSN_ above */
-    uint8_t modrm;    /* raw */
-    uint8_t reg;      /* ModRM.reg (G operand, opcode extension), or the register of ATTR_PLUS_R */
-    uint8_t rm;       /* E operand when it is a register */
-    uint8_t
-        seg; /* enum segment_register for the memory operand, overrides applied; DS for strings' eSI side */
+    uint32_t ea_mask;    /* 0xffff or 0xffffffff */
+    uint16_t op;         /* INSN_id of the row */
+    uint8_t length;      /* bytes, 1…15 */
+    uint8_t end;         /* in a block: bytes from its start to behind this instruction */
+    uint8_t flags;       /* INSN_ above */
+    uint8_t modrm;       /* raw */
+    uint8_t reg;         /* ModRM.reg (G operand, opcode extension), or the register of ATTR_PLUS_R */
+    uint8_t rm;          /* E operand when it is a register */
     uint8_t base, index; /* gpr numbers, GPR_ZERO when absent */
-    uint8_t scale;       /* shift, 0…3 */
-    uint8_t opcode;      /* last opcode byte; ATTR_COND: the condition is in the low four bits */
+    uint8_t seg : 4;   /* enum segment_register for the memory operand, overrides applied; DS for strings' eSI
+                          side */
+    uint8_t scale : 4; /* shift, 0…3 */
+    uint8_t opcode;    /* last opcode byte; ATTR_COND: the condition is in the low four bits */
 };
-_Static_assert(sizeof(struct insn) == 32, "two to a cache line");
+_Static_assert(sizeof(struct insn) == 40, "what blocks are made of");
 
 /* Offset of the memory operand in its segment. */
 #define insn_ea(cpu, in)                                                                                     \

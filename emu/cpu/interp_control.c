@@ -8,25 +8,6 @@
  */
 #include "emu/cpu/interp.h"
 
-/* X(number, condition): expressions on `s`, the status flags. */
-#define CONDITIONS(X)                                                                                        \
-    X(0, (s & FLAG_OF))                                                                                      \
-    X(1, !(s & FLAG_OF))                                                                                     \
-    X(2, (s & FLAG_CF))                                                                                      \
-    X(3, !(s & FLAG_CF))                                                                                     \
-    X(4, (s & FLAG_ZF))                                                                                      \
-    X(5, !(s & FLAG_ZF))                                                                                     \
-    X(6, (s & (FLAG_CF | FLAG_ZF)))                                                                          \
-    X(7, !(s & (FLAG_CF | FLAG_ZF)))                                                                         \
-    X(8, (s & FLAG_SF))                                                                                      \
-    X(9, !(s & FLAG_SF))                                                                                     \
-    X(10, (s & FLAG_PF))                                                                                     \
-    X(11, !(s & FLAG_PF))                                                                                    \
-    X(12, flags_less(s))                                                                                     \
-    X(13, !flags_less(s))                                                                                    \
-    X(14, (flags_less(s) || (s & FLAG_ZF)))                                                                  \
-    X(15, !(flags_less(s) || (s & FLAG_ZF)))
-
 #define JUMP_IF(N, number, condition)                                                                        \
     static void jump_if_##number##_##N(struct cpu *cpu, const struct insn *in)                               \
     {                                                                                                        \
@@ -71,7 +52,7 @@
     MOVE_IF(16, number, condition)                                                                           \
     MOVE_IF(32, number, condition)
 /* clang-format off */
-CONDITIONS(ALL_OF_CONDITION)
+FLAGS_CONDITIONS(ALL_OF_CONDITION)
 
 #define TABLE(name, prefix, suffix)                                                                          \
     insn_fn *const name[16] = {                                                                              \

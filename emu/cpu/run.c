@@ -7,33 +7,32 @@
  * blocks until something is pending again. Events are looked at between blocks only; whatever must be seen
  * after the present instruction either ends its block (ATTR_END) or sets block_stale.
  *
- * Before an instruction's function is called, insn_eip is its own EIP and eip the next one's. The function
- * moves eip when it branches. A repeated string instruction that leaves early puts eip back to itself.
+ * Before an instruction's `run` function is called, insn_eip is its own EIP and eip the next one's. The
+ * function moves eip when it branches. A repeated string instruction that leaves early puts eip back to
+ * itself.
  *
  * The loop is never left by cpu_fault() with anything half done: blocks and caches are in order before each
  * instruction, and statistics are settled where the fault lands.
  */
 #include "emu/cpu/access.h"
 #include "emu/cpu/block.h"
+#include "emu/cpu/jit/jit.h"
 
-static bool something_pending(struct cpu *cpu)
+static inline bool something_pending(struct cpu *cpu)
 {
     return __builtin_expect((__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) | (int)cpu->events) != 0,
                             0);
 }
 
-/* The instructions of the running block before the one at insn_eip; and nothing runs any more. */
-static void settle_statistics(struct cpu *cpu)
+/* The running block was counted whole, but ended before the instruction that begins at `eip` or behind it. */
+static void settle_statistics(struct cpu *cpu, uint32_t eip)
 {
-    struct block_cache *cache = cpu->blocks;
-    const struct block *b = cache->running;
-    uint32_t eip = cache->running_eip;
+    const struct block *b = cpu->blocks->running;
+    uint32_t done = eip - cpu->blocks->running_eip;
 
-    for (unsigned i = 0; i < b->count && eip != cpu->insn_eip; i++) {
-        eip += b->insns[i].length;
-        cpu->stats.instructions++;
-    }
-    cache->running = &cache->none;
+    for (unsigned i = b->count; i-- > 0 && (uint32_t)(b->insns[i].end - b->insns[i].length) >= done;)
+        cpu->stats.instructions--;
+    cpu->blocks->running = &cpu->blocks->none;
 }
 
 /* One instruction without the cache. */
@@ -55,29 +54,6 @@ static void step_one(struct cpu *cpu)
     cpu_step_end(cpu);
 }
 
-/* Executes all of `b`, or up to the instruction that made it stale. Returns whether it was executed whole. */
-static inline bool block_execute(struct cpu *cpu, const struct block *b)
-{
-    const struct insn *in = b->insns, *end = in + b->count;
-    uint32_t eip = cpu->eip;
-
-    cpu->blocks->running = (struct block *)b;
-    cpu->blocks->running_eip = eip;
-    do {
-        cpu->insn_eip = eip;
-        eip += in->length;
-        cpu->eip = eip;
-        in->run(cpu, in);
-        in++;
-        if (__builtin_expect(cpu->block_stale, 0)) {
-            cpu->stats.instructions += (uint64_t)(in - b->insns);
-            return false;
-        }
-    } while (in != end);
-    cpu->stats.instructions += b->count;
-    return true;
-}
-
 /* Whether all bytes of the block lie within CS; a limit of 4 GiB lets EIP wrap. */
 static inline bool block_fits_limit(const struct cpu *cpu, const struct block *b)
 {
@@ -86,42 +62,84 @@ static inline bool block_fits_limit(const struct cpu *cpu, const struct block *b
     return __builtin_expect(max == 0xffffffff, 1) || (uint64_t)cpu->eip + b->bytes - 1 <= max;
 }
 
+/* Making room for a block may mark the one that ran before as stale: that is over. */
+static struct block *find_slowly(struct cpu *cpu, unsigned mode)
+{
+    struct block *b = block_find(cpu, mode);
+
+    cpu->block_stale = false;
+    return b;
+}
+
+/* block_find() for the usual case: in the TLB and first in its hash chain. */
+static inline struct block *find_quickly(struct cpu *cpu, unsigned mode)
+{
+    uint32_t linear = cpu->seg[SEG_CS].base + cpu->eip;
+    const struct tlb_entry *e = tlb_slot(cpu->tlb[cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR], linear);
+
+    if (access_likely(e->exec == (linear & ~(uint32_t)PHYS_PAGE_MASK))) {
+        uintptr_t host = e->addend + linear;
+        struct block *b = cpu->blocks->hash[block_hash(host)];
+
+        if (access_likely(b && b->host == host && b->mode == mode && !b->host2))
+            return b;
+    }
+    return find_slowly(cpu, mode);
+}
+
 /* Executes blocks until something is pending. */
 static void run_blocks(struct cpu *cpu)
 {
     struct block_cache *cache = cpu->blocks;
-    struct block *b = block_find(cpu);
+    unsigned mode = block_mode(cpu);
+    struct block *b = find_slowly(cpu, mode);
 
-    cpu->block_stale = false;
     for (;;) {
         struct block **link, *next;
         uint32_t generation, from, moved;
 
-        if (__builtin_expect(!b || !block_fits_limit(cpu, b), 0)) {
+        if (access_unlikely(!b || !block_fits_limit(cpu, b))) {
             cache->running = &cache->none;
             run_one(cpu);
             return;
         }
+        if (cpu->jit && (b->mode & BLOCK_MODE_FLAT)) {
+            cache->running = &cache->none;
+            if (jit_enter(cpu, b)) {
+                if (cpu->block_stale || something_pending(cpu) || cpu->halted)
+                    break;
+                mode = block_mode(cpu);
+                b = find_quickly(cpu, mode);
+                continue;
+            }
+        }
         from = cpu->eip;
-        if (__builtin_expect(!block_execute(cpu, b), 0))
+        cache->running = b;
+        cache->running_eip = from;
+        cpu->stats.instructions += b->count;
+        b->insns[0].go(cpu, b->insns);
+        if (access_unlikely(cpu->block_stale)) {
+            settle_statistics(cpu, cpu->insn_eip + 1);
             break;
+        }
         if (something_pending(cpu))
             break;
         if (!b->linkable) {
             if (cpu->halted)
                 break;
-            b = block_find(cpu);
+            mode = block_mode(cpu);
+            b = find_quickly(cpu, mode);
             continue;
         }
         moved = cpu->eip - from;
         link = &b->link[moved != b->bytes];
         next = *link;
-        if (__builtin_expect(next->host == b->host + moved, 1)) {
+        if (access_likely(next->host == b->host + moved)) {
             b = next;
             continue;
         }
         generation = cache->generation;
-        next = block_find(cpu);
+        next = find_quickly(cpu, mode);
         /* Same page, and the block that we come from is still there: go straight next time. */
         if (next && generation == cache->generation && b->host && next->host == b->host + moved &&
             !((b->host ^ next->host) & ~(uintptr_t)PHYS_PAGE_MASK) && !next->host2)
@@ -134,10 +152,9 @@ static void run_blocks(struct cpu *cpu)
 
 enum cpu_stop cpu_run(struct cpu *cpu)
 {
-    int landing = setjmp(cpu->fault_exit);
-    if (landing) {
-        settle_statistics(cpu);
-        if (landing != CPU_LANDING_RESTART && !cpu_deliver_fault(cpu))
+    if (setjmp(cpu->fault_exit)) {
+        settle_statistics(cpu, cpu->insn_eip);
+        if (!cpu_deliver_fault(cpu))
             return CPU_STOP_SHUTDOWN;
     }
     for (;;) {
@@ -158,10 +175,7 @@ enum cpu_stop cpu_run(struct cpu *cpu)
 
 enum cpu_stop cpu_step(struct cpu *cpu)
 {
-    int landing = setjmp(cpu->fault_exit);
-    if (landing == CPU_LANDING_RESTART)
-        return CPU_STOP_REQUESTED;
-    if (landing)
+    if (setjmp(cpu->fault_exit))
         return cpu_deliver_fault(cpu) ? CPU_STOP_REQUESTED : CPU_STOP_SHUTDOWN;
     if (cpu->events && cpu_take_events(cpu))
         return CPU_STOP_REQUESTED;
