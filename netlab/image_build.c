@@ -22,12 +22,13 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { RECIPE_VERSION = 2, NEEDED_MIB = 400 };
+enum { RECIPE_VERSION = 3, NEEDED_MIB = 400 };
 
 static const struct recipe {
     const char *name, *description;
     const char *kernel;            /* Debian metapackage */
     const char *const *packages;   /* userland beyond busybox, with dependencies; may be NULL */
+    const char *const (*links)[2]; /* path, target: what packages' scripts would have made; ends with NULLs */
     unsigned memory, least_memory; /* MiB */
 } recipes[] = {
     {.name = "mini",
@@ -43,9 +44,12 @@ static const struct recipe {
     {.name = "debian",
      .description = "a Debian userland: bash, coreutils, iproute2, ping, perl, python3, xz, netcat, iperf3",
      .kernel = "linux-image-686",
-     .packages = (const char *const[]){"bash", "coreutils", "grep", "sed", "findutils", "gawk", "iproute2",
-                                       "iputils-ping", "procps", "gzip", "xz-utils", "perl-base",
+     .packages = (const char *const[]){"bash", "dash", "coreutils", "grep", "sed", "findutils", "gawk",
+                                       "iproute2", "iputils-ping", "procps", "gzip", "xz-utils", "perl-base",
                                        "python3-minimal", "netcat-openbsd", "iperf3", NULL},
+     .links =
+         (const char *const[][2]){
+             {"bin/sh", "dash"}, {"bin/nc", "nc.openbsd"}, {"usr/bin/awk", "gawk"}, {NULL, NULL}},
      .memory = 512,
      .least_memory = 384},
 };
@@ -386,6 +390,8 @@ static bool gather(struct build *b, GError **error)
            (!userland || unpack_all(userland, want_of_userland, b->tree, error)) &&
            unpack_all(busybox, want_of_userland, b->tree, error);
     image_apt_close(apt);
+    for (const char *const(*link)[2] = b->recipe->links; good && link && (*link)[0]; link++)
+        image_tree_add(b->tree, (*link)[0], S_IFLNK | 0777, NULL, (*link)[1]);
     if (good && !g_hash_table_contains(b->tree, "bin/busybox"))
         return fail(error, IMAGE_ERROR_BUILD, "the package busybox-static has no bin/busybox");
     return good;
