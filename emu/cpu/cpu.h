@@ -41,6 +41,12 @@ void cpu_model_describe_all(GString *out); /* -cpu help */
 
 struct cpu *cpu_new(const struct cpu_model *model, const struct cpu_board *board);
 void cpu_free(struct cpu *cpu);
+/* Interpreter (at first) or translator. Before cpu_run(). False, and still the interpreter, when this host has
+ * no executable memory or lacks what translated code needs. */
+enum cpu_accel { CPU_ACCEL_INTERP, CPU_ACCEL_JIT };
+bool cpu_set_accel(struct cpu *cpu, enum cpu_accel accel, GError **error);
+/* The translator's counters, for people (`info jit`). */
+void cpu_describe_jit(const struct cpu *cpu, GString *out);
 /* RESET#: real mode at f000:fff0 (SDM vol. 3, 9.1). */
 void cpu_reset(struct cpu *cpu);
 
@@ -91,6 +97,10 @@ void cpu_get_registers(struct cpu *cpu, struct cpu_registers *out);
 /* Guest-linear access for the debugger: no faults, no A/D bits. Returns the bytes copied. */
 size_t cpu_debug_read(struct cpu *cpu, uint32_t linear, void *buf, size_t len);
 void cpu_describe(struct cpu *cpu, GString *out); /* `info registers` */
+/* One instruction as text, decoded in the CPU's present mode; `eip` is its own address. Returns its length in
+ * bytes: at least 1 (what is none is shown as a byte), 0 when `available` is too little. */
+unsigned cpu_disassemble(struct cpu *cpu, const uint8_t *bytes, unsigned available, uint32_t eip, char *out,
+                         unsigned size);
 
 /* Counters since start, for `info jit` and benchmarks. */
 struct cpu_statistics {

@@ -240,3 +240,23 @@ void insn_format(const struct insn *in, uint32_t eip, char *out, unsigned size)
         put_operand(&t, in, row->operand[i], eip);
     }
 }
+
+unsigned cpu_disassemble(struct cpu *cpu, const uint8_t *bytes, unsigned available, uint32_t eip, char *out,
+                         unsigned size)
+{
+    struct insn in;
+    switch (insn_decode(bytes, available, cpu->code32, !cpu_protected(cpu), cpu->model, &in)) {
+    case DECODE_OK:
+        insn_format(&in, eip, out, size);
+        return in.length;
+    case DECODE_MORE:
+        if (available < 15)
+            return 0;
+        break;
+    case DECODE_INVALID:
+    case DECODE_TOO_LONG:
+        break;
+    }
+    g_snprintf(out, size, "db 0x%02x", bytes[0]);
+    return 1;
+}

@@ -185,6 +185,14 @@ static bool operate_register(void *opaque, const char *name, uint32_t *value)
     return false;
 }
 
+static unsigned operate_disassemble(void *opaque, bool physical, uint64_t addr, char *text, size_t size)
+{
+    struct machine *m = opaque;
+    uint8_t bytes[15];
+    unsigned got = (unsigned)operate_read_memory(m, physical, addr, bytes, sizeof bytes);
+    return got ? cpu_disassemble(m->cpu, bytes, got, (uint32_t)addr, text, (unsigned)size) : 0;
+}
+
 /* ---- text ---- */
 
 static void describe_network(struct machine *m, GString *out)
@@ -308,5 +316,6 @@ void machine_offer(struct machine *m)
         .write_port = operate_write_port,
         .key = operate_key,
         .register_value = operate_register,
+        .disassemble = operate_disassemble,
     };
 }

@@ -359,6 +359,8 @@ static void test_qmp_run(struct bench *b, gconstpointer data)
     qmp(b, "query-status", "\"status\":\"paused\"");
     qmp_hmp(b, "info registers", "0010002");
     qmp_hmp(b, "xp/1xw 0x100000", "0x1badb002");
+    qmp_hmp(b, "xp/2i 0x100020", "00100020:  mov al, 0x78\\n00100022:  out 0xe9, al");
+    qmp_hmp(b, "x/1i $pc", "jmp");
     qmp_hmp(b, "info mtree", "ram");
     qmp_hmp(b, "info pci", "8086");
     qmp_hmp(b, "info qtree", "pit");
