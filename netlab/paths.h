@@ -30,8 +30,8 @@ char *names_interface(char kind, unsigned uid, const char *lab, const char *key)
  * `own_namespace`. */
 char *names_alternative(const char *lab, const char *human, bool own_namespace);
 
-/* Connects to the UNIX socket at `path`, of any length; a symbolic link is refused (ELOOP), anything else but a socket
- * too (ENOTSOCK). Returns a close-on-exec blocking fd, or -1 with errno. */
+/* Connects to the UNIX socket at `path`, of any length; a symbolic link is refused (ELOOP), anything else but
+ * a socket too (ENOTSOCK). Returns a close-on-exec blocking fd, or -1 with errno. */
 int paths_connect(const char *path);
 /* Listens there (mode 0600), replacing a file that is there. -1 with errno. */
 int paths_listen(const char *path);

@@ -141,7 +141,7 @@ def bad_kernels():
         check("machine h1 ended before it was ready" in result.stderr and word in result.stderr and f"kernel {kernel}:" in result.stderr, result.text)
         lab.check_clean(before, "after a bad kernel")
     lab.remove()
-    return result.stderr.strip().splitlines()[2]
+    return next(line for line in result.stderr.splitlines() if line.startswith("netlab-emu:"))
 
 
 if __name__ == "__main__":
