@@ -26,9 +26,9 @@ STREAM = "i=0; while [ $i -lt 100 ]; do cat /tmp/block; i=$((i + 1)); done"
 
 
 def transfer(lab, sender, receiver, address, send, receive):
-    """Starts `receive` on the receiver, streams to it from the sender, and compares the sums."""
+    """`receive` must not end before the sender does: it may not see the end of its own input. Starts `receive` on the receiver, streams to it from the sender, and compares the sums."""
     lab.netlab("exec", sender, MAKE, timeout=60)
-    lab.netlab("exec", receiver, f"rm -f /tmp/sum; (({receive}) </dev/null | md5sum >/tmp/sum.part; mv /tmp/sum.part /tmp/sum) "
+    lab.netlab("exec", receiver, f"rm -f /tmp/sum; (({receive}) | md5sum >/tmp/sum.part; mv /tmp/sum.part /tmp/sum) "
                                  ">/dev/null 2>&1 &", timeout=60)
     wait_until(f"{receiver} listens", lambda: ":1388 " in lab.netlab("exec", receiver, "cat /proc/net/tcp /proc/net/tcp6", rc=None).stdout, 60)
     began = time.monotonic()
@@ -64,8 +64,8 @@ def kernels_and_userlands():
     check(same == "20000", f"xz and sort: {same}")
     check(lab.netlab("exec", "pae", "busybox seq 1 5000 | gzip | gunzip | wc -l").stdout.strip() == "5000", "busybox")
     check("1 received" in lab.netlab("exec", "debian", "ping -c 1 -W 10 10.9.0.1").stdout, "ping")
-    there = transfer(lab, "pae", "debian", "10.9.0.2", "nc", "nc -l -p 5000 -N")
-    back = transfer(lab, "debian", "pae", "10.9.0.1", "nc -N", "nc -l -p 5000")
+    there = transfer(lab, "pae", "debian", "10.9.0.2", "nc", "nc -d -l -p 5000")
+    back = transfer(lab, "debian", "pae", "10.9.0.1", "nc -N", "tail -f /dev/null | nc -l -p 5000")
     lab.netlab("down")
     lab.check_clean(before, "after down")
     lab.remove()
