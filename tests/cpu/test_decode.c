@@ -261,17 +261,32 @@ static void test_length_limit(void)
 }
 
 /* What is valid for one and not for the other. */
+/* Models live as long as the process does. */
+static const struct cpu_model *model_named(const char *name)
+{
+    static GHashTable *known;
+    g_autoptr(GError) error = NULL;
+    gpointer model;
+
+    if (!name)
+        return NULL;
+    if (!known)
+        known = g_hash_table_new(g_str_hash, g_str_equal);
+    model = g_hash_table_lookup(known, name);
+    if (!model) {
+        model = (gpointer)cpu_model_parse(name, &error);
+        g_assert_no_error(error);
+        g_hash_table_insert(known, (gpointer)name, model);
+    }
+    return model;
+}
+
 static void expect(bool valid, bool real, const char *model_name, const char *hex)
 {
-    const struct cpu_model *model = NULL;
-    g_autoptr(GError) error = NULL;
+    const struct cpu_model *model = model_named(model_name);
     uint8_t bytes[16] = {0};
     struct insn in;
 
-    if (model_name) {
-        model = cpu_model_parse(model_name, &error);
-        g_assert_no_error(error);
-    }
     for (unsigned i = 0; hex[2 * i]; i++)
         bytes[i] = (uint8_t)(g_ascii_xdigit_value(hex[2 * i]) << 4 | g_ascii_xdigit_value(hex[2 * i + 1]));
     if ((insn_decode(bytes, 16, true, real, model, &in) == DECODE_OK) != valid)
