@@ -58,7 +58,8 @@ char *machine_command_line(const struct machine_spec *spec);
  * are none. */
 char *machine_log_tail(const char *directory, const char *file, unsigned most);
 
-/* What the emulator said with the names of fds that we passed (/proc/self/fd/10) turned back into the files' own. */
+/* What the emulator said with the names of fds that we passed (/proc/self/fd/10) turned back into the files'
+ * own. */
 char *machine_restore_paths(const char *payload, const char *text);
 
 /* Forks a child that waits until `record` has returned true, then runs `run` (which must not return). Used

@@ -18,7 +18,7 @@
 #include <string.h>
 
 enum {
-    MOST_NICS = 16, /* PCI slots of one machine and what the guest's start-up program holds */
+    MOST_NICS = 16,   /* PCI slots of one machine and what the guest's start-up program holds */
     MOST_ROUTES = 64, /* likewise */
     MOST_COMMANDS = 64,
     MOST_NODES = 1024,
