@@ -307,6 +307,7 @@ static const struct state_field fields[] = {
     STATE(struct cpu, BOOL, nmi_blocked),
     STATE(struct cpu, BOOL, init_pending),
     STATE(struct cpu, BOOL, shadow),
+    STATE(struct cpu, U32, shadow_eip),
     STATE(struct cpu, BOOL, shadow_db),
     STATE(struct cpu, U32, dr6_pending),
 };

@@ -198,6 +198,7 @@ struct cpu {
     /* event state */
     bool intr, nmi_pending, nmi_blocked, init_pending;
     bool shadow;            /* STI, MOV SS, POP SS: no interrupt before the next instruction is done */
+    uint32_t shadow_eip;    /* where that next instruction is */
     bool shadow_db;         /* the shadow holds off #DB too (MOV SS) */
     bool in_exception;      /* delivery in progress: for double faults */
     uint8_t exception_vector; /* the one being delivered */

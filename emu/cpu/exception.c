@@ -12,8 +12,9 @@
  * before the last check of a delivery has passed.
  *
  * Debug conditions of the running instruction collect in dr6_pending and become one #DB trap after it.
- * Whatever needs a look at every instruction (TF, RF, breakpoints, the STI and MOV SS shadows) raises
- * CPU_EVENT_STEP.
+ * Whatever needs a look at every instruction (TF, RF, breakpoints, the MOV SS shadow) raises CPU_EVENT_STEP.
+ * STI's shadow is an address instead: while eip is still there a maskable interrupt waits, and only when one
+ * does is that instruction stepped. So STI costs nothing as long as nothing is pending.
  */
 #include "emu/cpu/descriptor.h"
 
@@ -90,7 +91,7 @@ void cpu_update_events(struct cpu *cpu)
         events |= CPU_EVENT_NMI;
     if (cpu->init_pending)
         events |= CPU_EVENT_INIT;
-    if ((cpu->eflags & (FLAG_TF | FLAG_RF)) || cpu->shadow || cpu->shadow_db || cpu->has_breakpoints ||
+    if ((cpu->eflags & (FLAG_TF | FLAG_RF)) || cpu->shadow_db || cpu->has_breakpoints ||
         virtual_interrupt_due(cpu))
         events |= CPU_EVENT_STEP;
     if (cpu->dr6_pending)
@@ -101,6 +102,9 @@ void cpu_update_events(struct cpu *cpu)
 void cpu_set_eflags(struct cpu *cpu, uint32_t value)
 {
     uint32_t old = cpu->eflags;
+    /* RF is for breakpoints alone. Every return from a page fault sets it, and it costs single steps. */
+    if (!cpu->has_breakpoints)
+        value &= ~FLAG_RF;
     cpu->status = value & FLAG_STATUS;
     cpu->eflags = (value & FLAG_IMPLEMENTED & ~FLAG_STATUS) | FLAG_ONE;
     uint32_t changed = old ^ cpu->eflags;
@@ -122,8 +126,10 @@ void cpu_set_shadow(struct cpu *cpu, bool mov_ss)
     if (cpu->step_shadowed)
         return;
     cpu->shadow = true;
+    cpu->shadow_eip = cpu->eip;
     cpu->shadow_db |= mov_ss;
-    cpu->events |= CPU_EVENT_STEP;
+    if (mov_ss)
+        cpu->events |= CPU_EVENT_STEP;
 }
 
 void cpu_debug_registers_changed(struct cpu *cpu)
@@ -456,7 +462,11 @@ bool cpu_take_events(struct cpu *cpu)
         cpu_interrupt(cpu, INTERRUPT_HARDWARE, VEC_NMI, false, 0);
         return true;
     }
-    if (cpu->intr && (cpu->eflags & FLAG_IF) && !cpu->shadow) {
+    if (cpu->intr && (cpu->eflags & FLAG_IF)) {
+        if (cpu->shadow && cpu->eip == cpu->shadow_eip) {
+            cpu->events |= CPU_EVENT_STEP;
+            return false;
+        }
         int vector = cpu->board.acknowledge ? cpu->board.acknowledge(cpu->board.opaque) : -1;
         if (vector < 0)
             return false;

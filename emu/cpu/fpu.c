@@ -54,7 +54,7 @@ static void x87_report_by_pin(struct cpu *cpu)
     if (!cpu->board.ferr)
         return;
     cpu->board.ferr(cpu->board.opaque, true);
-    if (cpu->intr && (cpu->eflags & FLAG_IF) && !cpu->shadow) {
+    if (cpu->intr && (cpu->eflags & FLAG_IF) && !(cpu->shadow && cpu->insn_eip == cpu->shadow_eip)) {
         cpu->eip = cpu->insn_eip;
         longjmp(cpu->fault_exit, CPU_LANDING_RESTART);
     }
