@@ -130,7 +130,7 @@ static const struct option_row rows[] = {
     OURS("machine", "M", "[type=]pc[,accel=…]", OPTION_MACHINE, option_machine,
          "kind of board; -machine help"),
     OURS("cpu", NULL, "MODEL[,+flag|,-flag]", OPTION_MACHINE, option_cpu, "CPU model; -cpu help"),
-    OURS("accel", NULL, "interp", OPTION_MACHINE, option_accel, "how guest code is run; -accel help"),
+    OURS("accel", NULL, "interp|jit", OPTION_MACHINE, option_accel, "how guest code is run; -accel help"),
     OURS("m", NULL, "[size=]SIZE", OPTION_MACHINE, option_memory,
          "RAM: 64 (MiB), 64M, 1G; 128M unless given"),
     OURS("smp", NULL, "1", OPTION_MACHINE, option_smp, "number of CPUs; one"),

@@ -75,7 +75,7 @@ static const struct {
 } accels[] = {
     {"interp", ACCEL_HERE, "the interpreter (the default)"},
     {"tcg", ACCEL_ALIAS, "QEMU's translator: taken as a word for our own engine"},
-    {"jit", ACCEL_LATER, "the translator is not here yet; use -accel interp"},
+    {"jit", ACCEL_HERE, "the translator: x86 code as code for this host's processor"},
     {"kvm", ACCEL_NEVER, "netlab-emu runs guests in its own engine, not in KVM; use -accel interp"},
     {"xen", ACCEL_NEVER, "use -accel interp"},
     {"hax", ACCEL_NEVER, "use -accel interp"},
@@ -96,7 +96,7 @@ static bool accel_word(struct options *o, const char *word, GError **error)
         for (i = 0; i < G_N_ELEMENTS(accels); i++)
             names[i] = accels[i].name;
         g_autofree char *suggestion = keyval_suggestion(word, names, G_N_ELEMENTS(names));
-        return option_fail(error, "no accelerator '%s'%s; there is: interp", word, suggestion);
+        return option_fail(error, "no accelerator '%s'%s; there are: interp, jit", word, suggestion);
     }
     switch (accels[i].state) {
     case ACCEL_ALIAS:
@@ -112,7 +112,7 @@ static bool accel_word(struct options *o, const char *word, GError **error)
 }
 
 static const struct keyval_row accel_rows[] = {
-    {"accel", KEYVAL_STRING, .help = "interp, or a list as kvm:interp of which the first we have is taken"},
+    {"accel", KEYVAL_STRING, .help = "interp or jit, or a list as kvm:interp of which the first we have is taken"},
     {"thread", KEYVAL_CHOICE, "single|multi"},
     {"tb-size", KEYVAL_NUMBER},
     {"one-insn-per-tb", KEYVAL_BOOL},
@@ -136,7 +136,7 @@ bool option_accel(struct options *o, const char *arg, GError **error)
     for (char **word = words; *word; word++) {
         g_autoptr(GError) why = NULL;
         if (accel_word(o, *word, &why)) {
-            o->config->engine = MACHINE_ENGINE_INTERP;
+            o->config->engine = g_str_equal(*word, "jit") ? MACHINE_ENGINE_JIT : MACHINE_ENGINE_INTERP;
             return true;
         }
         if (!word[1]) {

@@ -11,6 +11,7 @@
  * Reset and INIT values: SDM vol. 3, table 9-1.
  */
 #include "emu/cpu/descriptor.h"
+#include "emu/cpu/jit/jit.h"
 
 #include <gio/gio.h>
 
@@ -37,8 +38,28 @@ void cpu_free(struct cpu *cpu)
 {
     if (!cpu)
         return;
+    jit_free(cpu->jit);
     block_cache_free(cpu->blocks);
     free(cpu);
+}
+
+bool cpu_set_accel(struct cpu *cpu, enum cpu_accel accel, GError **error)
+{
+    if (accel == CPU_ACCEL_JIT && !cpu->jit) {
+        cpu->jit = jit_new(cpu, error);
+        return cpu->jit != NULL;
+    }
+    if (accel == CPU_ACCEL_INTERP && cpu->jit) {
+        block_cache_flush(cpu);
+        jit_free(cpu->jit);
+        cpu->jit = NULL;
+    }
+    return true;
+}
+
+void cpu_describe_jit(const struct cpu *cpu, GString *out)
+{
+    jit_describe(cpu, out);
 }
 
 /* What RESET# and INIT# have in common. */

@@ -162,6 +162,7 @@ enum { TLB_SUPERVISOR, TLB_USER, TLB_EMPTY, TLB_TABLES };
 
 struct block;
 struct block_cache;
+struct jit;
 struct insn;
 
 struct cpu {
@@ -219,6 +220,11 @@ struct cpu {
     jmp_buf fault_exit; /* the run loop's landing place for cpu_fault(); values: enum cpu_landing */
 
     struct tlb_entry *tlb_data; /* set by cpu_update_mode() */
+    /* The translator (jit/), NULL with the interpreter alone; what follows is set when its code is entered. */
+    struct jit *jit;
+    void *jit_hash;
+    struct tlb_entry *jit_exec_tlb;
+    uint32_t jit_page; /* EIP of the start of the page that is being executed */
     struct tlb_entry tlb[TLB_TABLES][TLB_SIZE];
     /* Which entries were filled since the last flush, so that a flush clears those alone: [table][global]. */
     uint16_t tlb_log[2][2][TLB_SIZE];

@@ -64,7 +64,7 @@ struct machine_monitor {
     bool qmp, pretty;
 };
 
-enum machine_engine { MACHINE_ENGINE_INTERP };
+enum machine_engine { MACHINE_ENGINE_INTERP, MACHINE_ENGINE_JIT };
 
 struct machine_config {
     char *name;

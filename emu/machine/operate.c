@@ -250,6 +250,8 @@ static void describe_statistics(struct machine *m, GString *out)
     g_string_append_printf(out, "guest time      %.3f s\n", (double)clock_now(m->clock) / 1e9);
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
         g_string_append_printf(out, "%-15s %" G_GUINT64_FORMAT "\n", rows[i].name, rows[i].value);
+    if (m->config->engine == MACHINE_ENGINE_JIT)
+        cpu_describe_jit(m->cpu, out);
 }
 
 static void operate_describe(void *opaque, enum control_info what, GString *out)

@@ -302,6 +302,11 @@ static void board_processor(struct machine *m)
                                                          .acknowledge = cpu_acknowledge,
                                                          .apic_base_changed = cpu_apic_base,
                                                          .ferr = cpu_ferr});
+    if (m->config->engine == MACHINE_ENGINE_JIT) {
+        g_autoptr(GError) error = NULL;
+        if (!cpu_set_accel(m->cpu, CPU_ACCEL_JIT, &error))
+            g_message("going on with -accel interp: %s", error->message);
+    }
     physmap_set_change_listener(m->mem, cpu_memory_changed, m->cpu);
     physmap_set_code_listener(m->mem, cpu_code_written, m->cpu);
     m->lapic = keep(m, lapic_new(m->mem, m->clock,

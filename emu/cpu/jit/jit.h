@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The translator as the rest of emu/cpu sees it; theory: docs/translator.md, translate.c, cache.c.
+ * Machine thread only.
+ */
+#pragma once
+
+#include "emu/cpu/block.h"
+
+#include <glib.h>
+
+struct jit;
+
+/* NULL when this host gives no executable memory or lacks what translated code uses; the error says which. */
+struct jit *jit_new(struct cpu *cpu, GError **error);
+void jit_free(struct jit *jit);
+
+/* Executes from `b`, the block at CS:EIP in the mode BLOCK_MODE_FLAT, until translated code leaves. False:
+ * the block is not for translated code (yet), and nothing was done. True: look at block_stale and events, and
+ * find the next block anew. May cpu_fault(). */
+bool jit_enter(struct cpu *cpu, struct block *b);
+
+/* `b` is dropped: nothing leads to its translation any more. Sets block_stale if it has one. */
+void jit_block_dropped(struct cpu *cpu, struct block *b);
+/* All blocks are dropped. */
+void jit_flush(struct cpu *cpu);
+
+/* Executions of a block before it is translated; for tests. */
+void jit_set_threshold(struct cpu *cpu, unsigned executions);
+/* Instructions that had no emitter when they were translated, by row, and the rest of `info jit`. */
+void jit_describe(const struct cpu *cpu, GString *out);

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Translator against interpreter: random programs, executed by both from the same state on the same memory.
+ *
+ *   jit-lockstep [--seed N] [--count N] [--length N]
+ *
+ * A program is a stretch of random instructions of all rows that a test may execute, forward branches and
+ * calls among them, which ends with HLT; exceptions end in HLTs too. It runs three times from new registers,
+ * so that its links are made and then used, and stores into its own code happen. After each run all
+ * registers, flags and memory are compared. Flags that the program overwrites before it reads them may be
+ * older ones in the frame of a fault; they are left out there.
+ *
+ * The seed of a program that differs is printed, with its listing cut to the shortest that still differs.
+ */
+#include "emu/cpu/flags.h"
+#include "emu/cpu/jit/jit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    RAM_SIZE = 1 << 20,
+    AT_GDT = 0x1000,
+    AT_IDT = 0x2000,
+    AT_HANDLERS = 0x3000,
+    AT_CODE = 0x10000,
+    AT_DATA = 0x40000,
+    DATA_SIZE = 0x40000,
+    AT_STACK = 0xa0000,
+    MAX_INSNS = 64,
+    RUNS = 3,
+};
+
+struct side {
+    struct physmap *mem;
+    struct portio *io;
+    struct clock *clock;
+    struct cpu *cpu;
+};
+
+struct random {
+    uint64_t state;
+};
+
+static uint32_t random32(struct random *r)
+{
+    uint64_t z = (r->state += 0x9e3779b97f4a7c15ull);
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    return (uint32_t)(z >> 31);
+}
+static bool chance(struct random *r, unsigned percent)
+{
+    return random32(r) % 100 < percent;
+}
+
+struct program {
+    uint32_t at;
+    unsigned count;
+    struct {
+        uint8_t bytes[24];
+        uint8_t length;
+        uint8_t skip; /* for branches: how many of the following instructions */
+        uint8_t rel;  /* bytes of the displacement, the last ones; 0: no branch */
+    } insn[MAX_INSNS];
+    uint32_t gpr[RUNS][8];
+    uint32_t eflags[RUNS];
+    uint64_t memory_seed;
+};
+
+/* ---- making programs ---- */
+
+static bool row_wanted(const struct insn_row *row)
+{
+    bool branch =
+        (row->attr & ATTR_BRANCH) && (row->operand[0] == OPERAND_Jb || row->operand[0] == OPERAND_Jz);
+
+    if (row->attr & (ATTR_X87 | ATTR_MMX | ATTR_SSE))
+        return false;
+    return branch || !(row->attr & (ATTR_NOTEST | ATTR_END));
+}
+
+static void put(struct program *p, unsigned i, unsigned bytes, uint32_t value)
+{
+    for (unsigned n = 0; n < bytes; n++)
+        p->insn[i].bytes[p->insn[i].length++] = (uint8_t)(value >> 8 * n);
+}
+
+static void put_operand(struct random *r, struct program *p, unsigned i, unsigned modrm)
+{
+    static const uint8_t bases[] = {EBX, ESI, EDI, EBP, ESP, EBP};
+    unsigned base = bases[random32(r) % G_N_ELEMENTS(bases)];
+    uint32_t disp = chance(r, 80) ? random32(r) % 64 - 32 : random32(r) % 0x3000;
+
+    if (chance(r, 15)) {
+        put(p, i, 1, (modrm & 0x38) | 5);
+        put(p, i, 4, AT_DATA + random32(r) % (chance(r, 5) ? 2 * RAM_SIZE : DATA_SIZE));
+    } else if (base == ESP || chance(r, 15)) {
+        /* an index with bits of everything is rare, else it would go anywhere */
+        unsigned index = chance(r, 10) ? random32(r) & 7 : 4;
+
+        put(p, i, 1, (modrm & 0x38) | 0x84);
+        put(p, i, 1, (random32(r) & 0xc0) | index << 3 | base);
+        put(p, i, 4, disp);
+    } else if ((int32_t)disp == (int8_t)disp && chance(r, 80)) {
+        put(p, i, 1, (modrm & 0x38) | 0x40 | base);
+        put(p, i, 1, disp);
+    } else {
+        put(p, i, 1, (modrm & 0x38) | 0x80 | base);
+        put(p, i, 4, disp);
+    }
+}
+
+static void make_instruction(struct random *r, struct program *p, unsigned i)
+{
+    const struct insn_row *row;
+    bool op16 = chance(r, 12), memory = false;
+
+    p->insn[i].length = p->insn[i].skip = p->insn[i].rel = 0;
+    if (chance(r, 4)) { /* pointers come back */
+        static const uint8_t regs[] = {EBX, ESI, EDI, EBP};
+
+        put(p, i, 1, 0xb8 | regs[random32(r) & 3]);
+        put(p, i, 4, chance(r, 90) ? AT_DATA + random32(r) % DATA_SIZE : p->at + random32(r) % 128);
+        return;
+    }
+    do
+        row = &insn_rows[random32(r) % INSN_COUNT];
+    while (!row_wanted(row));
+    if (row->attr & ATTR_BRANCH)
+        op16 = false;
+    if (row->ext & INSN_EXT_MODRM)
+        memory =
+            (row->ext & INSN_EXT_MEM) || (!(row->ext & (INSN_EXT_REG | INSN_EXT_EXACT)) && chance(r, 60));
+    if (chance(r, 10))
+        put(p, i, 1, chance(r, 50) ? 0x64 : 0x65);
+    if (memory && (row->attr & ATTR_LOCK) && chance(r, 20))
+        put(p, i, 1, 0xf0);
+    if ((row->attr & ATTR_REP) && chance(r, 40)) {
+        put(p, i, 1, 0xb9);
+        put(p, i, 4, random32(r) % 40);
+        put(p, i, 1, chance(r, 50) ? 0xf2 : 0xf3);
+    }
+    if (op16)
+        put(p, i, 1, 0x66);
+    if (row->prefix > PREFIX_NP)
+        put(p, i, 1, row->prefix == PREFIX_66 ? 0x66 : row->prefix == PREFIX_F3 ? 0xf3 : 0xf2);
+    if (row->map)
+        put(p, i, 1, 0x0f);
+    put(p, i, 1,
+        row->opcode + (row->attr & ATTR_COND     ? random32(r) & 15
+                       : row->attr & ATTR_PLUS_R ? random32(r) & 7
+                                                 : 0));
+    if (row->ext & INSN_EXT_MODRM) {
+        unsigned modrm = row->ext & INSN_EXT_EXACT ? row->ext & 0xff : (random32(r) & 0x3f) | 0xc0;
+
+        if (row->ext & INSN_EXT_OPCODE)
+            modrm = (modrm & 0xc7) | (row->ext & 7) << 3;
+        if (memory)
+            put_operand(r, p, i, modrm);
+        else
+            put(p, i, 1, modrm);
+    }
+    for (unsigned n = 0; n < 3; n++) {
+        switch (row->operand[n]) {
+        case OPERAND_Ib:
+            put(p, i, 1, row->mnemonic[0] == 'e' ? random32(r) % 3 : random32(r));
+            break;
+        case OPERAND_sIb:
+            put(p, i, 1, random32(r));
+            break;
+        case OPERAND_Iw:
+            put(p, i, 2, random32(r) % 64);
+            break;
+        case OPERAND_Iz:
+            put(p, i, op16 ? 2 : 4, chance(r, 30) ? random32(r) & 0x80000001 : random32(r));
+            break;
+        case OPERAND_Ob:
+        case OPERAND_Ov:
+            put(p, i, 4, AT_DATA + random32(r) % DATA_SIZE);
+            break;
+        case OPERAND_Jb:
+        case OPERAND_Jz:
+            p->insn[i].rel = row->operand[n] == OPERAND_Jb ? 1 : 4;
+            p->insn[i].skip = (uint8_t)(random32(r) % 3);
+            put(p, i, p->insn[i].rel, 0);
+            break;
+        default: /* no bytes */
+            break;
+        }
+    }
+}
+
+static void make_program(struct program *p, uint64_t seed, unsigned length)
+{
+    struct random r = {seed};
+
+    p->at = AT_CODE + (chance(&r, 30) ? 0xfc0 - random32(&r) % 128 : random32(&r) % 64);
+    p->count = length;
+    p->memory_seed = random32(&r);
+    for (unsigned i = 0; i < length; i++)
+        make_instruction(&r, p, i);
+    for (unsigned n = 0; n < RUNS; n++) {
+        for (unsigned g = 0; g < 8; g++)
+            p->gpr[n][g] = chance(&r, 30) ? random32(&r) % 3 - 1 : random32(&r);
+        for (unsigned g = EBX; g < 8; g++)
+            p->gpr[n][g] = AT_DATA + 0x1000 + random32(&r) % (DATA_SIZE - 0x2000);
+        p->gpr[n][ESP] = AT_STACK - 4 * (random32(&r) % 2048) - (chance(&r, 10) ? random32(&r) % 4 : 0);
+        p->eflags[n] = FLAG_ONE | (random32(&r) & FLAG_STATUS);
+    }
+}
+
+static unsigned program_bytes(const struct program *p, uint8_t *out)
+{
+    unsigned length = 0;
+
+    for (unsigned i = 0; i < p->count; i++) {
+        uint32_t distance = 0;
+
+        memcpy(out + length, p->insn[i].bytes, p->insn[i].length);
+        length += p->insn[i].length;
+        for (unsigned n = 1; n <= p->insn[i].skip && i + n < p->count; n++)
+            distance += p->insn[i + n].length;
+        if (p->insn[i].rel)
+            memcpy(out + length - p->insn[i].rel, &distance, p->insn[i].rel);
+    }
+    out[length++] = 0xf4;
+    return length;
+}
+
+/* ---- running them ---- */
+
+static void side_setup(struct side *s, bool jit)
+{
+    struct cpu_board board = {0};
+    g_autoptr(GError) error = NULL;
+
+    s->mem = physmap_new(RAM_SIZE, NULL);
+    s->io = portio_new();
+    s->clock = clock_new_manual();
+    physmap_add_ram(s->mem, "ram", 0, RAM_SIZE, 0, 0);
+    board.mem = s->mem;
+    board.io = s->io;
+    board.clock = s->clock;
+    s->cpu = cpu_new(NULL, &board);
+    physmap_set_change_listener(s->mem, cpu_memory_changed, s->cpu);
+    physmap_set_code_listener(s->mem, cpu_code_written, s->cpu);
+    if (!jit)
+        return;
+    if (!cpu_set_accel(s->cpu, CPU_ACCEL_JIT, &error)) {
+        printf("skipped: %s\n", error->message);
+        exit(77);
+    }
+    jit_set_threshold(s->cpu, 0);
+}
+
+static void side_free(struct side *s)
+{
+    cpu_free(s->cpu);
+    clock_free(s->clock);
+    portio_free(s->io);
+    physmap_free(s->mem);
+}
+
+static void side_fill(struct side *s, const struct program *p)
+{
+    static const uint64_t gdt[] = {0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
+    uint8_t code[MAX_INSNS * 24 + 1];
+    unsigned length = program_bytes(p, code);
+    struct random r = {p->memory_seed};
+    uint8_t *ram = physmap_ram(s->mem);
+
+    cpu_code_written(s->cpu, 0, RAM_SIZE);
+    memset(ram, 0, RAM_SIZE);
+    memcpy(ram + AT_GDT, gdt, sizeof(gdt));
+    for (uint32_t v = 0; v < 256; v++) {
+        uint32_t gate[2] = {0x100000 | (AT_HANDLERS + v * 16), 0x8e00};
+
+        memcpy(ram + AT_IDT + v * 8, gate, sizeof(gate));
+        ram[AT_HANDLERS + v * 16] = 0xf4;
+    }
+    memset(ram + AT_CODE, 0xf4, 0x2000);
+    memcpy(ram + p->at, code, length);
+    for (uint32_t i = AT_DATA; i < RAM_SIZE; i += 64) {
+        uint32_t value = random32(&r);
+        memcpy(ram + i, &value, 4);
+    }
+}
+
+static enum cpu_stop side_run(struct side *s, const struct program *p, unsigned n)
+{
+    struct cpu_boot_state state = {.eip = p->at, .gdt_base = AT_GDT, .gdt_limit = 31, .cs = 0x10, .ds = 0x18};
+    struct cpu *cpu = s->cpu;
+    const uint32_t attr = SEG_ATTR_DB | SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_RW | SEG_ATTR_ACCESSED;
+
+    cpu_reset(cpu);
+    cpu_set_boot_state(cpu, &state);
+    cpu->idtr = (struct descriptor_table){.base = AT_IDT, .limit = 0x7ff};
+    segment_set_cache(cpu, SEG_FS, 0x18, 0x1234, 0x5ffff, attr);
+    segment_set_cache(cpu, SEG_GS, 0x18, 0x0, 0x7ffff, attr & ~SEG_ATTR_RW);
+    memcpy(cpu->gpr, p->gpr[n], sizeof(p->gpr[n]));
+    cpu_set_eflags(cpu, p->eflags[n]);
+    return cpu_run(cpu);
+}
+
+struct outcome {
+    char text[256];
+    bool faulted;
+};
+
+/* In a frame of a fault, flags may be older; see above. */
+static int mask_frame(struct side *s)
+{
+    struct cpu *cpu = s->cpu;
+    uint32_t handler = cpu->eip - 1 - AT_HANDLERS, at;
+    unsigned vector = handler / 16;
+
+    if (handler > 0xfff)
+        return -1;
+    at = cpu->gpr[ESP] + 8 + (vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 ? 4 : 0);
+    if (at <= RAM_SIZE - 4) {
+        uint8_t *ram = physmap_ram(s->mem) + at;
+        uint32_t value;
+
+        memcpy(&value, ram, 4);
+        value &= ~FLAG_STATUS;
+        cpu_code_written(cpu, at, 4);
+        memcpy(ram, &value, 4);
+    }
+    cpu->status = 0;
+    return (int)vector;
+}
+
+static bool compare(struct side *a, struct side *b, struct outcome *out)
+{
+    static const char *const names[8] = {"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"};
+    int vector = mask_frame(a), other = mask_frame(b);
+    const uint8_t *x = physmap_ram(a->mem), *y = physmap_ram(b->mem);
+
+    out->faulted = vector >= 0;
+    if (vector != other || a->cpu->eip != b->cpu->eip) {
+        g_snprintf(out->text, sizeof(out->text), "eip: interpreter %08x translator %08x (vectors %d, %d)",
+                   a->cpu->eip, b->cpu->eip, vector, other);
+        return false;
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        if (a->cpu->gpr[i] != b->cpu->gpr[i]) {
+            g_snprintf(out->text, sizeof(out->text), "%s: interpreter %08x translator %08x", names[i],
+                       a->cpu->gpr[i], b->cpu->gpr[i]);
+            return false;
+        }
+    }
+    if (cpu_eflags(a->cpu) != cpu_eflags(b->cpu)) {
+        g_snprintf(out->text, sizeof(out->text), "eflags: interpreter %08x translator %08x",
+                   cpu_eflags(a->cpu), cpu_eflags(b->cpu));
+        return false;
+    }
+    if (!memcmp(x, y, RAM_SIZE))
+        return true;
+    for (uint32_t i = 0; i < RAM_SIZE; i++) {
+        if (x[i] != y[i]) {
+            g_snprintf(out->text, sizeof(out->text), "memory at %08x: interpreter %02x translator %02x", i,
+                       x[i], y[i]);
+            break;
+        }
+    }
+    return false;
+}
+
+static bool program_agrees(struct side *a, struct side *b, const struct program *p, struct outcome *out)
+{
+    side_fill(a, p);
+    side_fill(b, p);
+    for (unsigned n = 0; n < RUNS; n++) {
+        enum cpu_stop x = side_run(a, p, n), y = side_run(b, p, n);
+
+        if (x != y) {
+            g_snprintf(out->text, sizeof(out->text), "run %u: interpreter stops with %d, translator with %d",
+                       n, x, y);
+            return false;
+        }
+        if (x != CPU_STOP_HALTED) /* shutdown: flags as at a fault */
+            a->cpu->status = b->cpu->status = 0;
+        if (!compare(a, b, out))
+            return false;
+    }
+    return true;
+}
+
+/* Takes instructions out as long as the rest still differs. */
+static void shrink(struct side *a, struct side *b, struct program *p, struct outcome *out)
+{
+    for (bool shorter = true; shorter;) {
+        shorter = false;
+        for (unsigned i = 0; i < p->count; i++) {
+            struct program try = *p;
+            struct outcome outcome;
+
+            memmove(&try.insn[i], &try.insn[i + 1], (try.count - i - 1) * sizeof(try.insn[0]));
+            try.count--;
+            if (!program_agrees(a, b, &try, &outcome)) {
+                *p = try;
+                *out = outcome;
+                shorter = true;
+                i--;
+            }
+        }
+    }
+}
+
+static void list(const struct program *p)
+{
+    uint8_t code[MAX_INSNS * 24 + 1];
+    unsigned length = program_bytes(p, code);
+    char text[128];
+
+    for (unsigned at = 0; at < length;) {
+        struct insn in;
+
+        if (insn_decode(code + at, length - at, true, false, NULL, &in) != DECODE_OK) {
+            printf("  %08x  not an instruction\n", p->at + at);
+            break;
+        }
+        insn_format(&in, p->at + at, text, sizeof(text));
+        printf("  %08x  ", p->at + at);
+        for (unsigned i = 0; i < in.length; i++)
+            printf("%02x", code[at + i]);
+        printf("  %s\n", text);
+        at += in.length;
+    }
+    for (unsigned n = 0; n < RUNS; n++) {
+        printf("  run %u:", n);
+        for (unsigned i = 0; i < 8; i++)
+            printf(" %08x", p->gpr[n][i]);
+        printf(" flags %08x\n", p->eflags[n]);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    gint64 seed = 1;
+    gint count = g_strcmp0(g_getenv("NETLAB_TEST_FULL"), "1") ? 4000 : 200000, length = 24;
+    const GOptionEntry entries[] = {
+        {"seed", 0, 0, G_OPTION_ARG_INT64, &seed, "of the first program (default 1)", "N"},
+        {"count", 0, 0, G_OPTION_ARG_INT, &count, "programs", "N"},
+        {"length", 0, 0, G_OPTION_ARG_INT, &length, "instructions of a program, at most 63", "N"},
+        G_OPTION_ENTRY_NULL,
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_autoptr(GError) error = NULL;
+    struct side interpreter = {0}, translator = {0};
+    unsigned failures = 0, faults = 0;
+
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &error)) {
+        printf("%s\n", error->message);
+        return 2;
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    side_setup(&interpreter, false);
+    side_setup(&translator, true);
+    for (gint i = 0; i < count && failures < 5; i++) {
+        struct program p;
+        struct outcome outcome = {0};
+
+        make_program(&p, (uint64_t)(seed + i), (unsigned)CLAMP(length, 1, MAX_INSNS - 1));
+        if (program_agrees(&interpreter, &translator, &p, &outcome)) {
+            faults += outcome.faulted;
+            continue;
+        }
+        failures++;
+        shrink(&interpreter, &translator, &p, &outcome);
+        printf("seed %" G_GINT64_FORMAT " differs: %s\n", seed + i, outcome.text);
+        list(&p);
+    }
+    printf("seeds %" G_GINT64_FORMAT "…: %d programs of %d instructions, %u ended in a fault; %u differ\n",
+           seed, count, length, faults, failures);
+    side_free(&interpreter);
+    side_free(&translator);
+    return failures != 0;
+}
