@@ -112,8 +112,10 @@ static void string_io(struct cpu *cpu, const struct insn *in, bool input, unsign
     uint32_t mask = in->flags & INSN_ADDR16 ? 0xffffu : 0xffffffffu;
     bool repeat = (in->flags & (INSN_REP | INSN_REPNE)) != 0;
 
-    if (repeat && !(cpu->gpr[ECX] & mask))
+    if (repeat && !(cpu->gpr[ECX] & mask)) {
+        cpu_check_io(cpu, (uint16_t)cpu->gpr[EDX], size); /* refused even when there is nothing to do */
         return;
+    }
     for (;;) {
         if (input)
             ins_once(cpu, mask, size);

@@ -278,7 +278,7 @@ void op_arpl(struct cpu *cpu, const struct insn *in)
     uint16_t rpl = cpu->gpr[in->reg] & 3, selector;
     if (in->flags & INSN_MEM) {
         uint32_t ea = insn_ea(cpu, in);
-        selector = mem_read_rmw16(cpu, in->seg, ea);
+        selector = mem_read16(cpu, in->seg, ea); /* a place that cannot be written does when nothing changes */
         if ((selector & 3) < rpl)
             mem_write16(cpu, in->seg, ea, (uint16_t)((selector & ~3u) | rpl));
     } else {

@@ -86,4 +86,4 @@ struct diff_domain {
     bool (*generate)(struct diff_gen *g);
     bool (*mask)(const struct diff_case *c, struct diff_result *ours, struct diff_result *native);
 };
-extern const struct diff_domain diff_integer_domain;
+extern const struct diff_domain diff_integer_domain, diff_system_domain, diff_sequence_domain;

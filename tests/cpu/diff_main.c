@@ -110,6 +110,28 @@ static bool native_execute(struct native *n)
     return read(n->done, &byte, 1) == 1 && byte == 0;
 }
 
+/* One INT3, to see whether the native side works on this host at all. */
+static bool native_probe(struct native *n)
+{
+    struct diff_batch *batch = n->batch;
+    struct diff_case *c = &batch->cases[0];
+
+    batch->count = 1;
+    *c = (struct diff_case){.eip = DIFF_ARENA,
+                            .eflags = FLAG_ONE | FLAG_IF,
+                            .code_at = DIFF_ARENA,
+                            .code = {0xcc},
+                            .code_len = 1};
+    for (unsigned i = 0; i < 6; i++)
+        c->selector[i] = i == DIFF_CS ? DIFF_FLAT_CODE : DIFF_FLAT_DATA;
+    if (native_execute(n) && batch->results[0].trap == VEC_BP)
+        return true;
+    printf("skipped: %s\n", batch->failed == 1   ? "modify_ldt() is not there (CONFIG_MODIFY_LDT_SYSCALL)"
+                            : batch->failed == 2 ? "the native side cannot map its memory"
+                                                 : "this host does not run 32-bit programs (IA32_EMULATION)");
+    return false;
+}
+
 /* ---- comparing ---- */
 
 #define COMPARED_FLAGS (FLAG_STATUS | FLAG_DF | FLAG_AC | FLAG_NT | FLAG_ID)
@@ -193,8 +215,8 @@ static void print_memory(const struct diff_case *c, const struct diff_result *ou
     }
 }
 
-static void print_case(const struct run *run, const struct diff_case *c, const struct diff_result *ours,
-                       const struct diff_result *native)
+static void print_case(const struct run *run, const char *name, const struct diff_case *c,
+                       const struct diff_result *ours, const struct diff_result *native)
 {
     bool code32 = c->selector[DIFF_CS] != DIFF_SELECTOR(CODE16);
     char text[128] = "";
@@ -202,7 +224,7 @@ static void print_case(const struct run *run, const struct diff_case *c, const s
     uint32_t eip = c->eip;
     const uint8_t *code = c->code;
 
-    printf("row %s, seed %" G_GUINT64_FORMAT ":\n", insn_rows[c->row].name, run->seed);
+    printf("row %s, seed %" G_GUINT64_FORMAT ":\n", name, run->seed);
     for (unsigned left = c->code_len; left;) {
         if (insn_decode(code, left, code32, false, NULL, &in) != DECODE_OK)
             break;
@@ -249,7 +271,9 @@ static void reset_arenas(struct run *run, struct diff_random *random)
 
 static const struct diff_domain *domain_of(const struct insn_row *row, enum insn_id id)
 {
-    return diff_integer_domain.wants(row, id) ? &diff_integer_domain : NULL;
+    if (diff_integer_domain.wants(row, id))
+        return &diff_integer_domain;
+    return diff_system_domain.wants(row, id) ? &diff_system_domain : NULL;
 }
 
 /* Differences in memory that no window saw. */
@@ -270,28 +294,29 @@ static bool arenas_equal(struct run *run, const char *name)
     return false;
 }
 
-static bool run_row(struct run *run, enum insn_id id, const struct diff_domain *domain)
+static bool run_row(struct run *run, enum insn_id id, const struct diff_domain *domain, const char *name,
+                    uint32_t count)
 {
     struct diff_gen gen = {.row = &insn_rows[id], .id = id};
     uint32_t failures = 0, faults = 0;
 
-    gen.random.state = run->seed * 0x9e3779b97f4a7c15ull + g_str_hash(insn_rows[id].name);
+    gen.random.state = run->seed * 0x9e3779b97f4a7c15ull + g_str_hash(name);
     reset_arenas(run, &gen.random);
-    for (uint32_t done = 0; done < run->count;) {
+    for (uint32_t done = 0; done < count;) {
         struct diff_batch *batch = run->native.batch;
         uint32_t tries = 0;
 
         batch->count = 0;
-        while (batch->count < MIN(DIFF_BATCH, run->count - done)) {
+        while (batch->count < MIN(DIFF_BATCH, count - done)) {
             gen.c = &batch->cases[batch->count];
             if (domain->generate(&gen))
                 batch->count++;
             else if (++tries > 200 * DIFF_BATCH)
-                g_error("row %s: no case can be made of it", insn_rows[id].name);
+                g_error("row %s: no case can be made of it", name);
         }
         if (!native_execute(&run->native)) {
-            printf("row %s, seed %" G_GUINT64_FORMAT ": the native side died or hangs (%u)\n",
-                   insn_rows[id].name, run->seed, batch->failed);
+            printf("row %s, seed %" G_GUINT64_FORMAT ": the native side died or hangs (%u)\n", name,
+                   run->seed, batch->failed);
             exit(1);
         }
         for (uint32_t i = 0; i < batch->count; i++) {
@@ -309,19 +334,18 @@ static bool run_row(struct run *run, enum insn_id id, const struct diff_domain *
             if (domain->mask(c, &ours, native))
                 diff_guest_adopt(run->guest, c, &unmasked);
             if (!results_equal(c, &ours, native) && failures++ < SHOWN_PER_ROW)
-                print_case(run, c, &ours, native);
+                print_case(run, name, c, &ours, native);
         }
         done += batch->count;
         run->cases += batch->count;
-        if (!arenas_equal(run, insn_rows[id].name)) {
+        if (!arenas_equal(run, name)) {
             if (!failures)
                 failures++;
             reset_arenas(run, &gen.random);
         }
     }
     if (run->verbose || failures)
-        printf("%-20s %-8s %8u cases %7u faults %u different\n", insn_rows[id].name, domain->name, run->count,
-               faults, failures);
+        printf("%-20s %-8s %8u cases %7u faults %u different\n", name, domain->name, count, faults, failures);
     run->faults += faults;
     run->failures += failures;
     run->rows_run++;
@@ -383,14 +407,17 @@ int main(int argc, char **argv)
         printf("cannot start %s\n", native);
         return 1;
     }
+    if (!native_probe(&run.native))
+        return 77;
     run.guest = diff_guest_new();
-    run.native.batch->count = 0;
     for (unsigned id = 0; id < INSN_COUNT; id++) {
         const struct diff_domain *domain = domain_of(&insn_rows[id], (enum insn_id)id);
 
         if (domain && wanted(&run, insn_rows[id].name))
-            run_row(&run, (enum insn_id)id, domain);
+            run_row(&run, (enum insn_id)id, domain, insn_rows[id].name, run.count);
     }
+    if (wanted(&run, "sequence"))
+        run_row(&run, 0, &diff_sequence_domain, "sequence", run.count * 20);
     native_stop(&run.native);
     printf("seed %" G_GUINT64_FORMAT ": %" G_GUINT64_FORMAT " rows, %" G_GUINT64_FORMAT
            " cases, %" G_GUINT64_FORMAT " ended in a fault; %" G_GUINT64_FORMAT

@@ -210,7 +210,7 @@ static void make_segments(void)
     };
 
     for (uint32_t i = 0; i < DIFF_SEG_COUNT; i++)
-        if (call3(NR_modify_ldt, 1, (int)&descriptors[i], sizeof(descriptors[i])))
+        if (call3(NR_modify_ldt, 0x11, (int)&descriptors[i], sizeof(descriptors[i])))
             give_up(1);
 }
 
