@@ -1014,9 +1014,46 @@ static struct topology *walk_document(const char *file, const char *text, yaml_d
     return topology;
 }
 
+enum { DEPTH_LIMIT = 32 }; /* the grammar itself needs 6 */
+
+/* Refuses what is nested deeper than any topology is: libyaml's time grows with the square of the depth. */
+static bool check_depth(struct topology_report *report, const char *text, size_t length)
+{
+    yaml_parser_t yaml;
+    if (!yaml_parser_initialize(&yaml))
+        return true; /* the caller will see it, too */
+    yaml_parser_set_input_string(&yaml, (const unsigned char *)text, length);
+    bool good = true, more = true;
+    unsigned depth = 0;
+    while (more) {
+        yaml_event_t event;
+        if (!yaml_parser_parse(&yaml, &event))
+            break; /* not YAML: loading says where and why */
+        more = event.type != YAML_STREAM_END_EVENT;
+        if (event.type == YAML_SEQUENCE_START_EVENT || event.type == YAML_MAPPING_START_EVENT)
+            depth++;
+        else if (event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT)
+            depth--;
+        if (depth > DEPTH_LIMIT) {
+            struct topology_mark mark = {(unsigned)event.start_mark.line + 1,
+                                         (unsigned)event.start_mark.column + 1};
+            topology_complain(
+                report, mark,
+                "nested more than %d levels deep; no key of a topology needs that, remove brackets",
+                DEPTH_LIMIT);
+            good = more = false;
+        }
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&yaml);
+    return good;
+}
+
 struct topology *topology_parse_text(const char *file, const char *text, size_t length,
                                      struct topology_report *report)
 {
+    if (!check_depth(report, text, length))
+        return NULL;
     yaml_parser_t yaml;
     if (!yaml_parser_initialize(&yaml)) {
         topology_complain(report, (struct topology_mark){0, 0}, "out of memory");

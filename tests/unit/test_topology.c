@@ -344,6 +344,21 @@ static void test_slash_31(void)
     assert_nic(t, "b", 0, "eth0", "a:eth0-b:eth0", "10.0.0.1/31");
 }
 
+/* A megabyte of brackets is refused at once: libyaml alone would look at it for minutes. */
+static void test_depth(void)
+{
+    static const char *const bombs[] = {"[", "{a: ", "- "};
+    for (unsigned i = 0; i < G_N_ELEMENTS(bombs); i++) {
+        g_autoptr(GString) text = g_string_new("nodes: \n  ");
+        while (text->len < 1000000)
+            g_string_append(text, bombs[i]);
+        gint64 begin = g_get_monotonic_time();
+        g_autofree char *said = complaints(text->str);
+        g_assert_true(strstr(said, "nested more than 32 levels deep"));
+        g_assert_cmpint(g_get_monotonic_time() - begin, <, 20 * G_USEC_PER_SEC);
+    }
+}
+
 static void test_many_complaints(void)
 {
     g_autoptr(GString) text = g_string_new("nodes:\n  h1:\n    networks:\n");
@@ -413,6 +428,7 @@ int main(int argc, char **argv)
     g_test_add_func("/topology/deterministic", test_same_text_same_lab);
     g_test_add_func("/topology/pool", test_pool_steps_over_subnets);
     g_test_add_func("/topology/slash-31", test_slash_31);
+    g_test_add_func("/topology/depth", test_depth);
     g_test_add_func("/topology/many-complaints", test_many_complaints);
     g_test_add_func("/topology/random-bytes", test_random_bytes);
     g_test_add_func("/topology/values", test_values);
