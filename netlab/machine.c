@@ -402,8 +402,11 @@ static bool executed(int report, const char *emulator, GError **error)
     while (got < 0 && errno == EINTR);
     if (got <= 0)
         return true;
-    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(cause),
-                "executing %s: %s; check NETLAB_EMU and the program's mode", emulator, g_strerror(cause));
+    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(cause), "executing %s: %s; %s", emulator,
+                g_strerror(cause),
+                cause == EPERM ? "as another user it needs CAP_SETUID and CAP_SETGID: run as root with all "
+                                 "capabilities, or `netlab up --rootless`"
+                               : "check NETLAB_EMU and the program's mode");
     return false;
 }
 
