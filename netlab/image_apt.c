@@ -15,6 +15,7 @@
 #include <gio/gio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 struct image_apt {
@@ -37,6 +38,60 @@ static void say(struct image_apt *apt, const char *step, const char *format, ...
     apt->progress(apt->opaque, step, text);
 }
 
+/* A program that runs, and the disk it fills. */
+struct watched {
+    GSubprocess *process;
+    const char *disk;
+    GMainLoop *loop;
+    GAsyncResult *result;
+    bool full;
+};
+
+enum { WATCHED_LEAST_FREE = 256 << 10 };
+
+static void on_ended(GObject *process, GAsyncResult *result, gpointer opaque)
+{
+    struct watched *watched = opaque;
+    watched->result = g_object_ref(result);
+    g_main_loop_quit(watched->loop);
+}
+
+/* On a full disk apt does not end: its fetchers wait for each other for ever. */
+static gboolean on_look_at_disk(gpointer opaque)
+{
+    struct watched *watched = opaque;
+    struct statvfs fs;
+    if (statvfs(watched->disk, &fs) != 0 || fs.f_bavail * fs.f_frsize >= WATCHED_LEAST_FREE)
+        return G_SOURCE_CONTINUE;
+    watched->full = true;
+    g_subprocess_force_exit(watched->process);
+    return G_SOURCE_REMOVE;
+}
+
+/* Waits for the end of a program, collecting what it prints; ends it when the disk of `config` is full. */
+static bool finish(GSubprocess *process, const char *config, char **out, char **err, bool *full,
+                   GError **error)
+{
+    if (!config)
+        return g_subprocess_communicate_utf8(process, NULL, NULL, out, err, error);
+    g_autofree char *disk = g_path_get_dirname(config);
+    g_autoptr(GMainContext) context = g_main_context_new();
+    g_main_context_push_thread_default(context);
+    g_autoptr(GMainLoop) loop = g_main_loop_new(context, FALSE);
+    struct watched watched = {.process = process, .disk = disk, .loop = loop};
+    g_autoptr(GSource) timer = g_timeout_source_new(500);
+    g_source_set_callback(timer, on_look_at_disk, &watched, NULL);
+    g_source_attach(timer, context);
+    g_subprocess_communicate_utf8_async(process, NULL, NULL, on_ended, &watched);
+    g_main_loop_run(loop);
+    bool good = g_subprocess_communicate_utf8_finish(process, watched.result, out, err, error);
+    g_object_unref(watched.result);
+    g_source_destroy(timer);
+    g_main_context_pop_thread_default(context);
+    *full = watched.full;
+    return good;
+}
+
 /* Runs a program with the private configuration (or the machine's, config == NULL). */
 static char *run(const char *config, const char *folder, const char *const *argv, GError **error)
 {
@@ -53,14 +108,15 @@ static char *run(const char *config, const char *folder, const char *const *argv
         return NULL;
     }
     g_autofree char *out = NULL, *err = NULL;
-    if (!g_subprocess_communicate_utf8(process, NULL, NULL, &out, &err, error))
+    bool full = false;
+    if (!finish(process, config, &out, &err, &full, error))
         return NULL;
     if (!g_subprocess_get_successful(process)) {
         g_autofree char *command = g_strjoinv(" ", (char **)argv);
-        bool full = err && strstr(err, "No space left");
+        const char *said = full ? "the disk is full" : err ? g_strstrip(err) : "";
+        full = full || strstr(said, "No space left");
         g_set_error(error, IMAGE_ERROR, full ? IMAGE_ERROR_NO_SPACE : IMAGE_ERROR_BUILD, "%s failed: %s%s",
-                    command, g_strstrip(err),
-                    full ? " (free some space, or set NETLAB_CACHE_DIR to another disk)" : "");
+                    command, said, full ? " (free some space, or set NETLAB_CACHE_DIR to another disk)" : "");
         return NULL;
     }
     return g_steal_pointer(&out);
