@@ -75,6 +75,8 @@ static bool unmake_runtime(struct operation_context *context, const struct store
     }
     if (g_rmdir(directory) != 0 && errno != ENOENT) {
         int cause = errno;
+        if (g_access(directory, F_OK) != 0 && errno == ENOENT)
+            return true; /* a read-only file system says EROFS of what is not there, too */
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(cause),
                     "cannot remove %s: %s; look what is in it", directory, g_strerror(cause));
         return false;
