@@ -163,6 +163,23 @@ static GBytes *decode(JsonObject *object, const char *member)
     return g_bytes_new_take(data, length);
 }
 
+enum { REQUEST_MOST = 65000, ARGUMENTS_MOST = 64 }; /* what a guest's agent takes: netlab/guest/agent.c */
+
+/* A longer request would be dropped by the guest without a word. */
+static bool check_request(JsonObject *arguments, guint count, GError **error)
+{
+    g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
+    json_node_set_object(node, arguments);
+    g_autofree char *text = json_to_string(node, FALSE);
+    if (strlen(text) <= REQUEST_MOST && count <= ARGUMENTS_MOST)
+        return true;
+    g_set_error(error, AGENT_ERROR, AGENT_ERROR_REFUSED,
+                "the command is too long for the guest's agent (%zu bytes of %d, %u arguments of %d); give "
+                "several shorter ones, or one shell command in quotes",
+                strlen(text), REQUEST_MOST, count, ARGUMENTS_MOST);
+    return false;
+}
+
 static bool start(struct agent *agent, const char *const *argv, int timeout_ms, gint64 *pid, GError **error)
 {
     JsonObject *arguments = json_object_new();
@@ -172,6 +189,10 @@ static bool start(struct agent *agent, const char *const *argv, int timeout_ms, 
         json_array_add_string_element(list, argv[i]);
     json_object_set_array_member(arguments, "arg", list);
     json_object_set_boolean_member(arguments, "capture-output", TRUE);
+    if (!check_request(arguments, json_array_get_length(list), error)) {
+        json_object_unref(arguments);
+        return false;
+    }
     g_autoptr(JsonNode) answer = agent_call(agent, "guest-exec", arguments, timeout_ms, error);
     if (!answer)
         return false;
