@@ -199,8 +199,8 @@ static struct store_lab *fail_none(GPtrArray *labs, const char *what, GError **e
         g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, "%s; up %s: %s (choose one with --lab NAME)", what,
                     labs->len == 1 ? "is" : "are", all);
     else
-        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP,
-                    "%s; no lab is up at all, bring one up with `netlab up`", what);
+        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, "%s%s; bring one up with `netlab up`", what,
+                    g_str_equal(what, "no lab is up") ? "" : ", nor any other");
     return NULL;
 }
 
@@ -222,6 +222,13 @@ struct store_lab *lab_select(struct store *store, const char *name, const char *
     struct store_lab *lab = select_by_path(labs, path ? path : current);
     if (lab)
         return lab;
+    for (guint i = 0; path && i < labs->len; i++)
+        if (g_str_equal(((struct store_lab *)labs->pdata[i])->name, path)) {
+            g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP,
+                        "no lab from a file or folder %s is up; the lab of that name is meant by --lab %s",
+                        path, path);
+            return NULL;
+        }
     if (path) {
         what = g_strdup_printf("no lab from %s is up", path);
         return fail_none(labs, what, error);
