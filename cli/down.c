@@ -8,6 +8,7 @@
 #include "netlab/fault.h"
 #include "netlab/lab.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 static const struct cli_option options[] = {
@@ -43,6 +44,7 @@ static int run(struct cli_call *call)
     struct lab_place place;
     lab_place_find(&place);
     fault_arm_from_environment();
+    signal(SIGPIPE, SIG_IGN); /* who reads the progress may go (`| head -1`); the lab still goes whole */
     int status = CLI_OK;
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     {
