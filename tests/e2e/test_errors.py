@@ -217,6 +217,25 @@ def full_runtime_directory():
     return ""
 
 
+def read_only_runtime_directory():
+    if os.geteuid() != 0:
+        return "skipped: needs to mount"
+    lab = Lab()
+    lab.netlab("status", rc=4)
+    fixed = os.path.join(lab.base, "fixed")
+    os.makedirs(fixed)
+    before = lab.dump()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "fixed", fixed], check=True)
+    try:
+        result = lab.netlab("up", rc=1, env={"NETLAB_RUNTIME_DIR": fixed})
+        check("Read-only file system" in result.stderr and "NETLAB_RUNTIME_DIR" in result.stderr, result.text)
+    finally:
+        subprocess.run(["umount", "-l", fixed], check=False)
+    lab.check_clean(before, "after a read-only runtime folder")
+    lab.remove()
+    return ""
+
+
 def name_taken_in_the_host_namespace():
     if MODE != "root":
         return "skipped: --here needs root"
@@ -262,5 +281,6 @@ def foreign_process_in_the_namespace():
 
 if __name__ == "__main__":
     main(topology_errors, unreadable_kernel, no_tun, missing_capability, no_user_namespaces, no_emulator, store_of_a_newer_version,
-         damaged_store, state_directory_without_permission, full_disk, full_runtime_directory, name_taken_in_the_host_namespace,
+         damaged_store, state_directory_without_permission, full_disk, full_runtime_directory, read_only_runtime_directory,
+         name_taken_in_the_host_namespace,
          foreign_process_in_the_namespace)
