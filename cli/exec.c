@@ -84,7 +84,8 @@ const struct cli_verb verb_exec = {
     .description = "Runs a command in the guest through its agent and prints its output; ends with its exit "
                    "status. One word is given to the "
                    "guest's shell: netlab exec h1 'ip addr; ping -c1 h2'. Several words are a program and "
-                   "its arguments.",
+                   "its arguments. The command's standard input is empty, and its output comes when it has "
+                   "ended (at most 1 MiB).",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .least = 2,

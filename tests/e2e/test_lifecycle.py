@@ -105,6 +105,16 @@ def without_topology_file():
     lab.remove()
 
 
+def reader_of_down_goes():
+    lab, before = clean_lab()
+    lab.netlab("up")
+    down = lab.start("down", "--verbose")
+    down.stdout.close()
+    check(down.wait(timeout=30) == 1, f"down ended with {down.returncode}")  # its output could not be written
+    lab.check_clean(before, "after a down whose reader has gone")
+    lab.remove()
+
+
 def killed_machine():
     lab, before = clean_lab()
     lab.netlab("up")
@@ -359,6 +369,6 @@ def who_machines_run_as():
 
 
 if __name__ == "__main__":
-    main(up_and_down, up_again_changes_nothing, dry_run_changes_nothing, changed_file, without_topology_file, killed_machine,
+    main(up_and_down, up_again_changes_nothing, dry_run_changes_nothing, changed_file, without_topology_file, reader_of_down_goes, killed_machine,
          killed_supervisor, hanging_supervisor, stubborn_machine, interrupted, killed_up_cleans_itself, failing_machine, late_machine,
          two_ups_at_once, two_labs, commands_inside, after_a_reboot, long_names, machine_that_powers_off, who_machines_run_as)
