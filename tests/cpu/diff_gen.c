@@ -626,6 +626,13 @@ static bool integer_mask(const struct diff_case *c, struct diff_result *ours, st
         memset(ours->gpr, 0, sizeof(ours->gpr));
         memset(native->gpr, 0, sizeof(native->gpr));
     }
+    /* POP into a segment that cannot be written, from a stack that cannot be read: which of the two is told.
+     */
+    if (c->row == INSN_pop_ev && ours->trap == VEC_PF && native->trap == VEC_GP) {
+        native->trap = ours->trap;
+        native->error = ours->error;
+        native->cr2 = ours->cr2;
+    }
     /* Repeated CMPS or SCAS that faults: the flags of the last iteration (AMD), those from before (Intel),
      * or, in our fast path, in between. It sets them anew when it goes on. */
     if ((row->attr & ATTR_REP) && (row->flags_set & FLAG_ZF) && fault) {
