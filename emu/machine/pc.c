@@ -292,7 +292,7 @@ static void board_memory(struct machine *m)
 }
 
 /* CPU, local APIC, I/O APIC, 8259s, and the wires between them. */
-static void board_processor(struct machine *m)
+static bool board_processor(struct machine *m, GError **error)
 {
     struct irq_line pic_inputs[GSI_ISA_COUNT], ioapic_inputs[GSI_COUNT];
     m->cpu = cpu_new(m->config->cpu, &(struct cpu_board){.mem = m->mem,
@@ -302,10 +302,9 @@ static void board_processor(struct machine *m)
                                                          .acknowledge = cpu_acknowledge,
                                                          .apic_base_changed = cpu_apic_base,
                                                          .ferr = cpu_ferr});
-    if (m->config->engine == MACHINE_ENGINE_JIT) {
-        g_autoptr(GError) error = NULL;
-        if (!cpu_set_accel(m->cpu, CPU_ACCEL_JIT, &error))
-            g_message("going on with -accel interp: %s", error->message);
+    if (m->config->engine == MACHINE_ENGINE_JIT && !cpu_set_accel(m->cpu, CPU_ACCEL_JIT, error)) {
+        g_prefix_error(error, "-accel jit: ");
+        return false;
     }
     physmap_set_change_listener(m->mem, cpu_memory_changed, m->cpu);
     physmap_set_code_listener(m->mem, cpu_code_written, m->cpu);
@@ -327,6 +326,7 @@ static void board_processor(struct machine *m)
         ioapic_inputs[i] = ioapic_input(m->ioapic, i);
     m->gsi = keep(m, gsi_new(pic_inputs, ioapic_inputs));
     m->ferr = gsi_input(m->gsi, 13);
+    return true;
 }
 
 static bool board_bridges(struct machine *m, GError **error)
@@ -511,9 +511,8 @@ static bool board_build(struct machine *m, GError **error)
     machine_offer(m);
     m->control = control_new(&m->offer, m->loop);
     board_memory(m);
-    board_processor(m);
-    return board_bridges(m, error) && board_fwcfg(m, error) && board_control(m, error) &&
-           board_isa(m, error) && board_network(m, error);
+    return board_processor(m, error) && board_bridges(m, error) && board_fwcfg(m, error) &&
+           board_control(m, error) && board_isa(m, error) && board_network(m, error);
 }
 
 /* ---- reset and boot ---- */

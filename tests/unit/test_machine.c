@@ -77,9 +77,10 @@ static void write_kernel(struct bench *b, const uint8_t *code, size_t len)
     } while (0)
 
 /* Pieces of guest code. */
-#define OUT_E9(c)       0xb0, (c), 0xe6, 0xe9                                 /* mov al, c; out 0xe9, al */
-#define OUT_DX(port, v) 0x66, 0xba, (port)&0xff, (port) >> 8, 0xb0, (v), 0xee /* mov dx; mov al; out dx, al  \
-                                                                               */
+#define OUT_E9(c) 0xb0, (c), 0xe6, 0xe9 /* mov al, c; out 0xe9, al */
+#define OUT_DX(port, v)                                                                                      \
+    0x66, 0xba, (port)&0xff, (port) >> 8, 0xb0, (v), 0xee /* mov dx; mov al; out dx, al                      \
+                                                           */
 #define OUTW_DX(port, v) 0x66, 0xba, (port)&0xff, (port) >> 8, 0x66, 0xb8, (v)&0xff, (v) >> 8, 0x66, 0xef
 #define HLT_FOREVER      0xfa, 0xf4, 0xeb, 0xfd /* cli; hlt; jmp hlt */
 #define SPIN_FOREVER     0xeb, 0xfe
@@ -89,8 +90,9 @@ static void write_kernel(struct bench *b, const uint8_t *code, size_t len)
  */
 static void start(struct bench *b, const char *words)
 {
-    g_autofree char *line =
-        g_strdup_printf("%s -m 4M -kernel %s -display none %s", NETLAB_EMU, b->kernel, words);
+    const char *accel = g_getenv("NETLAB_ACCEL");
+    g_autofree char *line = g_strdup_printf("%s -m 4M -accel %s -kernel %s -display none %s", NETLAB_EMU,
+                                            accel ? accel : "interp", b->kernel, words);
     g_auto(GStrv) argv = NULL;
     g_assert_true(g_shell_parse_argv(line, NULL, &argv, NULL));
     b->pid = fork();
