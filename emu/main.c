@@ -207,6 +207,8 @@ static int run(const struct machine_config *config)
     struct machine *machine = machine_new(config, &error);
     if (!machine) {
         complain("%s", error->message);
+    } else if (config->check_only) {
+        code = 0;
     } else if (!config->run_as || run_as(config->run_as)) {
         running = machine;
         g_autofree char *notices = machine_notices(machine);

@@ -76,6 +76,7 @@ PATH_OPTION(run_as, run_as)
 FLAG_OPTION(no_reboot, no_reboot, true)
 FLAG_OPTION(no_shutdown, no_shutdown, true)
 FLAG_OPTION(stopped, start_stopped, true)
+FLAG_OPTION(check, check_only, true)
 FLAG_OPTION(daemonize, daemonize, true)
 FLAG_OPTION(no_acpi, acpi, false)
 
@@ -184,6 +185,8 @@ static const struct option_row rows[] = {
     OURS("mon", NULL, "[chardev=]ID[,mode=control]", OPTION_CONTROL, option_mon,
          "either of them on a -chardev"),
     OURS("pidfile", NULL, "FILE", OPTION_CONTROL, option_pidfile, "write the process id there, locked"),
+    OURS("check", NULL, NULL, OPTION_CONTROL, option_check,
+         "set the machine up, say what is wrong with it, and end; nothing is run"),
     OURS("daemonize", NULL, NULL, OPTION_CONTROL, option_daemonize,
          "go to the background once all is set up"),
     OURS("runas", NULL, "USER|UID:GID", OPTION_CONTROL, option_run_as, "become this user once all is set up"),

@@ -111,6 +111,7 @@ struct topology_machine {
     unsigned memory; /* MiB, 0: not given */
     struct topology_mark memory_mark;
     char *cpu;
+    struct topology_mark cpu_mark;
     char *kernel, *initrd, *append; /* paths are absolute after the check */
     struct topology_mark kernel_mark, initrd_mark;
     enum topology_ready ready;

@@ -681,8 +681,10 @@ static void inherit_machine(struct topology_node *node, const struct topology_ma
         machine->memory = defaults->memory;
         machine->memory_mark = defaults->memory_mark;
     }
-    if (!machine->cpu)
+    if (!machine->cpu) {
         machine->cpu = g_strdup(defaults->cpu);
+        machine->cpu_mark = defaults->cpu_mark;
+    }
     if (!machine->append)
         machine->append = g_strdup(defaults->append);
     if (machine->ready == TOPOLOGY_READY_UNSET)

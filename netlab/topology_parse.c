@@ -834,7 +834,8 @@ static void read_run(struct parser *p, yaml_node_t *value, const struct key *key
     MARKED_ROW("image", read_string, AT(at, image), AT(at, image_mark),                                      \
                "guest image, as `netlab image list` shows them"),                                            \
         MARKED_ROW("memory", read_memory, AT(at, memory), AT(at, memory_mark), "memory, like 64M or 1G"),    \
-        FIELD_ROW("cpu", read_string, AT(at, cpu), "CPU model, as `netlab-emu -cpu help` lists them"),       \
+        MARKED_ROW("cpu", read_string, AT(at, cpu), AT(at, cpu_mark),                                        \
+                   "CPU model, as `netlab-emu -cpu help` lists them"),                                       \
         MARKED_ROW("kernel", read_string, AT(at, kernel), AT(at, kernel_mark),                               \
                    "own kernel (bzImage or multiboot), relative to the topology file"),                      \
         MARKED_ROW("initrd", read_string, AT(at, initrd), AT(at, initrd_mark),                               \

@@ -10,6 +10,7 @@
  */
 #include "netlab/wanted.h"
 #include "netlab/image.h"
+#include "netlab/trial.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -155,6 +156,28 @@ static bool boot_from_files(const struct topology_node *node, struct topology_re
            (!machine->initrd || check_file(report, machine->initrd_mark, "initrd", machine->initrd));
 }
 
+/* A kernel or CPU of the person's own choice is tried before anything is changed. */
+static bool try_machine(const struct topology_machine *machine, const struct boot *boot,
+                        struct topology_report *report)
+{
+    g_autofree char *why = NULL;
+    if (!machine->kernel && !machine->cpu)
+        return true;
+    const struct trial trial = {.kernel = boot->kernel,
+                                .initrd = boot->initrd,
+                                .append = boot->append,
+                                .cpu = machine->cpu,
+                                .memory = boot->memory};
+    if (trial_run(&trial, &why))
+        return true;
+    topology_complain(report,
+                      g_str_has_prefix(why, "-cpu") ? machine->cpu_mark
+                      : machine->kernel             ? machine->kernel_mark
+                                                    : machine->image_mark,
+                      "%s", why);
+    return false;
+}
+
 /* A shell command on one line, whatever it holds. */
 static void put_command(GString *config, const char *command)
 {
@@ -233,6 +256,7 @@ static void want_machine(GPtrArray *objects, const struct topology_node *node, s
                           node->name, LONGEST_CONFIG);
         good = false;
     }
+    good = good && try_machine(machine, &boot, report);
     if (good) {
         bool agent =
             machine->ready == TOPOLOGY_READY_UNSET ? boot.has_agent : machine->ready == TOPOLOGY_READY_AGENT;

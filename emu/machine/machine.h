@@ -93,6 +93,7 @@ struct machine_config {
 
     struct rtc_config rtc;
     bool no_reboot, no_shutdown, start_stopped;
+    bool check_only; /* machine_new() and then the end */
     uint8_t escape_key;
 
     /* For main(). */

@@ -221,6 +221,8 @@ static void loop(void)
 int main(int argc, char **argv)
 {
     int serial = CONSOLE;
+    if (argc > 1 && strcmp(argv[1], "-check") == 0)
+        return 0;
     for (int i = 1; i + 1 < argc; i++) {
         const char *value = argv[i + 1];
         if (strcmp(argv[i], "-serial") == 0 && strncmp(value, "unix:", 5) == 0 && serial <= AGENT)

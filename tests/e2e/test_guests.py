@@ -130,18 +130,23 @@ def own_namespace_side():
 
 
 def bad_kernels():
+    """The emulator is asked before anything is made: a bad kernel or CPU is a mistake in the file, at its place."""
     lab = lab_of("two-hosts")
     before = lab.dump()
     kernel = os.path.join(lab.folder, "kernel")
-    for content, word in ((b"this is not a kernel\n" * 1000, "emulator says"), (b"", "emulator says")):
+    for content in (b"this is not a kernel\n" * 1000, b""):
         with open(kernel, "wb") as file:
             file.write(content)
         lab.write("name: two-hosts\nnodes: {h1: {kernel: kernel}}\n")
-        result = lab.netlab("up", rc=1)
-        check("machine h1 ended before it was ready" in result.stderr and word in result.stderr and f"kernel {kernel}:" in result.stderr, result.text)
+        result = lab.netlab("up", rc=3)
+        check(f":2:22: kernel {kernel}:" in result.stderr, result.text)
         lab.check_clean(before, "after a bad kernel")
+    lab.write("name: two-hosts\nnodes: {h1: {cpu: n280}}\n")
+    result = lab.netlab("up", rc=3)
+    check(":2:19: -cpu n280: no model" in result.stderr, result.text)
+    lab.check_clean(before, "after a bad CPU model")
     lab.remove()
-    return next(line for line in result.stderr.splitlines() if line.startswith("netlab-emu:"))
+    return result.stderr.strip().splitlines()[0]
 
 
 if __name__ == "__main__":
