@@ -22,7 +22,7 @@ struct clock_timer {
 };
 
 struct clock {
-    int64_t offset;  /* guest time = host time - offset, while running */
+    int64_t offset;     /* guest time = host time - offset, while running */
     int64_t stopped_at; /* guest time, while stopped */
     bool stopped, manual;
     struct clock_timer *first;
@@ -168,8 +168,8 @@ int64_t clock_next_deadline(struct clock *clock)
     return clock->first ? clock->first->deadline : CLOCK_NEVER;
 }
 
-/* Fires timers due at `now`. One that re-arms itself for a moment that has passed waits for the next call, so a
- * timer with a tiny period cannot hold the machine up. */
+/* Fires timers due at `now`. One that re-arms itself for a moment that has passed waits for the next call, so
+ * a timer with a tiny period cannot hold the machine up. */
 static void fire_due(struct clock *clock, int64_t now)
 {
     enum { MOST = 64 };

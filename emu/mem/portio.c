@@ -22,7 +22,7 @@ struct portio_range {
 };
 
 struct portio {
-    GPtrArray *ranges; /* in order of claiming */
+    GPtrArray *ranges;     /* in order of claiming */
     uint16_t owner[65536]; /* index into ranges + 1; 0: nobody */
 };
 

@@ -4,14 +4,13 @@
 /*
  * Saving and loading device state by table: see state.h.
  *
- * Encoding, all integers little-endian:
+ * Encoding, all integers little-endian. A section is "DEV1", name, instance (each a u16 length and the
+ * bytes), u16 version, u16 number of fields; a field is its name likewise, u8 type, u32 count, and count
+ * elements.
  *
- *   section   "DEV1"  u16 name length, name  u16 instance length, instance  u16 version  u16 field count  fields
- *   field     u16 name length, name  u8 type  u32 count  count × element
- *
- * Loading reads every field of the section into a copy of the device's listed fields, checks it whole, and only
- * then stores it. A field the table does not know is an error (a newer program's file); a field the file does
- * not have keeps its value when the table says the field is younger than the file, else it is an error.
+ * Loading reads every field of the section into a copy of the device's listed fields, checks it whole, and
+ * only then stores it. A field the table does not know is an error (a newer program's file); a field the file
+ * does not have keeps its value when the table says the field is younger than the file, else it is an error.
  */
 #include "emu/snapshot/state.h"
 
@@ -111,14 +110,15 @@ static char *take_string(struct reader *r)
 
 static bool fail(GError **error, const struct state_table *table, const char *instance, const char *what)
 {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "saved state of %s (%s): %s; the file was made by another version or is damaged: save it again",
-                instance, table->name, what);
+    g_set_error(
+        error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+        "saved state of %s (%s): %s; the file was made by another version or is damaged: save it again",
+        instance, table->name, what);
     return false;
 }
 
-bool state_load(const struct state_table *table, const char *instance, void *device, const uint8_t *data, size_t len,
-                size_t *pos, GError **error)
+bool state_load(const struct state_table *table, const char *instance, void *device, const uint8_t *data,
+                size_t len, size_t *pos, GError **error)
 {
     if (*pos > len)
         return fail(error, table, instance, "file too short");
@@ -148,8 +148,8 @@ bool state_load(const struct state_table *table, const char *instance, void *dev
         size_t k = 0;
         while (k < table->count && strcmp(table->fields[k].name, field_name) != 0)
             k++;
-        if (k == table->count || table->fields[k].type != (enum state_type)*type || table->fields[k].count != count ||
-            source[k]) {
+        if (k == table->count || table->fields[k].type != (enum state_type) * type ||
+            table->fields[k].count != count || source[k]) {
             g_autofree char *what = g_strdup_printf("field '%s' does not fit", field_name);
             return fail(error, table, instance, what);
         }
