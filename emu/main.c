@@ -6,7 +6,8 @@
  *   options → (daemonize) → machine_new → pidfile, runas → machine_run → clean up → exit code
  *
  * Signals. SIGTERM, SIGINT and SIGHUP end the machine as `quit` does, through machine_signal(); so pidfile
- * and sockets go and the terminal is put back. A second one of them, should the first not get through, ends
+ * and sockets go and the terminal is put back; one that comes while the machine is being built takes effect
+ * once it is. A second one of them, should the first not get through, ends
  * the process at once. Fatal signals (SIGSEGV and so on) put the terminal back before they do what they do.
  */
 #include "emu/machine/machine.h"
@@ -27,6 +28,7 @@
 
 static struct machine *volatile running; /* for the handlers */
 static volatile sig_atomic_t asked_to_end;
+static volatile sig_atomic_t has_files; /* pidfile or sockets may exist: do not just die */
 
 G_GNUC_PRINTF(1, 2) static void complain(const char *format, ...)
 {
@@ -42,14 +44,15 @@ G_GNUC_PRINTF(1, 2) static void complain(const char *format, ...)
 
 static void end_handler(int number)
 {
-    if (!running || asked_to_end) {
+    if (asked_to_end || !has_files) {
         char_terminal_restore();
         signal(number, SIG_DFL);
         raise(number);
         return;
     }
     asked_to_end = 1;
-    machine_signal(running);
+    if (running)
+        machine_signal(running);
 }
 
 static void continue_handler(int number)
@@ -202,6 +205,7 @@ static int run(const struct machine_config *config)
     g_autofree char *pidfile_path = config->pidfile ? g_canonicalize_filename(config->pidfile, NULL) : NULL;
     if (config->daemonize && (ready = background()) < 0)
         return 1;
+    has_files = 1;
     if (pidfile_path && !pidfile_take(pidfile_path, &pidfile))
         return 1;
     struct machine *machine = machine_new(config, &error);
@@ -211,6 +215,8 @@ static int run(const struct machine_config *config)
         code = 0;
     } else if (!config->run_as || run_as(config->run_as)) {
         running = machine;
+        if (asked_to_end)
+            machine_signal(machine);
         g_autofree char *notices = machine_notices(machine);
         fputs(notices, stderr);
         if (ready >= 0)

@@ -195,10 +195,19 @@ static unsigned operate_disassemble(void *opaque, bool physical, uint64_t addr, 
 
 /* ---- text ---- */
 
+static void describe_drops(const char *end, const struct net_counters *counters, GString *out)
+{
+    for (unsigned i = 0; i < NET_DROP_COUNT; i++)
+        if (counters->dropped[i])
+            g_string_append_printf(out, "   dropped by the %s: %" G_GUINT64_FORMAT " (%s)\n", end,
+                                   counters->dropped[i], net_drop_name((enum net_drop)i));
+}
+
 static void describe_network(struct machine *m, GString *out)
 {
     struct control_nic nic;
     for (unsigned i = 0; operate_nic(m, i, &nic); i++) {
+        const struct machine_card *card = &m->cards[i];
         g_string_append_printf(out, "%s: model=%s, mac=%02x:%02x:%02x:%02x:%02x:%02x, link %s\n", nic.id,
                                nic.model, nic.mac[0], nic.mac[1], nic.mac[2], nic.mac[3], nic.mac[4],
                                nic.mac[5], nic.link ? "up" : "down");
@@ -207,11 +216,12 @@ static void describe_network(struct machine *m, GString *out)
                                    nic.ifname ? nic.ifname : "");
         g_string_append_printf(out,
                                "   tx %" G_GUINT64_FORMAT " frames, %" G_GUINT64_FORMAT
-                               " bytes, %" G_GUINT64_FORMAT " dropped; rx %" G_GUINT64_FORMAT
-                               " frames, %" G_GUINT64_FORMAT " bytes, %" G_GUINT64_FORMAT
-                               " dropped, %" G_GUINT64_FORMAT " times full\n",
-                               nic.tx_frames, nic.tx_bytes, nic.dropped_tx, nic.rx_frames, nic.rx_bytes,
-                               nic.dropped_rx, nic.full);
+                               " bytes; rx %" G_GUINT64_FORMAT " frames, %" G_GUINT64_FORMAT
+                               " bytes; %" G_GUINT64_FORMAT " times full\n",
+                               nic.tx_frames, nic.tx_bytes, nic.rx_frames, nic.rx_bytes, nic.full);
+        describe_drops("NIC", net_port_counters(e1000_port(card->device)), out);
+        if (card->backend)
+            describe_drops("back end", net_port_counters(card->backend), out);
     }
 }
 

@@ -348,6 +348,48 @@ static void test_daemonize(struct bench *b, gconstpointer data)
     g_assert_cmpint(finish(b), ==, 1);
 }
 
+static void test_run_as(struct bench *b, gconstpointer data)
+{
+    if (getuid()) {
+        g_test_skip("only root can become another user");
+        return;
+    }
+    GUEST(b, OUT_E9('x'), HLT_FOREVER);
+    g_autofree char *words = with_debugcon(b, "-runas 65534:65534");
+    g_autofree char *status = NULL;
+    start(b, words);
+    wait_output(b, "x");
+    g_autofree char *path = g_strdup_printf("/proc/%d/status", b->pid);
+    g_assert_true(g_file_get_contents(path, &status, NULL, NULL));
+    g_assert_nonnull(strstr(status, "\nUid:\t65534\t65534\t65534\t65534\n"));
+    g_assert_nonnull(strstr(status, "\nGid:\t65534\t65534\t65534\t65534\n"));
+    g_assert_nonnull(strstr(status, "\nGroups:\t65534 \n"));
+    g_assert_nonnull(strstr(status, "\nCapEff:\t0000000000000000\n"));
+    g_assert_nonnull(strstr(status, "\nNoNewPrivs:\t1\n"));
+    kill(b->pid, SIGTERM);
+    g_assert_cmpint(finish(b), ==, 0);
+    start(b, "-runas nobody-of-this-name");
+    g_assert_cmpint(finish(b), ==, 1);
+}
+
+static void test_early_signals(struct bench *b, gconstpointer data)
+{
+    /* At whatever moment of the start it comes: the process ends and nothing stays behind. */
+    GUEST(b, HLT_FOREVER);
+    g_autofree char *words = g_strdup_printf("-pidfile %s -qmp unix:%s,server,nowait", b->pidfile, b->qmp);
+    for (unsigned i = 0; i < 40; i++) {
+        start(b, words);
+        gint64 until = g_get_monotonic_time() + i * 500;
+        while (g_get_monotonic_time() < until)
+            ;
+        kill(b->pid, SIGTERM);
+        int code = finish(b);
+        g_assert_true(code == 0 || code == 1000 + SIGTERM);
+        g_assert_cmpint(access(b->pidfile, F_OK), !=, 0);
+        g_assert_cmpint(access(b->qmp, F_OK), !=, 0);
+    }
+}
+
 /* ---- while it runs ---- */
 
 static void test_qmp_run(struct bench *b, gconstpointer data)
@@ -492,6 +534,8 @@ int main(int argc, char **argv)
     TEST(pidfile_taken);
     TEST(bad_start);
     TEST(daemonize);
+    TEST(run_as);
+    TEST(early_signals);
     TEST(qmp_run);
     TEST(stopped_start);
     TEST(no_shutdown);
