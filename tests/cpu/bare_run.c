@@ -5,7 +5,8 @@
  * port, and nothing else of a PC. The image is a multiboot kernel (ELF, 32 bits). A test that needs no board
  * is a test of the CPU, and finds its faults before a board exists.
  *
- * usage: bare-run IMAGE [TRACE]
+ * usage: bare-run [--jit] IMAGE [TRACE]
+ * --jit: by the translator instead of the interpreter
  * Ends with status 0 when the image said so, 1 on shutdown, halt, or after ten seconds.
  */
 #include "emu/cpu/cpu.h"
@@ -90,8 +91,11 @@ int main(int argc, char **argv)
     uint32_t entry;
     g_autoptr(GError) error = NULL;
 
+    bool jit = argc > 1 && !strcmp(argv[1], "--jit");
+    argc -= jit;
+    argv += jit;
     if (argc < 2) {
-        fprintf(stderr, "usage: bare-run IMAGE [TRACE]\n");
+        fprintf(stderr, "usage: bare-run [--jit] IMAGE [TRACE]\n");
         return 2;
     }
     if (argc > 2 && !trace_enable(argv[2], &error)) {
@@ -112,6 +116,10 @@ int main(int argc, char **argv)
     m.cpu = cpu_new(cpu_model_default(), &board);
     physmap_set_change_listener(m.mem, cpu_memory_changed, m.cpu);
     physmap_set_code_listener(m.mem, cpu_code_written, m.cpu);
+    if (jit && !cpu_set_accel(m.cpu, CPU_ACCEL_JIT, &error)) {
+        fprintf(stderr, "bare-run: %s\n", error->message);
+        return 77;
+    }
     if (!load_elf(&m, argv[1], &entry))
         return 2;
     /* As a multiboot loader leaves things; the image brings its own GDT at once. */

@@ -29,8 +29,11 @@ TIME_LIMIT = 60
 QEMU_TIME_LIMIT = 10
 
 
-def run_ours(runner, image):
-    done = subprocess.run([runner, image], stdout=subprocess.PIPE, timeout=TIME_LIMIT)
+def run_ours(runner, image, options=()):
+    done = subprocess.run([runner, *options, image], stdout=subprocess.PIPE, timeout=TIME_LIMIT)
+    if done.returncode == 77:
+        print("skipped: bare-run says it cannot")
+        sys.exit(77)
     if done.returncode:
         sys.exit(f"{os.path.basename(image)}: bare-run ended with {done.returncode}; its last lines:\n"
                  + "\n".join(done.stdout.decode(errors="replace").splitlines()[-5:]))
@@ -141,6 +144,7 @@ def update(path, ours, theirs):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runner")
+    parser.add_argument("--jit", action="store_true", help="with --runner: by the translator")
     parser.add_argument("--emulator")
     parser.add_argument("--qemu", action="store_true")
     parser.add_argument("--image", required=True)
@@ -156,7 +160,7 @@ def main():
     segments, stops = read_golden(args.golden)
     ok = True
     if args.runner:
-        ok = check_ours(segments, run_ours(args.runner, args.image))
+        ok = check_ours(segments, run_ours(args.runner, args.image, ["--jit"] if args.jit else []))
     if args.emulator:
         ok = check_ours(segments, run_pc([args.emulator], args.image)) and ok
     if args.qemu:

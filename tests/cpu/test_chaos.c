@@ -5,9 +5,9 @@
  * random descriptors, page tables, task state and devices around them. Nothing is expected of the guest; the
  * emulator must neither crash (run this under the sanitizers) nor hang nor leave the CPU's own invariants.
  *
- * One seed is one guest: CHAOS_VERBOSE=1 names them, test-chaos SEED COUNT runs some again (how far each
- * stretch of cpu_run() goes is the clock's choice). Seconds by default; NETLAB_TEST_FULL=1: a hundred times
- * as many.
+ * One seed is one guest: CHAOS_VERBOSE=1 names them, test-chaos [--jit] SEED COUNT runs some again (how far
+ * each stretch of cpu_run() goes is the clock's choice). Seconds by default; NETLAB_TEST_FULL=1: a hundred
+ * times as many.
  */
 #include "emu/cpu/access.h"
 #include "emu/cpu/insn.h"
@@ -265,6 +265,9 @@ static bool run_guest(struct machine *m, uint32_t seed)
 int main(int argc, char **argv)
 {
     struct machine m = {.random = g_rand_new_with_seed(0)};
+    bool jit = argc > 1 && !strcmp(argv[1], "--jit");
+    argc -= jit;
+    argv += jit;
     uint32_t first = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 1;
     uint32_t count = argc > 2                     ? (uint32_t)strtoul(argv[2], NULL, 0)
                      : getenv("NETLAB_TEST_FULL") ? 60000
@@ -282,6 +285,11 @@ int main(int argc, char **argv)
     struct cpu_board board = {
         .mem = m.mem, .io = m.io, .clock = m.clock, .opaque = &m, .acknowledge = acknowledge};
     m.cpu = cpu_new(cpu_model_default(), &board);
+    g_autoptr(GError) error = NULL;
+    if (jit && !cpu_set_accel(m.cpu, CPU_ACCEL_JIT, &error)) {
+        printf("skipped: %s\n", error->message);
+        return 77;
+    }
     bell_cpu = m.cpu;
     signal(SIGALRM, bell);
     physmap_set_change_listener(m.mem, cpu_memory_changed, m.cpu);
