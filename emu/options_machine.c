@@ -112,7 +112,8 @@ static bool accel_word(struct options *o, const char *word, GError **error)
 }
 
 static const struct keyval_row accel_rows[] = {
-    {"accel", KEYVAL_STRING, .help = "interp or jit, or a list as kvm:interp of which the first we have is taken"},
+    {"accel", KEYVAL_STRING,
+     .help = "interp or jit, or a list as kvm:interp of which the first we have is taken"},
     {"thread", KEYVAL_CHOICE, "single|multi"},
     {"tb-size", KEYVAL_NUMBER},
     {"one-insn-per-tb", KEYVAL_BOOL},

@@ -121,7 +121,7 @@ static bool plan_header(struct boot_file *kernel, struct linux_plan *plan, GErro
 {
     size_t got = boot_file_peek(kernel, 0, plan->header, sizeof plan->header);
     const uint8_t *h = plan->header;
-    if (got < HDR_VERSION + 2 || memcmp(h + HDR_MAGIC, "HdrS", 4))
+    if (got < HDR_VERSION + 2 || memcmp(h + HDR_MAGIC, "HdrS", 4) != 0)
         return refuse(error, kernel, "no Linux setup header");
     plan->version = get16(h + HDR_VERSION);
     plan->header_end = (size_t)HDR_MAGIC + h[HDR_JUMP + 1];

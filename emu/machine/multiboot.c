@@ -121,7 +121,7 @@ static bool plan_elf(struct boot_file *kernel, struct multiboot_plan *plan, cons
     Elf32_Ehdr elf;
     if (!boot_file_read(kernel, 0, &elf, sizeof elf, error))
         return false;
-    if (memcmp(elf.e_ident, ELFMAG, SELFMAG))
+    if (memcmp(elf.e_ident, ELFMAG, SELFMAG) != 0)
         return refuse(error, kernel, "has a Multiboot header without addresses, and is no ELF file");
     if (elf.e_ident[EI_CLASS] != ELFCLASS32 || elf.e_ident[EI_DATA] != ELFDATA2LSB || elf.e_machine != EM_386)
         return refuse(error, kernel,

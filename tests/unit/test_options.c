@@ -479,7 +479,7 @@ static void test_keyval(void)
     g_assert_false(keyval_bool(off, "on", true));
     g_assert_cmpstr(keyval_string(off, "path", NULL), ==, "");
     static const char *const bad[] = {"count=1", "count=10",  "count=x",    "count=", "path=,count", "kind=c",
-                                      "mac=1",   "a,,=b,c=d", "on=maybe",   "x,,",    ",",     "a,",
+                                      "mac=1",   "a,,=b,c=d", "on=maybe",   "x,,",    ",",           "a,",
                                       "size=-1", "count=0x",  "size=1.5.5", "=x"};
     for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
         g_autoptr(GError) error = NULL;
