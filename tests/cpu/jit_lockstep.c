@@ -16,9 +16,11 @@
 #include "emu/cpu/flags.h"
 #include "emu/cpu/jit/jit.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 enum {
     RAM_SIZE = 1 << 20,
@@ -233,6 +235,29 @@ static unsigned program_bytes(const struct program *p, uint8_t *out)
 
 /* ---- running them ---- */
 
+/* A program that overwrote itself may run for ever. */
+static struct {
+    struct cpu *volatile cpu;
+    volatile sig_atomic_t ticks;
+} watched;
+
+static void watchdog(int signal)
+{
+    if (watched.cpu && ++watched.ticks > 3)
+        cpu_request_exit(watched.cpu);
+}
+
+static enum cpu_stop watched_run(struct cpu *cpu)
+{
+    enum cpu_stop stop;
+
+    watched.ticks = 0;
+    watched.cpu = cpu;
+    stop = cpu_run(cpu);
+    watched.cpu = NULL;
+    return stop;
+}
+
 static void side_setup(struct side *s, bool jit)
 {
     struct cpu_board board = {0};
@@ -303,7 +328,7 @@ static enum cpu_stop side_run(struct side *s, const struct program *p, unsigned 
     segment_set_cache(cpu, SEG_GS, 0x18, 0x0, 0x7ffff, attr & ~SEG_ATTR_RW);
     memcpy(cpu->gpr, p->gpr[n], sizeof(p->gpr[n]));
     cpu_set_eflags(cpu, p->eflags[n]);
-    return cpu_run(cpu);
+    return watched_run(cpu);
 }
 
 struct outcome {
@@ -321,14 +346,11 @@ static int mask_frame(struct side *s)
     if (handler > 0xfff)
         return -1;
     at = cpu->gpr[ESP] + 8 + (vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 ? 4 : 0);
-    if (at <= RAM_SIZE - 4) {
-        uint8_t *ram = physmap_ram(s->mem) + at;
-        uint32_t value;
-
-        memcpy(&value, ram, 4);
-        value &= ~FLAG_STATUS;
-        cpu_code_written(cpu, at, 4);
-        memcpy(ram, &value, 4);
+    for (unsigned i = 0; i < 4; i++) { /* the frame may wrap around the end of the address space */
+        if (at + i < RAM_SIZE) {
+            cpu_code_written(cpu, at + i, 1);
+            physmap_ram(s->mem)[at + i] &= (uint8_t) ~(FLAG_STATUS >> 8 * i);
+        }
     }
     cpu->status = 0;
     return (int)vector;
@@ -370,6 +392,15 @@ static bool compare(struct side *a, struct side *b, struct outcome *out)
     return false;
 }
 
+/* A program that overwrote the exceptions' HLTs runs on behind one, and its frame cannot be found. */
+static bool handlers_stand(const struct side *s)
+{
+    for (uint32_t v = 0; v < 256; v++)
+        if (physmap_ram(s->mem)[AT_HANDLERS + v * 16] != 0xf4)
+            return false;
+    return true;
+}
+
 static bool program_agrees(struct side *a, struct side *b, const struct program *p, struct outcome *out)
 {
     side_fill(a, p);
@@ -377,6 +408,10 @@ static bool program_agrees(struct side *a, struct side *b, const struct program 
     for (unsigned n = 0; n < RUNS; n++) {
         enum cpu_stop x = side_run(a, p, n), y = side_run(b, p, n);
 
+        if (x == CPU_STOP_REQUESTED && y == CPU_STOP_REQUESTED)
+            break; /* neither ends: nothing to compare */
+        if (!handlers_stand(a) && !handlers_stand(b))
+            break;
         if (x != y) {
             g_snprintf(out->text, sizeof(out->text), "run %u: interpreter stops with %d, translator with %d",
                        n, x, y);
@@ -442,7 +477,7 @@ static void list(const struct program *p)
 int main(int argc, char **argv)
 {
     gint64 seed = 1;
-    gint count = g_strcmp0(g_getenv("NETLAB_TEST_FULL"), "1") ? 4000 : 200000, length = 24;
+    gint count = g_strcmp0(g_getenv("NETLAB_TEST_FULL"), "1") ? 4000 : 100000, length = 24;
     const GOptionEntry entries[] = {
         {"seed", 0, 0, G_OPTION_ARG_INT64, &seed, "of the first program (default 1)", "N"},
         {"count", 0, 0, G_OPTION_ARG_INT, &count, "programs", "N"},
@@ -460,6 +495,8 @@ int main(int argc, char **argv)
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
+    signal(SIGALRM, watchdog);
+    setitimer(ITIMER_REAL, &(struct itimerval){{0, 100000}, {0, 100000}}, NULL);
     side_setup(&interpreter, false);
     side_setup(&translator, true);
     for (gint i = 0; i < count && failures < 5; i++) {
