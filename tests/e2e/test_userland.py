@@ -65,7 +65,7 @@ def kernels_and_userlands():
     check(lab.netlab("exec", "pae", "busybox seq 1 5000 | gzip | gunzip | wc -l").stdout.strip() == "5000", "busybox")
     check("1 received" in lab.netlab("exec", "debian", "ping -c 1 -W 10 10.9.0.1").stdout, "ping")
     there = transfer(lab, "pae", "debian", "10.9.0.2", "nc", "nc -d -l -p 5000")
-    back = transfer(lab, "debian", "pae", "10.9.0.1", "nc -N", "tail -f /dev/null | nc -l -p 5000")
+    back = transfer(lab, "debian", "pae", "10.9.0.1", "nc -N", "nc -l -p 5000 </dev/null")
     lab.netlab("down")
     lab.check_clean(before, "after down")
     lab.remove()
