@@ -12,7 +12,7 @@
  *   mem_read_rmwN(cpu, seg, offset)          the read half of read-modify-write: faults as a write would; the
  *                                            following mem_writeN to the same place cannot fault
  *   mem_check_write(cpu, seg, offset, size)  faults if a write of size bytes would; for multi-part stores
- *   mem_fast_span(…)                         host memory for string instructions and the like; never faults
+ *   mmu_plain_span(…)                        host memory for string instructions
  *   lin_readN / lin_writeN(cpu, linear)      without segment, at the present CPL
  *   sys_readN / sys_writeN(cpu, linear)      supervisor accesses by the CPU itself (GDT, IDT, TSS)
  *   mem_read_bytes / mem_write_bytes         any length, segment-checked (FXSAVE, FSTENV …)
@@ -41,6 +41,11 @@ enum access_kind {
 uint64_t mmu_read_slow(struct cpu *cpu, uint32_t linear, unsigned size, bool user, enum access_kind kind);
 void mmu_write_slow(struct cpu *cpu, uint32_t linear, uint64_t value, unsigned size, bool user);
 void mmu_check_write_slow(struct cpu *cpu, uint32_t linear, unsigned size, bool user);
+/* Host memory at `linear`, where a string instruction's element begins that does not cross the page's end, for
+ * a run of elements [first, +len) around it on that page. Faults as that element would; NULL when elements
+ * must go one by one: no memory, a breakpoint on the page, alignment checks. Before a write the code made of
+ * those bytes is dropped. */
+uint8_t *mmu_plain_span(struct cpu *cpu, uint32_t linear, uint32_t first, uint32_t len, bool write);
 
 #define access_likely(x)   __builtin_expect(!!(x), 1)
 #define access_unlikely(x) __builtin_expect(!!(x), 0)
@@ -168,29 +173,6 @@ static inline void mem_write128(struct cpu *cpu, unsigned seg, uint32_t offset, 
 /* mmu.c: any length; the write checks everything first and is then all or nothing. */
 void mem_read_bytes(struct cpu *cpu, unsigned seg, uint32_t offset, void *out, unsigned len);
 void mem_write_bytes(struct cpu *cpu, unsigned seg, uint32_t offset, const void *data, unsigned len);
-
-/* Host memory behind [offset, +*len) when a plain access to its first byte would take the fast path; *len
- * comes back as the bytes for which that holds (up to the page's end and the segment's limit, at most what
- * was asked; 1 … *len). NULL otherwise: do one element the ordinary way, which faults, fills the TLB or
- * reaches the device. For string instructions going upwards. Valid until the next memory access of any other
- * kind. */
-static inline uint8_t *mem_fast_span(struct cpu *cpu, unsigned seg, uint32_t offset, bool write,
-                                     uint32_t *len)
-{
-    const struct segment *s = &cpu->seg[seg];
-    if (!(write ? s->can_write : s->can_read) || offset < s->min || offset > s->max || *len == 0)
-        return NULL;
-    uint32_t linear = s->base + offset;
-    const struct tlb_entry *e = tlb_slot(cpu->tlb_data, linear);
-    if ((write ? e->write : e->read) != (linear & ~(uint32_t)PHYS_PAGE_MASK))
-        return NULL;
-    uint32_t run = PHYS_PAGE_SIZE - (linear & PHYS_PAGE_MASK);
-    if (run - 1 > s->max - offset)
-        run = s->max - offset + 1;
-    if (*len > run)
-        *len = run;
-    return (uint8_t *)(e->addend + linear);
-}
 
 /* ---- the stack ---- */
 static inline void stack_set(struct cpu *cpu, uint32_t sp)

@@ -595,6 +595,23 @@ void mmu_write_slow(struct cpu *cpu, uint32_t linear, uint64_t value, unsigned s
     page_write(cpu, e, linear + first, value >> (8 * first), size - first);
 }
 
+uint8_t *mmu_plain_span(struct cpu *cpu, uint32_t linear, uint32_t first, uint32_t len, bool write)
+{
+    if (cpu->align_check || page_has_breakpoint(cpu, PAGE_OF(linear)))
+        return NULL;
+    struct tlb_entry *e = tlb_grant(cpu, linear, cpu->cpl == 3, write ? ACCESS_WRITE : ACCESS_READ);
+    if (!(e->flags & (write ? TLB_HOST_WRITE : TLB_HOST_READ)))
+        return NULL;
+    if (write) {
+        uint64_t ram_offset = (uint64_t)((uint8_t *)(e->addend + first) - physmap_ram(cpu->board.mem));
+        uint8_t *flags = &physmap_page_flags(cpu->board.mem)[ram_offset >> PHYS_PAGE_SHIFT];
+        ram_written(cpu, ram_offset, len);
+        if (!(*flags & PHYS_PAGE_CODE))
+            e->write = PAGE_OF(linear);
+    }
+    return (uint8_t *)(e->addend + linear);
+}
+
 void mem_read_bytes(struct cpu *cpu, unsigned seg, uint32_t offset, void *out, unsigned len)
 {
     if (!len)

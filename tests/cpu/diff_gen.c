@@ -492,7 +492,7 @@ static bool prepare_string(struct diff_gen *g)
              extent = repeated ? count * bytes : bytes;
 
     if (diff_one_in(r, 3)) /* overlap */
-        to = from + diff_below(r, 64) - 32;
+        to = from + diff_below(r, 129) - 64;
     if (si && !aim_register(g, ESI, from, g->insn.seg, mask))
         return false;
     if (di && !aim_register(g, EDI, to, SEG_ES, mask))
@@ -633,9 +633,9 @@ static bool integer_mask(const struct diff_case *c, struct diff_result *ours, st
         native->error = ours->error;
         native->cr2 = ours->cr2;
     }
-    /* Repeated CMPS or SCAS that faults: the flags of the last iteration (AMD), those from before (Intel),
-     * or, in our fast path, in between. It sets them anew when it goes on. */
-    if ((row->attr & ATTR_REP) && (row->flags_set & FLAG_ZF) && fault) {
+    /* Repeated CMPS or SCAS that faults: the flags of the last iteration (AMD and we), or those from before
+     * (Intel). It sets them anew when it goes on. */
+    if ((row->attr & ATTR_REP) && (row->flags_set & FLAG_ZF) && fault && !__builtin_cpu_is("amd")) {
         ours->eflags &= ~FLAG_STATUS;
         native->eflags &= ~FLAG_STATUS;
     }
