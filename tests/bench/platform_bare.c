@@ -2,13 +2,16 @@
  * SPDX-FileCopyrightText: The netlab authors
  */
 /*
- * The kernels as a multiboot kernel: `-kernel bench.elf -append "KERNEL ROUNDS ring=3"`; the same markers on
- * port 0xe9, then power-off through isa-debug-exit at 0xf4.
+ * The kernels as a multiboot kernel: `-kernel bench.elf -append "ring=3"`. Prints "R" on the first serial
+ * port, then obeys lines from it: KERNEL ROUNDS → "S", the work, "E checksum". The port is polled, and only
+ * while nothing is timed.
  *
  * Paging is on (4 KiB pages, 64 MiB identity mapped, user accessible), SSE and x87 are on, interrupts are
- * off. ring=3 runs the kernel with CPL 3 and IOPL 3, so that it can still print.
+ * off. ring=3 runs everything with CPL 3 and IOPL 3, so that it can still print.
  */
 #include "kernels.h"
+
+#include <stdbool.h>
 
 static uint32_t page_directory[1024] __attribute__((aligned(4096)));
 static uint32_t page_tables[16][1024] __attribute__((aligned(4096)));
@@ -24,10 +27,36 @@ static struct segment_descriptor gdt[] = {
     {0x0000ffff, 0x00cff200}, /* 20: data, ring 3 */
 };
 
+enum { COM1 = 0x3f8, LINE_STATUS = COM1 + 5, RECEIVED = 1, CAN_SEND = 0x20 };
+
+static uint8_t in(uint16_t port)
+{
+    uint8_t value;
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "d"(port));
+    return value;
+}
+
 static void print(const char *s)
 {
-    for (; *s; s++)
-        __asm__ volatile("outb %0, $0xe9" ::"a"(*s));
+    for (; *s; s++) {
+        while (!(in(LINE_STATUS)&CAN_SEND))
+            ;
+        __asm__ volatile("outb %0, %1" ::"a"(*s), "d"((uint16_t)COM1));
+    }
+}
+
+static void read_line(char *line, unsigned size)
+{
+    for (unsigned n = 0;;) {
+        while (!(in(LINE_STATUS)&RECEIVED))
+            __asm__ volatile("pause");
+        char c = (char)in(COM1);
+        line[n] = 0;
+        if (c == '\n')
+            return;
+        if (n + 1 < size)
+            line[n++] = c;
+    }
 }
 
 static void print_hex(uint32_t v)
@@ -38,13 +67,6 @@ static void print_hex(uint32_t v)
     text[8] = '\n';
     text[9] = 0;
     print(text);
-}
-
-static __attribute__((noreturn)) void leave(uint32_t code)
-{
-    __asm__ volatile("outl %0, $0xf4" ::"a"(code));
-    for (;;)
-        __asm__ volatile("pause");
 }
 
 static const char *word(const char *p, char *out, unsigned size)
@@ -68,16 +90,34 @@ static int equal(const char *a, const char *b)
     return *a == *b;
 }
 
-static const struct kernel *chosen;
-static uint32_t chosen_rounds;
-
-static __attribute__((noreturn, force_align_arg_pointer)) void run(void)
+static void obey(const char *line)
 {
-    print("S\n");
-    uint32_t sum = chosen->run(chosen_rounds);
-    print("E ");
-    print_hex(sum);
-    leave(0);
+    char name[16], digits[16];
+    uint32_t rounds = 0;
+    line = word(line, name, sizeof name);
+    word(line, digits, sizeof digits);
+    for (const char *p = digits; *p >= '0' && *p <= '9'; p++)
+        rounds = rounds * 10 + (uint32_t)(*p - '0');
+    for (unsigned i = 0; i < kernel_count; i++) {
+        if (!equal(kernels[i].name, name))
+            continue;
+        print("S\n");
+        uint32_t sum = kernels[i].run(rounds);
+        print("E ");
+        print_hex(sum);
+        return;
+    }
+    print("? no such kernel\n");
+}
+
+static __attribute__((noreturn, force_align_arg_pointer)) void serve(void)
+{
+    print("R\n");
+    for (;;) {
+        char line[64];
+        read_line(line, sizeof line);
+        obey(line);
+    }
 }
 
 static void prepare(void)
@@ -107,37 +147,22 @@ static void prepare(void)
 void platform_main(uint32_t magic, const uint32_t *info);
 void platform_main(uint32_t magic, const uint32_t *info)
 {
-    char path[64], name[16], rounds[16], ring[16];
     const char *line = magic == 0x2badb002 && info[0] & 4 ? (const char *)info[4] : "";
-    line = word(line, name, sizeof name);
+    bool user = false;
     /* QEMU puts the kernel's path in front of the command line. */
-    for (const char *p = name; *p; p++)
-        if (*p == '/' || *p == '.') {
-            line = word((const char *)info[4], path, sizeof path);
-            line = word(line, name, sizeof name);
-            break;
-        }
-    line = word(line, rounds, sizeof rounds);
-    word(line, ring, sizeof ring);
-    for (unsigned i = 0; i < kernel_count; i++)
-        if (equal(kernels[i].name, name))
-            chosen = &kernels[i];
-    if (!chosen) {
-        print("? no such kernel\n");
-        leave(1);
+    while (*line) {
+        char option[64];
+        line = word(line, option, sizeof option);
+        user |= equal(option, "ring=3");
     }
-    for (const char *p = rounds; *p >= '0' && *p <= '9'; p++)
-        chosen_rounds = chosen_rounds * 10 + (uint32_t)(*p - '0');
-    if (!chosen_rounds)
-        chosen_rounds = chosen->rounds;
     prepare();
-    if (!equal(ring, "ring=3"))
-        run();
+    if (!user)
+        serve();
     __asm__ volatile(
         "mov %%esp, %%eax\n push $0x23\n push %%eax\n push $0x3002\n push $0x1b\n push %0\n"
         " mov $0x23, %%eax\n mov %%eax, %%ds\n mov %%eax, %%es\n mov %%eax, %%fs\n mov %%eax, %%gs\n iret"
         :
-        : "r"(run)
+        : "r"(serve)
         : "eax", "memory");
     __builtin_unreachable();
 }

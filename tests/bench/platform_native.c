@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: The netlab authors
  */
 /*
- * The kernels as a static Linux program: KERNEL ROUNDS (0: the default) → "S", the work, "E checksum" on
- * stdout. Without libc.
+ * The kernels as a static Linux program without libc: prints "R", then obeys lines KERNEL ROUNDS → "S", the
+ * work, "E checksum", as platform_bare.c does.
  */
 #include "kernels.h"
 
@@ -44,29 +44,39 @@ static void print_hex(uint32_t v)
     print(text);
 }
 
-void platform_main(int argc, char **argv);
-void platform_main(int argc, char **argv)
+/* One read is one line: the other side waits for the answer before it sends the next. */
+static void obey(char *line, unsigned size)
 {
-    for (unsigned i = 0; argc > 1 && i < kernel_count; i++) {
-        if (!equal(kernels[i].name, argv[1]))
+    char *digits = line;
+    uint32_t rounds = 0;
+    line[size] = 0;
+    while (*digits && *digits != ' ')
+        digits++;
+    if (*digits)
+        *digits++ = 0;
+    for (; *digits >= '0' && *digits <= '9'; digits++)
+        rounds = rounds * 10 + (uint32_t)(*digits - '0');
+    for (unsigned i = 0; i < kernel_count; i++) {
+        if (!equal(kernels[i].name, line))
             continue;
-        uint32_t rounds = 0;
-        for (const char *p = argc > 2 ? argv[2] : ""; *p >= '0' && *p <= '9'; p++)
-            rounds = rounds * 10 + (uint32_t)(*p - '0');
         print("S\n");
-        uint32_t sum = kernels[i].run(rounds ? rounds : kernels[i].rounds);
+        uint32_t sum = kernels[i].run(rounds);
         print("E ");
         print_hex(sum);
-        call(1, 0, 0, 0);
+        return;
     }
-    for (unsigned i = 0; i < kernel_count; i++) {
-        print(kernels[i].name);
-        print("\t");
-        print(kernels[i].what);
-        print("\n");
-    }
-    call(1, 2, 0, 0);
+    print("? no such kernel\n");
 }
 
-__asm__(".globl _start\n_start:\n xor %ebp, %ebp\n mov %esp, %eax\n and $-16, %esp\n sub $8, %esp\n"
-        " lea 4(%eax), %ecx\n push %ecx\n push (%eax)\n call platform_main\n");
+void platform_main(void);
+void platform_main(void)
+{
+    char line[128];
+    long size;
+    print("R\n");
+    while ((size = call(3, 0, (long)line, sizeof line - 1)) > 0)
+        obey(line, (unsigned)size);
+    call(1, 0, 0, 0);
+}
+
+__asm__(".globl _start\n_start:\n xor %ebp, %ebp\n and $-16, %esp\n call platform_main\n");
