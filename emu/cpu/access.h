@@ -41,10 +41,10 @@ enum access_kind {
 uint64_t mmu_read_slow(struct cpu *cpu, uint32_t linear, unsigned size, bool user, enum access_kind kind);
 void mmu_write_slow(struct cpu *cpu, uint32_t linear, uint64_t value, unsigned size, bool user);
 void mmu_check_write_slow(struct cpu *cpu, uint32_t linear, unsigned size, bool user);
-/* Host memory at `linear`, where a string instruction's element begins that does not cross the page's end, for
- * a run of elements [first, +len) around it on that page. Faults as that element would; NULL when elements
- * must go one by one: no memory, a breakpoint on the page, alignment checks. Before a write the code made of
- * those bytes is dropped. */
+/* Host memory at `linear`, where a string instruction's element begins that does not cross the page's end,
+ * for a run of elements [first, +len) around it on that page. Faults as that element would; NULL when
+ * elements must go one by one: no memory, a breakpoint on the page, alignment checks. Before a write the code
+ * made of those bytes is dropped. */
 uint8_t *mmu_plain_span(struct cpu *cpu, uint32_t linear, uint32_t first, uint32_t len, bool write);
 
 #define access_likely(x)   __builtin_expect(!!(x), 1)
@@ -133,6 +133,16 @@ ACCESS_FUNCTIONS(16)
 ACCESS_FUNCTIONS(32)
 ACCESS_FUNCTIONS(64)
 #undef ACCESS_FUNCTIONS
+
+/* The eight bytes at `linear` if the CPU itself may read them plainly; else false, and nothing happened. */
+static inline bool sys_try_read64(struct cpu *cpu, uint32_t linear, uint64_t *value)
+{
+    const struct tlb_entry *e = tlb_slot(cpu->tlb[TLB_SUPERVISOR], linear);
+    if (!ACCESS_TAG_MATCHES(e->read, linear, 8))
+        return false;
+    memcpy(value, (const void *)(e->addend + linear), sizeof *value);
+    return true;
+}
 
 /* size 1…4096 */
 static inline void mem_check_write(struct cpu *cpu, unsigned seg, uint32_t offset, unsigned size)

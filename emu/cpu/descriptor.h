@@ -80,6 +80,45 @@ static inline bool descriptor_is_tss(const struct descriptor *d, bool busy)
            (descriptor_type(d) & ~8u) == (busy ? DESCRIPTOR_TSS16_BUSY : DESCRIPTOR_TSS16);
 }
 
+/*
+ * The usual case, for the paths every system call and page fault takes: a descriptor of the GDT that the TLB
+ * gives access to, of a kind that needs no more than a look at its rights. The functions with `quickly` in
+ * their names try that, and say false before anything was changed; then the general way is gone, which knows
+ * all cases and raises what is to be raised.
+ */
+#define DESCRIPTOR_USUAL_MASK                                                                                \
+    (SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_CODE | SEG_ATTR_EXPAND_DOWN | SEG_ATTR_RW | SEG_ATTR_ACCESSED)
+#define DESCRIPTOR_USUAL_DATA (SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_RW | SEG_ATTR_ACCESSED) /* grows upwards   \
+                                                                                           */
+#define DESCRIPTOR_USUAL_CODE (DESCRIPTOR_USUAL_DATA | SEG_ATTR_CODE) /* readable, not conforming */
+
+static inline bool descriptor_read_quickly(struct cpu *cpu, uint16_t selector, struct descriptor *out)
+{
+    uint64_t raw;
+    if ((selector & SELECTOR_TI) || SELECTOR_IS_NULL(selector) || (selector | 7u) > cpu->gdtr.limit ||
+        !sys_try_read64(cpu, cpu->gdtr.base + SELECTOR_INDEX(selector), &raw))
+        return false;
+    out->lo = (uint32_t)raw;
+    out->hi = (uint32_t)(raw >> 32);
+    return true;
+}
+
+/* segment_commit() for DESCRIPTOR_USUAL_DATA and DESCRIPTOR_USUAL_CODE. */
+static inline void segment_commit_usual(struct cpu *cpu, enum segment_register seg, uint16_t selector,
+                                        const struct descriptor *d)
+{
+    uint32_t limit = descriptor_limit(d);
+    cpu->seg[seg] = (struct segment){
+        .selector = selector,
+        .can_read = true,
+        .can_write = !(d->hi & SEG_ATTR_CODE),
+        .base = descriptor_base(d),
+        .max = limit,
+        .limit = limit,
+        .attr = d->hi & SEG_ATTR_MASK,
+    };
+}
+
 /* error = selector without its RPL, | EXT */
 _Noreturn void cpu_fault_selector(struct cpu *cpu, enum vector vector, uint32_t selector);
 

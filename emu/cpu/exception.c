@@ -297,8 +297,85 @@ static void deliver_gate(struct cpu *cpu, const struct event *ev, const struct d
     cpu_update_mode(cpu);
 }
 
+/* Through a 32-bit gate into a flat code segment, to this or an inner level, with all that is read and
+ * written in the TLB already. */
+static bool deliver_quickly(struct cpu *cpu, const struct event *ev)
+{
+    uint32_t at = ev->vector * 8u, base, max, sp, linear, frame[6];
+    struct descriptor code, stack = {0};
+    const struct tlb_entry *e;
+    bool software = ev->kind == INTERRUPT_SOFTWARE || ev->kind == INTERRUPT_INT3_INTO;
+    unsigned n = 0, dpl;
+    uint64_t gate, top;
+    uint16_t ss = 0;
+
+    if (at + 7 > cpu->idtr.limit || !sys_try_read64(cpu, cpu->idtr.base + at, &gate) ||
+        (gate >> 32 & 0x9e00) != 0x8e00 /* present, DESCRIPTOR_INT_GATE32 or DESCRIPTOR_TRAP_GATE32 */ ||
+        (software && (gate >> 45 & 3) < cpu->cpl) || cpu_v86(cpu))
+        return false;
+    uint16_t selector = (uint16_t)(gate >> 16);
+    uint32_t eip = (uint32_t)(gate & 0xffff) | (uint32_t)(gate >> 32 & 0xffff0000u);
+    if (!descriptor_read_quickly(cpu, selector, &code) ||
+        (code.hi & DESCRIPTOR_USUAL_MASK) != DESCRIPTOR_USUAL_CODE || eip > descriptor_limit(&code))
+        return false;
+    dpl = descriptor_dpl(&code);
+    if (dpl > cpu->cpl)
+        return false;
+    bool inner = dpl < cpu->cpl;
+    if (inner) {
+        /* a 32-bit TSS with the stack of that level; two bytes behind the selector are read and not used */
+        if (!(cpu->tr.attr & SEG_ATTR_P) || !(cpu->tr.attr & 0x800) || 4 + 8 * dpl + 5 > cpu->tr.limit ||
+            !sys_try_read64(cpu, cpu->tr.base + 4 + 8 * dpl, &top))
+            return false;
+        sp = (uint32_t)top;
+        ss = (uint16_t)(top >> 32);
+        if (SELECTOR_RPL(ss) != dpl || !descriptor_read_quickly(cpu, ss, &stack) ||
+            (stack.hi & (DESCRIPTOR_USUAL_MASK | SEG_ATTR_DB)) != (DESCRIPTOR_USUAL_DATA | SEG_ATTR_DB) ||
+            descriptor_dpl(&stack) != dpl)
+            return false;
+        base = descriptor_base(&stack);
+        max = descriptor_limit(&stack);
+    } else {
+        const struct segment *s = &cpu->seg[SEG_SS];
+        if (cpu->stack_mask != 0xffffffffu || s->min || !s->can_write)
+            return false;
+        base = s->base;
+        max = s->max;
+        sp = cpu->gpr[ESP];
+    }
+
+    if (ev->has_error)
+        frame[n++] = ev->error;
+    frame[n++] = cpu->eip;
+    frame[n++] = cpu->seg[SEG_CS].selector;
+    frame[n++] = ev->flags;
+    if (inner) {
+        frame[n++] = cpu->gpr[ESP];
+        frame[n++] = cpu->seg[SEG_SS].selector;
+    }
+    if (sp < 4 * n || sp - 1 > max)
+        return false;
+    linear = base + sp - 4 * n;
+    e = tlb_slot(inner ? cpu->tlb[TLB_SUPERVISOR] : cpu->tlb_data, linear);
+    if (!ACCESS_TAG_MATCHES(e->write, linear, 4 * n))
+        return false;
+
+    /* Nothing faults from here on. */
+    memcpy((void *)(e->addend + linear), frame, 4 * n);
+    segment_commit_usual(cpu, SEG_CS, (uint16_t)((selector & ~3u) | dpl), &code);
+    if (inner)
+        segment_commit_usual(cpu, SEG_SS, ss, &stack);
+    cpu->gpr[ESP] = sp - 4 * n;
+    cpu->eip = eip;
+    cpu->eflags &= ~(FLAG_TF | FLAG_NT | FLAG_RF | (gate >> 40 & 1 ? 0 : FLAG_IF));
+    cpu_update_mode(cpu);
+    return true;
+}
+
 static void deliver_protected(struct cpu *cpu, const struct event *ev)
 {
+    if (deliver_quickly(cpu, ev))
+        return;
     uint32_t offset = ev->vector * 8u, error = offset + 2;
     struct descriptor gate = {.linear = cpu->idtr.base + offset};
     bool software = ev->kind == INTERRUPT_SOFTWARE || ev->kind == INTERRUPT_INT3_INTO;

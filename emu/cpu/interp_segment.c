@@ -218,18 +218,27 @@ void op_int_ib(struct cpu *cpu, const struct insn *in)
 
 /* ---- SYSENTER, SYSEXIT: flat segments, whatever the GDT says ---- */
 
-#define FLAT_CODE                                                                                            \
-    (SEG_ATTR_G | SEG_ATTR_DB | SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_CODE | SEG_ATTR_RW | SEG_ATTR_ACCESSED)
-#define FLAT_DATA (SEG_ATTR_G | SEG_ATTR_DB | SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_RW | SEG_ATTR_ACCESSED)
+#define FLAT_DATA (SEG_ATTR_G | SEG_ATTR_DB | SEG_ATTR_REAL)
+#define FLAT_CODE (FLAT_DATA | SEG_ATTR_CODE)
+
+static void set_flat_segments(struct cpu *cpu, uint16_t cs, uint16_t ss, uint32_t rights)
+{
+    const struct segment flat = {.can_read = true, .max = 0xffffffffu, .limit = 0xffffffffu};
+    cpu->seg[SEG_CS] = cpu->seg[SEG_SS] = flat;
+    cpu->seg[SEG_CS].selector = cs;
+    cpu->seg[SEG_CS].attr = FLAT_CODE | rights;
+    cpu->seg[SEG_SS].selector = ss;
+    cpu->seg[SEG_SS].attr = FLAT_DATA | rights;
+    cpu->seg[SEG_SS].can_write = true;
+}
 
 void op_sysenter(struct cpu *cpu, const struct insn *in)
 {
     uint16_t cs = (uint16_t)(cpu->sysenter_cs & 0xfffc);
     if (!(cpu->cr0 & CR0_PE) || cs == 0)
         cpu_fault_gp(cpu, 0);
-    cpu_set_eflags(cpu, cpu_eflags(cpu) & ~(FLAG_VM | FLAG_IF));
-    segment_set_cache(cpu, SEG_CS, cs, 0, 0xffffffffu, FLAT_CODE | 0x000f0000u);
-    segment_set_cache(cpu, SEG_SS, (uint16_t)(cs + 8), 0, 0xffffffffu, FLAT_DATA | 0x000f0000u);
+    cpu->eflags &= ~(FLAG_VM | FLAG_IF);
+    set_flat_segments(cpu, cs, (uint16_t)(cs + 8), 0);
     cpu->gpr[ESP] = cpu->sysenter_esp;
     cpu->eip = cpu->sysenter_eip;
     cpu_update_mode(cpu);
@@ -240,8 +249,7 @@ void op_sysexit(struct cpu *cpu, const struct insn *in)
     uint16_t cs = (uint16_t)(cpu->sysenter_cs & 0xfffc);
     if (!cpu_protected(cpu) || cs == 0 || cpu->cpl != 0)
         cpu_fault_gp(cpu, 0);
-    segment_set_cache(cpu, SEG_CS, (uint16_t)((cs + 16) | 3), 0, 0xffffffffu, FLAT_CODE | SEG_ATTR_DPL);
-    segment_set_cache(cpu, SEG_SS, (uint16_t)((cs + 24) | 3), 0, 0xffffffffu, FLAT_DATA | SEG_ATTR_DPL);
+    set_flat_segments(cpu, (uint16_t)((cs + 16) | 3), (uint16_t)((cs + 24) | 3), SEG_ATTR_DPL);
     cpu->gpr[ESP] = cpu->gpr[ECX];
     cpu->eip = cpu->gpr[EDX];
     cpu_update_mode(cpu);

@@ -170,8 +170,21 @@ static void load_stack_segment(struct cpu *cpu, uint16_t selector)
     cpu_update_mode(cpu);
 }
 
+static bool segment_load_quickly(struct cpu *cpu, enum segment_register seg, uint16_t selector)
+{
+    struct descriptor d;
+    if (!descriptor_read_quickly(cpu, selector, &d) ||
+        (d.hi & DESCRIPTOR_USUAL_MASK) != DESCRIPTOR_USUAL_DATA ||
+        SELECTOR_RPL(selector) > descriptor_dpl(&d) || cpu->cpl > descriptor_dpl(&d))
+        return false;
+    segment_commit_usual(cpu, seg, selector, &d);
+    return true;
+}
+
 void segment_load(struct cpu *cpu, enum segment_register seg, uint16_t selector)
 {
+    if (cpu_protected(cpu) && seg != SEG_SS && segment_load_quickly(cpu, seg, selector))
+        return;
     if (!cpu_protected(cpu)) {
         if (cpu_v86(cpu))
             segment_commit_v86(cpu, seg, selector);
@@ -673,8 +686,59 @@ static void iret_protected(struct cpu *cpu, unsigned size)
     set_flags(cpu, flags, mask);
 }
 
+/* IRETD from a flat stack to this or an outer level, of segments that are present and accessed already. */
+static bool iret_quickly(struct cpu *cpu)
+{
+    const struct segment *s = &cpu->seg[SEG_SS];
+    struct descriptor code, stack = {0};
+    uint32_t frame[5], mask = FLAGS_ALWAYS | FLAG_RF | FLAG_AC | FLAG_ID, linear = s->base + cpu->gpr[ESP];
+    const struct tlb_entry *e = tlb_slot(cpu->tlb_data, linear);
+
+    if (cpu->stack_mask != 0xffffffffu || s->min || s->max != 0xffffffffu || !s->can_read ||
+        (cpu->eflags & FLAG_NT) || !ACCESS_TAG_MATCHES(e->read, linear, 12))
+        return false;
+    memcpy(frame, (const void *)(e->addend + linear), 12);
+    uint16_t cs = (uint16_t)frame[1];
+    unsigned rpl = SELECTOR_RPL(cs);
+    if ((frame[2] & FLAG_VM) || rpl < cpu->cpl || !descriptor_read_quickly(cpu, cs, &code) ||
+        (code.hi & DESCRIPTOR_USUAL_MASK) != DESCRIPTOR_USUAL_CODE || descriptor_dpl(&code) != rpl ||
+        frame[0] > descriptor_limit(&code))
+        return false;
+    if (rpl > cpu->cpl) {
+        if (!ACCESS_TAG_MATCHES(e->read, linear, 20))
+            return false;
+        memcpy(frame + 3, (const void *)(e->addend + linear + 12), 8);
+        if (SELECTOR_RPL(frame[4]) != rpl || !descriptor_read_quickly(cpu, (uint16_t)frame[4], &stack) ||
+            (stack.hi & (DESCRIPTOR_USUAL_MASK | SEG_ATTR_DB)) != (DESCRIPTOR_USUAL_DATA | SEG_ATTR_DB) ||
+            descriptor_dpl(&stack) != rpl)
+            return false;
+    }
+
+    /* Nothing faults from here on. */
+    if (cpu->cpl <= (cpu->eflags & FLAG_IOPL) >> 12)
+        mask |= FLAG_IF;
+    if (cpu->cpl == 0)
+        mask |= FLAG_IOPL | FLAG_VIF | FLAG_VIP;
+    cpu->eip = frame[0];
+    segment_commit_usual(cpu, SEG_CS, cs, &code);
+    if (rpl > cpu->cpl) {
+        segment_commit_usual(cpu, SEG_SS, (uint16_t)frame[4], &stack);
+        cpu->gpr[ESP] = frame[3];
+        cpu->cpl = (uint8_t)rpl;
+        drop_inner_segments(cpu);
+    } else {
+        cpu->gpr[ESP] += 12;
+    }
+    cpu->nmi_blocked = false;
+    cpu_set_eflags(cpu, (cpu_eflags(cpu) & ~mask) | (frame[2] & mask));
+    cpu_update_mode(cpu);
+    return true;
+}
+
 void segment_interrupt_return(struct cpu *cpu, unsigned opsize)
 {
+    if (opsize == 4 && cpu_protected(cpu) && iret_quickly(cpu))
+        return;
     if (cpu_protected(cpu))
         iret_protected(cpu, opsize);
     else
