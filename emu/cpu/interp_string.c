@@ -79,12 +79,38 @@ static ALWAYS_INLINE uint32_t load(const uint8_t *at, unsigned size)
     return value;
 }
 
+/* Short ones by the vector: REP STOS takes long to start, and so does memset() where it goes by size. */
+static void fill(uint8_t *to, uint32_t value, uint32_t bytes, unsigned size)
+{
+    uint32_t pattern = size == 1   ? (uint8_t)value * 0x01010101u
+                       : size == 2 ? (uint16_t)value * 0x00010001u
+                                   : value;
+    const __m128i vector = _mm_set1_epi32((int)pattern);
+    size_t count = bytes / 4;
+    uint32_t at = 0;
+
+    if (bytes > 1024) {
+        __asm__ volatile("rep stosl" : "+D"(to), "+c"(count) : "a"(pattern) : "memory");
+        memcpy(to, &pattern, bytes & 3);
+    } else if (bytes >= 16) {
+#pragma GCC unroll 4
+        for (; at + 16 <= bytes; at += 16)
+            _mm_storeu_si128((__m128i *)(to + at), vector);
+        /* The rest, and some once more: a multiple of `size`, so in step with the pattern. */
+        _mm_storeu_si128((__m128i *)(to + bytes - 16), vector);
+    } else {
+        for (; at + 4 <= bytes; at += 4)
+            memcpy(to + at, &pattern, 4);
+        memcpy(to + at, &pattern, bytes & 3);
+    }
+}
+
 /* `total` bytes from `at` on become the repetition of the `period` bytes at `from`, which end where `at`
  * begins, or begin before. */
 static void repeat_up(uint8_t *at, const uint8_t *from, uint32_t period, uint32_t total)
 {
     if (period == 1) {
-        memset(at, *from, total);
+        fill(at, *from, total, 1);
         return;
     }
     memcpy(at, from, period);
@@ -141,18 +167,6 @@ static ALWAYS_INLINE void copy_down(uint8_t *to, const uint8_t *from, uint32_t b
             memcpy(to - i, &element, size);
         }
     }
-}
-
-static ALWAYS_INLINE void fill(uint8_t *to, uint32_t value, uint32_t bytes, unsigned size)
-{
-    size_t count = bytes / size;
-
-    if (size == 1)
-        memset(to, (int)value, bytes);
-    else if (size == 2)
-        __asm__ volatile("rep stosw" : "+D"(to), "+c"(count) : "a"(value) : "memory");
-    else
-        __asm__ volatile("rep stosl" : "+D"(to), "+c"(count) : "a"(value) : "memory");
 }
 
 /* The offset of the first element that is equal to its partner (`until_equal`) or is not; `bytes` when there

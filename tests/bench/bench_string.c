@@ -78,7 +78,7 @@ static void guest_make(struct side *s, enum cpu_accel accel)
     struct cpu_board board = {.io = portio_new(), .clock = clock_new()};
     g_autoptr(GError) error = NULL;
 
-    s->mem = board.mem = physmap_new(SIZE + 0x10000, &error);
+    s->mem = board.mem = physmap_new(1 << 20, &error);
     g_assert_no_error(error);
     physmap_add_ram(s->mem, "low", 0, 0x10000, 0, 0);
     physmap_add_ram(s->mem, "high", AT_CODE, SIZE, 0x10000, 0);
