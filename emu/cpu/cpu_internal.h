@@ -225,6 +225,13 @@ struct cpu {
     void *jit_hash;
     struct tlb_entry *jit_exec_tlb;
     uint32_t jit_page; /* EIP of the start of the page that is being executed */
+    /* x87 and SSE registers kept in the host's while translated code runs: jit/fp_live.c. */
+    uint32_t fp_live;           /* units whose state is in the host's registers and not in `fpu`, FP_ bits */
+    uint32_t fp_away[2];        /* 0: the unit is live; what translated code looks at */
+    uint32_t fp_scratch;        /* a control word on its way */
+    bool fp_denied;             /* the interpreter is to execute the next block */
+    uint8_t fp_masks[256];      /* of a byte: 0 when its low six bits, the exception masks, are all ones */
+    uint8_t fp_alignment[256];  /* 0 when the low four bits are */
     struct tlb_entry tlb[TLB_TABLES][TLB_SIZE];
     /* Which entries were filled since the last flush, so that a flush clears those alone: [table][global]. */
     uint16_t tlb_log[2][2][TLB_SIZE];

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "emu/cpu/jit/emit_x64.h"
+#include "emu/cpu/jit/fp.h"
 #include "emu/cpu/jit/jit.h"
 
 #define JIT_CODE_SIZE  (32u << 20)
@@ -61,6 +62,7 @@ struct jit {
     const uint8_t *look_up;      /* r8d: EIP; flags in r13 */
     const uint8_t *run_one;      /* called; r9: instruction, r10d: its offset in the page */
     const uint8_t *run_last;     /* the same, and leaves */
+    const uint8_t *fp_load[FP_UNITS], *fp_reload[FP_UNITS]; /* called; fp.h */
 
     struct jit_hash_entry hash[JIT_HASH_SIZE];
 };
