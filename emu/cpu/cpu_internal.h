@@ -143,7 +143,7 @@ struct fpu {
 /* Soft TLB: direct mapped by linear page, one table for supervisor and one for user accesses. A tag is the
  * linear page address when the access kind may go straight to host memory at linear + addend, else TLB_NONE.
  * A page whose bytes were decoded has no write tag: stores go the slow way and drop the code (mmu.c). */
-#define TLB_BITS 10
+#define TLB_BITS 12 /* with 10, kernel and process of one system call push each other out */
 #define TLB_SIZE (1u << TLB_BITS)
 #define TLB_NONE 0xffffffffu /* never a page address */
 struct tlb_entry {

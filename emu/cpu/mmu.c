@@ -341,10 +341,12 @@ void mmu_flush_page(struct cpu *cpu, uint32_t linear)
     if (!(cpu->tlb_large[region >> 5] & (1u << (region & 31))))
         return;
     for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++) {
-        for (unsigned i = 0; i < TLB_SIZE; i++) {
-            struct tlb_entry *e = &cpu->tlb[table][i];
-            if ((e->flags & TLB_LARGE) && e->flags >> 22 == region)
-                entry_clear(e);
+        for (unsigned log = 0; log < 2; log++) {
+            for (unsigned i = 0; i < cpu->tlb_logged[table][log]; i++) {
+                struct tlb_entry *e = &cpu->tlb[table][cpu->tlb_log[table][log][i]];
+                if ((e->flags & TLB_LARGE) && e->flags >> 22 == region)
+                    entry_clear(e);
+            }
         }
     }
 }
@@ -678,8 +680,9 @@ void mmu_protect_code(struct cpu *cpu, uint64_t ram_page)
 void cpu_dirty_cleared(struct cpu *cpu)
 {
     for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++)
-        for (unsigned i = 0; i < TLB_SIZE; i++)
-            cpu->tlb[table][i].write = TLB_NONE;
+        for (unsigned log = 0; log < 2; log++)
+            for (unsigned i = 0; i < cpu->tlb_logged[table][log]; i++)
+                cpu->tlb[table][cpu->tlb_log[table][log][i]].write = TLB_NONE;
 }
 
 void cpu_memory_changed(void *opaque)
