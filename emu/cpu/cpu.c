@@ -358,6 +358,7 @@ static bool after_load(void *opaque, GError **error)
     cpu->in_exception = cpu->step_armed = false;
     cpu->ext = 0;
     cpu->has_breakpoints = (cpu->dr[7] & 0xff) != 0;
+    cpu->tsc_clock = (struct cpu_tsc_clock){0};
     mmu_reset(cpu);
     block_cache_flush(cpu);
     cpu_update_mode(cpu);

@@ -140,6 +140,16 @@ struct fpu {
     } xmm[8] __attribute__((aligned(16)));
 };
 
+/* Guest time by the host's TSC: sysregs.c. */
+struct cpu_tsc_clock {
+    uint64_t at_tsc, at_time;     /* when clock_now() was asked last */
+    uint64_t span;                /* host ticks for which `rate` carries on from there; 0: ask again */
+    uint64_t rate;                /* ns a tick, times 2^32 */
+    uint64_t base_tsc, base_time; /* what the rate is measured from; base_tsc 0: nothing yet */
+    uint64_t last;                /* what was told */
+    bool useless;                 /* the host's TSC is not invariant */
+};
+
 /* Soft TLB: direct mapped by linear page, one table for supervisor and one for user accesses. A tag is the
  * linear page address when the access kind may go straight to host memory at linear + addend, else TLB_NONE.
  * A page whose bytes were decoded has no write tag: stores go the slow way and drop the code (mmu.c). */
@@ -217,6 +227,7 @@ struct cpu {
     const struct cpu_model *model;
     struct block_cache *blocks;
     struct cpu_statistics stats;
+    struct cpu_tsc_clock tsc_clock;
     jmp_buf fault_exit; /* the run loop's landing place for cpu_fault(); values: enum cpu_landing */
 
     struct tlb_entry *tlb_data; /* set by cpu_update_mode() */

@@ -12,13 +12,79 @@
  */
 #include "emu/cpu/access.h"
 
+#include <cpuid.h>
 #include <inttypes.h>
+#include <x86intrin.h>
 
 /* ---- time ---- */
 
+/*
+ * Linux reads the TSC in every system call and several times in every task switch, and asking the host for
+ * the time costs three times what its own TSC does. So guest time is carried on by the host's TSC, where that
+ * is invariant, for at most TSC_SPAN ticks since clock_now() was asked. The rate is measured against
+ * clock_now() over TSC_BASELINE or more; one that leaps says that the clock stood still or the host slept,
+ * and is measured anew. What the guest reads does not go back when the two meet again.
+ */
+#define TSC_SPAN     (1u << 20) /* host ticks: about a third of a millisecond */
+#define TSC_BASELINE 20000000u  /* ns */
+
+static bool host_tsc_is_invariant(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(0x80000007, &a, &b, &c, &d) && (d & 1u << 8);
+}
+
+static void measure_rate(struct cpu_tsc_clock *k, uint64_t tsc, uint64_t now)
+{
+    uint64_t time = now - k->base_time, ticks = tsc - k->base_tsc, rate;
+
+    if (time < TSC_BASELINE && k->base_tsc)
+        return;
+    rate = ticks && k->base_tsc ? (uint64_t)(((unsigned __int128)time << 32) / ticks) : 0;
+    if (time > 50 * TSC_BASELINE || !k->base_tsc) {
+        k->base_tsc = tsc;
+        k->base_time = now;
+    }
+    if (k->rate && MAX(rate, k->rate) - MIN(rate, k->rate) > k->rate >> 8) {
+        k->base_tsc = 0;
+        rate = 0;
+    }
+    k->rate = rate;
+}
+
+static uint64_t guest_time_slowly(struct cpu *cpu, uint64_t tsc)
+{
+    struct cpu_tsc_clock *k = &cpu->tsc_clock;
+    uint64_t now = (uint64_t)clock_now(cpu->board.clock);
+
+    k->span = 0;
+    if (k->useless || clock_is_stopped(cpu->board.clock))
+        return now;
+    if (!k->base_tsc)
+        k->useless = !host_tsc_is_invariant();
+    measure_rate(k, tsc, now);
+    if (k->rate) {
+        k->span = TSC_SPAN;
+        k->at_tsc = tsc;
+        k->at_time = now;
+    }
+    return k->last - now < TSC_SPAN ? k->last : now;
+}
+
+/* Nanoseconds of guest time. */
+static uint64_t guest_time(struct cpu *cpu)
+{
+    struct cpu_tsc_clock *k = &cpu->tsc_clock;
+    uint64_t tsc = __rdtsc(), passed = tsc - k->at_tsc;
+
+    if (!cpu->board.clock)
+        return 0;
+    return k->last = passed < k->span ? k->at_time + (passed * k->rate >> 32) : guest_time_slowly(cpu, tsc);
+}
+
 uint64_t cpu_tsc(struct cpu *cpu)
 {
-    return (cpu->board.clock ? (uint64_t)clock_now(cpu->board.clock) : 0) + cpu->tsc_offset;
+    return guest_time(cpu) + cpu->tsc_offset;
 }
 
 void cpu_set_tsc(struct cpu *cpu, uint64_t value)
