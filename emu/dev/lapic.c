@@ -12,6 +12,7 @@
  * board's firmware sets up first (virtual wire mode), and guests started without firmware expect it.
  */
 #include "emu/dev/lapic.h"
+#include "emu/dev/idle_tick.h"
 #include "emu/trace.h"
 
 #include <gio/gio.h>
@@ -76,9 +77,10 @@ struct lapic {
     bool fired;       /* one-shot: its interrupt was sent */
     uint64_t periods; /* periodic: those that were sent or are owed */
     uint32_t owed;
-    uint8_t lint; /* level of LINT0, LINT1 */
-    bool extint;  /* an ExtINT message is waiting */
-    bool intr;    /* level of the CPU's pin */
+    struct idle_tick tick; /* one-shot; not saved: it is learnt anew */
+    uint8_t lint;          /* level of LINT0, LINT1 */
+    bool extint;           /* an ExtINT message is waiting */
+    bool intr;             /* level of the CPU's pin */
 };
 
 /* ---- sets of vectors ---- */
@@ -161,6 +163,10 @@ int lapic_acknowledge(struct lapic *a)
         vector = a->wiring.pic_acknowledge(a->wiring.pic);
     }
     trace(LAPIC, "acknowledge gives vector 0x%x", vector);
+    if (vector != (int)(a->lvt[LVT_TIMER] & 0xff)) {
+        idle_tick_disturbed(&a->tick);
+        clock_timer_set_slack(a->timer, 0);
+    }
     update(a);
     return vector;
 }
@@ -392,6 +398,8 @@ static void timer_fire(void *opaque)
         count_periods(a);
         send = a->owed && !set_has(a->irr, vector);
         a->owed -= send;
+    } else if (a->wiring.asleep) {
+        idle_tick_fired(&a->tick, clock_now(a->clock), a->wiring.asleep(a->wiring.cpu));
     }
     a->fired = true;
     arm_timer(a);
@@ -420,6 +428,9 @@ static void start_timer(struct lapic *a, uint32_t initial)
     a->fired = false;
     forget_periods(a);
     arm_timer(a);
+    int64_t deadline = clock_timer_deadline(a->timer);
+    if (a->wiring.asleep && !periodic(a) && deadline != CLOCK_NEVER)
+        clock_timer_set_slack(a->timer, idle_tick_armed(&a->tick, deadline));
 }
 
 static void write_divide(struct lapic *a, uint32_t value)
@@ -605,6 +616,7 @@ static void clear(struct lapic *a)
     a->fired = a->extint = false;
     a->periods = 0;
     a->owed = 0;
+    idle_tick_reset(&a->tick);
     clock_timer_cancel(a->timer);
 }
 
@@ -648,6 +660,7 @@ static bool lapic_after_load(void *device, GError **error)
     a->lint &= 3;
     lapic_set_base(a, a->base);
     a->owed = MIN(a->owed, OWED_LIMIT);
+    idle_tick_reset(&a->tick);
     arm_timer(a);
     a->intr = !a->intr; /* the pin is driven whatever it was */
     update(a);

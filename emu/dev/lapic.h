@@ -25,6 +25,8 @@ struct lapic_wiring {
     void *pic;
     void (*eoi)(void *ioapic, uint8_t vector); /* broadcast of a level EOI; may be NULL */
     void *ioapic;
+    bool (*asleep)(void *cpu); /* the CPU is halted; NULL: ticks are never let be late (idle_tick.h) */
+    void *cpu;
 };
 
 /* msr_base: IA32_APIC_BASE as the CPU has it after reset (0xfee00900). */

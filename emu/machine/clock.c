@@ -15,7 +15,7 @@
 struct clock_timer {
     struct clock *clock;
     struct clock_timer *next, *previous; /* both NULL and not first: not armed */
-    int64_t deadline;
+    int64_t deadline, slack;
     bool armed;
     void (*fire)(void *opaque);
     void *opaque;
@@ -84,6 +84,11 @@ bool clock_is_stopped(const struct clock *clock)
     return clock->stopped;
 }
 
+int64_t clock_offset(const struct clock *clock)
+{
+    return clock->offset;
+}
+
 void clock_set(struct clock *clock, int64_t ns)
 {
     clock->stopped_at = ns;
@@ -130,6 +135,7 @@ void clock_timer_cancel(struct clock_timer *timer)
     timer->next = timer->previous = NULL;
     timer->armed = false;
     timer->deadline = CLOCK_NEVER;
+    timer->slack = 0;
 }
 
 void clock_timer_set(struct clock_timer *timer, int64_t deadline_ns)
@@ -158,6 +164,12 @@ void clock_timer_set(struct clock_timer *timer, int64_t deadline_ns)
         clock->rearm(clock->rearm_opaque);
 }
 
+void clock_timer_set_slack(struct clock_timer *timer, int64_t ns)
+{
+    if (timer->armed)
+        timer->slack = ns;
+}
+
 int64_t clock_timer_deadline(const struct clock_timer *timer)
 {
     return timer->deadline;
@@ -166,6 +178,14 @@ int64_t clock_timer_deadline(const struct clock_timer *timer)
 int64_t clock_next_deadline(struct clock *clock)
 {
     return clock->first ? clock->first->deadline : CLOCK_NEVER;
+}
+
+int64_t clock_next_wake(struct clock *clock)
+{
+    int64_t wake = CLOCK_NEVER;
+    for (struct clock_timer *t = clock->first; t && t->deadline < wake; t = t->next)
+        wake = MIN(wake, t->slack ? t->deadline + t->slack : t->deadline);
+    return wake;
 }
 
 /* Fires timers due at `now`. One that re-arms itself for a moment that has passed waits for the next call, so

@@ -26,15 +26,22 @@ int64_t clock_now(struct clock *clock); /* ns of guest time; cheap (vDSO) */
 void clock_stop(struct clock *clock);
 void clock_continue(struct clock *clock);
 bool clock_is_stopped(const struct clock *clock);
+/* Host time less guest time while running: what changes when guest time is moved. */
+int64_t clock_offset(const struct clock *clock);
 void clock_set(struct clock *clock, int64_t ns); /* after loading saved state */
 
 struct clock_timer *clock_timer_new(struct clock *clock, void (*fire)(void *opaque), void *opaque);
 void clock_timer_free(struct clock_timer *timer);
 void clock_timer_set(struct clock_timer *timer, int64_t deadline_ns); /* CLOCK_NEVER cancels */
 void clock_timer_cancel(struct clock_timer *timer);
+/* Allows a thread that sleeps until this deadline to sleep up to `ns` longer; whoever is awake fires it in
+ * time. Until the timer is set, cancelled or fires. */
+void clock_timer_set_slack(struct clock_timer *timer, int64_t ns);
 int64_t clock_timer_deadline(const struct clock_timer *timer); /* CLOCK_NEVER when not armed */
 
 int64_t clock_next_deadline(struct clock *clock);
+/* When a sleeper has to wake: the earliest deadline, slack added. */
+int64_t clock_next_wake(struct clock *clock);
 /* Fires what is due; each timer at most once a call. Returns the next deadline. */
 int64_t clock_run(struct clock *clock);
 /* Called when the earliest deadline moves forward in time, so that a sleeping loop can be re-armed. */

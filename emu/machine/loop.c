@@ -5,18 +5,25 @@
  *
  * Two epoll sets, one inside the other:
  *
- *   inner   everything watched, the timerfd of the next guest deadline, and `wake`; the machine's thread
- *           waits on it while the guest is halted (loop_wait)
- *   outer   the inner set as one EPOLLONESHOT member, and `quit`; only the doorbell thread waits on it
+ *   inner   everything watched, and `wake`; the machine's thread waits on it while the guest is halted
+ *           (loop_wait), with the next guest deadline as its time-out
+ *   outer   the inner set as one EPOLLONESHOT member, `alarm` and `quit`; only the doorbell thread waits on
+ * it
  *
  * One-shot gives exactly the promise of loop.h: the doorbell thread is told once, then hears nothing until
- * loop_dispatch() arms the member again. Before the machine's thread sleeps itself it disarms the member, so
- * that an event wakes one thread, not two. Arming an inner set that has something ready reports at once, so
- * nothing is lost in between.
+ * the machine's thread arms the member again. Arming an inner set that has something ready reports at once,
+ * so nothing is lost in between. While the machine's thread sleeps itself the member is disarmed, so that an
+ * event wakes one thread, not two; but not after a few sleeps that ended by time-out alone, for then the two
+ * system calls would be spent on each tick of an idle guest.
  *
- * The timerfd is only touched when the earliest deadline moves to an earlier moment than it is set for, or
- * when the thread goes to sleep with a later one: a guest that keeps re-arming its timer costs no system
- * call.
+ * `alarm` is a timerfd that rings for guest deadlines while the guest runs. It may ring too early (the
+ * dispatch then sets it right) but never too late, so it is touched only when the earliest deadline moves to
+ * an earlier moment than it is set for, and before a sleep that it would end. Then it is set to a little
+ * after the end of the sleep: a guest that wakes up for a tick and halts again has not come that far, and one
+ * that goes on is rung, once, for nothing. So a tick costs two system calls: this one and the sleep.
+ *
+ * What the doorbell thread used up (the one shot, the alarm) it notes before it rings; the machine's thread
+ * takes the notes in each turn. It may act before it sees a note, but a ring always leads to another turn.
  *
  * Regular files cannot be in an epoll set (EPERM) and are always ready; their watches are kept on a list of
  * their own and looked at in each dispatch, with `wake` kept signalled while one of them asks for anything.
@@ -31,11 +38,13 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -56,21 +65,26 @@ struct loop_deferred {
     void *opaque;
 };
 
-enum { BATCH = 32 };
+enum { BATCH = 32, QUIET = 4 /* time-outs in a row */ };
+enum { GRACE_NS = 1000000, SLACK_NS = 1000 };
+enum { OUTER_INNER, OUTER_QUIT, OUTER_ALARM };
 
 struct loop {
     struct clock *clock;
-    int inner, outer, timer, wake, quit;
+    int inner, outer, alarm, wake, quit;
     struct loop_fd *first;
     struct loop_fd *graveyard; /* dead watches, singly linked by next */
     unsigned depth;            /* dispatches running, nested ones included */
     unsigned always_count;     /* regular files that ask for something */
     GArray *deferred;
-    int64_t armed;   /* guest time the timerfd is set for, CLOCK_NEVER: not set */
-    bool wait_armed; /* the timerfd is set for a caller's time-out instead */
+    int64_t armed;     /* guest time the alarm is set for, CLOCK_NEVER: not set */
+    int64_t offset;    /* of the clock when it was set */
+    unsigned timeouts; /* sleeps in a row that ended by time-out */
+    bool no_pwait2;    /* the host's kernel is older than 5.11 */
 
     pthread_t thread;
     bool has_thread, doorbell_armed;
+    int doorbell_used, alarm_used; /* atomic: the doorbell thread's notes */
     void (*ring)(void *opaque);
     void *ring_opaque;
 };
@@ -195,24 +209,21 @@ void loop_wake(struct loop *loop)
     errno = saved;
 }
 
-/* ---- timer ---- */
+/* ---- alarm ---- */
 
-static void loop_set_timer(struct loop *loop, int64_t delay_ns)
+static void loop_set_alarm(struct loop *loop, int64_t deadline)
 {
+    loop->armed = deadline;
+    loop->offset = clock_offset(loop->clock);
+    if (!loop->has_thread)
+        return;
     struct itimerspec when = {0};
-    if (delay_ns >= 0) {
-        delay_ns = MAX(delay_ns, 1); /* all zero would disarm */
+    if (deadline != CLOCK_NEVER) {
+        int64_t delay_ns = MAX(deadline - clock_now(loop->clock), 1); /* all zero would disarm */
         when.it_value.tv_sec = delay_ns / NANOSECONDS;
         when.it_value.tv_nsec = delay_ns % NANOSECONDS;
     }
-    timerfd_settime(loop->timer, 0, &when, NULL);
-}
-
-static void loop_arm_guest(struct loop *loop, int64_t deadline)
-{
-    loop->armed = deadline;
-    loop->wait_armed = false;
-    loop_set_timer(loop, deadline == CLOCK_NEVER ? -1 : MAX(deadline - clock_now(loop->clock), 0));
+    timerfd_settime(loop->alarm, 0, &when, NULL);
 }
 
 /* The clock has a new earliest deadline. */
@@ -221,18 +232,26 @@ static void loop_rearm(void *opaque)
     struct loop *loop = opaque;
     if (clock_is_stopped(loop->clock))
         return;
+    if (loop->offset != clock_offset(loop->clock)) /* stopped, or saved state was loaded */
+        loop->armed = CLOCK_NEVER;
     int64_t deadline = clock_next_deadline(loop->clock);
     if (deadline < loop->armed)
-        loop_arm_guest(loop, deadline);
+        loop_set_alarm(loop, deadline);
 }
 
 /* ---- doorbell ---- */
 
 static void loop_arm_doorbell(struct loop *loop, bool on)
 {
-    if (!loop->has_thread || (!on && !loop->doorbell_armed))
+    if (!loop->has_thread)
         return;
-    struct epoll_event event = {.events = on ? EPOLLIN | EPOLLONESHOT : 0, .data.u32 = 0};
+    if (g_atomic_int_get(&loop->doorbell_used)) {
+        g_atomic_int_set(&loop->doorbell_used, 0);
+        loop->doorbell_armed = false;
+    }
+    if (on == loop->doorbell_armed)
+        return;
+    struct epoll_event event = {.events = on ? EPOLLIN | EPOLLONESHOT : 0, .data.u32 = OUTER_INNER};
     epoll_ctl(loop->outer, EPOLL_CTL_MOD, loop->inner, &event);
     loop->doorbell_armed = on;
 }
@@ -247,8 +266,9 @@ static void *loop_doorbell(void *opaque)
             return NULL;
         if (count < 1)
             continue;
-        if (event.data.u32 == 1)
+        if (event.data.u32 == OUTER_QUIT)
             return NULL;
+        g_atomic_int_set(event.data.u32 == OUTER_ALARM ? &loop->alarm_used : &loop->doorbell_used, 1);
         loop->ring(loop->ring_opaque);
     }
 }
@@ -256,10 +276,13 @@ static void *loop_doorbell(void *opaque)
 bool loop_start_doorbell(struct loop *loop, void (*ring)(void *opaque), void *opaque, GError **error)
 {
     g_return_val_if_fail(!loop->has_thread, false);
-    struct epoll_event inner = {.events = 0, .data.u32 = 0}, quit = {.events = EPOLLIN, .data.u32 = 1};
+    struct epoll_event inner = {.events = 0, .data.u32 = OUTER_INNER};
+    struct epoll_event quit = {.events = EPOLLIN, .data.u32 = OUTER_QUIT};
+    struct epoll_event alarm = {.events = EPOLLIN | EPOLLET, .data.u32 = OUTER_ALARM};
     int why = 0;
     if (epoll_ctl(loop->outer, EPOLL_CTL_ADD, loop->inner, &inner) ||
-        epoll_ctl(loop->outer, EPOLL_CTL_ADD, loop->quit, &quit)) {
+        epoll_ctl(loop->outer, EPOLL_CTL_ADD, loop->quit, &quit) ||
+        epoll_ctl(loop->outer, EPOLL_CTL_ADD, loop->alarm, &alarm)) {
         why = errno;
     } else {
         loop->ring = ring;
@@ -277,7 +300,11 @@ bool loop_start_doorbell(struct loop *loop, void (*ring)(void *opaque), void *op
         return false;
     }
     loop->has_thread = true;
+    loop->armed = CLOCK_NEVER;
+    loop_rearm(loop);
     loop_arm_doorbell(loop, true);
+    /* The kernel may end a sleep this much later than asked: the usual 50 us would be the guest's to see. */
+    prctl(PR_SET_TIMERSLACK, SLACK_NS, 0, 0, 0);
     return true;
 }
 
@@ -326,19 +353,32 @@ static void loop_run_always(struct loop *loop)
         loop_wake(loop);
 }
 
-/* Handles one batch; timeout_ms as for epoll_wait. */
-static void loop_turn(struct loop *loop, int timeout_ms)
+/* epoll_wait() with a time-out in nanoseconds, -1: none. */
+static int loop_sleep(struct loop *loop, struct epoll_event *batch, int64_t timeout_ns)
+{
+    struct timespec timeout = {.tv_sec = timeout_ns / NANOSECONDS, .tv_nsec = timeout_ns % NANOSECONDS};
+    if (timeout_ns <= 0)
+        return epoll_wait(loop->inner, batch, BATCH, timeout_ns ? -1 : 0);
+    if (!loop->no_pwait2) {
+        int count = epoll_pwait2(loop->inner, batch, BATCH, &timeout, NULL);
+        if (count >= 0 || errno != ENOSYS)
+            return count;
+        loop->no_pwait2 = true;
+    }
+    struct pollfd inner = {.fd = loop->inner, .events = POLLIN};
+    return ppoll(&inner, 1, &timeout, NULL) <= 0 ? 0 : epoll_wait(loop->inner, batch, BATCH, 0);
+}
+
+/* Handles one batch, and then what is due. */
+static void loop_turn(struct loop *loop, int64_t timeout_ns)
 {
     struct epoll_event batch[BATCH];
-    int count = epoll_wait(loop->inner, batch, BATCH, timeout_ms);
-    bool timer_fired = false;
+    int count = loop_sleep(loop, batch, timeout_ns);
+    if (timeout_ns)
+        loop->timeouts = count ? 0 : loop->timeouts + 1;
     loop->depth++;
     for (int i = 0; i < count; i++) {
         void *tag = batch[i].data.ptr;
-        if (tag == &loop->timer) {
-            timer_fired = true;
-            continue;
-        }
         if (tag == &loop->wake) {
             uint64_t ignored;
             ssize_t got = read(loop->wake, &ignored, sizeof ignored);
@@ -362,38 +402,40 @@ static void loop_turn(struct loop *loop, int timeout_ms)
     }
     if (loop->always_count)
         loop_run_always(loop);
-    if (timer_fired) /* setting it again below clears the expiry; no read needed */
-        loop->armed = INT64_MIN;
-    int64_t next = clock_run(loop->clock);
+    clock_run(loop->clock);
     loop_run_deferred(loop);
     if (!--loop->depth)
         loop_bury(loop);
 
-    next = clock_next_deadline(loop->clock);
-    if (clock_is_stopped(loop->clock))
-        next = CLOCK_NEVER;
-    if (loop->armed == INT64_MIN || loop->wait_armed || next < loop->armed)
-        loop_arm_guest(loop, next);
+    if (g_atomic_int_get(&loop->alarm_used)) {
+        g_atomic_int_set(&loop->alarm_used, 0);
+        loop->armed = CLOCK_NEVER;
+    }
+    loop_rearm(loop);
 }
 
 void loop_dispatch(struct loop *loop)
 {
+    loop->timeouts = 0;
     loop_turn(loop, 0);
     loop_arm_doorbell(loop, true);
 }
 
 void loop_wait(struct loop *loop, int64_t timeout_ns)
 {
-    loop_arm_doorbell(loop, false);
-    int64_t next = clock_is_stopped(loop->clock) ? CLOCK_NEVER : clock_next_deadline(loop->clock);
-    int64_t delay = next == CLOCK_NEVER ? -1 : MAX(next - clock_now(loop->clock), 0);
-    if (timeout_ns >= 0 && (delay < 0 || timeout_ns < delay)) {
-        loop_set_timer(loop, timeout_ns);
-        loop->wait_armed = true;
-    } else if (next != loop->armed) {
-        loop_arm_guest(loop, next);
+    bool stopped = clock_is_stopped(loop->clock);
+    int64_t wake = stopped ? CLOCK_NEVER : clock_next_wake(loop->clock);
+    if (wake != CLOCK_NEVER) {
+        int64_t delay = MAX(wake - clock_now(loop->clock), 0);
+        timeout_ns = timeout_ns < 0 ? delay : MIN(timeout_ns, delay);
+        if (loop->armed < wake + GRACE_NS / 2)
+            loop_set_alarm(loop, wake + GRACE_NS);
+    } else if (loop->armed != CLOCK_NEVER) {
+        loop_set_alarm(loop, CLOCK_NEVER);
     }
-    loop_turn(loop, -1);
+    if (loop->timeouts < QUIET)
+        loop_arm_doorbell(loop, false);
+    loop_turn(loop, timeout_ns);
     loop_arm_doorbell(loop, true);
 }
 
@@ -407,13 +449,11 @@ struct loop *loop_new(struct clock *clock, GError **error)
     loop->deferred = g_array_new(FALSE, FALSE, sizeof(struct loop_deferred));
     loop->inner = epoll_create1(EPOLL_CLOEXEC);
     loop->outer = epoll_create1(EPOLL_CLOEXEC);
-    loop->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    loop->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     loop->quit = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct epoll_event timer = {.events = EPOLLIN, .data.ptr = &loop->timer};
     struct epoll_event wake = {.events = EPOLLIN, .data.ptr = &loop->wake};
-    if (loop->inner < 0 || loop->outer < 0 || loop->timer < 0 || loop->wake < 0 || loop->quit < 0 ||
-        epoll_ctl(loop->inner, EPOLL_CTL_ADD, loop->timer, &timer) ||
+    if (loop->inner < 0 || loop->outer < 0 || loop->alarm < 0 || loop->wake < 0 || loop->quit < 0 ||
         epoll_ctl(loop->inner, EPOLL_CTL_ADD, loop->wake, &wake)) {
         int why = errno;
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(why),
@@ -434,7 +474,7 @@ void loop_free(struct loop *loop)
     while (loop->first)
         loop_remove_fd(loop->first);
     loop_bury(loop);
-    int fds[] = {loop->inner, loop->outer, loop->timer, loop->wake, loop->quit};
+    int fds[] = {loop->inner, loop->outer, loop->alarm, loop->wake, loop->quit};
     for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++)
         if (fds[i] >= 0)
             close(fds[i]);

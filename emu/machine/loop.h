@@ -6,7 +6,7 @@
  * CPU and devices share one thread. While the guest is halted that thread sleeps in epoll (loop_wait). While
  * the guest runs, a doorbell thread waits on the same epoll and calls `ring` (async-signal-safe: it only sets
  * the CPU's exit flag); the CPU returns at the next block boundary and the machine thread calls
- * loop_dispatch(). The next timer deadline is a timerfd in the same set, so timers ring too.
+ * loop_dispatch(). A timerfd in that thread's set rings for the next timer deadline.
  * All functions but loop_wake() are for the machine's thread.
  */
 #pragma once

@@ -176,6 +176,11 @@ static uint8_t lapic_asks_pic(void *opaque)
     return pic_acknowledge(((struct machine *)opaque)->pic);
 }
 
+static bool cpu_sleeps(void *opaque)
+{
+    return cpu_is_halted(((struct machine *)opaque)->cpu);
+}
+
 static void lapic_tells_ioapic(void *opaque, uint8_t vector)
 {
     ioapic_eoi(((struct machine *)opaque)->ioapic, vector);
@@ -315,7 +320,9 @@ static bool board_processor(struct machine *m, GError **error)
                                                         .pic_acknowledge = lapic_asks_pic,
                                                         .pic = m,
                                                         .eoi = lapic_tells_ioapic,
-                                                        .ioapic = m}));
+                                                        .ioapic = m,
+                                                        .asleep = cpu_sleeps,
+                                                        .cpu = m}));
     m->ioapic =
         keep(m, ioapic_new(m->mem, &(struct ioapic_bus){.deliver = lapic_deliver, .opaque = m->lapic}));
     struct irq_line lint0 = lapic_lint(m->lapic, 0);

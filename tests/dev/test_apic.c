@@ -42,6 +42,7 @@ struct rig {
     struct ioapic *ioapic;
     struct pic *pic;
     struct irq_line pin[IOAPIC_PINS];
+    bool asleep;
     unsigned eois;
     uint8_t last_eoi;
 };
@@ -57,6 +58,11 @@ static void eoi(void *opaque, uint8_t vector)
     r->eois++;
     r->last_eoi = vector;
     ioapic_eoi(r->ioapic, vector);
+}
+
+static bool asleep(void *opaque)
+{
+    return ((struct rig *)opaque)->asleep;
 }
 
 static uint32_t get(struct rig *r, uint32_t reg)
@@ -97,7 +103,9 @@ static void set_up(struct rig *r, gconstpointer data)
                                                 .pic_acknowledge = ask_pic,
                                                 .pic = r,
                                                 .eoi = eoi,
-                                                .ioapic = r});
+                                                .ioapic = r,
+                                                .asleep = asleep,
+                                                .cpu = r});
     r->ioapic = ioapic_new(r->b->mem, &(struct ioapic_bus){.deliver = lapic_deliver, .opaque = r->lapic});
     struct irq_line lint0 = lapic_lint(r->lapic, 0);
     r->pic = pic_new(r->b->io, &lint0);
@@ -389,6 +397,85 @@ static void test_timer_periodic(struct rig *r, gconstpointer data)
     g_assert_cmpuint(rounds, <=, 51);
 }
 
+/* A guest's tick of TICK ns by the one-shot timer. The thread sleeps as long as the clock lets it. Returns
+ * how often it woke within `ns`; *latest is by how much the worst of them came late. */
+enum { TICK = 4000000, LATENCY = 30000 };
+enum guest { OWN_CLOCK, EACH_AFRESH };
+
+static unsigned sleep_through(struct rig *r, enum guest guest, int64_t ns, int64_t *latest)
+{
+    struct clock *clock = r->b->clock;
+    unsigned wakes = 0;
+    *latest = 0;
+    for (int64_t end = clock_now(clock) + ns; clock_now(clock) < end; wakes++) {
+        if (clock_next_deadline(clock) == CLOCK_NEVER) {
+            set(r, LVT_TIMER, 0xec);
+            set(r, DIVIDE, 0xb);
+            set(r, INITIAL, TICK);
+        }
+        int64_t due = clock_next_deadline(clock), wake = MAX(clock_next_wake(clock), clock_now(clock));
+        clock_set(clock, wake + LATENCY);
+        clock_manual_advance(clock, 0);
+        int64_t now = clock_now(clock);
+        *latest = MAX(*latest, now - due);
+        if (now < due || !r->b->level[INTR])
+            continue;
+        g_assert_cmpint(lapic_acknowledge(r->lapic), ==, 0xec);
+        set(r, EOI, 0);
+        set(r, INITIAL, guest == OWN_CLOCK ? TICK - (uint32_t)(now % TICK) : TICK);
+    }
+    return wakes;
+}
+
+static void test_idle_tick(struct rig *r, gconstpointer data)
+{
+    struct clock *clock = r->b->clock;
+    int64_t latest;
+    clock_set(clock, 10ll * TICK);
+    /* A guest that is busy gets each tick in time. */
+    g_assert_cmpuint(sleep_through(r, OWN_CLOCK, 100ll * TICK, &latest), >=, 100);
+    g_assert_cmpint(latest, <=, LATENCY);
+    /* One that sleeps gets every other one, late by no more than one period. */
+    r->asleep = true;
+    unsigned wakes = sleep_through(r, OWN_CLOCK, 1000ll * TICK, &latest);
+    g_assert_cmpuint(wakes, >=, 500);
+    g_assert_cmpuint(wakes, <=, 520);
+    g_assert_cmpint(latest, >, TICK / 2);
+    g_assert_cmpint(latest, <=, TICK + LATENCY);
+    /* Something else to do: at once no more lateness, and none for the next ticks. */
+    g_assert_cmpint(clock_next_wake(clock) - clock_next_deadline(clock), ==, TICK);
+    self(r, 0x51);
+    g_assert_cmpint(lapic_acknowledge(r->lapic), ==, 0x51);
+    set(r, EOI, 0);
+    g_assert_cmpint(clock_next_wake(clock), ==, clock_next_deadline(clock));
+    sleep_through(r, OWN_CLOCK, 15ll * TICK, &latest);
+    g_assert_cmpint(latest, <=, LATENCY);
+    /* A deadline off the grid is a program's own timer: exact, however quiet it was before. */
+    sleep_through(r, OWN_CLOCK, 50ll * TICK, &latest);
+    g_assert_cmpint(clock_next_wake(clock) - clock_next_deadline(clock), ==, TICK);
+    set(r, INITIAL, (uint32_t)(clock_next_deadline(clock) - clock_now(clock)) - TICK / 3);
+    g_assert_cmpint(clock_next_wake(clock), ==, clock_next_deadline(clock));
+    /* A lonely tick that something else wakes the thread after: it fires then, not when the slack is over. */
+    sleep_through(r, OWN_CLOCK, 50ll * TICK, &latest);
+    int64_t due = clock_next_deadline(clock);
+    g_assert_cmpint(clock_next_wake(clock), ==, due + TICK);
+    clock_set(clock, due + 1000);
+    clock_manual_advance(clock, 0);
+    g_assert_cmpint(lapic_acknowledge(r->lapic), ==, 0xec);
+    set(r, EOI, 0);
+}
+
+/* A guest that starts each tick when the last one came loses what it is late: it must not be made to. */
+static void test_idle_tick_afresh(struct rig *r, gconstpointer data)
+{
+    int64_t latest;
+    r->asleep = true;
+    unsigned ticks = 100000;
+    unsigned wakes = sleep_through(r, EACH_AFRESH, (int64_t)ticks * (TICK + LATENCY), &latest);
+    g_assert_cmpint(latest, <=, (TICK + LATENCY) / 4 + LATENCY);
+    g_assert_cmpuint(wakes, >=, ticks - 8);
+}
+
 static unsigned take_ticks(struct rig *r, int64_t ns)
 {
     unsigned count = 0;
@@ -581,6 +668,8 @@ int main(int argc, char **argv)
     TEST(timer_one_shot);
     TEST(timer_periodic);
     TEST(timer_late);
+    TEST(idle_tick);
+    TEST(idle_tick_afresh);
     TEST(ioapic_registers);
     TEST(ioapic_edge);
     TEST(ioapic_level);

@@ -242,6 +242,14 @@ static void test_timers(void)
     clock_timer_set(c.timer, 50);
     clock_timer_set(a.timer, 10);
     g_assert_cmpint(clock_next_deadline(clock), ==, 10);
+    /* Slack: a sleeper may stay until the first moment that one of them does not allow any more. */
+    clock_timer_set_slack(a.timer, 100);
+    g_assert_cmpint(clock_next_wake(clock), ==, 50);
+    clock_timer_set_slack(a.timer, 15);
+    g_assert_cmpint(clock_next_wake(clock), ==, 25);
+    g_assert_cmpint(clock_next_deadline(clock), ==, 10);
+    clock_timer_set(a.timer, 10); /* anew: exact again */
+    g_assert_cmpint(clock_next_wake(clock), ==, 10);
     clock_manual_advance(clock, 9);
     g_assert_cmpstr(log->str, ==, "");
     clock_manual_advance(clock, 91);
