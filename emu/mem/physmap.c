@@ -69,6 +69,10 @@ struct physmap *physmap_new(uint64_t ram_size, GError **error)
                     ram_size >> 20, g_strerror(errno));
         return NULL;
     }
+    /* A core dump is to show the emulator, not what a guest held in its memory. It also keeps this mapping
+     * apart from its neighbours in /proc/PID/smaps, so that the emulator's own memory can be told from the
+     * guest's. */
+    (void)madvise(ram, ram_size, MADV_DONTDUMP);
     struct physmap *pm = g_new0(struct physmap, 1);
     pm->ram = ram;
     pm->ram_size = ram_size;
