@@ -77,6 +77,7 @@ FLAG_OPTION(no_reboot, no_reboot, true)
 FLAG_OPTION(no_shutdown, no_shutdown, true)
 FLAG_OPTION(stopped, start_stopped, true)
 FLAG_OPTION(check, check_only, true)
+FLAG_OPTION(perfmap, perfmap, true)
 FLAG_OPTION(daemonize, daemonize, true)
 FLAG_OPTION(no_acpi, acpi, false)
 
@@ -194,6 +195,8 @@ static const struct option_row rows[] = {
 
     OURS("trace", NULL, "LIST", OPTION_DEBUG, option_trace, "show what happens inside; -trace help"),
     OURS("d", NULL, "ITEMS", OPTION_DEBUG, option_debug_items, "the same by QEMU's names; -d help"),
+    OURS("perfmap", NULL, NULL, OPTION_DEBUG, option_perfmap,
+         "name translated code for perf, in /tmp/perf-PID.map"),
     OURS("D", NULL, "FILE", OPTION_DEBUG, option_log_file, "write traces there instead of to stderr"),
 
     /* QEMU's words for what is the case here anyway. */
@@ -281,7 +284,6 @@ static const struct option_row rows[] = {
     LATER("xen-domid", ""),
     LATER("xen-attach", ""),
     LATER("xen-domid-restrict", ""),
-    LATER("perfmap", ""),
     LATER("jitdump", ""),
     LATER("run-with", ""),
 };

@@ -118,8 +118,33 @@ static const struct keyval_row accel_rows[] = {
     {"tb-size", KEYVAL_NUMBER},
     {"one-insn-per-tb", KEYVAL_BOOL},
     {"split-wx", KEYVAL_BOOL},
+    {"lockstep", KEYVAL_BOOL, .help = "jit: the interpreter beside it; stops at the first difference"},
+    {"from", KEYVAL_NUMBER, .help = "lockstep: blocks to execute before comparing", .max = INT64_MAX},
+    {"insns", KEYVAL_NUMBER, .help = "lockstep: instructions in a block, at most", .min = 1, .max = 32},
+    {"sample", KEYVAL_NUMBER, .help = "lockstep: executions of each block that are compared, instead of all",
+     .min = 1, .max = 1u << 30},
+    {"plant", KEYVAL_NUMBER, .help = "lockstep: a false difference at this comparison, to test it", .min = 1,
+     .max = INT64_MAX},
 };
 static const struct keyval_table accel_table = {"", accel_rows, G_N_ELEMENTS(accel_rows), "accel"};
+
+static bool accel_lockstep(struct options *o, const struct keyval *kv, GError **error)
+{
+    static const char *const lockstep_keys[] = {"from", "insns", "sample", "plant"};
+    struct machine_config *config = o->config;
+    config->lockstep = keyval_bool(kv, "lockstep", false);
+    config->lockstep_options.from = keyval_number(kv, "from", 0);
+    config->lockstep_options.insns = (unsigned)keyval_number(kv, "insns", 0);
+    config->lockstep_options.sample = (unsigned)keyval_number(kv, "sample", 0);
+    config->lockstep_options.plant = keyval_number(kv, "plant", 0);
+    if (config->lockstep && config->engine != MACHINE_ENGINE_JIT)
+        return option_fail(
+            error, "lockstep=on compares the translator with the interpreter: -accel jit,lockstep=on");
+    for (unsigned i = 0; i < G_N_ELEMENTS(lockstep_keys); i++)
+        if (!config->lockstep && keyval_has(kv, lockstep_keys[i]))
+            return option_fail(error, "%s= is for lockstep=on", lockstep_keys[i]);
+    return true;
+}
 
 bool option_accel(struct options *o, const char *arg, GError **error)
 {
@@ -138,7 +163,7 @@ bool option_accel(struct options *o, const char *arg, GError **error)
         g_autoptr(GError) why = NULL;
         if (accel_word(o, *word, &why)) {
             o->config->engine = g_str_equal(*word, "jit") ? MACHINE_ENGINE_JIT : MACHINE_ENGINE_INTERP;
-            return true;
+            return accel_lockstep(o, kv, error);
         }
         if (!word[1]) {
             g_propagate_error(error, g_steal_pointer(&why));
@@ -373,10 +398,10 @@ static const struct {
     const char *item, *categories, *help;
 } debug_items[] = {
     {"int", "int,task", "interrupts, exceptions and task switches"},
-    {"in_asm", "block", "guest code as it is decoded"},
-    {"exec", "tb,block", "blocks of code as they are made and run"},
-    {"op", "tb", "the same as exec"},
-    {"out_asm", "tb", "translated code"},
+    {"in_asm", "in_asm", "guest code of each block that is translated"},
+    {"op", "op", "how each of its instructions was translated"},
+    {"out_asm", "out_asm", "host code of each block that is translated"},
+    {"exec", "exec", "blocks as they are entered (slow: they are not linked)"},
     {"cpu_reset", "reset", "the CPU's registers before each reset"},
     {"mmu", "mmu", "page faults and TLB flushes"},
     {"guest_errors", "port,mmio", "accesses to what is not there"},

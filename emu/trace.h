@@ -16,7 +16,11 @@
 /* name of the category, and what a person sees with it */
 #define TRACE_CATEGORIES(X)                                                                                  \
     X(BLOCK, block, "decoded blocks: made, dropped")                                                         \
-    X(TB, tb, "translation blocks")                                                                          \
+    X(TB, tb, "translated blocks: made, with their sizes")                                                   \
+    X(IN_ASM, in_asm, "guest code of each block that is translated")                                         \
+    X(OP, op, "how each instruction was translated")                                                         \
+    X(OUT_ASM, out_asm, "host code of each block that is translated")                                        \
+    X(EXEC, exec, "blocks as they are entered; blocks are not linked then")                                  \
     X(INT, int, "interrupts and exceptions the CPU takes")                                                   \
     X(MMU, mmu, "page faults, TLB flushes")                                                                  \
     X(TASK, task, "task switches, gates")                                                                    \

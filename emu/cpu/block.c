@@ -29,6 +29,7 @@
 #include "emu/cpu/block.h"
 #include "emu/cpu/access.h"
 #include "emu/cpu/jit/jit.h"
+#include "emu/cpu/lockstep.h"
 
 #include <sys/mman.h>
 
@@ -447,6 +448,8 @@ static struct block *block_make(struct cpu *cpu, uintptr_t host, uint32_t linear
         }
         if (result != DECODE_OK)
             make_faulting(result, in);
+        if (access_unlikely(cpu->lockstep) && lockstep_splits(cpu->lockstep, b, in))
+            break;
         attr = insn_rows[in->op].attr;
         b->count++;
         at += in->length;

@@ -11,7 +11,9 @@
  * Reset and INIT values: SDM vol. 3, table 9-1.
  */
 #include "emu/cpu/descriptor.h"
+#include "emu/cpu/jit/debug.h"
 #include "emu/cpu/jit/jit.h"
+#include "emu/cpu/lockstep.h"
 
 #include <gio/gio.h>
 
@@ -39,6 +41,7 @@ void cpu_free(struct cpu *cpu)
     if (!cpu)
         return;
     jit_free(cpu->jit);
+    lockstep_free(cpu->lockstep);
     block_cache_free(cpu->blocks);
     free(cpu);
 }
@@ -54,6 +57,32 @@ bool cpu_set_accel(struct cpu *cpu, enum cpu_accel accel, GError **error)
         jit_free(cpu->jit);
         cpu->jit = NULL;
     }
+    return true;
+}
+
+void cpu_set_lockstep(struct cpu *cpu, const struct cpu_lockstep *options)
+{
+    if (cpu->jit && !cpu->lockstep)
+        cpu->lockstep = lockstep_new(cpu, options);
+}
+
+const char *cpu_difference(const struct cpu *cpu)
+{
+    return cpu->lockstep ? lockstep_report(cpu->lockstep) : NULL;
+}
+
+bool cpu_set_debug(struct cpu *cpu, bool perfmap, GError **error)
+{
+    struct jit_debug *debug;
+
+    if (!cpu->jit)
+        return true;
+    debug = jit_debug_new(cpu, perfmap, error);
+    if (!debug)
+        return false;
+    jit_set_debug(cpu, debug);
+    if (trace_on(EXEC))
+        jit_set_linking(cpu, false);
     return true;
 }
 

@@ -45,6 +45,20 @@ void cpu_free(struct cpu *cpu);
  * no executable memory or lacks what translated code needs. */
 enum cpu_accel { CPU_ACCEL_INTERP, CPU_ACCEL_JIT };
 bool cpu_set_accel(struct cpu *cpu, enum cpu_accel accel, GError **error);
+/* Interpreter and translator side by side (lockstep.c). After cpu_set_accel(…, CPU_ACCEL_JIT). */
+struct cpu_lockstep {
+    uint64_t from;  /* blocks to let run before the first is compared */
+    unsigned insns; /* longest block; 0: as decoded */
+    unsigned sample; /* executions of each block to compare, later on one in a thousand; 0: all */
+    uint64_t plant; /* for tests: the comparison from which on the translator's outcome is falsified; 0: none */
+    bool quiet;     /* no progress in the trace file */
+};
+void cpu_set_lockstep(struct cpu *cpu, const struct cpu_lockstep *options);
+/* What differed when cpu_run() returned CPU_STOP_DIFFERENCE. */
+const char *cpu_difference(const struct cpu *cpu);
+/* Lets the translator show its work: the traces in_asm, op, out_asm, tb and exec as they are enabled now, and
+ * names for perf in /tmp/perf-PID.map. Nothing to show with the interpreter alone, which is no error. */
+bool cpu_set_debug(struct cpu *cpu, bool perfmap, GError **error);
 /* The translator's counters, for people (`info jit`). */
 void cpu_describe_jit(const struct cpu *cpu, GString *out);
 /* RESET#: real mode at f000:fff0 (SDM vol. 3, 9.1). */
@@ -54,6 +68,7 @@ enum cpu_stop {
     CPU_STOP_REQUESTED, /* cpu_request_exit() was called */
     CPU_STOP_HALTED,    /* HLT, no interrupt pending */
     CPU_STOP_SHUTDOWN,  /* triple fault: the board resets or stops */
+    CPU_STOP_DIFFERENCE, /* lockstep found one: cpu_difference(). It stays at that */
 };
 enum cpu_stop cpu_run(struct cpu *cpu);
 /* Executes exactly one instruction (or takes one interrupt), for tests and the debugger. */

@@ -173,6 +173,7 @@ enum { TLB_SUPERVISOR, TLB_USER, TLB_EMPTY, TLB_TABLES };
 struct block;
 struct block_cache;
 struct jit;
+struct lockstep;
 struct insn;
 
 struct cpu {
@@ -233,6 +234,7 @@ struct cpu {
     struct tlb_entry *tlb_data; /* set by cpu_update_mode() */
     /* The translator (jit/), NULL with the interpreter alone; what follows is set when its code is entered. */
     struct jit *jit;
+    struct lockstep *lockstep; /* NULL: the translator runs alone */
     void *jit_hash;
     struct tlb_entry *jit_exec_tlb;
     uint32_t jit_page; /* EIP of the start of the page that is being executed */

@@ -25,6 +25,7 @@
  * first byte is written.
  */
 #include "emu/cpu/access.h"
+#include "emu/cpu/lockstep.h"
 
 #include <inttypes.h>
 
@@ -86,7 +87,8 @@ static uint8_t *ram_at(struct cpu *cpu, uint64_t physical, unsigned size, uint64
 static void ram_written(struct cpu *cpu, uint64_t ram_offset, unsigned size)
 {
     uint8_t *flags = &physmap_page_flags(cpu->board.mem)[ram_offset >> PHYS_PAGE_SHIFT];
-    if (*flags & PHYS_PAGE_CODE)
+    bool tried = access_unlikely(cpu->lockstep) && lockstep_store(cpu, ram_offset, size);
+    if ((*flags & PHYS_PAGE_CODE) && !tried)
         block_invalidate(cpu, ram_offset, size);
     *flags |= PHYS_PAGE_DIRTY;
 }
@@ -393,6 +395,8 @@ static struct tlb_entry *tlb_fill(struct cpu *cpu, uint32_t linear, bool user, e
     cpu->stats.tlb_misses++;
     if (cpu->cr0 & CR0_PG)
         cpu->stats.page_walks++;
+    if (access_unlikely(cpu->lockstep))
+        lockstep_filled(cpu, linear);
     if (!walk(cpu, linear, user, kind, true, &w)) {
         cpu->cr2 = linear;
         trace(MMU, "#PF at %08x error %02x eip %08x", linear, w.error, cpu->insn_eip);
@@ -473,6 +477,8 @@ static unsigned piece_size(uint64_t offset, unsigned left)
 static uint64_t device_read(struct cpu *cpu, uint64_t physical, unsigned size)
 {
     uint64_t value = 0;
+    if (access_unlikely(cpu->lockstep))
+        lockstep_effect(cpu);
     for (unsigned done = 0; done < size;) {
         struct phys_slice slice;
         physmap_lookup(cpu->board.mem, physical + done, &slice);
@@ -494,6 +500,8 @@ static uint64_t device_read(struct cpu *cpu, uint64_t physical, unsigned size)
 
 static void device_write(struct cpu *cpu, uint64_t physical, uint64_t value, unsigned size)
 {
+    if (access_unlikely(cpu->lockstep))
+        lockstep_effect(cpu);
     for (unsigned done = 0; done < size;) {
         struct phys_slice slice;
         physmap_lookup(cpu->board.mem, physical + done, &slice);
@@ -531,9 +539,7 @@ static void page_write(struct cpu *cpu, struct tlb_entry *e, uint32_t linear, ui
     uint8_t *host = (uint8_t *)(e->addend + linear);
     uint64_t ram_offset = (uint64_t)(host - physmap_ram(cpu->board.mem));
     uint8_t *flags = &physmap_page_flags(cpu->board.mem)[ram_offset >> PHYS_PAGE_SHIFT];
-    if (*flags & PHYS_PAGE_CODE)
-        block_invalidate(cpu, ram_offset, size);
-    *flags |= PHYS_PAGE_DIRTY;
+    ram_written(cpu, ram_offset, size);
     memcpy(host, &value, size);
     if (!(*flags & PHYS_PAGE_CODE) && (e->flags & GRANT_WRITE) && !page_has_breakpoint(cpu, PAGE_OF(linear)))
         e->write = PAGE_OF(linear);

@@ -17,6 +17,7 @@
 #include "emu/cpu/access.h"
 #include "emu/cpu/block.h"
 #include "emu/cpu/jit/jit.h"
+#include "emu/cpu/lockstep.h"
 
 static inline bool something_pending(struct cpu *cpu)
 {
@@ -103,9 +104,10 @@ static void run_blocks(struct cpu *cpu)
             run_one(cpu);
             return;
         }
+        trace(EXEC, "%04x:%08x cpl %u mode %u", cpu->seg[SEG_CS].selector, cpu->eip, cpu->cpl, mode);
         if (cpu->jit && (b->mode & BLOCK_MODE_FLAT)) {
             cache->running = &cache->none;
-            if (jit_enter(cpu, b)) {
+            if (access_unlikely(cpu->lockstep) ? lockstep_run(cpu, b) : jit_enter(cpu, b)) {
                 if (cpu->block_stale || something_pending(cpu) || cpu->halted)
                     break;
                 mode = block_mode(cpu);
@@ -158,6 +160,8 @@ enum cpu_stop cpu_run(struct cpu *cpu)
             return CPU_STOP_SHUTDOWN;
     }
     for (;;) {
+        if (access_unlikely(cpu->lockstep) && lockstep_report(cpu->lockstep))
+            return CPU_STOP_DIFFERENCE;
         if (something_pending(cpu)) {
             if (__atomic_exchange_n(&cpu->exit_request, 0, __ATOMIC_ACQUIRE))
                 return CPU_STOP_REQUESTED;

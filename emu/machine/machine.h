@@ -64,6 +64,8 @@ struct machine_monitor {
     bool qmp, pretty;
 };
 
+#define MACHINE_EXIT_DIFFERENCE 4 /* of netlab-emu: -accel jit,lockstep=on found one */
+
 enum machine_engine { MACHINE_ENGINE_INTERP, MACHINE_ENGINE_JIT };
 
 struct machine_config {
@@ -73,6 +75,12 @@ struct machine_config {
     uint64_t ram_size; /* bytes, a multiple of 4 KiB */
     const struct cpu_model *cpu;
     enum machine_engine engine;
+    bool lockstep; /* with the translator: the interpreter beside it */
+    struct {
+        uint64_t from, plant;
+        unsigned insns, sample;
+    } lockstep_options; /* cpu.h */
+    bool perfmap;
 
     char *kernel, *append, *bios;
     char *initrd;           /* Linux: one file; Multiboot: "file args,file args" */

@@ -311,6 +311,15 @@ static bool board_processor(struct machine *m, GError **error)
         g_prefix_error(error, "-accel jit: ");
         return false;
     }
+    if (m->config->lockstep)
+        cpu_set_lockstep(m->cpu, &(struct cpu_lockstep){.from = m->config->lockstep_options.from,
+                                                        .insns = m->config->lockstep_options.insns,
+                                                        .sample = m->config->lockstep_options.sample,
+                                                        .plant = m->config->lockstep_options.plant});
+    if ((m->config->lockstep || m->config->perfmap || trace_on(TB) || trace_on(IN_ASM) || trace_on(OP) ||
+         trace_on(OUT_ASM) || trace_on(EXEC)) &&
+        !cpu_set_debug(m->cpu, m->config->perfmap, error))
+        return false;
     physmap_set_change_listener(m->mem, cpu_memory_changed, m->cpu);
     physmap_set_code_listener(m->mem, cpu_code_written, m->cpu);
     m->lapic = keep(m, lapic_new(m->mem, m->clock,

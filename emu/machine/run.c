@@ -158,6 +158,9 @@ int machine_run(struct machine *m, GError **error)
             trace(RESET, "triple fault");
             machine_request(m, MACHINE_REQUEST_RESET);
             break;
+        case CPU_STOP_DIFFERENCE:
+            g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED, cpu_difference(m->cpu));
+            return MACHINE_EXIT_DIFFERENCE;
         }
     }
     return m->exit_code;

@@ -17,6 +17,7 @@
  * processes share the translation of a library whatever its address. Links stay within a page. Everything
  * else goes through jit.look_up: exec tag of the TLB, then the table by host address, as find_quickly() does.
  */
+#include "emu/cpu/jit/debug.h"
 #include "emu/cpu/jit/jit_internal.h"
 
 #include <cpuid.h>
@@ -109,6 +110,7 @@ void jit_free(struct jit *jit)
 {
     if (!jit)
         return;
+    jit_debug_free(jit->debug);
     munmap(jit->code + jit->exec, JIT_CODE_SIZE);
     munmap(jit->code, JIT_CODE_SIZE);
     if (jit->data)
@@ -119,6 +121,27 @@ void jit_free(struct jit *jit)
 void jit_set_threshold(struct cpu *cpu, unsigned executions)
 {
     cpu->jit->threshold = executions;
+}
+
+void jit_set_linking(struct cpu *cpu, bool linking)
+{
+    cpu->jit->unlinked = !linking;
+}
+
+void jit_set_debug(struct cpu *cpu, struct jit_debug *debug)
+{
+    struct jit *jit = cpu->jit;
+
+    jit_debug_free(jit->debug);
+    jit->debug = debug;
+    if (debug)
+        jit_debug_shared(debug, "translator:shared", jit_executable(jit, jit->code),
+                         (size_t)(jit->start - jit->code));
+}
+
+struct jit_debug *jit_get_debug(const struct cpu *cpu)
+{
+    return cpu->jit ? cpu->jit->debug : NULL;
 }
 
 void jit_flush(struct cpu *cpu)
@@ -140,7 +163,7 @@ static void link_make(struct jit *jit, struct jit_link *link, struct jit_block *
 {
     const uint8_t *target = link->backward ? to->entry : to->entry_quiet;
 
-    if (link->to)
+    if (link->to || jit->unlinked)
         return;
     link->to = to;
     link->next_in = to->incoming;
@@ -174,6 +197,7 @@ void jit_block_dropped(struct cpu *cpu, struct block *b)
 static bool block_translate(struct cpu *cpu, struct block *b)
 {
     struct jit *jit = cpu->jit;
+    uint8_t *start = jit->at;
 
     if (!jit_has_room(jit)) {
         block_cache_flush(cpu); /* sets block_stale: the run loop finds its block anew */
@@ -181,6 +205,8 @@ static bool block_translate(struct cpu *cpu, struct block *b)
     }
     b->translation = jit_translate(jit, b);
     jit->translated++;
+    if (jit->debug)
+        jit_debug_translated(jit->debug, b, cpu->eip, jit_executable(jit, start), (size_t)(jit->at - start));
     return true;
 }
 
@@ -204,8 +230,10 @@ bool jit_enter(struct cpu *cpu, struct block *b)
     }
     if (link && link->target_host == t->host)
         link_make(jit, link, t);
-    slot = jit_hash_slot(jit, t->host);
-    *slot = (struct jit_hash_entry){t->host, jit_executable(jit, t->entry)};
+    if (!jit->unlinked) {
+        slot = jit_hash_slot(jit, t->host);
+        *slot = (struct jit_hash_entry){t->host, jit_executable(jit, t->entry)};
+    }
     cpu->jit_page = cpu->eip - (uint32_t)(t->host & PHYS_PAGE_MASK);
     cpu->jit_hash = jit->hash;
     cpu->jit_exec_tlb = cpu->tlb[cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR];

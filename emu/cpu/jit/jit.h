@@ -26,6 +26,12 @@ void jit_block_dropped(struct cpu *cpu, struct block *b);
 /* All blocks are dropped. */
 void jit_flush(struct cpu *cpu);
 
+/* Without links every block is left at its end: for lockstep and -d exec. Before anything is translated. */
+void jit_set_linking(struct cpu *cpu, bool linking);
+/* Shows what is translated from now on; `debug` becomes the translator's. */
+struct jit_debug;
+void jit_set_debug(struct cpu *cpu, struct jit_debug *debug);
+struct jit_debug *jit_get_debug(const struct cpu *cpu);
 /* Executions of a block before it is translated; for tests. */
 void jit_set_threshold(struct cpu *cpu, unsigned executions);
 /* Instructions that had no emitter when they were translated, by row, and the rest of `info jit`. */

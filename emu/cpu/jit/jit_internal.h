@@ -53,6 +53,8 @@ struct jit {
     size_t data_used;
     struct jit_link *pending; /* the link by which translated code left last */
     unsigned threshold;
+    bool unlinked;           /* no links, and no look-up finds anything */
+    struct jit_debug *debug; /* NULL: nobody looks */
     uint64_t translated, flushes, links, fallbacks[INSN_COUNT];
 
     /* entered by jumps from translated code; addresses of the writable mapping */

@@ -23,6 +23,8 @@
  */
 #include "emu/cpu/jit/translate.h"
 
+#include "emu/cpu/jit/debug.h"
+
 /* ---- flags ---- */
 
 void flags_to_r13(struct translation *t)
@@ -278,7 +280,9 @@ static void compute_liveness(struct translation *t)
 
 static void translate_one(struct translation *t, unsigned i)
 {
+    const uint8_t *start = t->e.at;
     unsigned slows = t->slows;
+    bool emitted;
 
     t->in = &t->b->insns[i];
     t->row = &insn_rows[t->in->op];
@@ -287,8 +291,11 @@ static void translate_one(struct translation *t, unsigned i)
     t->live_after = t->live[i + 1];
     t->live_before = t->live[i];
     instruction_flags(t->in, &t->reads, &t->kills, &t->touches);
-    if (!instruction_is_known(t->in) || !emit_instruction(t))
+    emitted = instruction_is_known(t->in) && emit_instruction(t);
+    if (!emitted)
         emit_fallback(t);
+    if (t->jit->debug)
+        jit_debug_note(t->jit->debug, t->in, (size_t)(t->e.at - start), emitted ? "emitted" : "interpreter");
     if (t->slows > slows && !t->ended) {
         t->slow[t->slows - 1].resume = t->e.at;
         t->slow[t->slows - 1].in_host = t->in_host;
