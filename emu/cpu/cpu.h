@@ -41,8 +41,8 @@ void cpu_model_describe_all(GString *out); /* -cpu help */
 
 struct cpu *cpu_new(const struct cpu_model *model, const struct cpu_board *board);
 void cpu_free(struct cpu *cpu);
-/* Interpreter (at first) or translator. Before cpu_run(). False, and still the interpreter, when this host has
- * no executable memory or lacks what translated code needs. */
+/* Interpreter (at first) or translator. Before cpu_run(). False, and still the interpreter, when this host
+ * has no executable memory or lacks what translated code needs. */
 enum cpu_accel { CPU_ACCEL_INTERP, CPU_ACCEL_JIT };
 bool cpu_set_accel(struct cpu *cpu, enum cpu_accel accel, GError **error);
 /* Interpreter and translator side by side (lockstep.c). After cpu_set_accel(…, CPU_ACCEL_JIT). */
@@ -119,8 +119,8 @@ unsigned cpu_disassemble(struct cpu *cpu, const uint8_t *bytes, unsigned availab
 
 /* Counters since start, for `info jit` and benchmarks. */
 struct cpu_statistics {
-    uint64_t instructions, blocks_made, blocks_dropped, block_hits, tlb_misses, tlb_flushes, page_walks,
-        interrupts, exceptions;
+    uint64_t instructions, blocks_made, blocks_dropped, tlb_misses, tlb_flushes, page_walks, interrupts,
+        exceptions;
 };
 const struct cpu_statistics *cpu_statistics(const struct cpu *cpu);
 

@@ -252,10 +252,9 @@ static void describe_statistics(struct machine *m, GString *out)
         uint64_t value;
     } rows[] = {
         {"instructions", s->instructions},     {"blocks made", s->blocks_made},
-        {"blocks dropped", s->blocks_dropped}, {"block hits", s->block_hits},
-        {"TLB misses", s->tlb_misses},         {"TLB flushes", s->tlb_flushes},
-        {"page walks", s->page_walks},         {"interrupts", s->interrupts},
-        {"exceptions", s->exceptions},
+        {"blocks dropped", s->blocks_dropped}, {"TLB misses", s->tlb_misses},
+        {"TLB flushes", s->tlb_flushes},       {"page walks", s->page_walks},
+        {"interrupts", s->interrupts},         {"exceptions", s->exceptions},
     };
     g_string_append_printf(out, "guest time      %.3f s\n", (double)clock_now(m->clock) / 1e9);
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
