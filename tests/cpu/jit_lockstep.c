@@ -3,7 +3,7 @@
 /*
  * Translator against interpreter: random programs, executed by both from the same state on the same memory.
  *
- *   jit-lockstep [--seed N] [--count N] [--length N]
+ *   jit-lockstep [--seed N] [--count N] [--length N] [--fp PERCENT]
  *
  * A program is a stretch of random instructions of all rows that a test may execute, forward branches and
  * calls among them, which ends with HLT; exceptions end in HLTs too. It runs three times from new registers,
@@ -19,6 +19,7 @@
  */
 #include "emu/cpu/flags.h"
 #include "emu/cpu/jit/jit.h"
+#include "tests/cpu/jit_lockstep_fp.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -34,6 +35,7 @@ enum {
     AT_CODE = 0x10000,
     AT_DATA = 0x40000,
     DATA_SIZE = 0x40000,
+    AT_FP = AT_DATA + 0x8000, /* operands of x87 and SSE instructions */
     AT_STACK = 0xa0000,
     MAX_INSNS = 64,
     RUNS = 3,
@@ -75,6 +77,7 @@ struct program {
     uint32_t gpr[RUNS][8];
     uint32_t eflags[RUNS];
     uint64_t memory_seed;
+    unsigned fp; /* percent of x87, MMX and SSE instructions */
 };
 
 /* ---- making programs ---- */
@@ -126,6 +129,10 @@ static void make_instruction(struct random *r, struct program *p, unsigned i)
     bool op16 = chance(r, 12), memory = false;
 
     p->insn[i].length = p->insn[i].skip = p->insn[i].rel = 0;
+    if (p->fp && chance(r, p->fp)) {
+        p->insn[i].length = (uint8_t)lockstep_fp_instruction(random32(r), AT_FP, p->insn[i].bytes);
+        return;
+    }
     if (chance(r, 4)) { /* pointers come back */
         static const uint8_t regs[] = {EBX, ESI, EDI, EBP};
 
@@ -200,12 +207,13 @@ static void make_instruction(struct random *r, struct program *p, unsigned i)
     }
 }
 
-static void make_program(struct program *p, uint64_t seed, unsigned length)
+static void make_program(struct program *p, uint64_t seed, unsigned length, unsigned fp)
 {
     struct random r = {seed};
 
     p->at = AT_CODE + (chance(&r, 30) ? 0xfc0 - random32(&r) % 128 : random32(&r) % 64);
     p->count = length;
+    p->fp = fp;
     p->memory_seed = random32(&r);
     for (unsigned i = 0; i < length; i++)
         make_instruction(&r, p, i);
@@ -318,6 +326,8 @@ static void side_fill(struct side *s, const struct program *p)
         uint32_t value = random32(&r);
         memcpy(ram + i, &value, 4);
     }
+    if (p->fp)
+        lockstep_fp_memory(p->memory_seed, ram + AT_FP);
 }
 
 static enum cpu_stop side_run(struct side *s, const struct program *p, unsigned n)
@@ -333,6 +343,8 @@ static enum cpu_stop side_run(struct side *s, const struct program *p, unsigned 
     segment_set_cache(cpu, SEG_GS, 0x18, 0x0, 0x7ffff, attr & ~SEG_ATTR_RW);
     memcpy(cpu->gpr, p->gpr[n], sizeof(p->gpr[n]));
     cpu_set_eflags(cpu, p->eflags[n]);
+    if (p->fp)
+        lockstep_fp_state(p->memory_seed + n, cpu);
     return watched_run(cpu);
 }
 
@@ -385,6 +397,8 @@ static bool compare(struct side *a, struct side *b, struct outcome *out)
                    cpu_eflags(a->cpu), cpu_eflags(b->cpu));
         return false;
     }
+    if (!lockstep_fp_agrees(a->cpu, b->cpu, out->text, sizeof(out->text)))
+        return false;
     if (!memcmp(x, y, RAM_SIZE))
         return true;
     for (uint32_t i = 0; i < RAM_SIZE; i++) {
@@ -490,11 +504,12 @@ static void list(const struct program *p)
 int main(int argc, char **argv)
 {
     gint64 seed = 1;
-    gint count = g_strcmp0(g_getenv("NETLAB_TEST_FULL"), "1") ? 4000 : 100000, length = 24;
+    gint count = g_strcmp0(g_getenv("NETLAB_TEST_FULL"), "1") ? 4000 : 100000, length = 24, fp = 0;
     const GOptionEntry entries[] = {
         {"seed", 0, 0, G_OPTION_ARG_INT64, &seed, "of the first program (default 1)", "N"},
         {"count", 0, 0, G_OPTION_ARG_INT, &count, "programs", "N"},
         {"length", 0, 0, G_OPTION_ARG_INT, &length, "instructions of a program, at most 63", "N"},
+        {"fp", 0, 0, G_OPTION_ARG_INT, &fp, "percent of x87, MMX and SSE instructions", "N"},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -516,7 +531,8 @@ int main(int argc, char **argv)
         struct program p;
         struct outcome outcome = {0};
 
-        make_program(&p, (uint64_t)(seed + i), (unsigned)CLAMP(length, 1, MAX_INSNS - 1));
+        make_program(&p, (uint64_t)(seed + i), (unsigned)CLAMP(length, 1, MAX_INSNS - 1),
+                     (unsigned)CLAMP(fp, 0, 100));
         if (program_agrees(&interpreter, &translator, &p, &outcome)) {
             faults += outcome.faulted;
             continue;
