@@ -11,6 +11,9 @@
  * space, and a segment with a limit for the source. The program runs twice, with empty tables and with full
  * ones. Registers, flags, memory, the fault with its frame, CR2 and error code, and which pages were accessed
  * and written are compared each time. The seed of a case that differs is printed with the case.
+ *
+ * In other cases the instruction changes code: a sled of one-byte instructions, executed before and after,
+ * with a sum that tells which bytes were executed.
  */
 #include "emu/cpu/jit/jit.h"
 
@@ -32,6 +35,7 @@ enum {
     PAGES = 16,
     ARENA_SIZE = PAGES * 4096,
     STATUS = FLAG_STATUS,
+    SLED_MAX = 600,
 };
 
 enum form { MOVS, STOS, LODS, SCAS, CMPS };
@@ -46,8 +50,10 @@ struct string_case {
     bool repe, repne, addr16, fs;
     uint32_t fs_limit;
     uint32_t code; /* offset in the arena */
-    uint8_t bytes[16];
+    uint8_t bytes[SLED_MAX + 64];
     unsigned length, start; /* start: bytes before the string instruction */
+    unsigned sled;          /* bytes of code that the instruction may change, 0: none */
+    unsigned sled_at;
     uint32_t gpr[8], eflags;
 };
 
@@ -116,6 +122,71 @@ static void make_code(struct string_case *c)
     c->length = (unsigned)(at - c->bytes);
 }
 
+static const uint8_t sled_bytes[] = {0x90, 0x42, 0x4a}; /* nop, inc edx, dec edx */
+
+static uint32_t random_sled(struct random *r)
+{
+    uint32_t value = 0;
+
+    for (unsigned i = 0; i < 4; i++)
+        value = value << 8 | sled_bytes[random32(r) % sizeof(sled_bytes)];
+    return value;
+}
+
+/* The sled is passed, then comes the instruction, then the sled again: EBX counts. */
+static void make_sled_case(struct string_case *c, struct random *r)
+{
+    unsigned plain_length, room, back;
+    uint32_t at, count, bytes, last;
+    uint8_t insn[16], *to;
+
+    memset(c->rights, 'w', PAGES);
+    c->form = one_in(r, 2) ? MOVS : STOS;
+    c->fs = false;
+    c->sled = 20 + random32(r) % (SLED_MAX - 20);
+    c->code = one_in(r, 2) ? 4096 + random32(r) % (4096 - SLED_MAX - 64)
+                           : random_offset(r) % (ARENA_SIZE - SLED_MAX - 64);
+    make_code(c);
+    plain_length = c->length - c->start - 1;
+    memcpy(insn, c->bytes + c->start, plain_length);
+    to = c->bytes + 1; /* behind CLD or STD */
+    *to++ = 0xeb;
+    *to++ = (uint8_t)(plain_length);
+    c->start = (unsigned)(to - c->bytes);
+    memcpy(to, insn, plain_length);
+    to += plain_length;
+    c->sled_at = (unsigned)(to - c->bytes);
+    for (unsigned i = 0; i < c->sled; i++)
+        *to++ = sled_bytes[random32(r) % sizeof(sled_bytes)];
+    *to++ = 0x4b; /* dec ebx */
+    *to++ = 0x0f;
+    *to++ = 0x85; /* jnz */
+    back = c->start - (unsigned)(to + 4 - c->bytes);
+    memcpy(to, &back, 4);
+    to += 4;
+    *to++ = 0xf4;
+    c->length = (unsigned)(to - c->bytes);
+
+    room = c->sled / c->size;
+    count = c->repe || c->repne ? random32(r) % (one_in(r, 2) ? MIN(room, 8) + 1 : room + 1) : 1;
+    bytes = MAX(count, 1) * c->size;
+    at = c->code + c->sled_at + random32(r) % (c->sled - bytes + 1);
+    if (c->code / 4096 == 1 && (c->code + c->length) / 4096 == 1 && one_in(r, 2)) {
+        unsigned other = 3 + random32(r) % 12;
+
+        c->rights[other] = 'a';
+        at += (other - 1) * 4096;
+    }
+    last = c->eflags & FLAG_DF ? bytes - c->size : 0;
+    c->gpr[EAX] = random_sled(r);
+    c->gpr[EBX] = 2;
+    c->gpr[ECX] = c->addr16 ? (c->gpr[ECX] & 0xffff0000) | count : count;
+    c->gpr[EDI] = c->base + at + last;
+    c->gpr[ESI] = c->base + (one_in(r, 2) ? random_offset(r) % (ARENA_SIZE - bytes) : at) + last;
+    if (c->form == MOVS && c->gpr[ESI] - c->base - last + bytes > ARENA_SIZE)
+        c->gpr[ESI] = c->base + last;
+}
+
 static void make_case(struct string_case *c, uint64_t seed)
 {
     static const uint32_t bases[] = {0x40000000, 0xffff8000, 0};
@@ -163,7 +234,10 @@ static void make_case(struct string_case *c, uint64_t seed)
             c->gpr[regs[i]] = (c->gpr[regs[i]] & 0xffff) | random32(r) << 16;
         }
     c->eflags = FLAG_ONE | (random32(r) & STATUS) | (one_in(r, 3) ? FLAG_DF : 0);
-    make_code(c);
+    if (one_in(r, 4))
+        make_sled_case(c, r);
+    else
+        make_code(c);
 }
 
 /* What memory holds before: long equal stretches, so that comparisons go on. */
@@ -176,6 +250,8 @@ static void fill_memory(const struct string_case *c, uint64_t seed, uint8_t *mem
         memory[i] = one_in(r, rare) ? (uint8_t)random32(r) : 0x5a;
     for (unsigned i = 0; i < 4096; i++)
         device[i] = one_in(r, rare) ? (uint8_t)random32(r) : 0x5a;
+    for (unsigned i = 0; c->sled && i < ARENA_SIZE; i++)
+        memory[i] = sled_bytes[random32(r) % sizeof(sled_bytes)];
     for (unsigned i = 0; i < c->length; i++) {
         unsigned page = (c->code + i) / 4096;
 
@@ -284,6 +360,16 @@ static bool model_element(struct state *s, const struct string_case *c)
     return true;
 }
 
+/* The sled is executed. */
+static void model_sled(struct state *s, const struct string_case *c)
+{
+    for (unsigned i = 0; i < c->sled; i++) {
+        uint8_t byte = s->memory[c->code + c->sled_at + i];
+
+        s->gpr[EDX] += byte == 0x42 ? 1u : byte == 0x4a ? -1u : 0;
+    }
+}
+
 static void model_run(struct state *s, const struct string_case *c)
 {
     uint32_t mask = c->addr16 ? 0xffff : 0xffffffff;
@@ -296,6 +382,7 @@ static void model_run(struct state *s, const struct string_case *c)
     for (unsigned i = 0; i + 1 < c->length; i++)
         s->accessed[(c->code + i) / 4096] = true;
     s->maybe[(c->code + c->length - 1) / 4096] = true; /* HLT may or may not have been fetched already */
+    model_sled(s, c);
     if (!c->repe && !c->repne) {
         if (!model_element(s, c))
             return;
@@ -308,16 +395,22 @@ static void model_run(struct state *s, const struct string_case *c)
                 break;
         }
     }
+    model_sled(s, c);
+    if (c->sled) {
+        s->gpr[EBX] = 0;
+        s->eflags = (s->eflags & ~(STATUS & ~FLAG_CF)) | FLAG_ZF | FLAG_PF; /* of DEC EBX */
+    }
     s->eip = c->base + c->code + c->length;
 }
 
-/* Code that overwrites itself is not for the model. */
+/* Code that overwrites itself is not for the model, other than in the sled with what that is made of. */
 static bool code_stands(const struct state *s, const struct string_case *c)
 {
     for (unsigned i = 0; i < c->length; i++) {
         unsigned page = (c->code + i) / 4096;
+        uint8_t byte = s->memory[(c->rights[page] == 'a' ? 1 : page) * 4096 + (c->code + i) % 4096];
 
-        if (s->memory[(c->rights[page] == 'a' ? 1 : page) * 4096 + (c->code + i) % 4096] != c->bytes[i])
+        if (i - c->sled_at < c->sled ? !memchr(sled_bytes, byte, sizeof(sled_bytes)) : byte != c->bytes[i])
             return false;
     }
     return true;
@@ -511,6 +604,8 @@ static void print_case(const struct string_case *c)
     printf("  %s%u %s%s%s%s DF %d base %08x pages %s code %05x fs limit %x\n", names[c->form], c->size * 8,
            c->repe ? "repe" : "", c->repne ? "repne" : "", c->addr16 ? " a16" : "", c->fs ? " fs" : "",
            !!(c->eflags & FLAG_DF), c->base, c->rights, c->code, c->fs_limit);
+    if (c->sled)
+        printf("  sled at %05x, %u bytes\n", c->code + c->sled_at, c->sled);
     printf("  eax %08x ecx %08x esi %08x edi %08x eflags %08x\n", c->gpr[EAX], c->gpr[ECX], c->gpr[ESI],
            c->gpr[EDI], c->eflags);
 }
