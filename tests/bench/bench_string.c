@@ -61,7 +61,10 @@ static const struct form {
 
 struct side {
     struct physmap *mem;
+    struct portio *io;
+    struct clock *clock;
     struct cpu *cpu;
+    bool there;
     uint8_t *at; /* AT_CODE */
 };
 
@@ -75,7 +78,7 @@ static double seconds(void)
 
 static void guest_make(struct side *s, enum cpu_accel accel)
 {
-    struct cpu_board board = {.io = portio_new(), .clock = clock_new()};
+    struct cpu_board board = {.io = s->io = portio_new(), .clock = s->clock = clock_new()};
     g_autoptr(GError) error = NULL;
 
     s->mem = board.mem = physmap_new(1 << 20, &error);
@@ -86,10 +89,17 @@ static void guest_make(struct side *s, enum cpu_accel accel)
     physmap_set_change_listener(s->mem, cpu_memory_changed, s->cpu);
     physmap_set_code_listener(s->mem, cpu_code_written, s->cpu);
     s->at = physmap_ram(s->mem) + 0x10000;
-    if (accel == CPU_ACCEL_JIT && !cpu_set_accel(s->cpu, accel, &error)) {
+    s->there = accel == CPU_ACCEL_INTERP || cpu_set_accel(s->cpu, accel, &error);
+    if (!s->there)
         printf("without the translator: %s\n", error->message);
-        s->cpu = NULL;
-    }
+}
+
+static void guest_free(struct side *s)
+{
+    cpu_free(s->cpu);
+    clock_free(s->clock);
+    portio_free(s->io);
+    physmap_free(s->mem);
 }
 
 static void native_make(struct side *s)
@@ -215,12 +225,12 @@ int main(int argc, char **argv)
         return 2;
     }
     native_make(&side[0]);
-    guest_make(&side[1], CPU_ACCEL_INTERP);
-    guest_make(&side[2], CPU_ACCEL_JIT);
     if (!side[0].at) {
         printf("skipped: this host does not map memory at %08x\n", AT_CODE);
         return 77;
     }
+    guest_make(&side[1], CPU_ACCEL_INTERP);
+    guest_make(&side[2], CPU_ACCEL_JIT);
     printf("%-20s %6s %12s %12s %12s\n", "ns each", "count", "native", "interpreter", "translator");
     for (unsigned i = 0; i < G_N_ELEMENTS(forms); i++) {
         const struct form *f = &forms[i];
@@ -235,12 +245,12 @@ int main(int argc, char **argv)
             if (counts[c] * f->size > 0x4000)
                 continue;
             for (unsigned k = 0; k < 3; k++)
-                if (k == 0 || side[k].cpu)
+                if (k == 0 || side[k].there)
                     ns[k] = measure(&side[k], f, counts[c], MAX(n, 10), registers[k]);
             printf("%-20s %6u %12.1f %12.1f %12.1f", f->name, counts[c], ns[0], ns[1], ns[2]);
             for (unsigned k = 1; k < 3; k++) {
-                if (side[k].cpu && (memcmp(registers[0], registers[k], sizeof(registers[0])) ||
-                                    memcmp(side[0].at + 0x10000, side[k].at + 0x10000, SIZE - 0x10000))) {
+                if (side[k].there && (memcmp(registers[0], registers[k], sizeof(registers[0])) ||
+                                      memcmp(side[0].at + 0x10000, side[k].at + 0x10000, SIZE - 0x10000))) {
                     printf("  WRONG RESULT (%s)", k == 1 ? "interpreter" : "translator");
                     good = false;
                 }
@@ -248,5 +258,7 @@ int main(int argc, char **argv)
             printf("\n");
         }
     }
+    guest_free(&side[1]);
+    guest_free(&side[2]);
     return good ? 0 : 1;
 }

@@ -70,6 +70,8 @@ struct state {
 struct side {
     const char *name;
     struct physmap *mem;
+    struct portio *io;
+    struct clock *clock;
     struct cpu *cpu;
     uint8_t *ram;
     uint8_t device[4096];
@@ -437,7 +439,7 @@ static void device_write(void *opaque, uint32_t offset, uint32_t value, unsigned
 static bool side_setup(struct side *s, bool jit)
 {
     static const struct mmio_ops ops = {.read = device_read, .write = device_write};
-    struct cpu_board board = {.io = portio_new(), .clock = clock_new_manual()};
+    struct cpu_board board = {.io = s->io = portio_new(), .clock = s->clock = clock_new_manual()};
     g_autoptr(GError) error = NULL;
 
     s->name = jit ? "translator" : "interpreter";
@@ -457,6 +459,14 @@ static bool side_setup(struct side *s, bool jit)
     }
     jit_set_threshold(s->cpu, 0);
     return true;
+}
+
+static void side_free(struct side *s)
+{
+    cpu_free(s->cpu);
+    clock_free(s->clock);
+    portio_free(s->io);
+    physmap_free(s->mem);
 }
 
 static void put32(struct side *s, uint32_t at, uint32_t value)
@@ -666,6 +676,8 @@ int main(int argc, char **argv)
     }
     printf("seeds %" G_GINT64_FORMAT "…: %u cases, %u ended in a fault; %u differ\n", seed, ran, faults,
            failures);
+    side_free(&sides[0]);
+    side_free(&sides[1]);
     g_free(before);
     g_free(want);
     g_free(got);
