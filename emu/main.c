@@ -69,17 +69,35 @@ static void fatal_handler(int number)
     raise(number);
 }
 
+/* Guest RAM may be pages of a file that somebody has cut short since. */
+static void bus_handler(int number, siginfo_t *info, void *context)
+{
+    static const char text[] =
+        "netlab-emu: a file that was loaded into the guest has been cut short; what is "
+        "missing reads as zeros (restart the machine when the file is whole)\n";
+    static volatile sig_atomic_t told;
+    int saved = errno;
+    if (info->si_code == BUS_ADRERR && running && machine_fill_hole(running, info->si_addr)) {
+        ssize_t ignored = told ? 0 : write(2, text, sizeof text - 1);
+        (void)ignored;
+        told = 1;
+        errno = saved;
+        return;
+    }
+    fatal_handler(number);
+}
+
 static void signals_install(void)
 {
     static const struct {
         int number;
         void (*handler)(int number);
     } rows[] = {
-        {SIGTERM, end_handler},      {SIGINT, end_handler},    {SIGHUP, end_handler},
-        {SIGCONT, continue_handler}, {SIGPIPE, SIG_IGN},       {SIGQUIT, fatal_handler},
+        {SIGTERM, end_handler},      {SIGINT, end_handler},   {SIGHUP, end_handler},
+        {SIGCONT, continue_handler}, {SIGPIPE, SIG_IGN},      {SIGQUIT, fatal_handler},
 #ifndef __SANITIZE_ADDRESS__
-        {SIGSEGV, fatal_handler},    {SIGBUS, fatal_handler},  {SIGFPE, fatal_handler},
-        {SIGILL, fatal_handler},     {SIGABRT, fatal_handler},
+        {SIGSEGV, fatal_handler},    {SIGFPE, fatal_handler}, {SIGILL, fatal_handler},
+        {SIGABRT, fatal_handler},
 #endif
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -87,6 +105,9 @@ static void signals_install(void)
         sigemptyset(&action.sa_mask);
         sigaction(rows[i].number, &action, NULL);
     }
+    struct sigaction bus = {.sa_sigaction = bus_handler, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    sigemptyset(&bus.sa_mask);
+    sigaction(SIGBUS, &bus, NULL);
 }
 
 /* ---- pidfile ---- */

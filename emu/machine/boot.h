@@ -7,8 +7,8 @@
  *
  * A plan is made from the files and the amount of RAM alone, so that everything that can be wrong is found
  * before a machine exists; placing it needs the machine's memory, and is done again after each reset. Files
- * are read straight into guest RAM and never mapped: one that shrinks underneath is an error, not a SIGBUS.
- * Every field of a file is hostile.
+ * are mapped into guest RAM where their pages fit it (bootfile.c), else read straight into it. Every field of
+ * a file is hostile, and one that shrinks underneath ends nothing.
  */
 #pragma once
 
@@ -36,7 +36,8 @@ const char *boot_file_path(const struct boot_file *file);
 bool boot_file_read(struct boot_file *file, uint64_t offset, void *buf, size_t len, GError **error);
 /* Reads as many of len bytes as there are. */
 size_t boot_file_peek(struct boot_file *file, uint64_t offset, void *buf, size_t len);
-/* Copies [offset, +len) of the file to guest-physical `addr`, which must be RAM. */
+/* Puts [offset, +len) of the file at guest-physical `addr`, which must be RAM: by mapping it there,
+ * privately, as far as whole pages go, else as a copy. */
 bool boot_file_place(struct boot_file *file, uint64_t offset, uint64_t len, struct physmap *mem,
                      uint64_t addr, GError **error);
 /* Clears guest RAM; false when a part of it is none. */

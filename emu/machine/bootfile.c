@@ -3,6 +3,11 @@
 /*
  * Files that are loaded into a guest, what kind of kernel one is, and what Linux and Multiboot starts share.
  *
+ * Placing a file maps its whole pages into guest RAM (private: what the guest writes stays with it) and reads
+ * the rest, so an initramfs of any size costs nothing at the start, and machines that run the same one share
+ * it in the host's page cache. A file that is cut short afterwards raises SIGBUS in whoever looks at the
+ * missing pages: machine_fill_hole() then puts zeros there.
+ *
  * Signatures: Linux Documentation/x86/boot.rst (HdrS), arch/arm64 booting.rst, Multiboot 0.6.96 §3.1.1, ELF.
  */
 #include "emu/machine/boot.h"
@@ -165,6 +170,31 @@ bool boot_file_read(struct boot_file *file, uint64_t offset, void *buf, size_t l
     return false;
 }
 
+enum { MAP_LEAST = 1 << 16 };
+
+/* Lets the pages of guest RAM at `to` be those of the file; returns how many bytes that are, 0 when they have
+ * to be copied. */
+static size_t map_pages(struct boot_file *file, uint64_t offset, uint8_t *to, size_t len)
+{
+    struct stat st;
+    len &= ~(size_t)PHYS_PAGE_MASK;
+    if (len < MAP_LEAST || ((uintptr_t)to | offset) & PHYS_PAGE_MASK || fstat(file->fd, &st) ||
+        (uint64_t)st.st_size < offset + len)
+        return 0;
+    /* Not straight to its place: some file systems refuse only after what was there is gone. */
+    void *pages =
+        mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file->fd, (off_t)offset);
+    if (pages == MAP_FAILED)
+        return 0;
+    if (mremap(pages, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED)
+        return len;
+    munmap(pages, len);
+    if (mmap(to, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+             0) == MAP_FAILED)
+        g_error("guest memory was lost: %s", g_strerror(errno)); /* the host has no memory for its tables */
+    return 0;
+}
+
 bool boot_file_place(struct boot_file *file, uint64_t offset, uint64_t len, struct physmap *mem,
                      uint64_t addr, GError **error)
 {
@@ -178,7 +208,8 @@ bool boot_file_place(struct boot_file *file, uint64_t offset, uint64_t len, stru
                         file->what, file->path, addr);
             return false;
         }
-        if (!boot_file_read(file, offset, to, run, error))
+        size_t mapped = map_pages(file, offset, to, run);
+        if (!boot_file_read(file, offset + mapped, to + mapped, run - mapped, error))
             return false;
         offset += run;
         addr += run;

@@ -120,6 +120,9 @@ void machine_free(struct machine *machine);
 int machine_run(struct machine *machine, GError **error);
 /* From a signal handler or another thread: end soon, as if by `quit`. */
 void machine_signal(struct machine *machine);
+/* From the handler of SIGBUS: a file whose pages are guest RAM (bootfile.c) was cut short, and `address` lay
+ * behind its end. Puts zeros there; false when it is no address of guest RAM. */
+bool machine_fill_hole(struct machine *machine, void *address);
 /* Where pseudo-terminals ended up, a line each, for main() to print. */
 char *machine_notices(struct machine *machine);
 

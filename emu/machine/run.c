@@ -14,6 +14,7 @@
 #include "emu/machine/machine_internal.h"
 
 #include <gio/gio.h>
+#include <sys/mman.h>
 
 void machine_request(struct machine *m, int what)
 {
@@ -25,6 +26,15 @@ void machine_request(struct machine *m, int what)
 void machine_signal(struct machine *m)
 {
     machine_request(m, MACHINE_REQUEST_SIGNAL);
+}
+
+bool machine_fill_hole(struct machine *m, void *address)
+{
+    uint8_t *ram = m->mem ? physmap_ram(m->mem) : NULL, *page = address;
+    page -= (uintptr_t)address & PHYS_PAGE_MASK;
+    return ram && page >= ram && page < ram + physmap_ram_size(m->mem) &&
+           mmap(page, PHYS_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+                0) != MAP_FAILED;
 }
 
 void machine_stop(struct machine *m, enum control_status why)

@@ -288,6 +288,45 @@ static void test_shrinks(void)
     g_unlink(path);
 }
 
+static void test_pages_of_the_file(void)
+{
+    /* Whole pages are mapped and the rest is copied: the guest cannot tell, and what it writes stays its own.
+     */
+    enum { SIZE = (3 << 20) + 123, AT = 8 << 20 };
+    g_autoptr(GError) error = NULL;
+    g_autofree uint8_t *bytes = g_malloc(SIZE), *back = g_malloc(SIZE);
+    g_autofree char *path = NULL;
+    for (unsigned i = 0; i < SIZE; i++)
+        bytes[i] = (uint8_t)(i * 7 + (i >> 12));
+    int fd = g_file_open_tmp("netlab-boot-XXXXXX", &path, NULL);
+    g_assert_cmpint(write(fd, bytes, SIZE), ==, SIZE);
+    struct boot_board board = board_of(64 * MIB);
+    struct physmap *mem = memory_of(&board);
+    struct boot_file *file = boot_file_open("initrd", path, &error);
+    static const struct {
+        uint32_t offset, addr;
+    } cases[] = {{0, AT}, {4096, AT}, {512, AT}, {0, AT + 512}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        uint32_t len = SIZE - cases[i].offset, addr = cases[i].addr;
+        for (unsigned again = 0; again < 2;
+             again++) { /* a reset places it anew over what the guest made of it */
+            phys_write8(mem, addr + len, 0x77);
+            g_assert_true(boot_file_place(file, cases[i].offset, len, mem, addr, &error));
+            phys_read(mem, addr, back, len);
+            g_assert_cmpmem(back, len, bytes + cases[i].offset, len);
+            g_assert_cmphex(phys_read8(mem, addr + len), ==, 0x77);
+            memset(back, 0x99, len);
+            phys_write(mem, addr, back, len);
+        }
+    }
+    g_assert_cmpint(pread(fd, back, SIZE, 0), ==, SIZE);
+    g_assert_cmpmem(back, SIZE, bytes, SIZE);
+    boot_file_free(file);
+    physmap_free(mem);
+    close(fd);
+    g_unlink(path);
+}
+
 /* ---- what is no kernel ---- */
 
 static void test_identify(void)
@@ -634,6 +673,7 @@ int main(int argc, char **argv)
     TEST(linux_no_reloc);
     TEST(empty_initrd);
     TEST(shrinks);
+    TEST(pages_of_the_file);
     TEST(identify);
     TEST(pipe);
     TEST(multiboot_elf);

@@ -504,6 +504,27 @@ static void test_idle(struct bench *b, gconstpointer data)
     g_assert_cmpint(finish(b), ==, 0);
 }
 
+static void test_file_cut_short(struct bench *b, gconstpointer data)
+{
+    /* A module's pages are guest RAM; somebody empties the file before the guest has read it. */
+    enum { SIZE = 128 << 10 };
+    g_autofree char *module = g_build_filename(b->folder, "module", NULL), *bytes = g_malloc(SIZE);
+    g_autofree char *words = g_strdup_printf("-S -device isa-debug-exit -initrd %s", module);
+    memset(bytes, 'k', SIZE);
+    g_assert_true(g_file_set_contents(module, bytes, SIZE, NULL));
+    GUEST(b, 0x8b, 0x73, 0x18 /* mov esi, [ebx + 24]: modules */, 0x8b, 0x36 /* mov esi, [esi] */, 0x8a,
+          0x06 /* mov al, [esi] */, 0xe6, 0xe9, 0x8a, 0x86, 0, 0, 1, 0 /* mov al, [esi + 0x10000] */, 0x04,
+          '0' /* add al, '0' */, 0xe6, 0xe9, 0xc6, 0x86, 0, 0, 1, 0, 'w' /* mov [esi + 0x10000], 'w' */, 0x8a,
+          0x86, 0, 0, 1, 0, 0xe6, 0xe9, OUT_DX(0x501, 0), SPIN_FOREVER);
+    start_with_qmp(b, words);
+    g_assert_cmpint(truncate(module, 4096), ==, 0);
+    qmp(b, "cont", "{\"return\":{}}");
+    g_assert_cmpint(finish(b), ==, 1);
+    g_autofree char *text = output(b);
+    g_assert_cmpstr(text, ==, "k0w");
+    g_unlink(module);
+}
+
 static void test_wait_for_peer(struct bench *b, gconstpointer data)
 {
     /* server=on without wait=off: the guest starts when somebody has connected. */
@@ -541,6 +562,7 @@ int main(int argc, char **argv)
     TEST(no_shutdown);
     TEST(power_button);
     TEST(idle);
+    TEST(file_cut_short);
     TEST(wait_for_peer);
     return g_test_run();
 }
