@@ -40,7 +40,7 @@ void cpu_free(struct cpu *cpu)
 {
     if (!cpu)
         return;
-    jit_free(cpu->jit);
+    jit_free(cpu, cpu->jit);
     lockstep_free(cpu->lockstep);
     block_cache_free(cpu->blocks);
     free(cpu);
@@ -49,12 +49,11 @@ void cpu_free(struct cpu *cpu)
 bool cpu_set_accel(struct cpu *cpu, enum cpu_accel accel, GError **error)
 {
     if (accel == CPU_ACCEL_JIT && !cpu->jit) {
-        cpu->jit = jit_new(cpu, error);
-        return cpu->jit != NULL;
+        return jit_new(cpu, error) != NULL;
     }
     if (accel == CPU_ACCEL_INTERP && cpu->jit) {
         block_cache_flush(cpu);
-        jit_free(cpu->jit);
+        jit_free(cpu, cpu->jit);
         cpu->jit = NULL;
     }
     return true;
@@ -174,7 +173,8 @@ void cpu_set_boot_state(struct cpu *cpu, const struct cpu_boot_state *boot)
 
 void cpu_request_exit(struct cpu *cpu)
 {
-    __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&cpu->go, 0, __ATOMIC_SEQ_CST); /* after it: see jit/runtime.c */
 }
 
 void cpu_set_a20(struct cpu *cpu, bool enabled)

@@ -190,6 +190,17 @@ struct cpu {
     bool halted;
     bool block_stale;  /* code in the running block was overwritten: leave it after this instruction */
     uint32_t stack_mask; /* 0xffff or 0xffffffff, from SS.B */
+    /* What translated code looks at (jit/), all of it set when that is entered: */
+    uint64_t go;           /* 0: something is pending, see jit/runtime.c; other threads clear it */
+    uint32_t jit_page;     /* EIP of the start of the page that is being executed */
+    uint32_t jit_flags;    /* the guest's status flags on their way, as LAHF and SETO leave them in AX */
+    uint32_t jit_index[5]; /* operands of pext: enum jit_index_mask */
+    uint8_t jit_plain[2];  /* FS, GS: base aside, all 4 GiB may be read and written */
+    void *jit_tables;      /* the flat tables of the present privilege */
+    void *jit_stack;       /* translated code's stack pointer while C runs, and C's while that runs */
+    void *jit_c_stack;
+    void *jit_stack_top;   /* where translated code's begins */
+    uint64_t jit_saved;    /* r10 while C runs */
     struct segment seg[SEG_COUNT];
 
     struct segment ldtr, tr;
@@ -235,16 +246,15 @@ struct cpu {
     /* The translator (jit/), NULL with the interpreter alone; what follows is set when its code is entered. */
     struct jit *jit;
     struct lockstep *lockstep; /* NULL: the translator runs alone */
-    void *jit_hash;
-    struct tlb_entry *jit_exec_tlb;
-    uint32_t jit_page; /* EIP of the start of the page that is being executed */
+    struct flat *flat; /* its tables for memory, NULL without it: jit/flat.h */
     /* x87 and SSE registers kept in the host's while translated code runs: jit/fp_live.c. */
     uint32_t fp_live;           /* units whose state is in the host's registers and not in `fpu`, FP_ bits */
     uint32_t fp_away[2];        /* 0: the unit is live; what translated code looks at */
     uint32_t fp_scratch;        /* a control word on its way */
+    uint32_t fp_leave;          /* where translated code is to be left, offset in the page, if a unit cannot be live */
     bool fp_denied;             /* the interpreter is to execute the next block */
-    uint8_t fp_masks[256];      /* of a byte: 0 when its low six bits, the exception masks, are all ones */
-    uint8_t fp_alignment[256];  /* 0 when the low four bits are */
+    uint8_t fp_masks[256];      /* of a byte: 1 when its low six bits, the exception masks, are all ones */
+    uint8_t fp_alignment[256];  /* 1 when its low four bits are 0 */
     struct tlb_entry tlb[TLB_TABLES][TLB_SIZE];
     /* Which entries were filled since the last flush, so that a flush clears those alone: [table][global]. */
     uint16_t tlb_log[2][2][TLB_SIZE];

@@ -25,7 +25,9 @@
  * first byte is written.
  */
 #include "emu/cpu/access.h"
+#include "emu/cpu/jit/flat.h"
 #include "emu/cpu/lockstep.h"
+#include "emu/cpu/mmu_internal.h"
 
 #include <inttypes.h>
 
@@ -309,6 +311,7 @@ static void log_flush(struct cpu *cpu, unsigned table, bool global)
 void mmu_flush(struct cpu *cpu, bool global_too)
 {
     cpu->stats.tlb_flushes++;
+    flat_flush(cpu, global_too);
     for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++) {
         log_flush(cpu, table, false);
         if (global_too)
@@ -330,10 +333,12 @@ void mmu_reset(struct cpu *cpu)
     memset(cpu->tlb_logged, 0, sizeof cpu->tlb_logged);
     memset(cpu->tlb_large, 0, sizeof cpu->tlb_large);
     cpu->window_size = 0;
+    flat_flush(cpu, true);
 }
 
 void mmu_flush_page(struct cpu *cpu, uint32_t linear)
 {
+    flat_flush_page(cpu, linear);
     for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++) {
         struct tlb_entry *e = tlb_slot(cpu->tlb[table], linear);
         if (PAGE_OF(e->flags) == PAGE_OF(linear))
@@ -385,8 +390,9 @@ static void log_entry(struct cpu *cpu, unsigned table, struct tlb_entry *e)
     cpu->tlb_log[table][global][cpu->tlb_logged[table][global]++] = (uint16_t)(e - cpu->tlb[table]);
 }
 
-/* Walks and enters what is found; raises #PF when it is refused. */
-static struct tlb_entry *tlb_fill(struct cpu *cpu, uint32_t linear, bool user, enum access_kind kind)
+/* Walks and enters what is found; NULL when it is refused, and *error is the error code then. */
+static struct tlb_entry *tlb_try_fill(struct cpu *cpu, uint32_t linear, bool user, enum access_kind kind,
+                                      uint32_t *error)
 {
     struct walk w = {0};
     unsigned table = user ? TLB_USER : TLB_SUPERVISOR;
@@ -398,11 +404,8 @@ static struct tlb_entry *tlb_fill(struct cpu *cpu, uint32_t linear, bool user, e
     if (access_unlikely(cpu->lockstep))
         lockstep_filled(cpu, linear);
     if (!walk(cpu, linear, user, kind, true, &w)) {
-        cpu->cr2 = linear;
-        trace(MMU, "#PF at %08x error %02x eip %08x", linear, w.error, cpu->insn_eip);
-        /* What made the access fail may have been cached from before; the processor forgets it. */
-        mmu_flush_page(cpu, linear);
-        cpu_fault(cpu, VEC_PF, w.error);
+        *error = w.error;
+        return NULL;
     }
 
     struct tlb_entry *e = tlb_slot(cpu->tlb[table], linear);
@@ -446,6 +449,31 @@ static struct tlb_entry *tlb_fill(struct cpu *cpu, uint32_t linear, bool user, e
         }
     }
     return e;
+}
+
+/* The same; raises #PF when it is refused. */
+static struct tlb_entry *tlb_fill(struct cpu *cpu, uint32_t linear, bool user, enum access_kind kind)
+{
+    uint32_t error = 0;
+    struct tlb_entry *e = tlb_try_fill(cpu, linear, user, kind, &error);
+    if (access_likely(e != NULL))
+        return e;
+    cpu->cr2 = linear;
+    trace(MMU, "#PF at %08x error %02x eip %08x", linear, error, cpu->insn_eip);
+    /* What made the access fail may have been cached from before; the processor forgets it. */
+    mmu_flush_page(cpu, linear);
+    cpu_fault(cpu, VEC_PF, error);
+}
+
+struct tlb_entry *mmu_try_fill(struct cpu *cpu, uint32_t linear, bool write)
+{
+    uint32_t error;
+    return tlb_try_fill(cpu, linear, cpu->cpl == 3, write ? ACCESS_WRITE : ACCESS_READ, &error);
+}
+
+bool mmu_entry_is_global(const struct tlb_entry *e)
+{
+    return e->flags & TLB_GLOBAL;
 }
 
 /* The entry that grants this access, walking when it must. */
@@ -671,6 +699,7 @@ uint64_t mmu_fetch_physical(struct cpu *cpu, uint32_t linear)
 void mmu_protect_code(struct cpu *cpu, uint64_t ram_page)
 {
     uintptr_t host = (uintptr_t)physmap_ram(cpu->board.mem) + ram_page;
+    flat_protect(cpu, host);
     for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++) {
         for (unsigned global = 0; global < 2; global++) {
             for (unsigned i = 0; i < cpu->tlb_logged[table][global]; i++) {
@@ -685,6 +714,7 @@ void mmu_protect_code(struct cpu *cpu, uint64_t ram_page)
 /* PHYS_PAGE_DIRTY flags were cleared: the next store to each page must set its own again. */
 void cpu_dirty_cleared(struct cpu *cpu)
 {
+    flat_protect_all(cpu);
     for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++)
         for (unsigned log = 0; log < 2; log++)
             for (unsigned i = 0; i < cpu->tlb_logged[table][log]; i++)

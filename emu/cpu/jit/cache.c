@@ -5,19 +5,22 @@
  *
  * Code memory is one memory file mapped twice, writable and executable, so that no page is ever both. It
  * fills from the start; when it is full, all blocks are dropped, decoded and translated
- * (block_cache_flush()).
+ * (block_cache_flush()). The executable mapping is below 2 GiB, so that its addresses fit four bytes.
  *
  * A translation belongs to one decoded block, and block.c's care for overwritten code is its care too:
- * jit_block_dropped() takes all links back that lead to it and its place in the table for indirect branches.
+ * jit_block_dropped() takes all links back that lead to it and its places in the caches of indirect branches.
  * The code itself stays until the memory is used anew, since it may be running: whatever drops a block sets
  * block_stale, and translated code looks at that after each call of an interpreter function, the only things
  * that can drop blocks while it runs.
  *
  * Translated code is position-independent in EIP: cpu->jit_page is the EIP of the start of its page, so that
- * processes share the translation of a library whatever its address. Links stay within a page. Everything
- * else goes through jit.look_up: exec tag of the TLB, then the table by host address, as find_quickly() does.
+ * processes share the translation of a library whatever its address. Links within a page need no check: the
+ * mapping that led to the block leads to its neighbour. Links between pages look which RAM page is mapped at
+ * their target now (FLAT_EXEC), and indirect branches do the same with a cache by EIP; so neither is undone
+ * when address spaces change.
  */
 #include "emu/cpu/jit/debug.h"
+#include "emu/cpu/jit/fp.h"
 #include "emu/cpu/jit/jit_internal.h"
 
 #include <cpuid.h>
@@ -27,6 +30,11 @@
 #include <unistd.h>
 
 #define THRESHOLD 12 /* executions before a block is translated */
+
+/* Translated code's stack: 64 KiB, which begin where the low 16 bits of an address are 0, so that the end is
+ * found without a compare; below it room for signal handlers and what C is called without changing stacks. */
+#define STACK_SIZE  (64u << 10)
+#define STACK_BELOW (64u << 10)
 
 void *jit_take(struct jit *jit, size_t size)
 {
@@ -56,7 +64,7 @@ static bool map_code(struct jit *jit, GError **error)
     if (fd >= 0 && ftruncate(fd, JIT_CODE_SIZE) == 0) {
         rw = mmap(NULL, JIT_CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (rw != MAP_FAILED)
-            rx = mmap(NULL, JIT_CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+            rx = mmap(NULL, JIT_CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_32BIT, fd, 0);
     }
     saved = errno;
     if (fd >= 0)
@@ -73,49 +81,126 @@ static bool map_code(struct jit *jit, GError **error)
     return true;
 }
 
+/* BMI2, and whether its pext is fast: AMD's processors before family 19h take a microprogram for it. */
+static enum jit_index best_index(void)
+{
+    unsigned a, b, c, d, family;
+
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_BMI2))
+        return JIT_INDEX_SSE;
+    __cpuid(0, a, b, c, d);
+    if (b != signature_AMD_ebx && b != 0x6f677948 /* HygonGenuine */)
+        return JIT_INDEX_PEXT;
+    __cpuid(1, a, b, c, d);
+    family = (a >> 8 & 15) + (a >> 20 & 255);
+    return family < 0x19 ? JIT_INDEX_SHIFT : JIT_INDEX_PEXT;
+}
+
+static bool map_stack(struct jit *jit)
+{
+    size_t size = STACK_BELOW + STACK_SIZE;
+    uintptr_t end;
+
+    jit->stack = mmap(NULL, size + STACK_SIZE, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (jit->stack == MAP_FAILED)
+        jit->stack = NULL;
+    if (!jit->stack)
+        return false;
+    end = ((uintptr_t)jit->stack + size + STACK_SIZE) & ~(uintptr_t)(STACK_SIZE - 1);
+    jit->stack_top = (uint8_t *)end - 16;
+    return true;
+}
+
+static bool map_tables(struct jit *jit, struct cpu *cpu, GError **error)
+{
+    void *data =
+        mmap(NULL, JIT_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    jit->data = data == MAP_FAILED ? NULL : data;
+    cpu->flat = flat_new(cpu);
+    if (jit->data && cpu->flat && map_stack(jit))
+        return true;
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                        "no address space for the translator's tables (limited by ulimit -v?)");
+    return false;
+}
+
+static void begin_memory(struct jit *jit)
+{
+    jit->at = jit->start;
+    jit->data_used = 16; /* a link at 0 would be none */
+    jit->pending = NULL;
+}
+
+/* The pieces, and what they need in struct cpu. */
+static void begin(struct jit *jit, struct cpu *cpu)
+{
+    cpu->jit_index[JIT_MASK_PAGE] = 0xfffff000;
+    cpu->jit_index[JIT_MASK_2] = 0xfffff001;
+    cpu->jit_index[JIT_MASK_8] = 0xffc;
+    cpu->jit_index[JIT_MASK_10] = 0xff8;
+    cpu->jit_index[JIT_MASK_16] = 0xff0;
+    cpu->jit_stack = cpu->jit_stack_top = jit->stack_top;
+    fp_start(cpu);
+    jit->at = jit->code;
+    jit_emit_runtime(jit);
+    jit->start = jit->at;
+    begin_memory(jit);
+}
+
 struct jit *jit_new(struct cpu *cpu, GError **error)
 {
     struct jit *jit;
 
     if (!host_fits(error))
         return NULL;
-    jit =
-        mmap(NULL, sizeof(*jit), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (jit == MAP_FAILED || !map_code(jit, error)) {
-        if (jit != MAP_FAILED)
-            munmap(jit, sizeof(*jit));
-        if (error && !*error)
-            g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                                "no address space for the translator's tables; use -accel interp");
-        return NULL;
-    }
-    jit->data =
-        mmap(NULL, JIT_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (jit->data == MAP_FAILED) {
-        jit->data = NULL;
-        jit_free(jit);
-        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                            "no address space for the translator's tables; use -accel interp");
+    jit = g_new0(struct jit, 1);
+    if (!map_code(jit, error) || !map_tables(jit, cpu, error)) {
+        jit_free(cpu, jit);
         return NULL;
     }
     jit->threshold = THRESHOLD;
-    jit->at = jit->code;
-    jit_emit_runtime(jit);
-    jit->start = jit->at;
+    jit->index = best_index();
+    jit->insns = cpu->blocks->pool;
+    begin(jit, cpu);
+    cpu->jit = jit;
     block_cache_flush(cpu); /* blocks made before know nothing of translations */
     return jit;
 }
 
-void jit_free(struct jit *jit)
+void jit_free(struct cpu *cpu, struct jit *jit)
 {
     if (!jit)
         return;
     jit_debug_free(jit->debug);
-    munmap(jit->code + jit->exec, JIT_CODE_SIZE);
-    munmap(jit->code, JIT_CODE_SIZE);
+    if (jit->code) {
+        munmap(jit->code + jit->exec, JIT_CODE_SIZE);
+        munmap(jit->code, JIT_CODE_SIZE);
+    }
     if (jit->data)
         munmap(jit->data, JIT_DATA_SIZE);
-    munmap(jit, sizeof(*jit));
+    if (jit->stack)
+        munmap(jit->stack, STACK_BELOW + 2 * STACK_SIZE);
+    flat_free(cpu->flat);
+    cpu->flat = NULL;
+    g_free(jit);
+}
+
+bool jit_set_index(struct cpu *cpu, const char *name)
+{
+    static const char *const names[] = {
+        [JIT_INDEX_PEXT] = "pext", [JIT_INDEX_SHIFT] = "shift", [JIT_INDEX_SSE] = "sse"};
+
+    for (unsigned i = best_index(); i < G_N_ELEMENTS(names); i++) {
+        if (g_str_equal(names[i], name)) {
+            cpu->jit->index = (enum jit_index)i;
+            begin(cpu->jit, cpu);
+            block_cache_flush(cpu);
+            return true;
+        }
+    }
+    return false;
 }
 
 void jit_set_threshold(struct cpu *cpu, unsigned executions)
@@ -150,45 +235,112 @@ void jit_flush(struct cpu *cpu)
 
     if (!jit)
         return;
-    jit->at = jit->start;
-    jit->data_used = 0;
-    jit->pending = NULL;
-    memset(jit->hash, 0, sizeof(jit->hash));
+    begin_memory(jit);
+    for (unsigned table = 0; table < TLB_TABLES; table++)
+        madvise((uint8_t *)flat_region(cpu->flat, table) + FLAT_CACHE, FLAT_SIZE - FLAT_CACHE, MADV_DONTNEED);
+    jit->generation--; /* no return address is good any more */
     jit->flushes++;
 }
 
 /* ---- links ---- */
 
-static void link_make(struct jit *jit, struct jit_link *link, struct jit_block *to)
+static void fill_at(struct jit *jit, uint32_t site, const uint8_t *target)
+{
+    emit_fill(jit->code + site, target);
+}
+
+static void expect_page(struct jit *jit, const struct jit_link *link, uint32_t page)
+{
+    uint32_t minus = 0u - page;
+
+    memcpy(jit->code + link->expect, &minus, 4);
+}
+
+static void link_make(struct jit *jit, struct jit_link *link, struct jit_block *to, uint32_t ram_page)
 {
     const uint8_t *target = link->backward ? to->entry : to->entry_quiet;
 
-    if (link->to || jit->unlinked)
+    if (jit->unlinked || link->to || (link->expect && ram_page == BLOCK_NO_PAGE))
         return;
     link->to = to;
     link->next_in = to->incoming;
     to->incoming = link;
-    emit_fill(link->site[to->flags_in && !link->saved], target);
+    if (link->expect) {
+        fill_at(jit, link->hit, target);
+        fill_at(jit, link->miss, jit->look_up);
+        expect_page(jit, link, ram_page + 1);
+    } else {
+        fill_at(jit, link->site, target);
+    }
     jit->links++;
+}
+
+static void link_undo(struct jit *jit, struct jit_link *link)
+{
+    if (link->expect) {
+        expect_page(jit, link, JIT_EXPECT_NONE);
+        fill_at(jit, link->miss, jit->leave_eip);
+    } else {
+        fill_at(jit, link->site, jit->code + link->back);
+    }
+    link->to = NULL;
+}
+
+static struct flat_cached *cache_slot(struct cpu *cpu, unsigned table, uint32_t eip)
+{
+    uint8_t *region = flat_region(cpu->flat, table);
+
+    return (struct flat_cached *)(void *)(region + FLAT_CACHE) + (eip & 0xffff);
+}
+
+static unsigned present_table(const struct cpu *cpu)
+{
+    return cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
+}
+
+static uint32_t entry_address(const struct jit *jit, const struct jit_block *t)
+{
+    return (uint32_t)(uintptr_t)jit_executable(jit, t->entry_indirect);
+}
+
+/* Indirect branches to EIP find it from now on. */
+static void cache_enter(struct cpu *cpu, struct jit_block *t, uint32_t ram_page)
+{
+    unsigned table = present_table(cpu);
+
+    if (ram_page == BLOCK_NO_PAGE || cpu->align_check || cpu->jit->unlinked)
+        return;
+    flat_fill_exec(cpu, cpu->eip, ram_page);
+    *cache_slot(cpu, table, cpu->eip) =
+        (struct flat_cached){.page = ~(ram_page + 1), .code = entry_address(cpu->jit, t)};
+    t->cached[table] |= (uint16_t)(1u << (cpu->eip >> 12 & 15));
+}
+
+static void cache_forget(struct cpu *cpu, struct jit_block *t)
+{
+    uint32_t code = entry_address(cpu->jit, t), offset = t->host & PHYS_PAGE_MASK;
+
+    for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++) {
+        for (unsigned bits = t->cached[table]; bits; bits &= bits - 1) {
+            struct flat_cached *slot = cache_slot(cpu, table, (unsigned)__builtin_ctz(bits) << 12 | offset);
+
+            if (slot->code == code)
+                *slot = (struct flat_cached){0};
+        }
+    }
 }
 
 void jit_block_dropped(struct cpu *cpu, struct block *b)
 {
     struct jit_block *t = b->translation;
-    struct jit_hash_entry *slot;
 
     if (!t)
         return;
     b->translation = NULL;
-    for (struct jit_link *link = t->incoming; link; link = link->next_in) {
-        emit_fill(link->site[0], link->back[0]);
-        emit_fill(link->site[1], link->back[1]);
-        link->to = NULL;
-    }
+    for (struct jit_link *link = t->incoming; link; link = link->next_in)
+        link_undo(cpu->jit, link);
     t->incoming = NULL;
-    slot = jit_hash_slot(cpu->jit, t->host);
-    if (slot->host == t->host)
-        slot->host = 0;
+    cache_forget(cpu, t);
     cpu->block_stale = true;
 }
 
@@ -210,15 +362,23 @@ static bool block_translate(struct cpu *cpu, struct block *b)
     return true;
 }
 
+static uint32_t page_base(const struct cpu *cpu, const struct jit_block *t)
+{
+    return cpu->eip - (uint32_t)(t->host & PHYS_PAGE_MASK);
+}
+
 bool jit_enter(struct cpu *cpu, struct block *b)
 {
     struct jit *jit = cpu->jit;
     struct jit_link *link = jit->pending;
     struct jit_block *t = b->translation;
-    struct jit_hash_entry *slot;
-    void *(*enter)(struct cpu *, const uint8_t *);
+    uint32_t (*enter)(struct cpu *, const uint8_t *), left;
 
     jit->pending = NULL;
+    if (cpu->fp_denied) {
+        cpu->fp_denied = false;
+        return false;
+    }
     if (!t) {
         if (b->host2 || b->heat < jit->threshold) {
             b->heat++;
@@ -228,20 +388,40 @@ bool jit_enter(struct cpu *cpu, struct block *b)
             return true;
         t = b->translation;
     }
-    if (link && link->target_host == t->host)
-        link_make(jit, link, t);
-    if (!jit->unlinked) {
-        slot = jit_hash_slot(jit, t->host);
-        *slot = (struct jit_hash_entry){t->host, jit_executable(jit, t->entry)};
+    if (link && cpu->eip == jit->pending_eip &&
+        (link->expect || link->page == (t->host & ~(uintptr_t)PHYS_PAGE_MASK)))
+        link_make(jit, link, t, b->page[0]);
+    cache_enter(cpu, t, b->page[0]);
+    jit->entered++;
+    jit_prepare(cpu);
+    cpu->jit_stack = cpu->jit_stack_top;
+    cpu->jit_page = page_base(cpu, t);
+    enter = (uint32_t(*)(struct cpu *, const uint8_t *))(uintptr_t)jit_executable(jit, jit->enter);
+    left = enter(cpu, jit_executable(jit, t->entry));
+    jit_status_back(cpu);
+    if (left && !cpu->block_stale) {
+        jit->pending = (struct jit_link *)(void *)(jit->data + left);
+        jit->pending_eip = cpu->eip;
     }
-    cpu->jit_page = cpu->eip - (uint32_t)(t->host & PHYS_PAGE_MASK);
-    cpu->jit_hash = jit->hash;
-    cpu->jit_exec_tlb = cpu->tlb[cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR];
-    enter = (void *(*)(struct cpu *, const uint8_t *))(uintptr_t)jit_executable(jit, jit->enter);
-    link = enter(cpu, jit_executable(jit, t->entry));
-    if (!cpu->block_stale)
-        jit->pending = link;
     return true;
+}
+
+/* The code to go on with at EIP, from inside; NULL: back to the run loop. */
+const uint8_t *jit_continue(struct cpu *cpu)
+{
+    const uint32_t *exec;
+    const struct flat_cached *slot;
+
+    if (cpu->block_stale || cpu->halted || cpu->events || cpu->align_check ||
+        __atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) || !(block_mode(cpu) & BLOCK_MODE_FLAT))
+        return NULL;
+    exec =
+        (const uint32_t *)(const void *)((uint8_t *)flat_region(cpu->flat, present_table(cpu)) + FLAT_EXEC);
+    slot = cache_slot(cpu, present_table(cpu), cpu->eip);
+    if (slot->page != ~exec[cpu->eip >> PHYS_PAGE_SHIFT])
+        return NULL;
+    jit_prepare(cpu);
+    return (const uint8_t *)(uintptr_t)slot->code;
 }
 
 /* ---- for people ---- */
@@ -257,9 +437,12 @@ void jit_describe(const struct cpu *cpu, GString *out)
     g_string_append_printf(out,
                            "translations  %" G_GUINT64_FORMAT "\nlinks made    %" G_GUINT64_FORMAT
                            "\nflushes       %" G_GUINT64_FORMAT "\ncode memory   %zu of %u KiB\n"
+                           "flat tables   %zu KiB\nentered       %" G_GUINT64_FORMAT
+                           "\nC calls       %" G_GUINT64_FORMAT "\nplaces filled %" G_GUINT64_FORMAT "\n"
                            "translated as a call of the interpreter, by instruction:\n",
                            jit->translated, jit->links, jit->flushes, (size_t)(jit->at - jit->code) >> 10,
-                           JIT_CODE_SIZE >> 10);
+                           JIT_CODE_SIZE >> 10, flat_touched(cpu->flat) >> 10, jit->entered, jit->slow_runs,
+                           jit->fills);
     for (unsigned id = 0; id < INSN_COUNT; id++)
         if (jit->fallbacks[id])
             g_string_append_printf(out, "%10" G_GUINT64_FORMAT " %s\n", jit->fallbacks[id],

@@ -126,6 +126,58 @@ static inline void emit_imm64(struct emit *e, int reg, uint64_t value)
     emit_prefixes(e, 8, 0xb8u | (unsigned)(reg & 7), 0, 0, reg, false);
     emit64(e, value);
 }
+/* VEX-coded: map 2 is 0F 38, 3 is 0F 3A; `prefix` 1 is 66, 2 F3, 3 F2. rm is a register, or memory for which
+ * the caller adds ModRM and the rest. SDM vol. 2, 2.3. */
+enum emit_vex_prefix { VEX_NONE, VEX_66, VEX_F3, VEX_F2 };
+static inline void emit_vex(struct emit *e, unsigned size, unsigned map, enum emit_vex_prefix prefix,
+                            unsigned opcode, int reg, int second, int index, int base)
+{
+    emit8(e, 0xc4);
+    emit8(e, (reg & 8 ? 0 : 0x80u) | (index > 7 ? 0 : 0x40u) | (base > 7 ? 0 : 0x20u) | map);
+    emit8(e, (size == 8 ? 0x80u : 0) | (unsigned)(~second & 15) << 3 | (unsigned)prefix);
+    emit8(e, opcode);
+}
+static inline void emit_modrm_register(struct emit *e, int reg, int rm)
+{
+    emit8(e, 0xc0u | (unsigned)(reg & 7) << 3 | (unsigned)(rm & 7));
+}
+/* pext to, from, mask */
+static inline void emit_pext(struct emit *e, int to, int from, int mask)
+{
+    emit_vex(e, 4, 2, VEX_F3, 0xf5, to, from, 0, mask);
+    emit_modrm_register(e, to, mask);
+}
+static inline void emit_pext_memory(struct emit *e, int to, int from, int base, int32_t disp)
+{
+    emit_vex(e, 4, 2, VEX_F3, 0xf5, to, from, 0, base);
+    emit_modrm_memory(e, to, base, EMIT_NONE, 0, disp);
+}
+/* shlx, shrx, sarx to, from, count; rorx to, from, imm */
+static inline void emit_shift_x(struct emit *e, unsigned size, enum emit_vex_prefix which, int to, int from,
+                                int count)
+{
+    emit_vex(e, size, 2, which, 0xf7, to, count, 0, from);
+    emit_modrm_register(e, to, from);
+}
+static inline void emit_rorx(struct emit *e, int to, int from, unsigned count)
+{
+    emit_vex(e, 4, 3, VEX_F2, 0xf0, to, 0, 0, from);
+    emit_modrm_register(e, to, from);
+    emit8(e, count);
+}
+static inline void emit_not(struct emit *e, unsigned size, int reg)
+{
+    emit_prefixes(e, size, 0xf7, 0, 0, reg, false);
+    emit_modrm_register(e, 2, reg);
+}
+static inline void emit_push_host(struct emit *e, int reg)
+{
+    emit_prefixes(e, 4, 0x50u | (unsigned)(reg & 7), 0, 0, reg, false);
+}
+static inline void emit_pop_host(struct emit *e, int reg)
+{
+    emit_prefixes(e, 4, 0x58u | (unsigned)(reg & 7), 0, 0, reg, false);
+}
 /* ADD OR ADC SBB AND SUB XOR CMP by number, with an immediate */
 enum emit_alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
 static inline void emit_alu_imm(struct emit *e, unsigned size, enum emit_alu alu, int reg, int32_t value)
@@ -182,6 +234,17 @@ static inline uint8_t *emit_jump_if(struct emit *e, unsigned condition)
     emit8(e, 0x80 | condition);
     emit32(e, 0);
     return e->at - 4;
+}
+/* jrcxz: returns the place of its one byte of displacement. */
+static inline uint8_t *emit_jump_if_zero(struct emit *e)
+{
+    emit8(e, 0xe3);
+    emit8(e, 0);
+    return e->at - 1;
+}
+static inline void emit_fill_short(uint8_t *place, const uint8_t *target)
+{
+    *place = (uint8_t)(target - (place + 1));
 }
 static inline void emit_jump_to(struct emit *e, const uint8_t *target)
 {

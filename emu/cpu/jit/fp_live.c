@@ -7,12 +7,12 @@
  * registers never pays for the x87. A unit becomes live at the first instruction of a block that wants it
  * (cpu->fp_away is looked at there) and stays so from block to block; any call of a C function out of
  * translated code, and leaving it, first brings the live ones back: fp_spill(). C code then finds what it
- * wants: MXCSR and FCW without surprises (sticky flags may stay), an empty x87 stack. So a kernel, which calls
- * C often and uses none of this, pays one test; a loop of floating point pays nothing.
+ * wants: MXCSR and FCW without surprises (sticky flags may stay), an empty x87 stack. So a kernel, which
+ * calls C often and uses none of this, pays one test; a loop of floating point pays nothing.
  *
  * Live units run under the guest's own MXCSR and FCW. That is allowed while no instruction of the unit would
- * fault (CR0.EM, CR0.TS, CR4.OSFXSR) and none can trap: all exceptions masked, none pending. Then the host does
- * for the guest what it would do for itself, sticky flags, tags, stack faults and C1 included. Otherwise
+ * fault (CR0.EM, CR0.TS, CR4.OSFXSR) and none can trap: all exceptions masked, none pending. Then the host
+ * does for the guest what it would do for itself, sticky flags, tags, stack faults and C1 included. Otherwise
  * translated code is left and the interpreter executes the block (fp_denied). Whatever changes one of these
  * conditions is a C function, or checks the new value itself (fp_emit.c).
  *
@@ -51,8 +51,8 @@ void fp_start(struct cpu *cpu)
     cpu->fp_away[0] = cpu->fp_away[1] = 1;
     cpu->fp_denied = false;
     for (unsigned i = 0; i < 256; i++) {
-        cpu->fp_masks[i] = ~i & FCW_MASKS;
-        cpu->fp_alignment[i] = i & 15;
+        cpu->fp_masks[i] = (i & FCW_MASKS) == FCW_MASKS;
+        cpu->fp_alignment[i] = (i & 15) == 0;
     }
 }
 
@@ -208,10 +208,7 @@ static void emit_restore_all(struct emit *e)
     emit_pop(e, RAX);
 }
 
-/* Where r10 is on the stack then. */
-#define KEPT_R10 (2 * 8)
-
-static const uint8_t *emit_load_units(struct emit *e, const uint8_t *leave_offset, unsigned units, bool again)
+static const uint8_t *emit_load_units(struct emit *e, const uint8_t *leave_offset, unsigned units)
 {
     const uint8_t *piece = e->at;
     uint8_t *denied;
@@ -237,35 +234,18 @@ static const uint8_t *emit_load_units(struct emit *e, const uint8_t *leave_offse
     emit_fill(denied, e->at);
     emit_rm(e, 1, 0xc6, 0, R15, EMIT_NONE, 0, CPU(fp_denied));
     emit8(e, 1);
-    if (again) {
-        emit_load(e, 4, RCX, R15, CPU(eip));
-        emit_rm(e, 4, 0x2b, RCX, R15, EMIT_NONE, 0, CPU(jit_page));
-        emit_store(e, 8, RCX, RSP, KEPT_R10);
-    }
     emit_restore_all(e);
     emit_lea(e, 8, RSP, RSP, 8); /* the return address */
-    emit_move(e, 4, R8, R10);
+    emit_load(e, 4, R8, R15, CPU(fp_leave));
     emit_jump_to(e, leave_offset);
     return piece;
 }
 
-const uint8_t *fp_emit_spill(struct jit *jit, struct emit *e)
+void fp_emit_runtime(struct jit *jit)
 {
-    const uint8_t *piece;
+    struct emit e = {jit->at};
 
-    for (unsigned units = 1; units < FP_UNITS; units++) {
-        jit->fp_load[units] = emit_load_units(e, jit->leave_offset, units, false);
-        jit->fp_reload[units] = emit_load_units(e, jit->leave_offset, units, true);
-    }
-    piece = e->at;
-    emit_push(e, RBX);
-    emit_move(e, 8, RBX, RSP);
-    emit_alu_imm(e, 8, ALU_AND, RSP, -16);
-    emit_move(e, 8, RDI, R15);
-    emit_imm64(e, RAX, (uintptr_t)fp_spill);
-    emit_rr(e, 4, 0xff, 2, RAX);
-    emit_move(e, 8, RSP, RBX);
-    emit_pop(e, RBX);
-    emit8(e, 0xc3);
-    return piece;
+    for (unsigned units = 1; units < FP_UNITS; units++)
+        jit->fp_load[units] = emit_load_units(&e, jit->leave_offset, units);
+    jit->at = e.at;
 }

@@ -3,11 +3,11 @@
 /*
  * The emitters: integer instructions as host code, by opcode. Theory: translate.c.
  *
- * Most come out as they went in: the same opcode, ESP as r12, a memory operand as [r9 + r8]. An AH…BH beside
- * a memory operand goes through r11, since no REX prefix can be had with them. Nothing architectural is
- * changed before the last jump out of line.
+ * Most come out as they went in: the same opcode, ESP as r12, ECX as r11, a memory operand as [rcx + r8]. Two
+ * things need care. AH, DH and BH cannot be had beside a REX prefix, so beside r11, r12 or a place with r8;
+ * and CH only as a part of rcx: it comes from r11 and goes back there. Shifts by CL have the count in cl.
  */
-#include "emu/cpu/jit/translate.h"
+#include "emu/cpu/jit/insn_emit.h"
 
 enum access { READS, WRITES, CHANGES };
 enum field { FIELD_NUMBER, FIELD_SOURCE, FIELD_TARGET }; /* what ModRM.reg is */
@@ -21,28 +21,93 @@ static bool is_high(unsigned size, unsigned reg)
     return size == 1 && reg >= 4;
 }
 
-/* Exchanges AL and AH or their like: both halves can be had then, whatever the prefix. */
-static void emit_swap_high(struct emit *e, unsigned reg)
+enum { CL = 1, CH = 5 };
+static bool is_of_ecx(unsigned reg8)
 {
-    emit_rr(e, 1, 0x86, (int)(reg & 3) + 4, (int)(reg & 3));
+    return reg8 == CL || reg8 == CH;
 }
-static void high_to_r11(struct emit *e, unsigned reg)
+/* AL CL DL BL, with a REX prefix for CL */
+static int low_byte(unsigned reg8)
 {
-    emit_swap_high(e, reg);
-    emit_move(e, 4, R11, (int)(reg & 3));
-    emit_swap_high(e, reg);
+    return host_of(reg8);
 }
-static void r11_to_high(struct emit *e, unsigned reg)
+
+static void ecx_to_host(struct emit *e)
 {
-    emit_swap_high(e, reg);
-    emit_rr(e, 1, 0x8a, (int)(reg & 3), R11);
-    emit_swap_high(e, reg);
+    emit_move(e, 4, RCX, R11);
+}
+static void ecx_from_host(struct emit *e)
+{
+    emit_move(e, 4, R11, RCX);
+}
+
+static void ch_to_r10(struct emit *e)
+{
+    ecx_to_host(e);
+    emit_rr(e, 4, 0x0fb6, RCX, CH);
+    emit_move(e, 4, R10, RCX);
+}
+static void ch_from_r10(struct emit *e)
+{
+    ecx_to_host(e);
+    emit_rr(e, 1, 0x86, CH, RCX);
+    emit_rr(e, 1, 0x8a, RCX, R10);
+    emit_rr(e, 1, 0x86, CH, RCX);
+    ecx_from_host(e);
 }
 
 static void emit_imm(struct emit *e, unsigned bytes, uint32_t value)
 {
     for (unsigned i = 0; i < bytes; i++)
         emit8(e, value >> 8 * i);
+}
+
+/* opcode reg, rm with byte registers; `field` says what reg is. */
+static void emit_bytes(struct emit *e, unsigned opcode, unsigned reg, enum field field, unsigned rm,
+                       unsigned imm_bytes, uint32_t imm)
+{
+    bool is_register = field != FIELD_NUMBER;
+    bool high = rm >= 4 || (is_register && reg >= 4);
+    bool ecx = high && (is_of_ecx(rm) || (is_register && is_of_ecx(reg)));
+
+    if (ecx)
+        ecx_to_host(e);
+    if (high)
+        emit_rr(e, 1, opcode, (int)reg, (int)rm);
+    else
+        emit_rr(e, 1, opcode, is_register ? low_byte(reg) : (int)reg, low_byte(rm));
+    emit_imm(e, imm_bytes, imm);
+    if (ecx)
+        ecx_from_host(e);
+}
+
+/* MOVZX, MOVSX of a byte register to a whole one. */
+static void emit_extend(struct emit *e, unsigned size, unsigned opcode, int to, unsigned rm)
+{
+    int target = rm >= 4 && to > 7 ? RCX : to;
+
+    if (rm == CH)
+        ecx_to_host(e);
+    emit_rr(e, size, opcode, target, rm >= 4 ? (int)rm : low_byte(rm));
+    if (target != to)
+        emit_move(e, size, to, target);
+}
+
+static bool op_register(struct translation *t, unsigned size, unsigned memory_size, unsigned field_size,
+                        unsigned opcode, unsigned reg, enum field field, unsigned imm_bytes, uint32_t imm)
+{
+    struct emit *e = &t->e;
+    unsigned rm = t->in->rm;
+
+    if (memory_size == 1 && field_size != 1 && field != FIELD_NUMBER) {
+        emit_extend(e, size, opcode, host_of(reg), rm);
+    } else if (memory_size == 1) {
+        emit_bytes(e, opcode, reg, field, rm, imm_bytes, imm);
+    } else {
+        emit_rr(e, size, opcode, field == FIELD_NUMBER ? (int)reg : host_of(reg), host_of(rm));
+        emit_imm(e, imm_bytes, imm);
+    }
+    return true;
 }
 
 /* Any instruction with an E operand: opcode, ModRM.reg, immediate. `field_size` is the size of the register
@@ -52,35 +117,29 @@ static bool op_e_sized(struct translation *t, unsigned size, unsigned memory_siz
                        unsigned imm_bytes, uint32_t imm)
 {
     struct emit *e = &t->e;
-    const struct insn *in = t->in;
-    int host = field == FIELD_NUMBER || field_size == 1 ? (int)reg : host_of(reg);
     bool high = field != FIELD_NUMBER && is_high(field_size, reg);
+    int linear;
 
-    if (!is_memory(t)) {
-        int rm = memory_size == 1 ? (int)in->rm : host_of(in->rm);
-
-        if ((host > 7 && is_high(memory_size, in->rm)) || (rm > 7 && high))
-            return false;
-        flags_need(t);
-        emit_rr(e, size, opcode, host, rm);
-        emit_imm(e, imm_bytes, imm);
-        flags_done(t);
-        return true;
-    }
-    if (access != READS && in->seg == SEG_CS)
+    if (!is_memory(t))
+        return op_register(t, size, memory_size, field_size, opcode, reg, field, imm_bytes, imm);
+    if (access != READS && t->in->seg == SEG_CS)
         return false;
-    flags_lose(t);
-    if (high) {
-        high_to_r11(e, reg);
-        host = R11;
+    if (high && reg == CH)
+        ch_to_r10(e);
+    linear = emit_operand_at(t, memory_size, access != READS);
+    if (high && reg != CH) {
+        emit_rm(e, 8, EMIT_LEA, RCX, RCX, linear, 0, 0);
+        emit_rm(e, size, opcode, (int)reg, RCX, EMIT_NONE, 0, 0);
+    } else {
+        emit_rm(e, size, opcode,
+                field == FIELD_NUMBER ? (int)reg
+                : high                ? R10
+                                      : host_of(reg),
+                RCX, linear, 0, 0);
     }
-    emit_operand_place(t, memory_size, access != READS);
-    flags_need(t);
-    emit_rm(e, size, opcode, host, R9, R8, 0, 0);
     emit_imm(e, imm_bytes, imm);
-    if (high && field == FIELD_TARGET)
-        r11_to_high(e, reg);
-    flags_done(t);
+    if (high && reg == CH && field == FIELD_TARGET)
+        ch_from_r10(e);
     return true;
 }
 
@@ -114,10 +173,8 @@ static bool emit_alu(struct translation *t)
     case 3:
         return op_e(t, size, op, in->reg, FIELD_TARGET, READS, 0, 0);
     default: /* 4 and 5: the accumulator */
-        flags_need(t);
         emit_rr(&t->e, size, size == 1 ? 0x80 : 0x81, (int)(op >> 3), RAX);
         emit_imm(&t->e, size, in->imm);
-        flags_done(t);
         return true;
     }
 }
@@ -138,15 +195,12 @@ static bool emit_test_accumulator(struct translation *t)
 
     emit_rr(&t->e, size, size == 1 ? 0xf6 : 0xf7, 0, RAX);
     emit_imm(&t->e, size, t->in->imm);
-    flags_done(t);
     return true;
 }
 
 static bool emit_inc_dec(struct translation *t, unsigned reg, unsigned number)
 {
-    flags_need(t);
     emit_rr(&t->e, full_size(t), 0xff, (int)number, host_of(reg));
-    flags_done(t);
     return true;
 }
 
@@ -154,33 +208,35 @@ static bool emit_inc_dec(struct translation *t, unsigned reg, unsigned number)
 static bool emit_divide(struct translation *t, bool is_signed)
 {
     struct emit *e = &t->e;
-    struct slow *s;
 
     if (size_by_bit0(t) != 4)
         return false;
-    flags_lose(t);
     if (is_memory(t)) {
-        emit_operand_place(t, 4, false);
-        emit_rm(e, 4, EMIT_LOAD, R11, R9, R8, 0, 0);
+        int linear = emit_operand_at(t, 4, false);
+
+        emit_rm(e, 4, EMIT_LOAD, R10, RCX, linear, 0, 0);
     } else {
-        emit_move(e, 4, R11, host_of(t->in->rm));
+        emit_move(e, 4, R10, host_of(t->in->rm));
     }
-    s = slow_here(t);
     if (is_signed) {
-        emit_move(e, 4, R9, RAX);
-        emit_shift_imm(e, 4, SHIFT_SAR, R9, 31);
-        emit_rr(e, 4, 0x3b, R9, RDX);
-        s->jump[s->jumps++] = emit_jump_if(e, CC_NE);
-        emit_lea(e, 4, R9, R11, 1);
-        emit_alu_imm(e, 4, ALU_CMP, R9, 1);
-        s->jump[s->jumps++] = emit_jump_if(e, CC_BE);
+        /* EDX is EAX's sign, and the divisor neither 0 nor -1 */
+        emit_free_shift(t, FREE_SAR, 4, R9, RAX, 31);
+        emit_not(e, 4, R9);
+        emit_rm(e, 4, EMIT_LEA, RCX, R9, RDX, 0, 1);
+        emit_out_unless_zero(t);
+        emit_move(e, 4, RCX, R10);
+        emit_out_if_zero(t);
+        emit_lea(e, 4, RCX, R10, 1);
+        emit_out_if_zero(t);
     } else {
-        emit_rr(e, 4, 0x3b, RDX, R11);
-        s->jump[s->jumps++] = emit_jump_if(e, CC_AE);
+        /* EDX - divisor in 64 bits is negative */
+        emit_move(e, 4, R9, R10);
+        emit_not(e, 8, R9);
+        emit_rm(e, 8, EMIT_LEA, R9, R9, RDX, 0, 1);
+        emit_free_shift(t, FREE_SHR, 8, RCX, R9, 63);
+        emit_out_if_zero(t);
     }
-    flags_need(t);
-    emit_rr(e, 4, 0xf7, is_signed ? 7 : 6, R11);
-    flags_done(t);
+    emit_rr(e, 4, 0xf7, is_signed ? 7 : 6, R10);
     return true;
 }
 
@@ -205,12 +261,39 @@ static bool emit_group3(struct translation *t)
     }
 }
 
+/* With the count in CL: by D3, D2, and SHLD and SHRD. */
+static bool emit_shift_cl(struct translation *t, unsigned size, unsigned opcode, int field)
+{
+    struct emit *e = &t->e;
+    const struct insn *in = t->in;
+
+    if (is_memory(t)) {
+        int linear;
+
+        if (in->seg == SEG_CS)
+            return false;
+        linear = emit_operand_at(t, size, true);
+        emit_rm(e, 8, EMIT_LEA, R8, RCX, linear, 0, 0);
+        ecx_to_host(e);
+        emit_rm(e, size, opcode, field, R8, EMIT_NONE, 0, 0);
+        return true;
+    }
+    ecx_to_host(e);
+    emit_rr(e, size, opcode, field, size == 1 ? (int)in->rm : host_of(in->rm));
+    if (size == 1 && is_of_ecx(in->rm))
+        ecx_from_host(e);
+    return true;
+}
+
 static bool emit_shift(struct translation *t)
 {
     const struct insn *in = t->in;
+    unsigned number = in->modrm >> 3 & 7;
 
-    return op_e(t, size_by_bit0(t), in->opcode, in->modrm >> 3 & 7, FIELD_NUMBER, CHANGES,
-                in->opcode < 0xd0 ? 1 : 0, in->imm);
+    if (in->opcode >= 0xd2)
+        return emit_shift_cl(t, size_by_bit0(t), in->opcode, (int)number);
+    return op_e(t, size_by_bit0(t), in->opcode, number, FIELD_NUMBER, CHANGES, in->opcode < 0xd0 ? 1 : 0,
+                in->imm);
 }
 
 static bool emit_xchg(struct translation *t)
@@ -224,21 +307,20 @@ static bool emit_xchg(struct translation *t)
     if (in->seg == SEG_CS || is_high(size, in->reg))
         return false;
     /* One processor: no need to lock. */
-    flags_lose(t);
-    emit_operand_place(t, size, true);
-    emit_rm(e, size, size == 1 ? 0x8a : EMIT_LOAD, R11, R9, R8, 0, 0);
-    emit_rm(e, size, size == 1 ? 0x88 : EMIT_STORE, size == 1 ? in->reg : host_of(in->reg), R9, R8, 0, 0);
-    emit_rr(e, size, size == 1 ? 0x8a : EMIT_LOAD, size == 1 ? in->reg : host_of(in->reg), R11);
+    {
+        int reg = size == 1 ? low_byte(in->reg) : host_of(in->reg);
+
+        emit_operand_place(t, size, true);
+        emit_rm(e, size, size == 1 ? 0x8a : EMIT_LOAD, R10, RCX, R8, 0, 0);
+        emit_rm(e, size, size == 1 ? 0x88 : EMIT_STORE, reg, RCX, R8, 0, 0);
+        emit_rr(e, size, size == 1 ? 0x8a : EMIT_LOAD, reg, R10);
+    }
     return true;
 }
 
 static bool emit_lea_insn(struct translation *t)
 {
-    const struct insn *in = t->in;
-    int base = in->base == GPR_ZERO ? EMIT_NONE : host_of(in->base);
-    int index = in->index == GPR_ZERO ? EMIT_NONE : host_of(in->index);
-
-    emit_rm(&t->e, full_size(t), EMIT_LEA, host_of(in->reg), base, index, in->scale, (int32_t)in->disp);
+    emit_effective_address(t, full_size(t), host_of(t->in->reg));
     return true;
 }
 
@@ -250,9 +332,8 @@ static bool emit_mov_offset(struct translation *t)
 
     if (store && t->in->seg == SEG_CS)
         return false;
-    flags_lose(t);
     emit_operand_place(t, size, store);
-    emit_rm(e, size, (store ? 0x88u : 0x8au) | (size > 1), RAX, R9, R8, 0, 0);
+    emit_rm(e, size, (store ? 0x88u : 0x8au) | (size > 1), RAX, RCX, R8, 0, 0);
     return true;
 }
 
@@ -261,177 +342,19 @@ static bool emit_mov_imm_reg(struct translation *t)
     const struct insn *in = t->in;
 
     if (in->opcode < 0xb8) {
-        emit8(&t->e, in->opcode);
+        if (in->reg == CH)
+            ecx_to_host(&t->e);
+        emit_prefixes(&t->e, 1, 0xb0u | (unsigned)((in->reg == CL ? R11 : (int)in->reg) & 7), 0, 0,
+                      in->reg == CL ? R11 : 0, false);
         emit8(&t->e, in->imm);
+        if (in->reg == CH)
+            ecx_from_host(&t->e);
     } else if (full_size(t) == 4) {
         emit_imm32(&t->e, host_of(in->reg), in->imm);
     } else {
         emit_rr(&t->e, 2, 0xc7, 0, host_of(in->reg));
         emit16(&t->e, in->imm);
     }
-    return true;
-}
-
-static bool emit_direction_flag(struct translation *t, bool set)
-{
-    struct emit *e = &t->e;
-
-    flags_lose(t);
-    emit_rm(e, 4, 0x81, set ? ALU_OR : ALU_AND, R15, EMIT_NONE, 0, CPU(eflags));
-    emit32(e, set ? FLAG_DF : ~FLAG_DF);
-    return true;
-}
-
-/* ---- stack ---- */
-
-static void push_place(struct translation *t)
-{
-    flags_lose(t);
-    emit_lea(&t->e, 4, R8, R12, -4);
-    emit_stack_place(t, true);
-}
-
-static bool emit_push_reg(struct translation *t)
-{
-    push_place(t);
-    emit_rm(&t->e, 4, EMIT_STORE, host_of(t->in->reg), R9, R8, 0, 0);
-    emit_move(&t->e, 4, R12, R8);
-    return true;
-}
-
-static bool emit_push_imm(struct translation *t)
-{
-    push_place(t);
-    emit_rm(&t->e, 4, 0xc7, 0, R9, R8, 0, 0);
-    emit32(&t->e, t->in->imm);
-    emit_move(&t->e, 4, R12, R8);
-    return true;
-}
-
-/* What is to be pushed or jumped to, an E operand, into r11. */
-static void e_to_r11(struct translation *t)
-{
-    if (is_memory(t)) {
-        emit_operand_place(t, 4, false);
-        emit_rm(&t->e, 4, EMIT_LOAD, R11, R9, R8, 0, 0);
-    } else {
-        emit_move(&t->e, 4, R11, host_of(t->in->rm));
-    }
-}
-
-static bool emit_push_e(struct translation *t)
-{
-    flags_lose(t);
-    e_to_r11(t);
-    push_place(t);
-    emit_rm(&t->e, 4, EMIT_STORE, R11, R9, R8, 0, 0);
-    emit_move(&t->e, 4, R12, R8);
-    return true;
-}
-
-static bool emit_pop_reg(struct translation *t)
-{
-    flags_lose(t);
-    emit_move(&t->e, 4, R8, R12);
-    emit_stack_place(t, false);
-    if (t->in->reg != ESP)
-        emit_lea(&t->e, 4, R12, R12, 4);
-    emit_rm(&t->e, 4, EMIT_LOAD, host_of(t->in->reg), R9, R8, 0, 0);
-    return true;
-}
-
-static bool emit_leave(struct translation *t)
-{
-    flags_lose(t);
-    emit_move(&t->e, 4, R8, RBP);
-    emit_stack_place(t, false);
-    emit_rm(&t->e, 4, EMIT_LOAD, RBP, R9, R8, 0, 0);
-    emit_lea(&t->e, 4, R12, R8, 4);
-    return true;
-}
-
-/* ---- control ---- */
-
-static int32_t branch_target(const struct translation *t)
-{
-    return (int32_t)(t->next + t->in->imm);
-}
-
-static bool emit_jump_direct(struct translation *t)
-{
-    emit_direct(t, emit_jump(&t->e), branch_target(t));
-    t->ended = true;
-    return true;
-}
-
-static bool emit_jump_condition(struct translation *t)
-{
-    flags_to_host(t);
-    emit_direct(t, emit_jump_if(&t->e, t->in->opcode & 15), branch_target(t));
-    emit_direct(t, emit_jump(&t->e), (int32_t)t->next);
-    t->ended = true;
-    return true;
-}
-
-/* JECXZ and LOOP leave all flags alone, here as there. */
-static bool emit_count_branch(struct translation *t, bool loop)
-{
-    struct emit *e = &t->e;
-    uint8_t *zero;
-
-    if (!t->in_host && !t->in_r13)
-        return false;
-    if (loop)
-        emit_lea(e, 4, RCX, RCX, -1);
-    emit8(e, 0x67); /* jecxz */
-    emit8(e, 0xe3);
-    emit8(e, 0);
-    zero = e->at;
-    emit_direct(t, emit_jump(e), loop ? branch_target(t) : (int32_t)t->next);
-    zero[-1] = (uint8_t)(e->at - zero);
-    emit_direct(t, emit_jump(e), loop ? (int32_t)t->next : branch_target(t));
-    t->ended = true;
-    return true;
-}
-
-static void emit_push_return(struct translation *t)
-{
-    struct emit *e = &t->e;
-
-    push_place(t);
-    emit_load(e, 4, R10, R15, CPU(jit_page));
-    emit_lea(e, 4, R10, R10, (int32_t)t->next);
-    emit_rm(e, 4, EMIT_STORE, R10, R9, R8, 0, 0);
-    emit_move(e, 4, R12, R8);
-}
-
-static bool emit_call_direct(struct translation *t)
-{
-    emit_push_return(t);
-    return emit_jump_direct(t);
-}
-
-static bool emit_branch_e(struct translation *t, bool call)
-{
-    flags_lose(t);
-    e_to_r11(t);
-    if (call)
-        emit_push_return(t);
-    emit_move(&t->e, 4, R8, R11);
-    emit_indirect(t);
-    return true;
-}
-
-static bool emit_return(struct translation *t)
-{
-    struct emit *e = &t->e;
-
-    flags_lose(t);
-    emit_move(e, 4, R8, R12);
-    emit_stack_place(t, false);
-    emit_rm(e, 4, EMIT_LOAD, R8, R9, R8, 0, 0);
-    emit_lea(e, 4, R12, R12, 4 + (t->in->opcode == 0xc2 ? (int32_t)(t->in->imm & 0xffff) : 0));
-    emit_indirect(t);
     return true;
 }
 
@@ -498,6 +421,8 @@ static bool emit_one_byte(struct translation *t)
         return op_e(t, size, op, in->reg, FIELD_TARGET, READS, 0, 0);
     case 0x8d:
         return emit_lea_insn(t);
+    case 0x8f:
+        return !op16 && emit_pop_e(t);
     case 0x90:
         return true;
     case 0x91 ... 0x97:
@@ -506,6 +431,10 @@ static bool emit_one_byte(struct translation *t)
     case 0x98:
     case 0x99:
         emit_prefixes(&t->e, full_size(t), op, 0, 0, 0, false);
+        return true;
+    case 0x9e:
+    case 0x9f:
+        emit8(&t->e, op);
         return true;
     case 0xa0 ... 0xa3:
         return emit_mov_offset(t);
@@ -525,10 +454,9 @@ static bool emit_one_byte(struct translation *t)
     case 0xc7:
         return op_e(t, size, op, 0, FIELD_NUMBER, WRITES, size, in->imm);
     case 0xc9:
-        return !op16 && emit_leave(t);
-    case 0xe2:
-    case 0xe3:
-        return !op16 && emit_count_branch(t, op == 0xe2);
+        return !op16 && emit_leave_frame(t);
+    case 0xe0 ... 0xe3:
+        return !op16 && emit_count_branch(t);
     case 0xe8:
         return !op16 && emit_call_direct(t);
     case 0xe9:
@@ -537,13 +465,8 @@ static bool emit_one_byte(struct translation *t)
     case 0xf5:
     case 0xf8:
     case 0xf9:
-        flags_need(t);
         emit8(&t->e, op);
-        flags_done(t);
         return true;
-    case 0xfc:
-    case 0xfd:
-        return emit_direction_flag(t, op == 0xfd);
     case 0xf6:
     case 0xf7:
         return emit_group3(t);
@@ -558,22 +481,7 @@ static bool emit_one_byte(struct translation *t)
 
 static bool emit_setcc(struct translation *t)
 {
-    struct emit *e = &t->e;
-    const struct insn *in = t->in;
-    unsigned op = 0x0f00u | in->opcode;
-
-    flags_to_host(t);
-    if (!is_memory(t)) {
-        emit_rr(e, 1, op, 0, in->rm);
-        return true;
-    }
-    if (in->seg == SEG_CS)
-        return false;
-    emit_rr(e, 1, op, 0, R11);
-    flags_lose(t);
-    emit_operand_place(t, 1, true);
-    emit_rm(e, 1, 0x88, R11, R9, R8, 0, 0);
-    return true;
+    return op_e(t, 1, 0x0f00u | t->in->opcode, 0, FIELD_NUMBER, WRITES, 0, 0);
 }
 
 static bool emit_two_byte(struct translation *t)
@@ -603,7 +511,7 @@ static bool emit_two_byte(struct translation *t)
         return full == 4 && op_e(t, full, opcode, in->reg, FIELD_SOURCE, CHANGES, 1, in->imm);
     case 0xa5:
     case 0xad:
-        return full == 4 && op_e(t, full, opcode, in->reg, FIELD_SOURCE, CHANGES, 0, 0);
+        return full == 4 && emit_shift_cl(t, full, opcode, host_of(in->reg));
     case 0xaf:
     case 0xbc:
     case 0xbd:
@@ -634,17 +542,25 @@ static bool emit_two_byte(struct translation *t)
     }
 }
 
-bool instruction_is_known(const struct insn *in)
-{
-    const struct insn_row *row = &insn_rows[in->op];
-
-    return in->op != INSN_ud2 && !(in->flags & INSN_ADDR16) &&
-           !(row->attr & (ATTR_X87 | ATTR_MMX | ATTR_SSE));
-}
-
 bool emit_instruction(struct translation *t)
 {
-    if ((t->row->attr & ATTR_END) && !(t->row->attr & ATTR_BRANCH))
+    const struct insn *in = t->in;
+
+    if (in->op == INSN_ud2)
+        return false;
+    if (fp_instruction(in))
+        return fp_emit_instruction(t);
+    if (t->row->attr & ATTR_REP) {
+        /* INS and OUTS are the interpreter's */
+        return (in->opcode < 0x6c || in->opcode > 0x6f) && emit_string_instruction(t);
+    }
+    if ((in->flags & INSN_ADDR16) || ((t->row->attr & ATTR_END) && !(t->row->attr & ATTR_BRANCH)))
         return false;
     return t->row->map ? emit_two_byte(t) : emit_one_byte(t);
+}
+
+/* Until there is insn_string.c. */
+__attribute__((weak)) bool emit_string_instruction(struct translation *t)
+{
+    return false;
 }

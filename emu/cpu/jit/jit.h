@@ -12,9 +12,10 @@
 
 struct jit;
 
-/* NULL when this host gives no executable memory or lacks what translated code uses; the error says which. */
+/* Sets cpu->jit. NULL when this host gives no executable memory or lacks what translated code uses; the error
+ * says which. */
 struct jit *jit_new(struct cpu *cpu, GError **error);
-void jit_free(struct jit *jit);
+void jit_free(struct cpu *cpu, struct jit *jit);
 
 /* Executes from `b`, the block at CS:EIP in the mode BLOCK_MODE_FLAT, until translated code leaves. False:
  * the block is not for translated code (yet), and nothing was done. True: look at block_stale and events, and
@@ -26,6 +27,9 @@ void jit_block_dropped(struct cpu *cpu, struct block *b);
 /* All blocks are dropped. */
 void jit_flush(struct cpu *cpu);
 
+/* How tables are indexed: "pext", "shift" (BMI2 without a fast pext) or "sse" (any host); for tests. False
+ * when this host cannot. */
+bool jit_set_index(struct cpu *cpu, const char *name);
 /* Without links every block is left at its end: for lockstep and -d exec. Before anything is translated. */
 void jit_set_linking(struct cpu *cpu, bool linking);
 /* Shows what is translated from now on; `debug` becomes the translator's. */

@@ -1,78 +1,95 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * What cache.c and translate.c share. Only emu/cpu/jit includes this.
+ * What the files of the translator share. Only emu/cpu/jit includes this.
  */
 #pragma once
 
 #include "emu/cpu/jit/emit_x64.h"
-#include "emu/cpu/jit/fp.h"
+#include "emu/cpu/jit/flat.h"
 #include "emu/cpu/jit/jit.h"
 
 #define JIT_CODE_SIZE  (32u << 20)
 #define JIT_DATA_SIZE  (16u << 20)
 #define JIT_BLOCK_ROOM 16384u /* no translation is larger */
-#define JIT_HASH_BITS  15
-#define JIT_HASH_SIZE  (1u << JIT_HASH_BITS)
-#define JIT_HASH_SHIFT 15 /* of the host address, XORed to it */
 
 struct jit_block;
 
-/* A direct branch within a page. `site` are the displacements of two jumps, one behind the other: the first
- * is led to the target when that does not need the flags, else the second, which comes after they were put
- * into r13. `back` is where they led at first. All addresses are of the writable mapping. */
+/* A direct branch: the displacement of a jump or call, at first to code that leaves with this link (`back`).
+ * Within the page it is led straight to its target. Across pages it stays with the code at `back`, which
+ * compares the page that is mapped there now: `expect` is the number it subtracts, `hit` the jump when it is
+ * that one, `miss` the jump when not. All are offsets in the code memory. */
 struct jit_link {
-    uint8_t *site[2];
-    uint8_t *back[2];
-    uintptr_t target_host;
-    bool backward; /* the target looks at what is pending */
-    bool saved;    /* the flags are in r13 at the first site already */
+    uint32_t site, back;
+    uint32_t expect, hit, miss; /* expect 0: within the page */
+    uintptr_t page;             /* host address of the page that the branch is on */
+    int32_t target;             /* offset in the page */
+    bool backward;              /* the target looks at what is pending */
     struct jit_block *to;
     struct jit_link *next_in; /* of to->incoming */
 };
+#define JIT_EXPECT_NONE 0x7fffffffu /* no page has this number */
 
 /* A translation. */
 struct jit_block {
     uintptr_t host;
-    uint8_t *entry;       /* looks at what is pending first; for links from behind and indirect branches */
-    uint8_t *entry_quiet; /* for links from before */
-    bool flags_in;        /* reads the flags that it is entered with: they must be in r13 */
+    uint8_t *entry_indirect;     /* r8d: EIP; for indirect branches */
+    uint8_t *entry;              /* looks at what is pending first; for links from behind */
+    uint8_t *entry_quiet;        /* for links from before */
+    uint16_t cached[TLB_TABLES]; /* bit n: may be in the region's branch cache, with bits 12…15 of EIP = n */
     struct jit_link *incoming;
 };
 
-struct jit_hash_entry {
-    uintptr_t host;
-    const uint8_t *code; /* executable address */
+/* How tables are indexed. */
+enum jit_index {
+    JIT_INDEX_PEXT,  /* BMI2 with a fast pext */
+    JIT_INDEX_SHIFT, /* shrx and shlx */
+    JIT_INDEX_SSE,   /* anything */
 };
+/* cpu->jit_index */
+enum jit_index_mask { JIT_MASK_PAGE, JIT_MASK_2, JIT_MASK_8, JIT_MASK_10, JIT_MASK_16 };
+#define JIT_MASK_4 0xfffff003u /* in r13 */
+
+enum jit_piece_size { PIECE_1, PIECE_2, PIECE_4, PIECE_8, PIECE_10, PIECE_16, PIECE_SIZES };
 
 struct jit {
     uint8_t *code;  /* writable */
-    ptrdiff_t exec; /* what to add to get the executable address */
+    ptrdiff_t exec; /* what to add to get the executable address, which is below 4 GiB */
     uint8_t *at, *start;
     uint8_t *data;
     size_t data_used;
-    struct jit_link *pending; /* the link by which translated code left last */
+    struct jit_link *pending; /* the link by which translated code left last, and for which EIP */
+    uint32_t pending_eip;
+    uint32_t generation; /* flat_generation() when the stack of return addresses began */
     unsigned threshold;
+    enum jit_index index;
     bool unlinked;           /* no links, and no look-up finds anything */
     struct jit_debug *debug; /* NULL: nobody looks */
+    const uint8_t *insns;    /* start of the pool of decoded blocks */
+    uint8_t *stack, *stack_top;
     uint64_t translated, flushes, links, fallbacks[INSN_COUNT];
+    uint64_t entered, slow_runs, fills;
 
-    /* entered by jumps from translated code; addresses of the writable mapping */
+    /* pieces entered from translated code; addresses of the writable mapping */
     const uint8_t *enter;        /* void *enter(struct cpu *, const uint8_t *code) */
-    const uint8_t *leave_link;   /* r8d: offset in the page, r9: the link */
+    const uint8_t *leave_link;   /* r8d: offset in the page, r9d: the link's offset in `data` */
     const uint8_t *leave_offset; /* r8d: offset in the page */
-    const uint8_t *look_up;      /* r8d: EIP; flags in r13 */
-    const uint8_t *run_one;      /* called; r9: instruction, r10d: its offset in the page */
-    const uint8_t *run_last;     /* the same, and leaves */
-    const uint8_t *fp_load[FP_UNITS], *fp_reload[FP_UNITS]; /* called; fp.h */
-
-    struct jit_hash_entry hash[JIT_HASH_SIZE];
+    const uint8_t *leave_eip;    /* r8d: EIP, r9d: as above */
+    const uint8_t *look_up;      /* r8d: EIP */
+    const uint8_t *run_one;  /* called; r9d: instruction's offset in the pool, r10d: its offset in the page */
+    const uint8_t *run_last; /* jumped to; the same, and leaves or finds the next block */
+    const uint8_t *run_direct;            /* called, struct jit_slow_data behind the jump behind the call */
+    const uint8_t *place[2][PIECE_SIZES]; /* called; [write]; r8d: linear address; rcx becomes the addend */
+    const uint8_t *fp_load[4];            /* fp_live.c */
 };
 
-static inline struct jit_hash_entry *jit_hash_slot(struct jit *jit, uintptr_t host)
-{
-    return &jit->hash[(host ^ host >> JIT_HASH_SHIFT) & (JIT_HASH_SIZE - 1)];
-}
+/* Behind `call piece; jmp rel32` out of line: what to run when the piece finds no place. */
+struct jit_slow_data {
+    uint32_t insn;   /* offset in the pool */
+    int32_t after;   /* where to go on, from this structure; 0: nowhere in this block */
+    uint16_t offset; /* in the page */
+} __attribute__((packed));
+
 static inline const uint8_t *jit_executable(const struct jit *jit, const uint8_t *code)
 {
     return code + jit->exec;
@@ -84,7 +101,14 @@ static inline bool jit_has_room(const struct jit *jit)
            jit->data_used + JIT_BLOCK_ROOM <= JIT_DATA_SIZE;
 }
 
-/* ---- translate.c ---- */
+/* ---- runtime.c ---- */
 /* The common pieces at the start of the code memory. */
 void jit_emit_runtime(struct jit *jit);
+/* Flags out of cpu->jit_flags into cpu->status. */
+void jit_status_back(struct cpu *cpu);
+/* cache.c: the code to go on with at EIP, or NULL to leave. */
+const uint8_t *jit_continue(struct cpu *cpu);
+void jit_prepare(struct cpu *cpu);
+
+/* ---- translate.c ---- */
 struct jit_block *jit_translate(struct jit *jit, struct block *b);

@@ -3,170 +3,80 @@
 /*
  * From a decoded block to host code. Only 32-bit code in flat segments (BLOCK_MODE_FLAT) is translated.
  *
- * Registers: EAX ECX EDX EBX EBP ESI EDI in the host's of the same name, ESP in r12; r15 = struct cpu, r14 =
- * the TLB table for data; r13 = the guest's status flags as LAHF and SETO leave them in AX, when they are
- * kept there; r8…r11 scratch. Upper halves of the guest's registers are zero.
- *
- * Flags are in the host's flags register, in r13, or in both; in_host and in_r13 say so at each point. They
- * are carried over what destroys the host's (a look into the TLB) only when something reads them before they
- * are overwritten: liveness, backwards, over the rows' columns, all alive at the end of the block. A block is
- * entered with the flags in r13, if it reads them at all. So at a fault or an interrupt those status flags
- * that the code does not read again may be older ones.
+ * Registers and what emitters may do: translate.h. The guest's status flags are the host's at every point, so
+ * nothing is to be known about who reads them, and a fault or an interrupt finds them exact. All that is not
+ * the guest's own arithmetic is done without touching flags: addresses by lea, tables by pext or shrx, tests
+ * by jrcxz.
  *
  * Every instruction is either emitted, its memory operand's fast path inline, or is a call of its interpreter
- * function with the state written back. What is not the fast path jumps out of line to just such a call:
- * until then nothing of the instruction has been done. So faults, devices, code pages, breakpoints and
- * alignment checks are the interpreter's business, and EIP is exact whenever it is looked at.
+ * function with the state written back. What is not the fast path jumps out of line, to a piece that looks
+ * more closely (runtime.c) and comes back, or else runs the whole instruction by its interpreter function:
+ * until then nothing of it has been done. So faults, devices, code pages, breakpoints and alignment checks
+ * are the interpreter's business, and EIP is exact whenever it is looked at.
  *
- * Exits: direct branches within the page can be linked (cache.c); other direct branches and indirect ones go
- * through the look-up. Links from behind go to the entry that looks at exit_request and events.
+ * A jrcxz reaches 127 bytes. What they jump to are islands, jumps to the real place, put behind the block's
+ * last jump, or earlier behind a jump over them.
+ *
+ * Exits: direct branches can be linked (cache.c); indirect ones are in insn_branch.c. Links from behind and
+ * indirect branches go to an entry that looks whether anything is pending.
  */
 #include "emu/cpu/jit/translate.h"
 
 #include "emu/cpu/jit/debug.h"
 
-/* ---- flags ---- */
+/* ---- out of line ---- */
 
-void flags_to_r13(struct translation *t)
+static void emit_islands(struct translation *t)
 {
-    struct emit *e = &t->e;
+    for (unsigned i = 0; i < t->pendings; i++) {
+        struct slow *s = &t->slow[t->pending[i].slow];
 
-    if (t->in_r13)
-        return;
-    emit_move(e, 4, R10, RAX);
-    emit8(e, 0x9f);                /* lahf */
-    emit_rr(e, 1, 0x0f90, 0, RAX); /* seto al */
-    emit_move(e, 4, R13, RAX);
-    emit_move(e, 4, RAX, R10);
-    t->in_r13 = true;
-}
-
-static void emit_restore(struct emit *e)
-{
-    emit_move(e, 4, R10, RAX);
-    emit_move(e, 4, RAX, R13);
-    emit8(e, 0x04); /* add al, 0x7f: OF */
-    emit8(e, 0x7f);
-    emit8(e, 0x9e); /* sahf */
-    emit_move(e, 4, RAX, R10);
-}
-
-void flags_to_host(struct translation *t)
-{
-    if (t->in_host)
-        return;
-    emit_restore(&t->e);
-    t->in_host = true;
-}
-
-void flags_lose(struct translation *t)
-{
-    if (t->live_before)
-        flags_to_r13(t);
-    t->in_host = false;
-}
-
-void flags_need(struct translation *t)
-{
-    if (t->reads || (t->touches && (t->live_after & ~t->kills)))
-        flags_to_host(t);
-}
-
-void flags_done(struct translation *t)
-{
-    if (t->touches) {
-        t->in_host = true;
-        t->in_r13 = false;
+        emit_fill_short(t->pending[i].disp, t->e.at);
+        s->jump[s->jumps++] = emit_jump(&t->e);
     }
+    t->pendings = 0;
 }
 
-/* ---- memory ---- */
-
-struct slow *slow_here(struct translation *t)
+void emit_room(struct translation *t, unsigned bytes)
 {
-    struct slow *s;
+    uint8_t *over;
 
-    if (t->slows && t->slow[t->slows - 1].in == t->in)
-        return &t->slow[t->slows - 1];
-    s = &t->slow[t->slows++];
-    *s = (struct slow){.in = t->in, .offset = t->offset};
-    return s;
+    if (!t->pendings)
+        return;
+    if (t->pendings < MAX_PENDING && t->e.at + bytes + 7 + 5 * t->pendings < t->pending[0].disp + 1 + 127)
+        return;
+    over = emit_jump(&t->e);
+    emit_islands(t);
+    emit_fill(over, t->e.at);
 }
 
-static void slow_if(struct translation *t, unsigned condition)
+static unsigned slow_new(struct translation *t, const uint8_t *piece, int linear)
 {
-    struct slow *s = slow_here(t);
-
-    s->jump[s->jumps++] = emit_jump_if(&t->e, condition);
+    t->slow[t->slows] =
+        (struct slow){.in = t->in, .offset = t->offset, .piece = piece, .linear = linear, .fp = t->fp};
+    return t->slows++;
 }
 
-/* r8d: linear address */
-static void emit_tlb(struct translation *t, unsigned size, bool write)
+/* jrcxz to there */
+static void emit_out(struct translation *t, unsigned slow)
 {
-    struct emit *e = &t->e;
-
-    emit_move(e, 4, R9, R8);
-    emit_shift_imm(e, 4, SHIFT_SHR, R9, TLB_SLOT_SHIFT);
-    emit_alu_imm(e, 4, ALU_AND, R9, TLB_SLOT_MASK);
-    emit_lea(e, 4, R10, R8, (int32_t)size - 1);
-    emit_alu_imm(e, 4, ALU_AND, R10, -4096);
-    emit_rm(e, 4, 0x3b, R10, R14, R9, 0,
-            write ? (int32_t)offsetof(struct tlb_entry, write) : (int32_t)offsetof(struct tlb_entry, read));
-    slow_if(t, CC_NE);
-    emit_rm(e, 8, EMIT_LOAD, R9, R14, R9, 0, offsetof(struct tlb_entry, addend));
+    emit_room(t, 70);
+    t->pending[t->pendings].disp = emit_jump_if_zero(&t->e);
+    t->pending[t->pendings++].slow = slow;
 }
 
-/* The offset in r8d within a segment that is not flat. */
-static void emit_segment(struct translation *t, unsigned seg, unsigned size, bool write)
+void emit_out_if_zero(struct translation *t)
 {
-    struct emit *e = &t->e;
-    int32_t at = CPU(seg) + (int32_t)(seg * sizeof(struct segment));
-
-    emit_rm(e, 1, 0x80, ALU_CMP, R15, EMIT_NONE, 0,
-            at + (write ? (int32_t)offsetof(struct segment, can_write)
-                        : (int32_t)offsetof(struct segment, can_read)));
-    emit8(e, 0);
-    slow_if(t, CC_E);
-    emit_rm(e, 4, 0x3b, R8, R15, EMIT_NONE, 0, at + (int32_t)offsetof(struct segment, min));
-    slow_if(t, CC_B);
-    emit_load(e, 4, R9, R15, at + (int32_t)offsetof(struct segment, max));
-    emit_lea(e, 8, R10, R8, (int32_t)size - 1);
-    emit_rr(e, 8, 0x3b, R10, R9);
-    slow_if(t, CC_A);
-    emit_rm(e, 4, 0x03, R8, R15, EMIT_NONE, 0, at + (int32_t)offsetof(struct segment, base));
+    emit_out(t, slow_new(t, t->jit->run_direct, EMIT_NONE));
 }
 
-void emit_operand_place(struct translation *t, unsigned size, bool write)
+void emit_out_unless_zero(struct translation *t)
 {
-    const struct insn *in = t->in;
-    int base = in->base == GPR_ZERO ? EMIT_NONE : host_of(in->base);
-    int index = in->index == GPR_ZERO ? EMIT_NONE : host_of(in->index);
+    unsigned slow = slow_new(t, t->jit->run_direct, EMIT_NONE);
+    uint8_t *zero = emit_jump_if_zero(&t->e);
 
-    if (base == EMIT_NONE && index == EMIT_NONE)
-        emit_imm32(&t->e, R8, in->disp);
-    else
-        emit_rm(&t->e, 4, EMIT_LEA, R8, base, index, in->scale, (int32_t)in->disp);
-    if (in->seg == SEG_FS || in->seg == SEG_GS)
-        emit_segment(t, in->seg, size, write);
-    emit_tlb(t, size, write);
-}
-
-void emit_stack_place(struct translation *t, bool write)
-{
-    emit_tlb(t, 4, write);
-}
-
-/* ---- leaving ---- */
-
-void emit_direct(struct translation *t, uint8_t *jump, int32_t target)
-{
-    t->exits[t->exit_count++] = (struct exit){jump, target, t->offset, t->in_r13};
-}
-
-void emit_indirect(struct translation *t)
-{
-    emit_jump_to(&t->e, t->jit->look_up);
-    t->ended = true;
+    t->slow[slow].jump[t->slow[slow].jumps++] = emit_jump(&t->e);
+    emit_fill_short(zero, t->e.at);
 }
 
 static void emit_slow_paths(struct translation *t)
@@ -175,20 +85,309 @@ static void emit_slow_paths(struct translation *t)
 
     for (unsigned i = 0; i < t->slows; i++) {
         const struct slow *s = &t->slow[i];
+        uint8_t *back, *data;
+        struct jit_slow_data d = {.offset = (uint16_t)s->offset};
 
         for (unsigned j = 0; j < s->jumps; j++)
             emit_fill(s->jump[j], e->at);
-        emit_imm64(e, R9, (uintptr_t)s->in);
-        emit_imm32(e, R10, s->offset);
-        if (!s->resume) {
-            emit_jump_to(e, t->jit->run_last);
+        if (!s->piece) {
+            emit_imm32(e, R8, s->offset);
+            emit_jump_to(e, t->jit->leave_offset);
             continue;
         }
-        emit_call_to(e, t->jit->run_one);
-        if (s->in_host)
-            emit_restore(e);
-        emit_jump_to(e, s->resume);
+        d.insn = (uint32_t)((const uint8_t *)s->in - t->jit->insns);
+        fp_emit_note(e, &s->fp);
+        if (s->linear != EMIT_NONE && s->linear != R8)
+            emit_move(e, 4, R8, s->linear);
+        emit_call_to(e, s->piece);
+        back = emit_jump(e);
+        data = e->at;
+        e->at += sizeof(d);
+        emit_fill(back, s->fp.live ? e->at : s->resume ? s->resume : e->at);
+        if (s->fp.live && s->resume) {
+            fp_emit_reload(t, &s->fp, s->offset);
+            emit_jump_to(e, s->resume);
+        }
+        if (s->after) {
+            d.after = (int32_t)((s->fp.live ? e->at : s->after) - data);
+            if (s->fp.live) {
+                fp_emit_reload(t, &s->fp, s->offset + s->in->length);
+                emit_jump_to(e, s->after);
+            }
+        }
+        memcpy(data, &d, sizeof(d));
     }
+}
+
+/* ---- tables ---- */
+
+/* SSE's shifts by an immediate: the register group 72 (32 bits) or 73 (64), numbers 2, 4, 6. */
+static void sse_shift(struct emit *e, enum free_shift shift, unsigned size, int xmm, unsigned count)
+{
+    static const uint8_t number[] = {[FREE_SHL] = 6, [FREE_SHR] = 2, [FREE_SAR] = 4};
+
+    emit8(e, 0x66);
+    emit8(e, 0x41);
+    emit8(e, 0x0f);
+    emit8(e, size == 8 ? 0x73 : 0x72);
+    emit_modrm_register(e, number[shift], xmm);
+    emit8(e, count);
+}
+static void sse_from(struct emit *e, unsigned size, int xmm, int reg) /* movd/movq xmm, reg */
+{
+    emit8(e, 0x66);
+    emit_prefixes(e, size, 0x0f6e, xmm, 0, reg, false);
+    emit_modrm_register(e, xmm, reg);
+}
+static void sse_to(struct emit *e, unsigned size, int reg, int xmm)
+{
+    emit8(e, 0x66);
+    emit_prefixes(e, size, 0x0f7e, xmm, 0, reg, false);
+    emit_modrm_register(e, xmm, reg);
+}
+static void sse_or(struct emit *e, int to, int from) /* por */
+{
+    emit8(e, 0x66);
+    emit_prefixes(e, 4, 0x0feb, to, 0, from, false);
+    emit_modrm_register(e, to, from);
+}
+enum { XMM8 = 8, XMM9 };
+
+static void free_shift(struct emit *e, const struct jit *jit, enum free_shift shift, unsigned size, int to,
+                       int from, unsigned count)
+{
+    static const uint8_t prefix[] = {[FREE_SHL] = VEX_66, [FREE_SHR] = VEX_F2, [FREE_SAR] = VEX_F3};
+
+    if (jit->index == JIT_INDEX_SSE) {
+        sse_from(e, size, XMM8, from);
+        sse_shift(e, shift, size, XMM8, count);
+        sse_to(e, size, to, XMM8);
+    } else {
+        emit_imm32(e, RCX, count);
+        emit_shift_x(e, size, (enum emit_vex_prefix)prefix[shift], to, from, RCX);
+    }
+}
+
+void emit_free_shift(struct translation *t, enum free_shift shift, unsigned size, int to, int from,
+                     unsigned count)
+{
+    free_shift(&t->e, t->jit, shift, size, to, from, count);
+}
+
+void emit_page_index(struct emit *e, const struct jit *jit, int to, int from)
+{
+    if (jit->index == JIT_INDEX_PEXT)
+        emit_pext_memory(e, to, from, R15, CPU(jit_index) + JIT_MASK_PAGE * 4);
+    else
+        free_shift(e, jit, FREE_SHR, 4, to, from, PHYS_PAGE_SHIFT);
+}
+
+/* r9d = page << 2, ORed with low bits that are 0 when the address is a multiple of `size`, 2 or 4. */
+static void emit_index(struct translation *t, int linear, unsigned size)
+{
+    struct emit *e = &t->e;
+    unsigned drop = size == 2 ? 31 : 30;
+
+    switch (t->jit->index) {
+    case JIT_INDEX_PEXT:
+        if (size == 2) {
+            emit_pext_memory(e, R9, linear, R15, CPU(jit_index) + JIT_MASK_2 * 4);
+            emit_rm(e, 4, EMIT_LEA, R9, R9, R9, 0, 0);
+        } else {
+            emit_pext(e, R9, linear, R13);
+        }
+        break;
+    case JIT_INDEX_SHIFT:
+        emit_imm32(e, RCX, drop);
+        emit_shift_x(e, 4, VEX_66, R9, linear, RCX);
+        emit_shift_x(e, 4, VEX_F2, R9, R9, RCX);
+        emit_imm32(e, RCX, PHYS_PAGE_SHIFT);
+        emit_shift_x(e, 4, VEX_F2, RCX, linear, RCX);
+        emit_rm(e, 4, EMIT_LEA, R9, R9, RCX, 2, 0);
+        break;
+    case JIT_INDEX_SSE:
+        sse_from(e, 4, XMM8, linear);
+        sse_from(e, 4, XMM9, linear);
+        sse_shift(e, FREE_SHR, 4, XMM8, PHYS_PAGE_SHIFT);
+        sse_shift(e, FREE_SHL, 4, XMM8, 2);
+        sse_shift(e, FREE_SHL, 4, XMM9, drop);
+        sse_shift(e, FREE_SHR, 4, XMM9, drop);
+        sse_or(e, XMM8, XMM9);
+        sse_to(e, 4, R9, XMM8);
+        break;
+    }
+}
+
+/* rcx = 0 when the access may cross the page's end: the offset's bits from `low` on are all ones */
+static void emit_crossing(struct translation *t, int linear, unsigned size)
+{
+    struct emit *e = &t->e;
+    enum jit_index_mask mask = size == 8 ? JIT_MASK_8 : size == 10 ? JIT_MASK_10 : JIT_MASK_16;
+    unsigned low = size == 8 ? 2 : size == 10 ? 3 : 4;
+
+    emit_move(e, 4, RCX, linear);
+    emit_not(e, 4, RCX);
+    switch (t->jit->index) {
+    case JIT_INDEX_PEXT:
+        emit_pext_memory(e, RCX, RCX, R15, CPU(jit_index) + (int32_t)mask * 4);
+        break;
+    case JIT_INDEX_SHIFT:
+        emit_move(e, 4, R9, RCX);
+        emit_imm32(e, RCX, 20);
+        emit_shift_x(e, 4, VEX_66, R9, R9, RCX);
+        emit_imm32(e, RCX, 20 + low);
+        emit_shift_x(e, 4, VEX_F2, RCX, R9, RCX);
+        break;
+    case JIT_INDEX_SSE:
+        sse_from(e, 4, XMM8, RCX);
+        sse_shift(e, FREE_SHL, 4, XMM8, 20);
+        sse_shift(e, FREE_SHR, 4, XMM8, 20 + low);
+        sse_to(e, 4, RCX, XMM8);
+        break;
+    }
+}
+
+/* ---- memory ---- */
+
+static enum jit_piece_size piece_of(unsigned size)
+{
+    switch (size) {
+    case 1:
+        return PIECE_1;
+    case 2:
+        return PIECE_2;
+    case 4:
+        return PIECE_4;
+    case 8:
+        return PIECE_8;
+    case 10:
+        return PIECE_10;
+    default: /* no other is asked for */
+        return PIECE_16;
+    }
+}
+
+void emit_place(struct translation *t, int linear, unsigned size, bool write)
+{
+    struct emit *e = &t->e;
+    unsigned slow = slow_new(t, t->jit->place[write][piece_of(size)], linear);
+
+    if (size > 4) {
+        emit_crossing(t, linear, size);
+        emit_out(t, slow);
+    }
+    if (size == 1)
+        emit_page_index(e, t->jit, R9, linear);
+    else
+        emit_index(t, linear, size);
+    emit_rm(e, 8, EMIT_LOAD, RCX, R14, R9, 3,
+            size == 1 ? (write ? FLAT_WRITE1 : FLAT_READ1) : (write ? FLAT_WRITE4 : FLAT_READ4));
+    emit_out(t, slow);
+    t->slow[slow].resume = e->at;
+}
+
+static int base_of(const struct insn *in)
+{
+    return in->base == GPR_ZERO ? EMIT_NONE : host_of(in->base);
+}
+static int index_of(const struct insn *in)
+{
+    return in->index == GPR_ZERO ? EMIT_NONE : host_of(in->index);
+}
+
+void emit_effective_address(struct translation *t, unsigned size, int to)
+{
+    const struct insn *in = t->in;
+    int base = base_of(in), index = index_of(in);
+
+    if (base == EMIT_NONE && index == EMIT_NONE && size == 4)
+        emit_imm32(&t->e, to, in->disp);
+    else
+        emit_rm(&t->e, size, EMIT_LEA, to, base, index, in->scale, (int32_t)in->disp);
+}
+
+void emit_operand_address(struct translation *t)
+{
+    struct emit *e = &t->e;
+    const struct insn *in = t->in;
+    unsigned which = in->seg == SEG_GS;
+    int32_t base = CPU(seg) + (int32_t)(in->seg * sizeof(struct segment) + offsetof(struct segment, base));
+
+    if (in->seg != SEG_FS && in->seg != SEG_GS) {
+        emit_effective_address(t, 4, R8);
+        return;
+    }
+    if (!(t->plain >> which & 1)) {
+        emit_rm(e, 4, 0x0fb6, RCX, R15, EMIT_NONE, 0, CPU(jit_plain) + (int32_t)which);
+        emit_out_if_zero(t);
+        t->slow[t->slows - 1].leaves = true; /* what follows takes it for plain */
+        t->plain |= (uint8_t)(1u << which);
+    }
+    if (base_of(in) == EMIT_NONE && index_of(in) == EMIT_NONE) {
+        emit_load(e, 4, R8, R15, base);
+        emit_lea(e, 4, R8, R8, (int32_t)in->disp);
+        return;
+    }
+    emit_effective_address(t, 4, R8);
+    emit_load(e, 4, R9, R15, base);
+    emit_rm(e, 4, EMIT_LEA, R8, R8, R9, 0, 0);
+}
+
+int emit_operand_at(struct translation *t, unsigned size, bool write)
+{
+    const struct insn *in = t->in;
+    int linear = R8;
+
+    if (in->seg != SEG_FS && in->seg != SEG_GS && !in->disp && in->base != GPR_ZERO && in->index == GPR_ZERO)
+        linear = host_of(in->base);
+    else
+        emit_operand_address(t);
+    emit_place(t, linear, size, write);
+    return linear;
+}
+
+void emit_operand_place(struct translation *t, unsigned size, bool write)
+{
+    emit_operand_address(t);
+    emit_place(t, R8, size, write);
+}
+
+/* ---- leaving ---- */
+
+void emit_direct(struct translation *t, uint8_t *jump, int32_t target)
+{
+    t->exits[t->exit_count++] = (struct exit){jump, target, t->offset};
+}
+
+static uint32_t code_offset(const struct translation *t, const uint8_t *at)
+{
+    return (uint32_t)(at - t->jit->code);
+}
+
+/* To another page: as long as the page is mapped there that the target was found on. */
+static void emit_crossing_exit(struct translation *t, struct jit_link *link, uint32_t number)
+{
+    struct emit *e = &t->e;
+    uint32_t offset = (uint32_t)link->target & PHYS_PAGE_MASK, none = 0u - JIT_EXPECT_NONE;
+    uint8_t *hit, *miss;
+
+    emit_load(e, 4, R9, R15, CPU(jit_page));
+    emit_lea(e, 4, R9, R9, (int32_t)((uint32_t)link->target - offset));
+    emit_page_index(e, t->jit, R10, R9);
+    emit_rm(e, 4, EMIT_LOAD, RCX, R14, R10, 2, FLAT_EXEC);
+    emit8(e, EMIT_LEA); /* lea ecx, [rcx + …] */
+    emit8(e, 0x89);
+    link->expect = code_offset(t, e->at);
+    emit32(e, none);
+    hit = emit_jump_if_zero(e);
+    emit_lea(e, 4, R8, R9, (int32_t)offset);
+    emit_imm32(e, R9, number);
+    miss = emit_jump(e);
+    link->miss = code_offset(t, miss);
+    emit_fill(miss, t->jit->leave_eip);
+    emit_fill_short(hit, e->at);
+    emit_store(e, 4, R9, R15, CPU(jit_page));
+    link->hit = code_offset(t, emit_jump(e));
 }
 
 static void emit_exits(struct translation *t)
@@ -197,133 +396,110 @@ static void emit_exits(struct translation *t)
 
     for (unsigned i = 0; i < t->exit_count; i++) {
         const struct exit *x = &t->exits[i];
-        uintptr_t page = t->b->host & ~(uintptr_t)PHYS_PAGE_MASK;
-        struct jit_link *link;
+        struct jit_link *link = jit_take(t->jit, sizeof(*link));
+        uint32_t number = (uint32_t)((uint8_t *)link - t->jit->data);
 
+        *link = (struct jit_link){
+            .site = code_offset(t, x->jump),
+            .back = code_offset(t, e->at),
+            .page = t->b->host & ~(uintptr_t)PHYS_PAGE_MASK,
+            .target = x->target,
+            .backward = x->target <= (int32_t)x->from,
+        };
         emit_fill(x->jump, e->at);
-        t->in_host = true;
-        t->in_r13 = x->in_r13;
         if (x->target < 0 || x->target > (int32_t)PHYS_PAGE_MASK) {
-            flags_to_r13(t);
-            emit_load(e, 4, R8, R15, CPU(jit_page));
-            emit_lea(e, 4, R8, R8, x->target);
-            emit_jump_to(e, t->jit->look_up);
+            emit_crossing_exit(t, link, number);
             continue;
         }
-        link = jit_take(t->jit, sizeof(*link));
-        *link = (struct jit_link){
-            .site[0] = x->jump,
-            .back[0] = e->at,
-            .target_host = page + (uintptr_t)x->target,
-            .backward = x->target <= (int32_t)x->from,
-            .saved = x->in_r13,
-        };
-        flags_to_r13(t);
-        link->site[1] = emit_jump(e);
-        link->back[1] = e->at;
-        emit_fill(link->site[1], e->at);
         emit_imm32(e, R8, (uint32_t)x->target);
-        emit_imm64(e, R9, (uintptr_t)link);
+        emit_imm32(e, R9, number);
         emit_jump_to(e, t->jit->leave_link);
     }
 }
 
 /* ---- a block ---- */
 
-/* What changes the segments that the block takes for flat, and does not end a decoded block. */
-static bool changes_segments(const struct insn *in)
-{
-    switch (in->op) {
-    case INSN_pop_es:
-    case INSN_pop_ds:
-    case INSN_les:
-    case INSN_lds:
-        return true;
-    default: /* one of many instructions */
-        return false;
-    }
-}
-
-static void emit_fallback(struct translation *t)
+void emit_fallback(struct translation *t)
 {
     struct emit *e = &t->e;
-    bool last = (t->row->attr & ATTR_END) || changes_segments(t->in);
 
     t->jit->fallbacks[t->in->op]++;
-    if (t->live_before)
-        flags_to_r13(t);
-    emit_imm64(e, R9, (uintptr_t)t->in);
+    emit_room(t, 80);
+    fp_emit_note(e, &t->fp);
+    emit_imm32(e, R9, (uint32_t)((const uint8_t *)t->in - t->jit->insns));
     emit_imm32(e, R10, t->offset);
-    if (last) {
+    t->fp = (struct fp_point){0};
+    t->plain = 0;
+    if (t->row->attr & ATTR_END) {
         emit_jump_to(e, t->jit->run_last);
         t->ended = true;
-        return;
+    } else {
+        emit_call_to(e, t->jit->run_one);
     }
-    emit_call_to(e, t->jit->run_one);
-    t->in_r13 = true;
-    t->in_host = false;
 }
 
-static void compute_liveness(struct translation *t)
+static void emit_fp_noted(struct translation *t)
 {
-    const struct block *b = t->b;
-
-    t->live[b->count] = FLAG_STATUS;
-    for (unsigned i = b->count; i-- > 0;) {
-        uint32_t reads, kills;
-        bool touches;
-
-        instruction_flags(&b->insns[i], &reads, &kills, &touches);
-        t->live[i] = reads | (t->live[i + 1] & ~kills);
-    }
+    fp_emit_note(&t->e, &t->fp);
+    t->fp.noted = NULL;
 }
 
 static void translate_one(struct translation *t, unsigned i)
 {
     const uint8_t *start = t->e.at;
-    unsigned slows = t->slows;
+    unsigned first = t->slows;
     bool emitted;
 
     t->in = &t->b->insns[i];
     t->row = &insn_rows[t->in->op];
     t->next = (uint32_t)(t->b->host & PHYS_PAGE_MASK) + t->in->end;
     t->offset = t->next - t->in->length;
-    t->live_after = t->live[i + 1];
-    t->live_before = t->live[i];
-    instruction_flags(t->in, &t->reads, &t->kills, &t->touches);
-    emitted = instruction_is_known(t->in) && emit_instruction(t);
+    emit_room(t, 70);
+    if (t->row->attr & ATTR_END)
+        emit_fp_noted(t);
+    emitted = emit_instruction(t);
     if (!emitted)
         emit_fallback(t);
     if (t->jit->debug)
         jit_debug_note(t->jit->debug, t->in, (size_t)(t->e.at - start), emitted ? "emitted" : "interpreter");
-    if (t->slows > slows && !t->ended) {
-        t->slow[t->slows - 1].resume = t->e.at;
-        t->slow[t->slows - 1].in_host = t->in_host;
-    }
+    if (!t->ended)
+        for (unsigned s = first; s < t->slows; s++)
+            t->slow[s].after = t->slow[s].leaves ? NULL : t->e.at;
 }
 
 struct jit_block *jit_translate(struct jit *jit, struct block *b)
 {
-    struct translation translation = {.e = {jit->at}, .jit = jit, .b = b, .in_r13 = true}, *t = &translation;
+    struct translation translation, *t = &translation;
     struct jit_block *result = jit_take(jit, sizeof(*result));
     uint32_t start = (uint32_t)(b->host & PHYS_PAGE_MASK);
-    uint8_t *pending;
 
-    compute_liveness(t);
-    *result = (struct jit_block){.host = b->host, .entry = t->e.at, .flags_in = t->live[0] != 0};
-    emit_rm(&t->e, 8, 0x83, ALU_CMP, R15, EMIT_NONE, 0, CPU(exit_request)); /* and events behind it */
-    emit8(&t->e, 0);
-    pending = emit_jump_if(&t->e, CC_NE);
+    t->e = (struct emit){jit->at};
+    t->jit = jit;
+    t->b = b;
+    t->ended = false;
+    t->plain = 0;
+    t->fp = (struct fp_point){0};
+    t->in = NULL;
+    t->offset = start;
+    t->slows = t->exit_count = t->pendings = 0;
+
+    *result = (struct jit_block){.host = b->host, .entry_indirect = t->e.at};
+    emit_lea(&t->e, 4, R8, R8, -(int32_t)start);
+    emit_store(&t->e, 4, R8, R15, CPU(jit_page));
+    result->entry = t->e.at;
+    emit_load(&t->e, 8, RCX, R15, CPU(go));
+    emit_out(t, slow_new(t, NULL, EMIT_NONE));
     result->entry_quiet = t->e.at;
     for (unsigned i = 0; i < b->count && !t->ended; i++)
         translate_one(t, i);
-    if (!t->ended)
+    if (!t->ended) {
+        emit_room(t, 70);
+        emit_fp_noted(t);
         emit_direct(t, emit_jump(&t->e), (int32_t)t->next);
+    }
+    emit_islands(t);
     emit_slow_paths(t);
     emit_exits(t);
-    emit_fill(pending, t->e.at);
-    emit_imm32(&t->e, R8, start);
-    emit_jump_to(&t->e, jit->leave_offset);
     jit->at = t->e.at;
     return result;
 }

@@ -2,43 +2,53 @@
  * SPDX-FileCopyrightText: The netlab authors */
 /*
  * What the translator's emitting files share: the block under translation. Theory: translate.c.
+ *
+ * Rules for an emitter. The guest's status flags are in the host's EFLAGS, always: what is not the guest's
+ * own arithmetic must leave them alone (mov, lea, movzx, not, xchg, bswap, jrcxz, pext, rorx, shrx, shlx; SSE
+ * on xmm8…15). Registers: EAX EDX EBX EBP ESI EDI in the host's of that name, ECX in r11, ESP in r12
+ * (host_of()); r13, r14, r15 and rsp are fixed. Free for use: rcx, r8, r9, r10; looking for a place in memory
+ * uses rcx, r8 and r9, and leaves r10. Upper halves of the guest's registers are zero. Nothing of the guest's
+ * state is changed before the last emit_out…() or emit_operand_place(): they may run the whole instruction
+ * anew.
  */
 #pragma once
 
+#include "emu/cpu/jit/fp.h"
 #include "emu/cpu/jit/jit_internal.h"
 
 #include <stddef.h>
 
 #define CPU(member) ((int32_t)offsetof(struct cpu, member))
 
-#define TLB_SLOT_SHIFT (PHYS_PAGE_SHIFT - 5)
-#define TLB_SLOT_MASK  ((int32_t)((TLB_SIZE - 1) << 5))
-
 /* The host register that holds a guest register. */
 static inline int host_of(unsigned guest)
 {
-    return guest == ESP ? R12 : (int)guest;
+    return guest == ESP ? R12 : guest == ECX ? R11 : (int)guest;
 }
 
-#define SLOW_JUMPS 8
-#define MAX_EXITS  (2 * BLOCK_MAX_INSNS)
+#define MAX_SLOWS   (4 * BLOCK_MAX_INSNS)
+#define MAX_EXITS   (2 * BLOCK_MAX_INSNS)
+#define MAX_PENDING 16
 
-/* A jump out of line, to be emitted behind the block: the whole instruction by its interpreter function. */
+/* A way out of line, emitted behind the block: a call of the piece that finds the place (rcx) and comes back
+ * to `resume`, or else runs the instruction by its interpreter function and goes on at `after`. */
 struct slow {
     const struct insn *in;
     uint32_t offset;
-    uint8_t *jump[SLOW_JUMPS];
+    const uint8_t *piece; /* NULL: leaves before the instruction */
+    int linear;           /* the register with the linear address, or EMIT_NONE */
+    uint8_t *jump[4];     /* displacements of the jumps here */
     unsigned jumps;
-    uint8_t *resume; /* NULL: leaves afterwards */
-    bool in_host;    /* the flags are expected there too */
+    uint8_t *resume, *after; /* after NULL: leaves */
+    bool leaves;             /* always */
+    struct fp_point fp;
 };
 
-/* A direct branch, its flags and link to be emitted behind the block. */
+/* A direct branch; its link is emitted behind the block. */
 struct exit {
     uint8_t *jump;
     int32_t target; /* offset in the page; may be outside of it */
     uint32_t from;
-    bool in_r13;
 };
 
 struct translation {
@@ -48,41 +58,52 @@ struct translation {
     const struct insn *in;
     const struct insn_row *row;
     uint32_t offset, next; /* of the instruction and the next one, in the page */
-    /* flags: what the instruction reads, certainly overwrites, and whether it changes any; what is read after
-     * it, and before */
-    uint32_t reads, kills, live_after, live_before;
-    bool touches;
-    bool in_host, in_r13; /* where the guest's flags are valid, those that are live */
-    bool ended;           /* nothing follows */
-    struct slow slow[BLOCK_MAX_INSNS];
+    bool ended;            /* nothing follows */
+    uint8_t plain;         /* bits: FS, GS are known to be plain */
+    struct fp_point fp;
+    struct slow slow[MAX_SLOWS];
     unsigned slows;
     struct exit exits[MAX_EXITS];
     unsigned exit_count;
-    uint32_t live[BLOCK_MAX_INSNS + 1];
+    /* jrcxz whose islands are still to come */
+    struct {
+        uint8_t *disp; /* its displacement byte */
+        unsigned slow;
+    } pending[MAX_PENDING];
+    unsigned pendings;
 };
 
-/* Flags: into r13 (r10 is used), into the host's (r10 is used). */
-void flags_to_r13(struct translation *t);
-void flags_to_host(struct translation *t);
-/* The host's flags are about to be lost: those that the instruction or what follows reads go to r13. */
-void flags_lose(struct translation *t);
-/* The flags that the coming instruction needs are in the host's register. */
-void flags_need(struct translation *t);
-/* It was executed. */
-void flags_done(struct translation *t);
-
-/* The emitters of insn_*.c: false when there is none for this form, and then nothing was emitted. */
+/* The emitters: false when there is none for this form, and then nothing was emitted. */
 bool emit_instruction(struct translation *t);
-/* What the instruction does with flags, for liveness; of the row, but more exact where the form is known. */
-void instruction_flags(const struct insn *in, uint32_t *reads, uint32_t *kills, bool *touches);
-bool instruction_is_known(const struct insn *in);
+bool emit_string_instruction(struct translation *t); /* insn_string.c; INS and OUTS are not asked for */
 
-/* r8d = offset of the memory operand, its linear address; r9 + r8 = its place in host memory, or a jump out
- * of line. r10 is used. Flags must have been lost before. */
+/*
+ * r8d = linear address of the memory operand, [rcx + r8] its place in host memory; or out of line. `size` is
+ * 1, 2, 4, 8, 10 or 16.
+ */
 void emit_operand_place(struct translation *t, unsigned size, bool write);
-/* The same from the offset in r8d, in SS. */
-void emit_stack_place(struct translation *t, bool write);
-struct slow *slow_here(struct translation *t);
+/* The same when the linear address is in `linear` already, which may be any register but rcx and r9; it is
+ * still there afterwards: the place is [rcx + linear]. */
+void emit_place(struct translation *t, int linear, unsigned size, bool write);
+/* As emit_operand_place(), but the address may stay in the base register, which is returned. */
+int emit_operand_at(struct translation *t, unsigned size, bool write);
+/* r8d = linear address of the memory operand, and nothing is looked up; uses rcx and r9. */
+void emit_operand_address(struct translation *t);
+/* The offset of the operand into `to`, segments aside. */
+void emit_effective_address(struct translation *t, unsigned size, int to);
+/* When rcx is 0, or unless it is: the instruction is run by its interpreter function. */
+void emit_out_if_zero(struct translation *t);
+void emit_out_unless_zero(struct translation *t);
+/* At least `bytes` can be emitted now without a jrcxz getting out of reach; each emit_out…() sees to 60. */
+void emit_room(struct translation *t, unsigned bytes);
+/* Flag-free shifts of 32 or 64 bits (`size` in bytes) by a constant; rcx is used. Not FREE_SAR of 64 bits. */
+enum free_shift { FREE_SHL, FREE_SHR, FREE_SAR };
+void emit_free_shift(struct translation *t, enum free_shift shift, unsigned size, int to, int from,
+                     unsigned count);
+/* Index of a table by page: `to` = from >> 12, for 32 bits; rcx is used on some hosts. */
+void emit_page_index(struct emit *e, const struct jit *jit, int to, int from);
+
+/* The instruction by its interpreter function. */
+void emit_fallback(struct translation *t);
 
 void emit_direct(struct translation *t, uint8_t *jump, int32_t target);
-void emit_indirect(struct translation *t); /* r8d: EIP */

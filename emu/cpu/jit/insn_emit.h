@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The emitters by kind: insn_emit.c asks them by opcode. Each returns false when there is none for this form,
+ * and then nothing was emitted.
+ */
+#pragma once
+
+#include "emu/cpu/jit/translate.h"
+
+/* insn_branch.c */
+bool emit_jump_direct(struct translation *t);
+bool emit_jump_condition(struct translation *t);
+bool emit_count_branch(struct translation *t);
+bool emit_call_direct(struct translation *t);
+bool emit_branch_e(struct translation *t, bool call);
+bool emit_return(struct translation *t);
+
+/* insn_stack.c */
+bool emit_push_reg(struct translation *t);
+bool emit_push_imm(struct translation *t);
+bool emit_push_e(struct translation *t);
+bool emit_pop_reg(struct translation *t);
+bool emit_pop_e(struct translation *t);
+bool emit_leave_frame(struct translation *t);
