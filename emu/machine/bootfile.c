@@ -186,6 +186,7 @@ static size_t map_pages(struct boot_file *file, uint64_t offset, uint8_t *to, si
         mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file->fd, (off_t)offset);
     if (pages == MAP_FAILED)
         return 0;
+    (void)madvise(pages, len, MADV_DONTDUMP); /* as the rest of guest RAM */
     if (mremap(pages, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED)
         return len;
     munmap(pages, len);

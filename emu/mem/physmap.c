@@ -61,9 +61,13 @@ struct physmap *physmap_new(uint64_t ram_size, GError **error)
                     ram_size);
         return NULL;
     }
-    uint8_t *ram =
-        mmap(NULL, ram_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (ram == MAP_FAILED) {
+    /* A page without access on either side: an address that is wrong by a little does not reach other memory,
+     * and the kernel keeps the mapping apart from its neighbours, so that tools can tell what is guest RAM.
+     */
+    uint8_t *space = mmap(NULL, ram_size + 2 * PHYS_PAGE_SIZE, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *ram = space + PHYS_PAGE_SIZE;
+    if (space == MAP_FAILED || mprotect(ram, ram_size, PROT_READ | PROT_WRITE)) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
                     "reserving %" G_GUINT64_FORMAT " MiB of guest memory: %s (give the machine less with -m)",
                     ram_size >> 20, g_strerror(errno));
@@ -86,7 +90,7 @@ void physmap_free(struct physmap *pm)
 {
     if (!pm)
         return;
-    munmap(pm->ram, pm->ram_size);
+    munmap(pm->ram - PHYS_PAGE_SIZE, pm->ram_size + 2 * PHYS_PAGE_SIZE);
     g_free(pm->page_flags);
     g_ptr_array_unref(pm->ranges);
     g_array_unref(pm->view);
