@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * Speed of the CPU alone: cpu, physmap and ports, no devices. Runs each guest kernel of cpu_kernels.c and
- * prints guest instructions per second, and how many times slower than the same source compiled for the host
- * it is.
+ * Speed of the CPU alone: cpu, physmap and ports, no devices. Runs each kernel of kernels.c and prints guest
+ * instructions per second, and how many times slower than the same source compiled for the host it is.
  *
- *   bench-cpu IMAGE [--kernel NAME] [--paging] [--scale N]
+ *   bench-cpu IMAGE [--accel interp|jit] [--kernel NAME] [--paging] [--scale N]
  *
  * Exits 1 when a checksum differs from the host's.
  */
@@ -13,6 +12,7 @@
 #include "emu/machine/clock.h"
 #include "emu/mem/physmap.h"
 #include "emu/mem/portio.h"
+#include "tests/bench/kernels.h"
 
 #include <glib.h>
 #include <stdio.h>
@@ -24,19 +24,10 @@ enum {
     AT_STACK = 0x80000,
     AT_IMAGE = 0x100000,
     AT_DIRECTORY = 0x3000,
-    AT_TABLE = 0x4000,
     AT_START = 0x6000,
-    RAM_SIZE = 4 << 20
+    AT_TABLES = 0x10000, /* as many as RAM_SIZE needs */
+    RAM_SIZE = 32 << 20
 };
-
-uint32_t kernel_run(uint32_t number, uint32_t rounds);
-
-static const struct {
-    const char *name;
-    uint32_t rounds;
-} kernels[] = {{"xorshift", 10000000}, {"crc", 10000000}, {"calls", 1500},     {"sieve", 80},
-               {"sort", 25},           {"copy", 1500},    {"rep-movs", 40000}, {"interpreter", 900000},
-               {"matmul", 800}};
 
 static double seconds(void)
 {
@@ -51,7 +42,7 @@ struct board {
     struct cpu *cpu;
 };
 
-static void board_make(struct board *b, const char *image, gsize image_size, const char *model_name)
+static void board_make(struct board *b, const char *image, gsize image_size, const char *model_name, bool jit)
 {
     static const uint64_t gdt[] = {0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
     struct cpu_board board = {.io = portio_new(), .clock = clock_new()};
@@ -64,17 +55,21 @@ static void board_make(struct board *b, const char *image, gsize image_size, con
     g_assert_no_error(error);
     physmap_add_ram(b->mem, "ram", 0, RAM_SIZE, 0, 0);
     b->cpu = cpu_new(model, &board);
+    if (jit && !cpu_set_accel(b->cpu, CPU_ACCEL_JIT, &error))
+        g_error("%s", error->message);
     physmap_set_change_listener(b->mem, cpu_memory_changed, b->cpu);
     physmap_set_code_listener(b->mem, cpu_code_written, b->cpu);
     phys_write(b->mem, AT_GDT, gdt, sizeof(gdt));
     phys_write(b->mem, AT_IMAGE, image, image_size);
     /* every page mapped to itself, for --paging */
-    phys_write32(b->mem, AT_DIRECTORY, AT_TABLE | 7);
-    for (uint32_t i = 0; i < 1024; i++)
-        phys_write32(b->mem, AT_TABLE + i * 4, i << 12 | 7);
+    for (uint32_t i = 0; i < RAM_SIZE >> 22; i++)
+        phys_write32(b->mem, AT_DIRECTORY + i * 4, (AT_TABLES + i * 4096) | 7);
+    for (uint32_t i = 0; i < RAM_SIZE >> 12; i++)
+        phys_write32(b->mem, AT_TABLES + i * 4, i << 12 | 7);
 }
 
-static bool run_kernel(struct board *b, unsigned number, uint32_t rounds, bool paging, unsigned repeat)
+static bool run_kernel(struct board *b, unsigned number, uint32_t rounds, bool paging, bool jit,
+                       unsigned repeat)
 {
     /* With CR3 in EBX and CR0's new bits in ECX: FNINIT, CR3, CR4 for SSE, paging, far into the image. */
     static const uint8_t start[] = {0xdb, 0xe3,                                /* fninit */
@@ -111,22 +106,26 @@ static bool run_kernel(struct board *b, unsigned number, uint32_t rounds, bool p
         t0 = seconds();
         stop = cpu_run(b->cpu);
         t1 = seconds();
-        expected = kernel_run(number, rounds);
+        if (kernels[number].prepare)
+            kernels[number].prepare();
+        expected = kernels[number].run(rounds);
         t2 = seconds();
         guest = MIN(guest, t1 - t0);
         native = MIN(native, t2 - t1);
         cpu_get_registers(b->cpu, &regs);
         good &= stop == CPU_STOP_HALTED && regs.gpr[0] == expected;
     }
-    printf("%-12s %8.1f M instructions %7.3f s %7.1f M/s  %6.1f x native %s\n", kernels[number].name,
-           (double)(stats->instructions - before) / 1e6, guest,
-           (double)(stats->instructions - before) / 1e6 / guest, guest / native, good ? "" : "WRONG RESULT");
+    printf("%-12s %7.3f s  %6.1f x native", kernels[number].name, guest, guest / native);
+    if (!jit) /* translated code does not count */
+        printf("  %8.1f M instructions %7.1f M/s", (double)(stats->instructions - before) / 1e6,
+               (double)(stats->instructions - before) / 1e6 / guest);
+    printf("%s\n", good ? "" : "  WRONG RESULT");
     return good;
 }
 
 int main(int argc, char **argv)
 {
-    g_autofree char *kernel = NULL, *image = NULL, *model = NULL;
+    g_autofree char *kernel = NULL, *image = NULL, *model = NULL, *accel = NULL;
     gboolean paging = FALSE;
     double scale = 1;
     int repeat = 1;
@@ -136,6 +135,7 @@ int main(int argc, char **argv)
     const GOptionEntry entries[] = {
         {"kernel", 0, 0, G_OPTION_ARG_STRING, &kernel, "only this one", "NAME"},
         {"paging", 0, 0, G_OPTION_ARG_NONE, &paging, "with paging on", NULL},
+        {"accel", 0, 0, G_OPTION_ARG_STRING, &accel, "interp (unless given) or jit", "ENGINE"},
         {"model", 0, 0, G_OPTION_ARG_STRING, &model, "CPU model", "NAME"},
         {"repeat", 0, 0, G_OPTION_ARG_INT, &repeat, "take the best of so many runs", "N"},
         {"scale", 0, 0, G_OPTION_ARG_DOUBLE, &scale, "times the usual rounds", "N"},
@@ -150,10 +150,15 @@ int main(int argc, char **argv)
         printf("%s\n", error ? error->message : "usage: bench-cpu IMAGE");
         return 2;
     }
-    board_make(&board, image, image_size, model);
-    for (unsigned i = 0; i < G_N_ELEMENTS(kernels); i++)
+    if (accel && strcmp(accel, "interp") != 0 && strcmp(accel, "jit") != 0) {
+        printf("--accel %s: interp or jit\n", accel);
+        return 2;
+    }
+    bool jit = accel && strcmp(accel, "jit") == 0;
+    board_make(&board, image, image_size, model, jit);
+    for (unsigned i = 0; i < kernel_count; i++)
         if (!kernel || !strcmp(kernel, kernels[i].name))
-            good &= run_kernel(&board, i, (uint32_t)(kernels[i].rounds * scale), paging,
+            good &= run_kernel(&board, i, (uint32_t)MAX(kernels[i].rounds * scale, 1.), paging, jit,
                                (unsigned)MAX(repeat, 1));
     return good ? 0 : 1;
 }

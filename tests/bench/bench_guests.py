@@ -5,6 +5,8 @@
 The archives are made anew for each run, in memory, from the images `mini`, `mini-pae` and `debian` (docs/images.md), so every emulator
 and the host run the same Debian binaries. An image that is not there is built by `netlab image build` into build/bench-images.
 """
+import gzip
+import lzma
 import os
 import pathlib
 import random
@@ -20,9 +22,9 @@ BUILT_IMAGES = ROOT / "build/bench-images"
 GUEST_FLAGS = ["-m32", "-march=i686", "-static", "-O2", "-std=gnu17", "-Wall", "-Wextra", "-D_GNU_SOURCE"]
 # What the userland's rows execute; shared libraries are found by objdump.
 USERLAND = ["bin/dash", "usr/bin/xz", "bin/gzip", "usr/bin/sha256sum", "usr/bin/sort", "usr/bin/python3.11", "usr/bin/perl",
-            "usr/bin/head", "bin/cat", "bin/rm"]
+            "usr/bin/head", "usr/bin/tr", "bin/cat", "bin/rm"]
 LIBRARIES = ["lib/i386-linux-gnu", "usr/lib/i386-linux-gnu", "lib", "usr/lib"]
-TEXT_BYTES = 4 << 20
+TEXT_BYTES, PART_BYTES = 4 << 20, 1 << 20
 PYTHON_LOOP = """import sys
 def work(n):
     total, seen = 0, {}
@@ -30,11 +32,10 @@ def work(n):
         total += i & 7
         seen[i & 255] = total
     return total
-print(work(int(sys.argv[1]) * 100000))
+work(int(sys.argv[1]) * 100000)
 """
 PERL_LOOP = """my ($t, %seen) = (0);
-for (my $i = 0; $i < $ARGV[0] * 100000; $i++) { $t += $i & 7; $seen{$i & 255} = $t; }
-print "$t\\n";
+for (my $i = 0; $i < $ARGV[0] * 60000; $i++) { $t += $i & 7; $seen{$i & 255} = $t; }
 """
 
 
@@ -189,7 +190,10 @@ def userland_tree(image, guest, scratch):
         if name.endswith(".py") and folder in ("usr/lib/python3.11", "usr/lib/python3.11/encodings"):
             tree.take(source, path)
     tree.link("bin/sh", "dash")
-    tree.file("text", make_text(), 0o644)
+    text = make_text()
+    tree.file("text", text, 0o644)
+    tree.file("part.xz", lzma.compress(text[:PART_BYTES]), 0o644)
+    tree.file("part.gz", gzip.compress(text, mtime=0), 0o644)
     tree.file("loop.py", PYTHON_LOOP.encode(), 0o644)
     tree.file("loop.pl", PERL_LOOP.encode(), 0o644)
     return tree

@@ -93,11 +93,14 @@ def table(suite, markdown):
     for group in suite["groups"]:
         for row in group["rows"]:
             lines.append(cells(row))
-            notes += [f"  {row['title']}: {text}" for text in [*row["errors"], *row["notes"]]]
+            notes += [(row["title"], text) for text in [*row["errors"], *row["notes"]]]
         mean = group["mean"]
         if mean:
             lines.append([f"= {group['title']}, geometric mean", "", "", "", "", times(mean["gain"]), times(mean["over_native"]),
                           asked({**mean, "unit": "s"}), word(mean["pass"])])
+    # What went wrong for all rows alike is said once.
+    texts = list(dict.fromkeys(text for _, text in notes))
+    notes = [f"  {', '.join(dict.fromkeys(title for title, t in notes if t == text))}: {text}" for text in texts]
     if markdown:
         rows = [COLUMNS, ["---"] * len(COLUMNS), *lines]
         return "\n".join([f"**{suite['title']}**", "", *("| " + " | ".join(r) + " |" for r in rows), *notes])
@@ -133,4 +136,4 @@ def describe_host(args):
     return "\n".join([f"host: {facts['cpu']}, {facts['cpus']} CPUs, Linux {facts['kernel']}, load {facts['load']:.2f}",
                       f"netlab-emu: {facts['netlab-emu']} {args.emu_args}",
                       f"QEMU: {facts['qemu'] or 'not installed: no ratios to it'}",
-                      f"median of {args.repeat}; * the reference; gain: QEMU's time/ours; native×: our time/the host's"])
+                      f"{'processor time, ' if args.cpu_time else ''}median of {args.repeat}; * the reference; gain: QEMU's time/ours; native×: our time/the host's"])

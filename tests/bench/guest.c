@@ -218,7 +218,6 @@ static void become_init(void)
         console.c_lflag &= (tcflag_t) ~(ECHO | ECHOE | ECHOK);
         tcsetattr(0, TCSANOW, &console);
     }
-    setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin", 1);
 }
 
 int main(void)
@@ -227,6 +226,9 @@ int main(void)
     bool init = getpid() == 1;
     if (init)
         become_init();
+    setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin", 1);
+    setenv("LC_ALL", "C", 1);
+    setenv("PYTHONHASHSEED", "0", 1); /* a machine that has just started may have no random numbers yet */
     printf("R\n");
     fflush(stdout);
     if (init) {

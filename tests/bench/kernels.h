@@ -16,6 +16,7 @@
 struct kernel {
     const char *name;
     const char *what;
+    void (*prepare)(void); /* fills the arena, untimed; may be NULL */
     uint32_t (*run)(uint32_t rounds);
     uint32_t rounds; /* about a tenth of a second natively: bench_cpu.c */
 };

@@ -27,7 +27,7 @@ static struct segment_descriptor gdt[] = {
     {0x0000ffff, 0x00cff200}, /* 20: data, ring 3 */
 };
 
-enum { COM1 = 0x3f8, LINE_STATUS = COM1 + 5, RECEIVED = 1, CAN_SEND = 0x20 };
+enum { COM1 = 0x3f8, LINE_CONTROL = COM1 + 3, LINE_STATUS = COM1 + 5, RECEIVED = 1, CAN_SEND = 0x20 };
 
 static uint8_t in(uint16_t port)
 {
@@ -36,12 +36,17 @@ static uint8_t in(uint16_t port)
     return value;
 }
 
+static void out(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" ::"a"(value), "d"(port));
+}
+
 static void print(const char *s)
 {
     for (; *s; s++) {
         while (!(in(LINE_STATUS)&CAN_SEND))
             ;
-        __asm__ volatile("outb %0, %1" ::"a"(*s), "d"((uint16_t)COM1));
+        out(COM1, (uint8_t)*s);
     }
 }
 
@@ -101,6 +106,8 @@ static void obey(const char *line)
     for (unsigned i = 0; i < kernel_count; i++) {
         if (!equal(kernels[i].name, name))
             continue;
+        if (kernels[i].prepare)
+            kernels[i].prepare();
         print("S\n");
         uint32_t sum = kernels[i].run(rounds);
         print("E ");
@@ -156,6 +163,7 @@ void platform_main(uint32_t magic, const uint32_t *info)
         user |= equal(option, "ring=3");
     }
     prepare();
+    out(LINE_CONTROL, 3); /* eight bits */
     if (!user)
         serve();
     __asm__ volatile(

@@ -59,6 +59,8 @@ static void obey(char *line, unsigned size)
     for (unsigned i = 0; i < kernel_count; i++) {
         if (!equal(kernels[i].name, line))
             continue;
+        if (kernels[i].prepare)
+            kernels[i].prepare();
         print("S\n");
         uint32_t sum = kernels[i].run(rounds);
         print("E ");
