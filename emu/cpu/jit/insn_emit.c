@@ -550,6 +550,8 @@ bool emit_instruction(struct translation *t)
         return false;
     if (fp_instruction(in))
         return fp_emit_instruction(t);
+    if (emit_system_instruction(t))
+        return true;
     if (t->row->attr & ATTR_REP) {
         /* INS and OUTS are the interpreter's */
         return (in->opcode < 0x6c || in->opcode > 0x6f) && emit_string_instruction(t);
