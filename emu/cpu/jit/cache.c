@@ -162,6 +162,7 @@ struct jit *jit_new(struct cpu *cpu, GError **error)
     }
     jit->threshold = THRESHOLD;
     jit->index = best_index();
+    jit->quick_movsb = jit_movsb_is_quick();
     jit->insns = cpu->blocks->pool;
     begin(jit, cpu);
     cpu->jit = jit;

@@ -467,6 +467,8 @@ static bool emit_one_byte(struct translation *t)
     case 0xf9:
         emit8(&t->e, op);
         return true;
+    case 0xfc:
+        return emit_cld(t);
     case 0xf6:
     case 0xf7:
         return emit_group3(t);
@@ -559,10 +561,4 @@ bool emit_instruction(struct translation *t)
     if ((in->flags & INSN_ADDR16) || ((t->row->attr & ATTR_END) && !(t->row->attr & ATTR_BRANCH)))
         return false;
     return t->row->map ? emit_two_byte(t) : emit_one_byte(t);
-}
-
-/* Until there is insn_string.c. */
-__attribute__((weak)) bool emit_string_instruction(struct translation *t)
-{
-    return false;
 }

@@ -63,6 +63,7 @@ struct jit {
     uint32_t generation; /* flat_generation() when the stack of return addresses began */
     unsigned threshold;
     enum jit_index index;
+    bool quick_movsb; /* REP MOVSB is the quickest short move: insn_string.c */
     bool unlinked;           /* no links, and no look-up finds anything */
     struct jit_debug *debug; /* NULL: nobody looks */
     const uint8_t *insns;    /* start of the pool of decoded blocks */
@@ -109,6 +110,9 @@ void jit_status_back(struct cpu *cpu);
 /* cache.c: the code to go on with at EIP, or NULL to leave. */
 const uint8_t *jit_continue(struct cpu *cpu);
 void jit_prepare(struct cpu *cpu);
+
+/* ---- insn_string.c ---- */
+bool jit_movsb_is_quick(void);
 
 /* ---- translate.c ---- */
 struct jit_block *jit_translate(struct jit *jit, struct block *b);

@@ -76,6 +76,7 @@ struct translation {
 /* The emitters: false when there is none for this form, and then nothing was emitted. */
 bool emit_instruction(struct translation *t);
 bool emit_string_instruction(struct translation *t); /* insn_string.c; INS and OUTS are not asked for */
+bool emit_cld(struct translation *t);
 bool emit_system_instruction(struct translation *t); /* insn_system.c; asked first */
 
 /*
