@@ -136,7 +136,6 @@ static void begin_memory(struct jit *jit)
 /* The pieces, and what they need in struct cpu. */
 static void begin(struct jit *jit, struct cpu *cpu)
 {
-    cpu->jit_index[JIT_MASK_PAGE] = 0xfffff000;
     cpu->jit_index[JIT_MASK_2] = 0xfffff001;
     cpu->jit_index[JIT_MASK_8] = 0xffc;
     cpu->jit_index[JIT_MASK_10] = 0xff8;
@@ -259,7 +258,10 @@ static void expect_page(struct jit *jit, const struct jit_link *link, uint32_t p
 
 static void link_make(struct jit *jit, struct jit_link *link, struct jit_block *to, uint32_t ram_page)
 {
-    const uint8_t *target = link->backward ? to->entry : to->entry_quiet;
+    bool live = !(to->fp_wanted & ~link->fp_live);
+    const uint8_t *target = link->backward ? (live ? to->live : to->entry)
+                            : live         ? to->live_quiet
+                                           : to->entry_quiet;
 
     if (jit->unlinked || link->to || (link->expect && ram_page == BLOCK_NO_PAGE))
         return;

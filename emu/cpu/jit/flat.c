@@ -316,11 +316,11 @@ static void entry_note(struct cpu *cpu, unsigned table, bool global, enum flat_k
     }
 }
 
-uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write)
+uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write, bool dense)
 {
     unsigned table = cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
     uint32_t page = linear >> PHYS_PAGE_SHIFT, tag = linear & ~(uint32_t)PHYS_PAGE_MASK;
-    enum flat_kind kind = size == 1 ? (write ? KIND_WRITE1 : KIND_READ1) : write ? KIND_WRITE4 : KIND_READ4;
+    enum flat_kind kind = dense ? (write ? KIND_WRITE1 : KIND_READ1) : write ? KIND_WRITE4 : KIND_READ4;
     const struct tlb_entry *e;
     bool global;
 

@@ -7,7 +7,9 @@
 
 #include "emu/cpu/cpu_internal.h"
 
-/* A region, one for each privilege; offsets in bytes from cpu->jit_tables. */
+/* A region, one for each privilege; offsets in bytes. cpu->jit_tables, r14 in translated code, is FLAT_BIAS
+ * behind its start: so that its low bits are the count by which shrx makes a page's number of an address. */
+#define FLAT_BIAS PHYS_PAGE_SHIFT
 #define FLAT_READ4  0u          /* 8-byte addend by page << 2 | low two address bits: only 0 is filled */
 #define FLAT_WRITE4 (32u << 20) /* the same */
 #define FLAT_READ1  (64u << 20) /* 8-byte addend by page */
@@ -33,9 +35,10 @@ uint32_t flat_generation(const struct flat *flat);
 /* Bytes of the tables that were touched. */
 size_t flat_touched(const struct flat *flat);
 
-/* A plain access of `size` bytes at `linear` at the present privilege: the addend, after filling the tables,
+/* A plain access of `size` bytes at `linear` at the present privilege: the addend, after filling a table
+ * (`dense`: FLAT_READ1 or FLAT_WRITE1),
  * or 0: a device, a fault, code on the page, across its end. Never faults. */
-uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write);
+uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write, bool dense);
 /* The page at `linear` holds RAM page `number` for fetches at the present privilege. */
 void flat_fill_exec(struct cpu *cpu, uint32_t linear, uint32_t number);
 

@@ -16,6 +16,7 @@
  *     fp_emit_note(e, &t->fp) before it, t->fp = (struct fp_point){0} after it;
  *   - before the code that ends a block, its branch or falling out of it: fp_emit_note(e, &t->fp), and then
  *     t->fp.noted = NULL. It is up to FP_NOTE_BYTES long;
+ *   - the block begins with fp_emit_entry(); links from where its units are live may go behind that;
  *   - jit_enter() says false once when cpu->fp_denied is set, and clears it: the interpreter is to execute
  *     the block at EIP.
  */
@@ -62,6 +63,8 @@ void fp_emit_runtime(struct jit *jit);
 bool fp_instruction(const struct insn *in);
 /* False: no emitter for this form, nothing was emitted. */
 bool fp_emit_instruction(struct translation *t);
+/* At the start of a block: makes the units live that its instructions want, and returns them. */
+unsigned fp_emit_entry(struct translation *t);
 /* Stores FIP, FCS, FOP and FDS if need be. Flag-free; r9 is used. */
 #define FP_NOTE_BYTES 80
 void fp_emit_note(struct emit *e, const struct fp_point *point);

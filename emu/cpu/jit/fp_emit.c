@@ -210,13 +210,9 @@ static void emit_clear_c1(struct emit *e)
     emit16(e, 0xf7d9); /* fincstp */
 }
 
-static bool emit_x87(struct translation *t)
+/* Not what moves or resets the whole state. */
+static bool x87_is_emitted(const struct insn *in)
 {
-    struct emit *e = &t->e;
-    const struct insn *in = t->in;
-    bool notes = true;
-    int linear;
-
     switch (in->op) {
     case INSN_fldenv:
     case INSN_fnstenv:
@@ -226,6 +222,21 @@ static bool emit_x87(struct translation *t)
     case INSN_fxrstor:
     case INSN_fninit:
         return false;
+    default: /* all others are */
+        return true;
+    }
+}
+
+static bool emit_x87(struct translation *t)
+{
+    struct emit *e = &t->e;
+    const struct insn *in = t->in;
+    bool notes = true;
+    int linear;
+
+    if (!x87_is_emitted(in))
+        return false;
+    switch (in->op) {
     case INSN_fldcw:
     case INSN_fnstcw:
     case INSN_fnstsw_m:
@@ -340,6 +351,31 @@ static bool emit_simd(struct translation *t)
     if (immediate)
         emit8(e, in->imm);
     return true;
+}
+
+/* The units of an instruction with an emitter, 0 of any other. */
+static unsigned units_of(const struct insn *in)
+{
+    uint32_t attr = insn_rows[in->op].attr;
+
+    if (attr & ATTR_X87)
+        return x87_is_emitted(in) ? FP_X87 : 0;
+    return (attr & ATTR_SSE ? FP_SSE : 0) | (attr & ATTR_MMX ? FP_X87 : 0);
+}
+
+unsigned fp_emit_entry(struct translation *t)
+{
+    unsigned units = 0;
+
+    for (unsigned i = 0; i < t->b->count; i++) {
+        const struct insn *in = &t->b->insns[i];
+
+        if (fp_instruction(in) && !units_of(in)) /* may change what is allowed */
+            break;
+        units |= units_of(in);
+    }
+    need_units(t, units);
+    return units;
 }
 
 bool fp_emit_instruction(struct translation *t)

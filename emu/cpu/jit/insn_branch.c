@@ -64,11 +64,11 @@ static void emit_cached(struct translation *t)
     struct emit *e = &t->e;
 
     emit_page_index(e, t->jit, R9, R8);
-    emit_rm(e, 4, EMIT_LOAD, RCX, R14, R9, 2, FLAT_EXEC);
+    emit_rm(e, 4, EMIT_LOAD, RCX, R14, R9, 2, TABLE(FLAT_EXEC));
     emit_rr(e, 4, 0x0fb7, R9, R8); /* movzx r9d, r8w */
-    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, FLAT_CACHE + (int32_t)offsetof(struct flat_cached, page));
+    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, page)));
     emit_rm(e, 4, EMIT_LEA, RCX, RCX, R10, 0, 1);
-    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, FLAT_CACHE + (int32_t)offsetof(struct flat_cached, code));
+    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, code)));
 }
 
 /* What is to be jumped to, an E operand, into r10. */
@@ -118,6 +118,7 @@ static void emit_returned(struct translation *t, uint8_t *full, const uint8_t *b
     emit_fill_short(hit, e->at);
     emit_lea(e, 4, R9, R8, -(int32_t)t->next);
     emit_store(e, 4, R9, R15, CPU(jit_page));
+    t->fp.live = 0; /* who knows, after the call */
     emit_direct(t, emit_jump(e), (int32_t)t->next);
     emit_fill_short(full, e->at);
     emit_load(e, 8, RSP, R15, CPU(jit_stack_top));

@@ -25,6 +25,7 @@ struct jit_link {
     uintptr_t page;             /* host address of the page that the branch is on */
     int32_t target;             /* offset in the page */
     bool backward;              /* the target looks at what is pending */
+    uint8_t fp_live;            /* FPU units that are live there */
     struct jit_block *to;
     struct jit_link *next_in; /* of to->incoming */
 };
@@ -36,6 +37,8 @@ struct jit_block {
     uint8_t *entry_indirect;     /* r8d: EIP; for indirect branches */
     uint8_t *entry;              /* looks at what is pending first; for links from behind */
     uint8_t *entry_quiet;        /* for links from before */
+    uint8_t *live, *live_quiet;  /* the same two where the FPU units in fp_wanted are live: behind that check */
+    uint8_t fp_wanted;
     uint16_t cached[TLB_TABLES]; /* bit n: may be in the region's branch cache, with bits 12…15 of EIP = n */
     struct jit_link *incoming;
 };
@@ -47,10 +50,10 @@ enum jit_index {
     JIT_INDEX_SSE,   /* anything */
 };
 /* cpu->jit_index */
-enum jit_index_mask { JIT_MASK_PAGE, JIT_MASK_2, JIT_MASK_8, JIT_MASK_10, JIT_MASK_16 };
+enum jit_index_mask { JIT_MASK_2, JIT_MASK_8, JIT_MASK_10, JIT_MASK_16 };
 #define JIT_MASK_4 0xfffff003u /* in r13 */
 
-enum jit_piece_size { PIECE_1, PIECE_2, PIECE_4, PIECE_8, PIECE_10, PIECE_16, PIECE_SIZES };
+enum jit_piece_size { PIECE_1, PIECE_2, PIECE_4, PIECE_4_SOON, PIECE_8, PIECE_10, PIECE_16, PIECE_SIZES };
 
 struct jit {
     uint8_t *code;  /* writable */

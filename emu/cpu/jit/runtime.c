@@ -58,13 +58,13 @@ static void note_segments(struct cpu *cpu)
 void jit_prepare(struct cpu *cpu)
 {
     struct jit *jit = cpu->jit;
+    unsigned table;
 
     poll_update(cpu);
     note_segments(cpu);
     flags_from_status(cpu);
-    cpu->jit_tables = flat_region(cpu->flat, cpu->align_check ? TLB_EMPTY
-                                             : cpu->cpl == 3  ? TLB_USER
-                                                              : TLB_SUPERVISOR);
+    table = cpu->align_check ? TLB_EMPTY : cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
+    cpu->jit_tables = (uint8_t *)flat_region(cpu->flat, table) + FLAT_BIAS;
     if (jit->generation != flat_generation(cpu->flat)) {
         jit->generation = flat_generation(cpu->flat);
         cpu->jit_stack = jit->stack_top;
@@ -104,10 +104,10 @@ static bool run_instruction(struct cpu *cpu, uint32_t insn, uint32_t offset)
     return !cpu->block_stale && jit->generation == flat_generation(cpu->flat);
 }
 
-static uintptr_t find_place(struct cpu *cpu, uint32_t linear, unsigned size, unsigned write)
+static uintptr_t find_place(struct cpu *cpu, uint32_t linear, unsigned size, unsigned write, bool dense)
 {
     cpu->jit->fills++;
-    return flat_fill(cpu, linear, size, write);
+    return flat_fill(cpu, linear, size, write, dense);
 }
 
 /* ---- registers ---- */
@@ -217,11 +217,11 @@ static void emit_exits(struct jit *jit, struct emit *e)
 
     jit->look_up = e->at;
     emit_page_index(e, jit, R9, R8);
-    emit_rm(e, 4, EMIT_LOAD, RCX, R14, R9, 2, FLAT_EXEC);
+    emit_rm(e, 4, EMIT_LOAD, RCX, R14, R9, 2, TABLE(FLAT_EXEC));
     emit_rr(e, 4, 0x0fb7, R9, R8); /* movzx r9d, r8w */
-    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, FLAT_CACHE + (int32_t)offsetof(struct flat_cached, page));
+    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, page)));
     emit_rm(e, 4, EMIT_LEA, RCX, RCX, R10, 0, 1);
-    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, FLAT_CACHE + (int32_t)offsetof(struct flat_cached, code));
+    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, code)));
     {
         uint8_t *hit = emit_jump_if_zero(e);
 
@@ -310,20 +310,24 @@ static void emit_runs(struct jit *jit, struct emit *e, uint8_t **slow_saved)
 
 /* ---- places in memory ---- */
 
-static const uint8_t piece_bytes[PIECE_SIZES] = {1, 2, 4, 8, 10, 16};
+static const uint8_t piece_bytes[PIECE_SIZES] = {
+    [PIECE_1] = 1, [PIECE_2] = 2, [PIECE_4] = 4, [PIECE_4_SOON] = 4, [PIECE_8] = 8, [PIECE_10] = 10, [PIECE_16] = 16,
+};
 
 static void emit_piece(struct jit *jit, struct emit *e, bool write, unsigned piece, const uint8_t *slow_saved)
 {
     unsigned size = piece_bytes[piece];
     uint8_t *miss = NULL, *crosses = NULL, *none;
+    bool dense = piece == PIECE_1 || piece == PIECE_4_SOON;
 
     jit->place[write][piece] = e->at;
     save_flags(e);
     if (size > 1) {
         emit_move(e, 4, R9, R8);
         emit_shift_imm(e, 4, SHIFT_SHR, R9, PHYS_PAGE_SHIFT);
-        emit_shift_imm(e, 4, SHIFT_SHL, R9, 5);
-        emit_rm(e, 8, EMIT_LOAD, RCX, R14, R9, 0, write ? FLAT_WRITE4 : FLAT_READ4);
+        emit_shift_imm(e, 4, SHIFT_SHL, R9, dense ? 3 : 5);
+        emit_rm(e, 8, EMIT_LOAD, RCX, R14, R9, 0,
+                TABLE(dense ? FLAT_READ1 : write ? FLAT_WRITE4 : FLAT_READ4));
         emit_rr(e, 8, 0x85, RCX, RCX);
         miss = emit_jump_if(e, CC_E);
         emit_move(e, 4, R9, R8);
@@ -342,6 +346,7 @@ static void emit_piece(struct jit *jit, struct emit *e, bool write, unsigned pie
     emit_move(e, 4, RSI, R8);
     emit_imm32(e, RDX, size);
     emit_imm32(e, RCX, write);
+    emit_imm32(e, R8, dense);
     emit_call_c(e, (uintptr_t)find_place);
     emit_pop_host(e, R8);
     emit_load(e, 8, RSP, R15, CPU(jit_stack));

@@ -19,6 +19,8 @@
 #include <stddef.h>
 
 #define CPU(member) ((int32_t)offsetof(struct cpu, member))
+/* A table's displacement from r14. */
+#define TABLE(offset) ((int32_t)(offset) - FLAT_BIAS)
 
 /* The host register that holds a guest register. */
 static inline int host_of(unsigned guest)
@@ -49,6 +51,7 @@ struct exit {
     uint8_t *jump;
     int32_t target; /* offset in the page; may be outside of it */
     uint32_t from;
+    uint8_t fp_live;
 };
 
 struct translation {
@@ -76,8 +79,8 @@ struct translation {
 /* The emitters: false when there is none for this form, and then nothing was emitted. */
 bool emit_instruction(struct translation *t);
 bool emit_string_instruction(struct translation *t); /* insn_string.c; INS and OUTS are not asked for */
-bool emit_cld(struct translation *t);
 bool emit_system_instruction(struct translation *t); /* insn_system.c; asked first */
+bool emit_cld(struct translation *t);
 
 /*
  * r8d = linear address of the memory operand, [rcx + r8] its place in host memory; or out of line. `size` is
@@ -102,6 +105,8 @@ void emit_room(struct translation *t, unsigned bytes);
 enum free_shift { FREE_SHL, FREE_SHR, FREE_SAR };
 void emit_free_shift(struct translation *t, enum free_shift shift, unsigned size, int to, int from,
                      unsigned count);
+/* feeds.c */
+bool insn_feeds_address(const struct block *b, const struct insn *in);
 /* Index of a table by page: `to` = from >> 12, for 32 bits; rcx is used on some hosts. */
 void emit_page_index(struct emit *e, const struct jit *jit, int to, int from);
 
