@@ -3,7 +3,7 @@
 /*
  * String instructions against a model that does them byte by byte: interpreter and translator.
  *
- *   test-string [--seed N] [--count N]
+ *   test-string [--seed N] [--count N] [--index pext|shift|sse]
  *
  * A case is one string instruction on sixteen pages, some of them absent, read-only, a device, or the same
  * memory as another one; the code itself lies on such a page. Indices and counts lie near the pages' borders
@@ -622,11 +622,13 @@ static void print_case(const struct string_case *c)
 
 int main(int argc, char **argv)
 {
+    g_autofree char *index = NULL;
     gint64 seed = 1;
     gint count = g_strcmp0(g_getenv("NETLAB_TEST_FULL"), "1") ? 10000 : 1000000;
     const GOptionEntry entries[] = {
         {"seed", 0, 0, G_OPTION_ARG_INT64, &seed, "of the first case (default 1)", "N"},
         {"count", 0, 0, G_OPTION_ARG_INT, &count, "cases", "N"},
+        {"index", 0, 0, G_OPTION_ARG_STRING, &index, "how the translator indexes its tables", "NAME"},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -643,6 +645,10 @@ int main(int argc, char **argv)
     }
     side_setup(&sides[0], false);
     side_count += side_setup(&sides[1], true);
+    if (index && side_count > 1 && !jit_set_index(sides[1].cpu, index)) {
+        printf("skipped: this processor cannot index by %s\n", index);
+        return 77;
+    }
     for (gint i = 0; i < count && failures < 5; i++) {
         struct string_case c;
 

@@ -195,6 +195,7 @@ bool jit_set_index(struct cpu *cpu, const char *name)
     for (unsigned i = best_index(); i < G_N_ELEMENTS(names); i++) {
         if (g_str_equal(names[i], name)) {
             cpu->jit->index = (enum jit_index)i;
+            cpu->jit->quick_movsb &= i == best_index(); /* as the processors meant have it */
             begin(cpu->jit, cpu);
             block_cache_flush(cpu);
             return true;
