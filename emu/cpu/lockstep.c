@@ -486,7 +486,7 @@ bool lockstep_run(struct cpu *cpu, struct block *b)
         pinpoint(cpu, l, count);
     memcpy(cpu->fault_exit, l->outer, sizeof(jmp_buf));
     if (requested)
-        __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_RELEASE);
+        cpu_request_exit(cpu);
     switch (verdict) {
     case AGREED:
         break;

@@ -72,6 +72,9 @@ struct lockstep {
 
 /* lockstep_report.c: whether two states are the same in all that is compared. */
 bool lockstep_states_agree(const struct cpu *a, const struct cpu *b);
+/* What of it differs, a line each: `a` is the interpreter's, `b` the translator's. */
+void lockstep_describe_states(const struct cpu *start, const struct cpu *a, const struct cpu *b,
+                              GString *out);
 /* The block, both outcomes, and what differs. */
 void lockstep_describe_difference(struct lockstep *l, struct cpu *cpu, GString *out);
 /* The state as a struct cpu of which nothing behind `board` may be used. */

@@ -86,7 +86,7 @@ static void describe_bytes(GString *out, const uint8_t *bytes, unsigned size)
         g_string_append_printf(out, "%02x", bytes[i]);
 }
 
-static void describe_fields(const struct cpu *start, const struct cpu *a, const struct cpu *b, GString *out)
+void lockstep_describe_states(const struct cpu *start, const struct cpu *a, const struct cpu *b, GString *out)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(fields); i++) {
         const struct field *f = &fields[i];
@@ -184,7 +184,7 @@ void lockstep_describe_difference(struct lockstep *l, struct cpu *cpu, GString *
                            start->seg[SEG_CS].base + l->eip, start->cpl);
     describe_outcome(&l->expected, "the interpreter", out);
     describe_outcome(&l->actual, "the translator", out);
-    describe_fields(start, a, b, out);
+    lockstep_describe_states(start, a, b, out);
     describe_memory(l, out);
     g_string_append(out, "state\n");
     describe_registers("before", start, l->eip, out);
