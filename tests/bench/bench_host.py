@@ -76,26 +76,27 @@ class Host(Suite):
 
 
 def private_memory(pid):
-    """MB that only this process has, in all mappings but the guest's RAM, which is known by its size; it may be several mappings side
-    by side, as pages of the initramfs are part of it. Anonymous files (translated code, mapped twice) count by their share, as two
-    mappings of one page are not private to either."""
+    """MB that only this process has, in all mappings but the guest's RAM. Anonymous files (translated code, mapped twice) count by their
+    share, as two mappings of one page are private to neither."""
     with open(f"/proc/{pid}/smaps", encoding="utf-8") as file:
-        text = file.read()
-    total, skipped, runs = 0, False, []
-    for mapping in re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", text)[1:]:
-        low, high = (int(x, 16) for x in mapping.split()[0].split("-"))
-        access = mapping.split()[1]
-        if runs and runs[-1][0][1] == low and runs[-1][1] == access:
-            runs[-1] = ((runs[-1][0][0], high), access, runs[-1][2] + [mapping])
-        else:
-            runs.append(((low, high), access, [mapping]))
-    for (low, high), _, mappings in runs:
-        if high - low == GUEST_MIB << 20:
-            skipped = True
-            runs = [run for run in runs if run[0] != (low, high)]
-    for mapping in (mapping for run in runs for mapping in run[2]):
-        kind = r"Pss" if "(deleted)" in mapping.splitlines()[0] else r"Private_(?:Clean|Dirty)"
+        mappings = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", file.read())[1:]
+    ranges = [tuple(int(x, 16) for x in m.split()[0].split("-")) for m in mappings]
+    ram = guest_ram(ranges)
+    if not ram:
+        raise Failed(f"no mapping of {GUEST_MIB} MiB in process {pid}: which one is the guest's RAM?")
+    total = 0
+    for mapping in mappings[:ram[0]] + mappings[ram[1]:]:
+        kind = "Pss" if "(deleted)" in mapping.splitlines()[0] else "Private_(?:Clean|Dirty)"
         total += sum(int(kib) for kib in re.findall(rf"(?m)^{kind}: +(\d+) kB", mapping))
-    if not skipped:
-        raise Failed(f"no mapping of {GUEST_MIB} MiB in {pid}: which one is the guest's RAM?")
     return total * 1024 / 1e6
+
+
+def guest_ram(ranges):
+    """Which mappings are the guest's RAM: those that lie together and have its size. (Files may be mapped into it.)"""
+    for first in range(len(ranges)):
+        last = first
+        while last + 1 < len(ranges) and ranges[last + 1][0] == ranges[last][1] and ranges[last][1] - ranges[first][0] < GUEST_MIB << 20:
+            last += 1
+        if ranges[last][1] - ranges[first][0] == GUEST_MIB << 20:
+            return first, last + 1
+    return None

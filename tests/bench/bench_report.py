@@ -7,6 +7,7 @@ import platform
 import statistics
 import subprocess
 
+WAYS = {"native": "native", "qemu": "QEMU", "n270": "QEMU n270", "ours": "netlab-emu"}
 COLUMNS = ["", "native", "QEMU", "QEMU n270", "netlab-emu", "gain", "native×", "least", ""]
 
 
@@ -27,11 +28,11 @@ def judge(suite, results):
 
 def judge_row(row, ways, same_answer):
     median = {way: statistics.median(r["seconds"]) for way, r in ways.items() if r["seconds"]}
-    errors = [f"{way}: {r['error']}" for way, r in ways.items() if "error" in r]
+    errors = [f"{WAYS[way]}: {r['error']}" for way, r in ways.items() if "error" in r]
     answers = {way: sorted(r["answers"]) for way, r in ways.items() if r["answers"]}
     if same_answer and len({tuple(a) for a in answers.values()}) > 1:
         errors.append(f"different answers: {answers}")
-    notes = [f"{way}'s guest clock runs at {statistics.median(r['lies']):.2f} of the host's" for way, r in ways.items()
+    notes = [f"{WAYS[way]}: the guest's clock runs at {statistics.median(r['lies']):.2f} of the host's" for way, r in ways.items()
              if len(r.get("lies", [])) * 2 > len(r["seconds"])]
     ours = median.get("ours")
     reference = min((way for way in ("qemu", "n270") if way in median), key=median.get, default=None)

@@ -100,7 +100,10 @@ class Session:
             if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
                 raise self.failure(f"no '{marker}' within {limit:.0f} s")
             chunk = os.read(self.process.stdout.fileno(), 65536)
-            self.arrived = cpu_seconds(self.process.pid) if self.cpu_time else time.perf_counter()
+            try:
+                self.arrived = cpu_seconds(self.process.pid) if self.cpu_time else time.perf_counter()
+            except OSError: # it is gone, and so are its figures
+                chunk = b""
             if not chunk:
                 raise self.failure(f"it ended before '{marker}'")
             self.buffer += chunk

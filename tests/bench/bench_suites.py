@@ -143,7 +143,7 @@ USERLAND = [
     ("sha256sum", "sha256sum", many("text", "/tmp/in"), "sha256sum /tmp/in >/dev/null"),
     ("sort", "sort of a text", "head -c $((n * 204800)) /text | tr ' ' '\\n' >/tmp/in", "sort /tmp/in >/tmp/out"),
     ("shell", "shell loop (dash)", "", "i=0; while [ $i -lt $((n * 10000)) ]; do i=$((i + 1)); done"),
-    ("python", "Python loop", "", "exec python3.11 -S -E /loop.py $n"),
+    ("python", "Python loop", "", "exec python3.11 -S /loop.py $n"),
     ("perl", "Perl loop", "", "exec perl /loop.pl $n"),
 ]
 
