@@ -142,10 +142,12 @@ struct fpu {
 
 /* Guest time by the host's TSC: sysregs.c. */
 struct cpu_tsc_clock {
-    uint64_t at_tsc, at_time;     /* when clock_now() was asked last */
-    uint64_t span;                /* host ticks for which `rate` carries on from there; 0: ask again */
-    uint64_t rate;                /* ns a tick, times 2^32 */
+    uint64_t at_tsc, at_time;     /* a moment in both */
+    uint64_t span;                /* host ticks for which `slope` carries on from there; 0: ask again */
+    uint64_t slope;               /* `rate`, or less to let the clock catch up */
+    uint64_t rate;                /* ns a host tick, times 2^32; 0: not known yet */
     uint64_t base_tsc, base_time; /* what the rate is measured from; base_tsc 0: nothing yet */
+    int64_t offset;               /* of the clock then: another one says that it was stopped or set */
     uint64_t last;                /* what was told */
     bool useless;                 /* the host's TSC is not invariant */
 };

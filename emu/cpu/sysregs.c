@@ -22,11 +22,14 @@
  * Linux reads the TSC in every system call and several times in every task switch, and asking the host for
  * the time costs three times what its own TSC does. So guest time is carried on by the host's TSC, where that
  * is invariant, for at most TSC_SPAN ticks since clock_now() was asked. The rate is measured against
- * clock_now() over TSC_BASELINE or more; one that leaps says that the clock stood still or the host slept,
- * and is measured anew. What the guest reads does not go back when the two meet again.
+ * clock_now() over TSC_BASELINE or more, by pairs of readings that nothing came between; one that leaps says
+ * that the host slept, and is measured anew, as it is when guest time was stopped. What was carried on ahead
+ * of the clock goes on more slowly until they meet: the guest's TSC never goes back.
  */
-#define TSC_SPAN     (1u << 20) /* host ticks: about a third of a millisecond */
-#define TSC_BASELINE 20000000u  /* ns */
+#define TSC_SPAN     (1u << 20)  /* host ticks: about a third of a millisecond */
+#define TSC_PAIR     4000u       /* host ticks that one look at the clock may take: about a microsecond */
+#define TSC_BASELINE 20000000u   /* ns */
+#define TSC_LEAP     NANOSECONDS /* ns: guest time that is so far back was set to be there (saved state) */
 
 static bool host_tsc_is_invariant(void)
 {
@@ -34,52 +37,71 @@ static bool host_tsc_is_invariant(void)
     return __get_cpuid(0x80000007, &a, &b, &c, &d) && (d & 1u << 8);
 }
 
-static void measure_rate(struct cpu_tsc_clock *k, uint64_t tsc, uint64_t now)
+static void start_measuring(struct cpu_tsc_clock *k, uint64_t tsc, uint64_t now, int64_t offset)
+{
+    k->base_tsc = tsc;
+    k->base_time = now;
+    k->offset = offset;
+    k->rate = 0;
+}
+
+static void measure_rate(struct cpu_tsc_clock *k, uint64_t tsc, uint64_t now, int64_t offset)
 {
     uint64_t time = now - k->base_time, ticks = tsc - k->base_tsc, rate;
 
-    if (time < TSC_BASELINE && k->base_tsc)
+    if (!k->base_tsc || k->offset != offset || tsc <= k->base_tsc || now < k->base_time) {
+        start_measuring(k, tsc, now, offset);
         return;
-    rate = ticks && k->base_tsc ? (uint64_t)(((unsigned __int128)time << 32) / ticks) : 0;
-    if (time > 50 * TSC_BASELINE || !k->base_tsc) {
+    }
+    if (time < TSC_BASELINE)
+        return;
+    rate = (uint64_t)(((unsigned __int128)time << 32) / ticks);
+    if (k->rate && MAX(rate, k->rate) - MIN(rate, k->rate) > k->rate >> 8) {
+        start_measuring(k, tsc, now, offset);
+        return;
+    }
+    k->rate = rate;
+    if (time > 50 * TSC_BASELINE) { /* the next one is over a time near by */
         k->base_tsc = tsc;
         k->base_time = now;
     }
-    if (k->rate && MAX(rate, k->rate) - MIN(rate, k->rate) > k->rate >> 8) {
-        k->base_tsc = 0;
-        rate = 0;
-    }
-    k->rate = rate;
 }
 
-static uint64_t guest_time_slowly(struct cpu *cpu, uint64_t tsc)
+static uint64_t guest_time_slowly(struct cpu *cpu)
 {
     struct cpu_tsc_clock *k = &cpu->tsc_clock;
-    uint64_t now = (uint64_t)clock_now(cpu->board.clock);
+    uint64_t before = __rdtsc(), now = (uint64_t)clock_now(cpu->board.clock), tsc = __rdtsc();
+    uint64_t ahead, span;
 
     k->span = 0;
-    if (k->useless || clock_is_stopped(cpu->board.clock))
-        return now;
     if (!k->base_tsc)
         k->useless = !host_tsc_is_invariant();
-    measure_rate(k, tsc, now);
-    if (k->rate) {
-        k->span = TSC_SPAN;
-        k->at_tsc = tsc;
-        k->at_time = now;
-    }
-    return k->last - now < TSC_SPAN ? k->last : now;
+    if (k->useless || clock_is_stopped(cpu->board.clock) || tsc - before > TSC_PAIR)
+        return now;
+    measure_rate(k, tsc, now, clock_offset(cpu->board.clock));
+    span = TSC_SPAN * k->rate >> 32;
+    if (!span)
+        return now;
+    ahead = k->last > now && k->last - now < TSC_LEAP ? k->last - now : 0;
+    k->span = TSC_SPAN;
+    k->at_tsc = tsc;
+    k->at_time = now + ahead;
+    k->slope = ahead < span ? k->rate - k->rate * ahead / span : 0;
+    return k->at_time;
 }
 
 /* Nanoseconds of guest time. */
 static uint64_t guest_time(struct cpu *cpu)
 {
     struct cpu_tsc_clock *k = &cpu->tsc_clock;
-    uint64_t tsc = __rdtsc(), passed = tsc - k->at_tsc;
+    uint64_t passed = __rdtsc() - k->at_tsc, now;
 
     if (!cpu->board.clock)
         return 0;
-    return k->last = passed < k->span ? k->at_time + (passed * k->rate >> 32) : guest_time_slowly(cpu, tsc);
+    now = passed < k->span ? k->at_time + (passed * k->slope >> 32) : guest_time_slowly(cpu);
+    if (now > k->last || k->last - now >= TSC_LEAP)
+        k->last = now;
+    return k->last;
 }
 
 uint64_t cpu_tsc(struct cpu *cpu)

@@ -156,18 +156,18 @@ static void qmp_connect(struct bench *b)
     }
 }
 
-/* Reads on until a line with `text` has come. */
-static void qmp_expect(struct bench *b, const char *text)
+/* Reads on until a line with `text` has come, and returns it. */
+static char *qmp_line(struct bench *b, const char *text)
 {
     gint64 until = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
     for (;;) {
         char *end = strstr(b->qmp_text->str, "\r\n");
         if (end) {
             *end = '\0';
-            bool found = strstr(b->qmp_text->str, text) != NULL;
+            g_autofree char *line = g_strdup(b->qmp_text->str);
             g_string_erase(b->qmp_text, 0, end + 2 - b->qmp_text->str);
-            if (found)
-                return;
+            if (strstr(line, text))
+                return g_steal_pointer(&line);
             continue;
         }
         char buffer[4096];
@@ -182,6 +182,11 @@ static void qmp_expect(struct bench *b, const char *text)
     }
 }
 
+static void qmp_expect(struct bench *b, const char *text)
+{
+    g_free(qmp_line(b, text));
+}
+
 static void qmp(struct bench *b, const char *command, const char *says)
 {
     g_autofree char *json = g_strdup_printf("{\"execute\":\"%s\"}\n", command);
@@ -189,12 +194,17 @@ static void qmp(struct bench *b, const char *command, const char *says)
     qmp_expect(b, says);
 }
 
-static void qmp_hmp(struct bench *b, const char *line, const char *says)
+static char *qmp_hmp_line(struct bench *b, const char *line, const char *says)
 {
     g_autofree char *json = g_strdup_printf(
         "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"%s\"}}\n", line);
     g_assert_cmpint(write(b->qmp_fd, json, strlen(json)), ==, strlen(json));
-    qmp_expect(b, says);
+    return qmp_line(b, says);
+}
+
+static void qmp_hmp(struct bench *b, const char *line, const char *says)
+{
+    g_free(qmp_hmp_line(b, line, says));
 }
 
 static void start_with_qmp(struct bench *b, const char *words)
@@ -504,6 +514,75 @@ static void test_idle(struct bench *b, gconstpointer data)
     g_assert_cmpint(finish(b), ==, 0);
 }
 
+/* ---- time ---- */
+
+static double host_seconds(void)
+{
+    return (double)g_get_monotonic_time() / G_USEC_PER_SEC;
+}
+
+static double guest_seconds(struct bench *b)
+{
+    g_autofree char *line = qmp_hmp_line(b, "info jit", "guest time");
+    return g_ascii_strtod(strstr(line, "guest time") + strlen("guest time"), NULL);
+}
+
+/* Work for the host's processors beside the machine, ten seconds at most. */
+static void spin(pid_t pids[4])
+{
+    for (unsigned i = 0; i < 4; i++) {
+        pids[i] = fork();
+        g_assert_cmpint(pids[i], >=, 0);
+        if (pids[i])
+            continue;
+        alarm(10);
+        for (;;)
+            ;
+    }
+}
+
+static void test_time(struct bench *b, gconstpointer data)
+{
+    /* A guest that reads the TSC for ever and ends the program if it goes back; it is stopped and continued
+     * on a host that is busy. Guest time is what passed on the host while it ran, neither more nor less. */
+    enum { STORED = 0x200000 };
+    GUEST(b, 0x31, 0xf6, 0x31, 0xff,                               /* esi, edi: the last reading */
+          0x0f, 0x31,                                              /* again: rdtsc */
+          0x39, 0xfa, 0x72, 0x11, 0x75, 4, 0x39, 0xf0, 0x72, 0x0b, /* below edi:esi? end */
+          0x89, 0xc6, 0x89, 0xd7, 0xa3, 0, 0, 0x20, 0,             /* keep it; mov [STORED], eax */
+          0xeb, 0xe9, OUT_DX(0x501, 0x44), SPIN_FOREVER);
+    start_with_qmp(b, "-S -device isa-debug-exit");
+    pid_t load[4];
+    spin(load);
+    double before = guest_seconds(b);
+    for (unsigned i = 0; i < 6; i++) {
+        double asked = host_seconds();
+        qmp(b, "cont", "{\"return\":{}}");
+        double runs = host_seconds();
+        while (host_seconds() < runs + 0.2)
+            poll(NULL, 0, 10);
+        double stops = host_seconds();
+        qmp(b, "stop", "{\"return\":{}}");
+        double stopped = host_seconds(), now = guest_seconds(b);
+        g_assert_cmpfloat(now - before, >=, stops - runs - 0.002);
+        g_assert_cmpfloat(now - before, <=, stopped - asked + 0.002);
+        g_autofree char *line = qmp_hmp_line(b, "xp/1xw 0x200000", "000200000: 0x");
+        double tsc = (double)g_ascii_strtoull(strstr(line, ": 0x") + 2, NULL, 16) / 1e9;
+        g_assert_cmpfloat(tsc, <=, now + 0.001);
+        g_assert_cmpfloat(tsc, >=, now - 0.15); /* the guest ran until shortly before it was stopped */
+        while (host_seconds() < stopped + 0.1)
+            poll(NULL, 0, 10);
+        before = guest_seconds(b);
+        g_assert_cmpfloat(before, ==, now);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        kill(load[i], SIGKILL);
+        waitpid(load[i], NULL, 0);
+    }
+    qmp(b, "quit", "{\"return\":{}}");
+    g_assert_cmpint(finish(b), ==, 0);
+}
+
 static void test_file_cut_short(struct bench *b, gconstpointer data)
 {
     /* A module's pages are guest RAM; somebody empties the file before the guest has read it. */
@@ -562,6 +641,7 @@ int main(int argc, char **argv)
     TEST(no_shutdown);
     TEST(power_button);
     TEST(idle);
+    TEST(time);
     TEST(file_cut_short);
     TEST(wait_for_peer);
     return g_test_run();
