@@ -103,6 +103,7 @@ static void reset_common(struct cpu *cpu)
         segment_set_cache(cpu, (enum segment_register)i, 0, 0, 0xffff, data);
     segment_set_cache(cpu, SEG_CS, 0xf000, 0xffff0000u, 0xffff, data);
     cpu->gdtr = cpu->idtr = (struct descriptor_table){.limit = 0xffff};
+    segment_forget_memos(cpu);
     cpu->ldtr = (struct segment){.limit = 0xffff, .max = 0xffff, .attr = SEG_ATTR_P | DESCRIPTOR_LDT << 8};
     cpu->tr =
         (struct segment){.limit = 0xffff, .max = 0xffff, .attr = SEG_ATTR_P | DESCRIPTOR_TSS32_BUSY << 8};
@@ -162,6 +163,7 @@ void cpu_set_boot_state(struct cpu *cpu, const struct cpu_boot_state *boot)
     cpu->status = 0;
     cpu->eflags = FLAG_ONE;
     cpu->gdtr = (struct descriptor_table){.base = boot->gdt_base, .limit = boot->gdt_limit};
+    segment_forget_memos(cpu);
     for (unsigned i = 0; i < SEG_COUNT; i++)
         segment_set_cache(cpu, (enum segment_register)i, boot->ds, 0, 0xffffffffu, flat);
     segment_set_cache(cpu, SEG_CS, boot->cs, 0, 0xffffffffu, flat | SEG_ATTR_CODE);
@@ -388,6 +390,7 @@ static bool after_load(void *opaque, GError **error)
     cpu->ext = 0;
     cpu->has_breakpoints = (cpu->dr[7] & 0xff) != 0;
     cpu->tsc_clock = (struct cpu_tsc_clock){0};
+    segment_forget_memos(cpu);
     mmu_reset(cpu);
     block_cache_flush(cpu);
     cpu_update_mode(cpu);

@@ -107,6 +107,17 @@ struct segment {
 #define SEG_ATTR_RW   0x00000200u /* writable data, readable code */
 #define SEG_ATTR_ACCESSED 0x00000100u
 
+/* A data segment load that was found good, for translated code at CPL 0: when selector and descriptor are the
+ * same again, it gives the same. Filled by segment_load(), void after LGDT. */
+struct segment_memo {
+    uint64_t raw;      /* the descriptor */
+    uint32_t selector; /* SEGMENT_MEMO_NONE: there is none */
+    uint32_t offset;   /* of the descriptor in the GDT */
+    struct segment loaded;
+    bool plain; /* writable, 4 GiB from its base */
+};
+#define SEGMENT_MEMO_NONE 0xffffffffu
+
 struct descriptor_table {
     uint32_t base;
     uint16_t limit;
@@ -188,6 +199,7 @@ struct cpu {
     int exit_request;  /* set by any thread; see cpu_request_exit() */
     uint32_t events;   /* CPU_EVENT_*: looked at between blocks */
     uint8_t cpl;       /* 0…3; 3 in V86 mode */
+    bool intr;         /* INTR pin; translated code reads it together with cpl */
     bool code32;       /* CS.D: default operand and address size */
     bool halted;
     bool block_stale;  /* code in the running block was overwritten: leave it after this instruction */
@@ -205,6 +217,7 @@ struct cpu {
     uint64_t jit_saved;    /* r10 while C runs */
     struct segment seg[SEG_COUNT];
 
+    struct segment_memo segment_memo[SEG_COUNT];
     struct segment ldtr, tr;
     struct descriptor_table gdtr, idtr;
     uint32_t cr0, cr2, cr3, cr4;
@@ -221,7 +234,7 @@ struct cpu {
     uint64_t mcg_status, mc_ctl[CPU_MC_BANKS];
 
     /* event state */
-    bool intr, nmi_pending, nmi_blocked, init_pending;
+    bool nmi_pending, nmi_blocked, init_pending;
     bool shadow;            /* STI, MOV SS, POP SS: no interrupt before the next instruction is done */
     uint32_t shadow_eip;    /* where that next instruction is */
     bool shadow_db;         /* the shadow holds off #DB too (MOV SS) */
@@ -330,6 +343,7 @@ void cpu_update_events(struct cpu *cpu);
 /* ---- segment.c ---- */
 void segment_set_cache(struct cpu *cpu, enum segment_register seg, uint16_t selector, uint32_t base, uint32_t limit,
                        uint32_t attr);
+void segment_forget_memos(struct cpu *cpu);
 void segment_load(struct cpu *cpu, enum segment_register seg, uint16_t selector); /* MOV/POP/LxS, not CS */
 /* What segment accesses do when the fast check fails: raises #GP/#SS, or returns the linear address when the
  * access is all right after all (wrap-around in a 4 GiB segment). */

@@ -181,6 +181,7 @@ void op_sidt(struct cpu *cpu, const struct insn *in)
 void op_lgdt(struct cpu *cpu, const struct insn *in)
 {
     load_table(cpu, in, &cpu->gdtr);
+    segment_forget_memos(cpu);
 }
 
 void op_lidt(struct cpu *cpu, const struct insn *in)

@@ -170,6 +170,29 @@ static void load_stack_segment(struct cpu *cpu, uint16_t selector)
     cpu_update_mode(cpu);
 }
 
+void segment_forget_memos(struct cpu *cpu)
+{
+    for (unsigned i = 0; i < SEG_COUNT; i++)
+        cpu->segment_memo[i].selector = SEGMENT_MEMO_NONE;
+}
+
+static void remember_load(struct cpu *cpu, enum segment_register seg, const struct descriptor *d)
+{
+    const struct segment *s = &cpu->seg[seg];
+    bool plain = s->max == 0xffffffffu;
+
+    /* Code is translated for flat DS and ES. */
+    if ((seg == SEG_DS || seg == SEG_ES) && !(plain && s->base == 0))
+        return;
+    cpu->segment_memo[seg] = (struct segment_memo){
+        .raw = (uint64_t)d->hi << 32 | d->lo,
+        .selector = s->selector,
+        .offset = SELECTOR_INDEX(s->selector),
+        .loaded = *s,
+        .plain = plain,
+    };
+}
+
 static bool segment_load_quickly(struct cpu *cpu, enum segment_register seg, uint16_t selector)
 {
     struct descriptor d;
@@ -178,6 +201,8 @@ static bool segment_load_quickly(struct cpu *cpu, enum segment_register seg, uin
         SELECTOR_RPL(selector) > descriptor_dpl(&d) || cpu->cpl > descriptor_dpl(&d))
         return false;
     segment_commit_usual(cpu, seg, selector, &d);
+    if (cpu->jit)
+        remember_load(cpu, seg, &d);
     return true;
 }
 
