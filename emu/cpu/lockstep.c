@@ -77,7 +77,7 @@ static bool row_has_effects(unsigned op)
     }
 }
 
-/* It may store by the supervisor's TLB, whatever the CPL: descriptors, TSS, stacks. */
+/* It may store by the TLB of another privilege than the present: descriptors, TSS, stacks. */
 static bool row_stores_as_system(unsigned op)
 {
     const struct insn_row *row = &insn_rows[op];
@@ -122,6 +122,11 @@ bool lockstep_store(struct cpu *cpu, uint64_t ram_offset, unsigned size)
     if (host < l->block->host + l->block->bytes && l->block->host < host + size)
         l->overwritten = true;
     return true;
+}
+
+bool lockstep_is_trying(const struct lockstep *l)
+{
+    return l->phase == LOCKSTEP_TRY;
 }
 
 void lockstep_filled(struct cpu *cpu, uint32_t linear)
@@ -204,8 +209,10 @@ static void landed(const struct cpu *cpu, int landing, struct lockstep_outcome *
 
 static void hide_write_tags(struct cpu *cpu)
 {
-    for (unsigned i = 0; i < TLB_SIZE; i++)
-        cpu->tlb[TLB_SUPERVISOR][i].write = TLB_NONE;
+    for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++)
+        for (unsigned log = 0; log < 2; log++)
+            for (unsigned i = 0; i < cpu->tlb_logged[table][log]; i++)
+                cpu->tlb[table][cpu->tlb_log[table][log][i]].write = TLB_NONE;
 }
 
 /* The interpreter, up to the instruction at `until`. */
@@ -294,7 +301,7 @@ enum verdict {
     AGREED,
     DIFFERED,
     DISTURBED, /* somebody asked the CPU to stop meanwhile: nothing follows from a difference */
-    UNDONE,    /* the code memory was full and is empty now; nothing was executed */
+    UNDONE,    /* nothing was executed: the code memory was full, or the interpreter is to do this block */
     REFUSED,
 };
 
@@ -363,6 +370,9 @@ static enum verdict compare_once(struct cpu *cpu, struct lockstep *l, struct blo
         return REFUSED;
     if (generation != cpu->blocks->generation && l->actual.at == l->eip)
         return UNDONE;
+    if (l->actual.end == LOCKSTEP_DONE && cpu->fp_denied && l->actual.at == l->eip &&
+        lockstep_states_agree(lockstep_cpu(&l->start), cpu))
+        return UNDONE; /* an unmasked FPU exception or the like: the interpreter is asked for */
     if (l->options.plant && l->compared >= l->options.plant)
         plant(cpu, l);
     state_keep(cpu, &l->ran);

@@ -28,6 +28,8 @@ void lockstep_describe(const struct lockstep *lockstep, GString *out);
 /* RAM bytes [ram_offset, +size) are about to be stored to, not by a write tag. True: the interpreter is being
  * tried; do the store, but drop no code and give no tag. */
 bool lockstep_store(struct cpu *cpu, uint64_t ram_offset, unsigned size);
+/* While the interpreter is tried no write tag is to be given. */
+bool lockstep_is_trying(const struct lockstep *lockstep);
 /* A TLB entry was filled for this page. */
 void lockstep_filled(struct cpu *cpu, uint32_t linear);
 /* Something outside CPU and RAM is about to be read or changed (a device). Returns when that is to be done.

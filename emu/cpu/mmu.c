@@ -85,6 +85,12 @@ static uint8_t *ram_at(struct cpu *cpu, uint64_t physical, unsigned size, uint64
     return cpu->window_host + offset;
 }
 
+/* Whether a write tag may be given: not while each store is to be noticed. */
+static bool may_tag(const struct cpu *cpu)
+{
+    return access_likely(!cpu->lockstep) || !lockstep_is_trying(cpu->lockstep);
+}
+
 /* About to store into guest RAM behind the tags' back. */
 static void ram_written(struct cpu *cpu, uint64_t ram_offset, unsigned size)
 {
@@ -443,7 +449,7 @@ static struct tlb_entry *tlb_try_fill(struct cpu *cpu, uint32_t linear, bool use
         uint8_t *flags = &physmap_page_flags(cpu->board.mem)[ram_offset >> PHYS_PAGE_SHIFT];
         /* A read alone makes no page dirty: its first store comes by page_write(). */
         bool dirty = (*flags & PHYS_PAGE_DIRTY) || kind == ACCESS_WRITE || kind == ACCESS_RMW;
-        if ((w.grants & GRANT_WRITE) && dirty && !watched && !(*flags & PHYS_PAGE_CODE)) {
+        if ((w.grants & GRANT_WRITE) && dirty && !watched && !(*flags & PHYS_PAGE_CODE) && may_tag(cpu)) {
             *flags |= PHYS_PAGE_DIRTY;
             e->write = page;
         }
@@ -569,7 +575,8 @@ static void page_write(struct cpu *cpu, struct tlb_entry *e, uint32_t linear, ui
     uint8_t *flags = &physmap_page_flags(cpu->board.mem)[ram_offset >> PHYS_PAGE_SHIFT];
     ram_written(cpu, ram_offset, size);
     memcpy(host, &value, size);
-    if (!(*flags & PHYS_PAGE_CODE) && (e->flags & GRANT_WRITE) && !page_has_breakpoint(cpu, PAGE_OF(linear)))
+    if (!(*flags & PHYS_PAGE_CODE) && (e->flags & GRANT_WRITE) && !page_has_breakpoint(cpu, PAGE_OF(linear)) &&
+        may_tag(cpu))
         e->write = PAGE_OF(linear);
 }
 
@@ -642,7 +649,7 @@ uint8_t *mmu_plain_span(struct cpu *cpu, uint32_t linear, uint32_t first, uint32
         uint64_t ram_offset = (uint64_t)((uint8_t *)(e->addend + first) - physmap_ram(cpu->board.mem));
         uint8_t *flags = &physmap_page_flags(cpu->board.mem)[ram_offset >> PHYS_PAGE_SHIFT];
         ram_written(cpu, ram_offset, len);
-        if (!(*flags & PHYS_PAGE_CODE))
+        if (!(*flags & PHYS_PAGE_CODE) && may_tag(cpu))
             e->write = PAGE_OF(linear);
     }
     return (uint8_t *)(e->addend + linear);
