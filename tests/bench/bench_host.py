@@ -20,7 +20,8 @@ class Host(Suite):
         self.image = self.bios = None
 
     def start(self, kit):
-        self.image, self.bios = kit.image("mini"), kit.scratch / "bios.bin"
+        self.image = kit.image("mini") if {row.id for row in self.rows} & {"idle", "memory"} else None
+        self.bios = kit.scratch / "bios.bin"
         # The reset vector is sixteen bytes before the end: mov $'R', out 0xe9, mov $'\n', out 0xe9, hlt.
         code = bytes((0xb0, ord("R"), 0xe6, 0xe9, 0xb0, 10, 0xe6, 0xe9, 0xf4, 0xeb, 0xfd))
         self.bios.write_bytes(b"\xff" * (65536 - 16) + code.ljust(16, b"\xff"))

@@ -44,10 +44,12 @@ def judge_row(row, ways, same_answer):
 
 
 def verdict(least, gain, slowest, over, limit=None, ours=None):
-    """True or False; None where nothing was asked or what it needs was not measured."""
-    known = [(least, gain, lambda a, b: b >= a), (slowest, over, lambda a, b: b <= a), (limit, ours, lambda a, b: b <= a)]
-    checks = [test(target, value) for target, value, test in known if target is not None and value is not None]
-    return all(checks) if checks else None
+    """True or False; None where nothing was asked, or what is missing could still change a yes."""
+    asked_for = [(least, gain, lambda a, b: b >= a), (slowest, over, lambda a, b: b <= a), (limit, ours, lambda a, b: b <= a)]
+    checks = [None if value is None else test(target, value) for target, value, test in asked_for if target is not None]
+    if False in checks:
+        return False
+    return None if None in checks or not checks else True
 
 
 def geometric(values):
@@ -137,4 +139,5 @@ def describe_host(args):
     return "\n".join([f"host: {facts['cpu']}, {facts['cpus']} CPUs, Linux {facts['kernel']}, load {facts['load']:.2f}",
                       f"netlab-emu: {facts['netlab-emu']} {args.emu_args}",
                       f"QEMU: {facts['qemu'] or 'not installed: no ratios to it'}",
-                      f"{'processor time, ' if args.cpu_time else ''}median of {args.repeat}; * the reference; gain: QEMU's time/ours; native×: our time/the host's"])
+                      f"{'processor time, ' if args.cpu_time else ''}median of {args.repeat}; * the reference; gain: QEMU's time/ours; "
+                      "native×: our time/the host's"])
