@@ -12,6 +12,9 @@
  * ones. Registers, flags, memory, the fault with its frame, CR2 and error code, and which pages were accessed
  * and written are compared each time. The seed of a case that differs is printed with the case.
  *
+ * The device raises interrupts and asks for exits as it is accessed, so that repeated instructions stop in
+ * the middle and go on.
+ *
  * In other cases the instruction changes code: a sled of one-byte instructions, executed before and after,
  * with a sum that tells which bytes were executed.
  */
@@ -36,6 +39,7 @@ enum {
     ARENA_SIZE = PAGES * 4096,
     STATUS = FLAG_STATUS,
     SLED_MAX = 600,
+    INTERRUPT = 0x20,
 };
 
 enum form { MOVS, STOS, LODS, SCAS, CMPS };
@@ -75,6 +79,8 @@ struct side {
     struct cpu *cpu;
     uint8_t *ram;
     uint8_t device[4096];
+    bool disturbs; /* accesses of the device raise interrupts and ask for exits */
+    unsigned accesses, interrupts, exits;
 };
 
 struct random {
@@ -104,6 +110,9 @@ static uint32_t random_offset(struct random *r)
     return one_in(r, 2) ? page + random32(r) % 4096 : (page + random32(r) % 96 - 48) % ARENA_SIZE;
 }
 
+/* hlt; jmp back: an interrupt may come as late as that */
+static const uint8_t ending[] = {0xf4, 0xeb, 0xfd};
+
 static void make_code(struct string_case *c)
 {
     uint8_t *at = c->bytes;
@@ -120,8 +129,8 @@ static void make_code(struct string_case *c)
     if (c->repe || c->repne)
         *at++ = c->repe ? 0xf3 : 0xf2;
     *at++ = opcodes[c->form] | (c->size > 1);
-    *at++ = 0xf4;
-    c->length = (unsigned)(at - c->bytes);
+    memcpy(at, ending, sizeof(ending));
+    c->length = (unsigned)(at - c->bytes) + sizeof(ending);
 }
 
 static const uint8_t sled_bytes[] = {0x90, 0x42, 0x4a}; /* nop, inc edx, dec edx */
@@ -149,7 +158,7 @@ static void make_sled_case(struct string_case *c, struct random *r)
     c->code = one_in(r, 2) ? 4096 + random32(r) % (4096 - SLED_MAX - 64)
                            : random_offset(r) % (ARENA_SIZE - SLED_MAX - 64);
     make_code(c);
-    plain_length = c->length - c->start - 1;
+    plain_length = c->length - c->start - sizeof(ending);
     memcpy(insn, c->bytes + c->start, plain_length);
     to = c->bytes + 1; /* behind CLD or STD */
     *to++ = 0xeb;
@@ -166,8 +175,8 @@ static void make_sled_case(struct string_case *c, struct random *r)
     back = c->start - (unsigned)(to + 4 - c->bytes);
     memcpy(to, &back, 4);
     to += 4;
-    *to++ = 0xf4;
-    c->length = (unsigned)(to - c->bytes);
+    memcpy(to, ending, sizeof(ending));
+    c->length = (unsigned)(to - c->bytes) + sizeof(ending);
 
     room = c->sled / c->size;
     count = c->repe || c->repne ? random32(r) % (one_in(r, 2) ? MIN(room, 8) + 1 : room + 1) : 1;
@@ -236,6 +245,8 @@ static void make_case(struct string_case *c, uint64_t seed)
             c->gpr[regs[i]] = (c->gpr[regs[i]] & 0xffff) | random32(r) << 16;
         }
     c->eflags = FLAG_ONE | (random32(r) & STATUS) | (one_in(r, 3) ? FLAG_DF : 0);
+    if (one_in(r, 2))
+        c->eflags |= FLAG_IF;
     if (one_in(r, 4))
         make_sled_case(c, r);
     else
@@ -381,9 +392,10 @@ static void model_run(struct state *s, const struct string_case *c)
     s->eflags = c->eflags;
     s->vector = 256;
     s->eip = c->base + c->code + c->start;
-    for (unsigned i = 0; i + 1 < c->length; i++)
+    for (unsigned i = 0; i + sizeof(ending) < c->length; i++)
         s->accessed[(c->code + i) / 4096] = true;
-    s->maybe[(c->code + c->length - 1) / 4096] = true; /* HLT may or may not have been fetched already */
+    for (unsigned i = 1; i <= sizeof(ending); i++)
+        s->maybe[(c->code + c->length - i) / 4096] = true; /* it may or may not have been fetched already */
     model_sled(s, c);
     if (!c->repe && !c->repne) {
         if (!model_element(s, c))
@@ -402,7 +414,7 @@ static void model_run(struct state *s, const struct string_case *c)
         s->gpr[EBX] = 0;
         s->eflags = (s->eflags & ~(STATUS & ~FLAG_CF)) | FLAG_ZF | FLAG_PF; /* of DEC EBX */
     }
-    s->eip = c->base + c->code + c->length;
+    s->eip = c->base + c->code + c->length - (uint32_t)sizeof(ending) + 1;
 }
 
 /* Code that overwrites itself is not for the model, other than in the sled with what that is made of. */
@@ -420,12 +432,33 @@ static bool code_stands(const struct state *s, const struct string_case *c)
 
 /* ---- the two sides ---- */
 
+static void disturb(struct side *s)
+{
+    if (!s->disturbs)
+        return;
+    s->accesses++;
+    if (s->accesses % 3 == 0)
+        cpu_set_intr(s->cpu, true);
+    if (s->accesses % 5 == 0)
+        cpu_request_exit(s->cpu);
+}
+
+static int acknowledge(void *opaque)
+{
+    struct side *s = opaque;
+
+    s->interrupts++;
+    cpu_set_intr(s->cpu, false);
+    return INTERRUPT;
+}
+
 static uint32_t device_read(void *opaque, uint32_t offset, unsigned size)
 {
     struct side *s = opaque;
     uint32_t value = 0;
 
     memcpy(&value, s->device + offset, size);
+    disturb(s);
     return value;
 }
 
@@ -434,12 +467,16 @@ static void device_write(void *opaque, uint32_t offset, uint32_t value, unsigned
     struct side *s = opaque;
 
     memcpy(s->device + offset, &value, size);
+    disturb(s);
 }
 
 static bool side_setup(struct side *s, bool jit)
 {
     static const struct mmio_ops ops = {.read = device_read, .write = device_write};
-    struct cpu_board board = {.io = s->io = portio_new(), .clock = s->clock = clock_new_manual()};
+    struct cpu_board board = {.io = s->io = portio_new(),
+                              .clock = s->clock = clock_new_manual(),
+                              .opaque = s,
+                              .acknowledge = acknowledge};
     g_autoptr(GError) error = NULL;
 
     s->name = jit ? "translator" : "interpreter";
@@ -504,6 +541,9 @@ static void side_prepare(struct side *s, const struct string_case *c)
         put32(s, AT_IDT + v * 8 + 4, (AT_HANDLERS & 0xffff0000) | 0x8e00);
         s->ram[AT_HANDLERS + v * 16] = 0xf4;
     }
+    s->ram[AT_HANDLERS + INTERRUPT * 16] = 0xcf; /* iret */
+    s->disturbs = c->eflags & FLAG_IF;
+    s->accesses = 0;
     put32(s, AT_DIRECTORY, AT_TABLE_LOW | 3);
     put32(s, AT_DIRECTORY + (c->base ? c->base >> 22 : 1) * 4, AT_TABLE_HIGH | 3);
     for (uint32_t i = 0x80; i < 0xa0; i++)
@@ -541,10 +581,11 @@ static void side_run(struct side *s, const struct string_case *c, const struct s
     memcpy(cpu->gpr, c->gpr, sizeof(c->gpr));
     cpu->eip = c->base + c->code;
     cpu_set_eflags(cpu, c->eflags);
+    cpu_set_intr(cpu, false);
     cpu->halted = false;
     cpu->cr2 = 0;
     while (cpu_run(cpu) == CPU_STOP_REQUESTED)
-        continue;
+        s->exits++;
     memcpy(out->gpr, cpu->gpr, sizeof(out->gpr));
     out->eip = cpu->eip;
     out->eflags = cpu_eflags(cpu);
@@ -680,8 +721,14 @@ int main(int argc, char **argv)
             }
         }
     }
-    printf("seeds %" G_GINT64_FORMAT "…: %u cases, %u ended in a fault; %u differ\n", seed, ran, faults,
+    printf("seeds %" G_GINT64_FORMAT
+           "…: %u cases, %u ended in a fault, %u interrupts and %u exits; %u differ\n",
+           seed, ran, faults, sides[0].interrupts + sides[1].interrupts, sides[0].exits + sides[1].exits,
            failures);
+    if (count >= 10000 && !(sides[0].interrupts && sides[0].exits)) {
+        printf("nothing was ever interrupted\n");
+        failures++;
+    }
     side_free(&sides[0]);
     side_free(&sides[1]);
     g_free(before);
