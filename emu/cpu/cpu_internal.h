@@ -266,6 +266,9 @@ struct cpu {
     uint32_t fp_live;           /* units whose state is in the host's registers and not in `fpu`, FP_ bits */
     uint32_t fp_away[2];        /* 0: the unit is live; what translated code looks at */
     uint32_t fp_scratch;        /* a control word on its way */
+    uint32_t fp_note;           /* the last x87 instruction, not yet told of by FIP, FCS and FOP; or 0 */
+    uint32_t fp_note_page;      /* jit_page then */
+    uint32_t fp_note_data;      /* the segment of the last memory operand + 1, not yet told of by FDS; or 0 */
     uint32_t fp_leave;          /* where translated code is to be left, offset in the page, if a unit cannot be live */
     bool fp_denied;             /* the interpreter is to execute the next block */
     uint8_t fp_masks[256];      /* of a byte: 1 when its low six bits, the exception masks, are all ones */

@@ -46,6 +46,12 @@ struct fp_point {
     uint8_t data_segment;     /* … was in this segment */
 };
 
+/* cpu->fp_note: where the instruction is in the page, what it is. */
+#define FP_NOTE_THERE  (1u << 31)
+#define FP_NOTE_OFFSET 0xfffu
+#define FP_NOTE_OPCODE 12 /* three bits */
+#define FP_NOTE_MODRM  15 /* eight */
+
 /* ---- fp_live.c ---- */
 void fp_start(struct cpu *cpu);
 /* The live units go back to struct cpu, the host's get what C code wants. */
@@ -65,8 +71,8 @@ bool fp_instruction(const struct insn *in);
 bool fp_emit_instruction(struct translation *t);
 /* At the start of a block: makes the units live that its instructions want, and returns them. */
 unsigned fp_emit_entry(struct translation *t);
-/* Stores FIP, FCS, FOP and FDS if need be. Flag-free; r9 is used. */
-#define FP_NOTE_BYTES 80
+/* Notes the last x87 instruction for FIP, FCS, FOP and FDS if need be. Flag-free; r9 is used. */
+#define FP_NOTE_BYTES 40
 void fp_emit_note(struct emit *e, const struct fp_point *point);
 /* Makes the point's units live again; `next`: offset in the page of the instruction at which to leave if that
  * is no longer allowed. Flag-free; keeps all registers. */

@@ -14,8 +14,9 @@
  * exception is not for the host. All of it without flags. What fails jumps out of line before anything was
  * changed.
  *
- * FIP and its like are stored once for the last x87 instruction of a block, and out of line (fp_emit_note());
- * FDP at each memory operand, since it is gone later.
+ * FIP and its like are noted once for the last x87 instruction of a block, and out of line (fp_emit_note()),
+ * and worked out when the x87 goes back to struct cpu; FDP is stored at each memory operand, since it is gone
+ * later.
  */
 #include "emu/cpu/jit/translate.h"
 #include "emu/cpu/fpu_internal.h"
@@ -27,27 +28,23 @@ bool fp_instruction(const struct insn *in)
 
 /* ---- FIP, FCS, FOP, FDP, FDS ---- */
 
-static void emit_selector(struct emit *e, unsigned seg, int32_t to)
-{
-    emit_rm(e, 4, 0x0fb7, R9, R15, EMIT_NONE, 0,
-            CPU(seg) + (int32_t)(seg * sizeof(struct segment) + offsetof(struct segment, selector)));
-    emit_store(e, 2, R9, R15, to);
-}
-
 void fp_emit_note(struct emit *e, const struct fp_point *point)
 {
     const struct insn *in = point->noted;
+    uint32_t note;
 
     if (!in)
         return;
+    note = FP_NOTE_THERE | point->noted_offset | (in->opcode & 7u) << FP_NOTE_OPCODE |
+           (uint32_t)in->modrm << FP_NOTE_MODRM;
     emit_load(e, 4, R9, R15, CPU(jit_page));
-    emit_lea(e, 4, R9, R9, (int32_t)point->noted_offset);
-    emit_store(e, 4, R9, R15, CPU(fpu.fip));
-    emit_imm32(e, R9, (in->opcode & 7u) << 8 | in->modrm);
-    emit_store(e, 2, R9, R15, CPU(fpu.fop));
-    emit_selector(e, SEG_CS, CPU(fpu.fcs));
-    if (point->data_noted)
-        emit_selector(e, point->data_segment, CPU(fpu.fds));
+    emit_store(e, 4, R9, R15, CPU(fp_note_page));
+    emit_rm(e, 4, 0xc7, 0, R15, EMIT_NONE, 0, CPU(fp_note));
+    emit32(e, note);
+    if (point->data_noted) {
+        emit_rm(e, 4, 0xc7, 0, R15, EMIT_NONE, 0, CPU(fp_note_data));
+        emit32(e, point->data_segment + 1u);
+    }
 }
 
 static void note_written(struct fp_point *point)

@@ -17,7 +17,8 @@
  * conditions is a C function, or checks the new value itself (fp_emit.c).
  *
  * FIP, FCS, FOP, FDP and FDS are not the host's, which runs elsewhere and on some processors keeps them at
- * exceptions only: translated code stores them to struct fpu.
+ * exceptions only. Translated code stores FDP, and of the rest a note (cpu->fp_note), from which they follow
+ * when the unit goes back.
  *
  * The functions here run with guest values in XMM registers. So they are compiled for general registers only,
  * and without sanitizers. SDM vol. 1, 10.5 (FXSAVE).
@@ -50,6 +51,7 @@ void fp_start(struct cpu *cpu)
     cpu->fp_live = 0;
     cpu->fp_away[0] = cpu->fp_away[1] = 1;
     cpu->fp_denied = false;
+    cpu->fp_note = cpu->fp_note_data = 0;
     for (unsigned i = 0; i < 256; i++) {
         cpu->fp_masks[i] = (i & FCW_MASKS) == FCW_MASKS;
         cpu->fp_alignment[i] = (i & 15) == 0;
@@ -103,6 +105,23 @@ FP_FUNCTION static uint8_t tags_narrow(uint16_t tags)
     return (uint8_t)(x | x >> 4);
 }
 
+/* CS and the segment registers are still those of then: only C functions change them. */
+FP_FUNCTION static void resolve_note(struct cpu *cpu)
+{
+    uint32_t note = cpu->fp_note;
+    struct fpu *f = &cpu->fpu;
+
+    if (!note)
+        return;
+    cpu->fp_note = 0;
+    f->fip = cpu->fp_note_page + (note & FP_NOTE_OFFSET);
+    f->fop = (uint16_t)((note >> FP_NOTE_OPCODE & 7) << 8 | (note >> FP_NOTE_MODRM & 0xff));
+    f->fcs = cpu->seg[SEG_CS].selector;
+    if (cpu->fp_note_data)
+        f->fds = cpu->seg[cpu->fp_note_data - 1].selector;
+    cpu->fp_note_data = 0;
+}
+
 FP_FUNCTION static void x87_spill(struct cpu *cpu)
 {
     struct fpu *f = &cpu->fpu;
@@ -115,6 +134,7 @@ FP_FUNCTION static void x87_spill(struct cpu *cpu)
     f->fcw = image.fcw;
     f->fsw = image.fsw;
     f->ftw = tags_widen(image.tags);
+    resolve_note(cpu);
     top = f->fsw >> FSW_TOP_SHIFT;
     for (unsigned i = 0; i < 8; i++) {
         union fpu_reg *r = &f->r[(top + i) & 7];
