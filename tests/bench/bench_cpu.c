@@ -39,13 +39,15 @@ static double seconds(void)
 
 struct board {
     struct physmap *mem;
+    struct portio *io;
+    struct clock *clock;
     struct cpu *cpu;
 };
 
 static void board_make(struct board *b, const char *image, gsize image_size, const char *model_name, bool jit)
 {
     static const uint64_t gdt[] = {0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
-    struct cpu_board board = {.io = portio_new(), .clock = clock_new()};
+    struct cpu_board board = {.io = b->io = portio_new(), .clock = b->clock = clock_new()};
     const struct cpu_model *model = NULL;
     g_autoptr(GError) error = NULL;
 
@@ -66,6 +68,14 @@ static void board_make(struct board *b, const char *image, gsize image_size, con
         phys_write32(b->mem, AT_DIRECTORY + i * 4, (AT_TABLES + i * 4096) | 7);
     for (uint32_t i = 0; i < RAM_SIZE >> 12; i++)
         phys_write32(b->mem, AT_TABLES + i * 4, i << 12 | 7);
+}
+
+static void board_free(struct board *b)
+{
+    cpu_free(b->cpu);
+    clock_free(b->clock);
+    portio_free(b->io);
+    physmap_free(b->mem);
 }
 
 static bool run_kernel(struct board *b, unsigned number, uint32_t rounds, bool paging, bool jit,
@@ -160,5 +170,6 @@ int main(int argc, char **argv)
         if (!kernel || !strcmp(kernel, kernels[i].name))
             good &= run_kernel(&board, i, (uint32_t)MAX(kernels[i].rounds * scale, 1.), paging, jit,
                                (unsigned)MAX(repeat, 1));
+    board_free(&board);
     return good ? 0 : 1;
 }
