@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The netlab authors
+"""The table's own arithmetic and files: archives, the place of guest memory, verdicts, sessions that go wrong."""
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+import bench_guests as guests  # noqa: E402
+import bench_host as host  # noqa: E402
+import bench_report as report  # noqa: E402
+from bench_session import Failed, Session  # noqa: E402
+from bench_suites import Row  # noqa: E402
+
+
+class Archives(unittest.TestCase):
+    def make(self):
+        tree = guests.base_tree(b"\x7fELF program")
+        tree.file("usr/lib/libx.so.1.2", b"odd")
+        tree.link("usr/lib/libx.so.1", "libx.so.1.2")
+        tree.link("lib", "usr/lib")
+        return tree
+
+    def test_cpio_reads_what_we_write(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "a.cpio"
+            path.write_bytes(self.make().archive())
+            again = guests.read_archive(path)
+            self.assertEqual(again.files["usr/lib/libx.so.1.2"][1], b"odd")
+            self.assertNotIn("dev/null", again.files)
+            if not shutil.which("cpio"):
+                self.skipTest("cpio is not installed: our archive is read by ourselves only")
+            listed = subprocess.run(["cpio", "-t", "--quiet"], input=path.read_bytes(), stdout=subprocess.PIPE, check=True).stdout
+            self.assertEqual(sorted(listed.decode().split()), sorted(self.make().files))
+
+    def test_take_follows_links_of_files_and_folders(self):
+        taken = guests.Tree()
+        self.assertEqual(taken.take(self.make(), "lib/libx.so.1"), "usr/lib/libx.so.1.2")
+        self.assertEqual(set(taken.files), {"lib", "usr", "usr/lib", "usr/lib/libx.so.1", "usr/lib/libx.so.1.2"})
+        with self.assertRaises(Failed):
+            taken.take(self.make(), "usr/lib/liby.so")
+
+    def test_unpacked_as_written(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.make().unpack(pathlib.Path(folder) / "tree")
+            self.assertEqual((pathlib.Path(folder) / "tree/lib/libx.so.1").read_bytes(), b"odd")
+
+
+class Memory(unittest.TestCase):
+    def test_ram_in_one_and_in_several_mappings(self):
+        mib = 1 << 20
+        self.assertEqual(host.guest_ram([(0, mib), (8 * mib, 136 * mib), (136 * mib, 140 * mib)]), (1, 2))
+        self.assertEqual(host.guest_ram([(0, mib), (8 * mib, 100 * mib), (100 * mib, 136 * mib), (137 * mib, 138 * mib)]), (1, 3))
+        self.assertIsNone(host.guest_ram([(0, mib), (8 * mib, 100 * mib)]))
+
+
+class Report(unittest.TestCase):
+    @staticmethod
+    def ways(**seconds):
+        return {way: {"seconds": s, "answers": set(), "lies": []} for way, s in seconds.items()}
+
+    def test_medians_and_the_faster_reference(self):
+        row = report.judge_row(Row("x", "x", least=4), self.ways(native=[1], qemu=[9, 8, 30], n270=[12], ours=[3, 2, 1]), False)
+        self.assertEqual((row["reference"], row["gain"], row["over_native"], row["pass"]), ("qemu", 4.5, 2, True))
+
+    def test_verdicts(self):
+        self.assertIs(report.verdict(4, 3.9, None, None), False)
+        self.assertIs(report.verdict(4, 4.1, 1.5, 1.6), False)
+        self.assertIs(report.verdict(4, 4.1, 1.5, 1.4), True)
+        self.assertIs(report.verdict(4, None, None, None, 1, 0.5), None)
+        self.assertIs(report.verdict(4, None, None, None, 1, 1.5), False)
+        self.assertIs(report.verdict(None, 4, None, 2), None)
+
+    def test_different_answers_are_an_error(self):
+        ways = self.ways(qemu=[1], ours=[1])
+        ways["qemu"]["answers"], ways["ours"]["answers"] = {"1"}, {"2"}
+        self.assertTrue(report.judge_row(Row("x", "x"), ways, True)["errors"])
+
+    def test_geometric(self):
+        self.assertAlmostEqual(report.geometric([1, 4]), 2)
+        self.assertIsNone(report.geometric([]))
+
+
+class Sessions(unittest.TestCase):
+    def test_time_and_words_between_markers(self):
+        with Session(["sh", "-c", "echo noise; echo R; read line; echo S; echo \"E 12 $line\"; cat"], 10) as session:
+            seconds, words = session.run("name 3", 10)
+        self.assertEqual(words, ["12", "name", "3"])
+        self.assertTrue(0 <= seconds < 10)
+
+    def test_end_complaint_and_silence_are_failures(self):
+        for program, why in (("echo oops", "ended"), ("echo '? no'; cat", "says: no"), ("exec cat", "within")):
+            with self.assertRaisesRegex(Failed, why):
+                Session(["sh", "-c", program], 0.5)
+
+
+if __name__ == "__main__":
+    unittest.main()
