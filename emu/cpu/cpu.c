@@ -29,6 +29,7 @@ struct cpu *cpu_new(const struct cpu_model *model, const struct cpu_board *board
     memset(cpu, 0, sizeof *cpu);
     cpu->model = model ? model : cpu_model_default();
     cpu->board = *board;
+    cpu->ram_flags = board->mem ? physmap_page_flags(board->mem) : NULL;
     cpu->a20_mask = 0xffffffffu;
     cpu->blocks = block_cache_new();
     mmu_reset(cpu);

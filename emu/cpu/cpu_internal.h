@@ -281,6 +281,7 @@ struct cpu {
     /* The stretch of RAM the MMU touched last: page tables and refills without physmap_lookup(). */
     uint64_t window_base, window_size, window_ram_offset;
     uint8_t *window_host;
+    uint8_t *ram_flags; /* physmap_page_flags() */
 };
 
 /* events: why the fast loop must look up */

@@ -66,19 +66,26 @@
 
 /* ---- physical memory, the short way ---- */
 
+static __attribute__((noinline)) bool window_move(struct cpu *cpu, uint64_t physical, unsigned size)
+{
+    struct phys_slice slice;
+    physmap_lookup(cpu->board.mem, physical, &slice);
+    if (!slice.is_ram || !slice.read || slice.write != slice.read || slice.run < size)
+        return false;
+    cpu->window_base = physical;
+    cpu->window_size = slice.run;
+    cpu->window_ram_offset = slice.ram_offset;
+    cpu->window_host = slice.read;
+    return true;
+}
+
 /* Host address of guest RAM at `physical` when all of [physical, +size) is there to be read and written. */
-static uint8_t *ram_at(struct cpu *cpu, uint64_t physical, unsigned size, uint64_t *ram_offset)
+static inline uint8_t *ram_at(struct cpu *cpu, uint64_t physical, unsigned size, uint64_t *ram_offset)
 {
     uint64_t offset = physical - cpu->window_base;
     if (access_unlikely(offset >= cpu->window_size || cpu->window_size - offset < size)) {
-        struct phys_slice slice;
-        physmap_lookup(cpu->board.mem, physical, &slice);
-        if (!slice.is_ram || !slice.read || slice.write != slice.read || slice.run < size)
+        if (!window_move(cpu, physical, size))
             return NULL;
-        cpu->window_base = physical;
-        cpu->window_size = slice.run;
-        cpu->window_ram_offset = slice.ram_offset;
-        cpu->window_host = slice.read;
         offset = 0;
     }
     *ram_offset = cpu->window_ram_offset + offset;
@@ -94,7 +101,7 @@ static bool may_tag(const struct cpu *cpu)
 /* About to store into guest RAM behind the tags' back. */
 static void ram_written(struct cpu *cpu, uint64_t ram_offset, unsigned size)
 {
-    uint8_t *flags = &physmap_page_flags(cpu->board.mem)[ram_offset >> PHYS_PAGE_SHIFT];
+    uint8_t *flags = &cpu->ram_flags[ram_offset >> PHYS_PAGE_SHIFT];
     bool tried = access_unlikely(cpu->lockstep) && lockstep_store(cpu, ram_offset, size);
     if ((*flags & PHYS_PAGE_CODE) && !tried)
         block_invalidate(cpu, ram_offset, size);
@@ -446,7 +453,7 @@ static struct tlb_entry *tlb_try_fill(struct cpu *cpu, uint32_t linear, bool use
         e->exec = page;
     if (ram && host_write) {
         e->flags |= TLB_HOST_WRITE;
-        uint8_t *flags = &physmap_page_flags(cpu->board.mem)[ram_offset >> PHYS_PAGE_SHIFT];
+        uint8_t *flags = &cpu->ram_flags[ram_offset >> PHYS_PAGE_SHIFT];
         /* A read alone makes no page dirty: its first store comes by page_write(). */
         bool dirty = (*flags & PHYS_PAGE_DIRTY) || kind == ACCESS_WRITE || kind == ACCESS_RMW;
         if ((w.grants & GRANT_WRITE) && dirty && !watched && !(*flags & PHYS_PAGE_CODE) && may_tag(cpu)) {
@@ -572,11 +579,11 @@ static void page_write(struct cpu *cpu, struct tlb_entry *e, uint32_t linear, ui
     }
     uint8_t *host = (uint8_t *)(e->addend + linear);
     uint64_t ram_offset = (uint64_t)(host - physmap_ram(cpu->board.mem));
-    uint8_t *flags = &physmap_page_flags(cpu->board.mem)[ram_offset >> PHYS_PAGE_SHIFT];
+    uint8_t *flags = &cpu->ram_flags[ram_offset >> PHYS_PAGE_SHIFT];
     ram_written(cpu, ram_offset, size);
     memcpy(host, &value, size);
-    if (!(*flags & PHYS_PAGE_CODE) && (e->flags & GRANT_WRITE) && !page_has_breakpoint(cpu, PAGE_OF(linear)) &&
-        may_tag(cpu))
+    if (!(*flags & PHYS_PAGE_CODE) && (e->flags & GRANT_WRITE) &&
+        !page_has_breakpoint(cpu, PAGE_OF(linear)) && may_tag(cpu))
         e->write = PAGE_OF(linear);
 }
 
@@ -647,7 +654,7 @@ uint8_t *mmu_plain_span(struct cpu *cpu, uint32_t linear, uint32_t first, uint32
         return NULL;
     if (write) {
         uint64_t ram_offset = (uint64_t)((uint8_t *)(e->addend + first) - physmap_ram(cpu->board.mem));
-        uint8_t *flags = &physmap_page_flags(cpu->board.mem)[ram_offset >> PHYS_PAGE_SHIFT];
+        uint8_t *flags = &cpu->ram_flags[ram_offset >> PHYS_PAGE_SHIFT];
         ram_written(cpu, ram_offset, len);
         if (!(*flags & PHYS_PAGE_CODE) && may_tag(cpu))
             e->write = PAGE_OF(linear);
