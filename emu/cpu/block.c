@@ -14,8 +14,9 @@
  * mapping that led to the block leads to its neighbour too.
  *
  * Memory: blocks lie one after the other in a pool and are never freed singly; when the pool is full
- * everything is dropped. A dropped block has host = 0, so that links to it fail their test; its bytes stay
- * until the pool is used anew, since the running block may be among the dropped.
+ * everything is dropped. How large it is follows from how much of what was dropped is made again. A dropped
+ * block has host = 0, so that links to it fail their test; its bytes stay until the pool is used anew, since
+ * the running block may be among the dropped.
  *
  * Self-modifying code: a RAM page with code carries PHYS_PAGE_CODE and has no write tag in any TLB, so stores
  * and DMA come to block_invalidate(). It drops exactly the blocks whose bytes change. Data beside code cost a
@@ -34,7 +35,8 @@
 #include <sys/mman.h>
 
 #define POOL_SIZE       (32u << 20)
-#define POOL_LARGEST    4096u /* what one allocation may need */
+#define POOL_FIRST      (6u << 20) /* how much of it is used at first */
+#define POOL_LARGEST    4096u      /* what one allocation may need */
 #define LINE_SHIFT      6
 #define FALSE_LINE_HITS 4   /* then a map of bytes is made */
 #define PATIENCE        256 /* quiet stores before a page's blocks are given up, at first */
@@ -59,6 +61,7 @@ struct block_cache *block_cache_new(void)
         mmap(NULL, POOL_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (cache->pool == MAP_FAILED)
         g_error("no address space for %u MiB of decoded code; raise the limit (ulimit -v)", POOL_SIZE >> 20);
+    cache->pool_limit = POOL_FIRST;
     cache->running = &cache->none;
     cache->first_used = BLOCK_NO_PAGE;
     return cache;
@@ -75,7 +78,7 @@ void block_cache_free(struct block_cache *cache)
 
 static bool pool_has(const struct block_cache *cache, size_t size)
 {
-    return cache->pool_used + size <= POOL_SIZE;
+    return cache->pool_used + size <= cache->pool_limit;
 }
 
 static void *pool_take(struct block_cache *cache, size_t size)
@@ -106,6 +109,41 @@ void block_cache_flush(struct cpu *cpu)
     cache->generation++;
     jit_flush(cpu);
     cpu->block_stale = true; /* the running block is void with the others */
+}
+
+/* ---- how large the pool is to be ---- */
+
+static void made_clear(struct block_cache *cache)
+{
+    memcpy(cache->made_before, cache->made, sizeof(cache->made));
+    memset(cache->made, 0, sizeof(cache->made));
+    cache->made_count = cache->made_again = 0;
+}
+
+static void made_note(struct block_cache *cache, uintptr_t host)
+{
+    unsigned bit = (unsigned)(host ^ host >> 17) & (BLOCK_MADE_BITS - 1);
+
+    cache->made[bit >> 6] |= 1ull << (bit & 63);
+    cache->made_count++;
+    cache->made_again += cache->made_before[bit >> 6] >> (bit & 63) & 1;
+}
+
+/* The pool is full. Most of what was made since it was last had been in it then: more is needed at a time.
+ * Hardly anything was: less will do. */
+static void pool_full(struct cpu *cpu)
+{
+    struct block_cache *cache = cpu->blocks;
+
+    trace(BLOCK, "%u blocks made, %u of them not for the first time", cache->made_count, cache->made_again);
+    if (cache->made_again > cache->made_count / 3 * 2 && cache->pool_limit < POOL_SIZE) {
+        cache->pool_limit = MIN(2 * cache->pool_limit, POOL_SIZE);
+    } else if (cache->made_again < cache->made_count / 8 && cache->pool_limit > POOL_FIRST) {
+        cache->pool_limit = MAX(cache->pool_limit / 2, POOL_FIRST);
+        madvise(cache->pool + cache->pool_limit, POOL_SIZE - cache->pool_limit, MADV_DONTNEED);
+    }
+    block_cache_flush(cpu);
+    made_clear(cache);
 }
 
 /* ---- which bytes of a page are code ---- */
@@ -390,6 +428,7 @@ static struct block *block_enter(struct cpu *cpu, struct block *b, uintptr_t hos
     b->hash_next = cache->hash[hash];
     cache->hash[hash] = b;
     threaded_prepare(b, mode);
+    made_note(cache, host);
     pool_take(cache, sizeof(*b) + (b->count + 1u) * sizeof(struct insn));
     cpu->stats.blocks_made++;
     return b;
@@ -434,7 +473,7 @@ static struct block *block_make(struct cpu *cpu, uintptr_t host, uint32_t linear
     uint32_t attr = 0;
 
     if (!pool_has(cache, POOL_LARGEST))
-        block_cache_flush(cpu);
+        pool_full(cpu);
     b = (struct block *)(cache->pool + cache->pool_used);
     b->count = 0;
     while (left && b->count < BLOCK_MAX_INSNS && at - start < BLOCK_MAX_BYTES && !(attr & ATTR_END)) {

@@ -18,6 +18,7 @@
 #define BLOCK_MAX_INSNS 32
 #define BLOCK_MAX_BYTES 240
 #define BLOCK_HASH_SIZE 32768u
+#define BLOCK_MADE_BITS 131072u
 #define BLOCK_NO_PAGE   0xffffffffu
 
 struct block {
@@ -30,9 +31,9 @@ struct block {
     struct block *page_next[2]; /* other blocks with bytes on this one's first and second page */
     uint32_t page[2];           /* RAM page numbers, BLOCK_NO_PAGE when there is none */
     uint16_t bytes;
-    uint16_t first_bytes; /* those on the first page */
-    uint8_t count;        /* instructions, at least 1 */
-    uint8_t mode;         /* BLOCK_MODE_ */
+    uint16_t first_bytes;          /* those on the first page */
+    uint8_t count;                 /* instructions, at least 1 */
+    uint8_t mode;                  /* BLOCK_MODE_ */
     uint8_t heat;                  /* executions before it is translated */
     struct jit_block *translation; /* jit/; NULL when there is none */
     bool linkable; /* falls through or ends in a near branch: mode and mapping are the same afterwards */
@@ -48,7 +49,11 @@ struct block_cache {
     uint32_t generation; /* counts block_cache_flush(): older block pointers are void */
     struct block *hash[BLOCK_HASH_SIZE];
     uint8_t *pool;
-    size_t pool_used;
+    size_t pool_used, pool_limit;
+    /* Blocks made since everything was last dropped, and those made between that and the time before: a set
+     * of hashes each; and how many of the first are in the second. */
+    uint64_t made[BLOCK_MADE_BITS / 64], made_before[BLOCK_MADE_BITS / 64];
+    unsigned made_count, made_again;
     struct code_page *pages; /* by RAM page; made with the first block */
     size_t page_count;
     uint32_t first_used; /* chain of pages that had blocks since the last flush; BLOCK_NO_PAGE ends it */

@@ -424,6 +424,7 @@ const uint8_t *jit_continue(struct cpu *cpu)
     slot = cache_slot(cpu, present_table(cpu), cpu->eip);
     if (slot->page != ~exec[cpu->eip >> PHYS_PAGE_SHIFT])
         return NULL;
+    cpu->jit->continued++;
     jit_prepare(cpu);
     return (const uint8_t *)(uintptr_t)slot->code;
 }
@@ -433,22 +434,27 @@ const uint8_t *jit_continue(struct cpu *cpu)
 void jit_describe(const struct cpu *cpu, GString *out)
 {
     const struct jit *jit = cpu->jit;
+    uint64_t runs = 0;
 
     if (!jit) {
         g_string_append(out, "no translator: -accel interp\n");
         return;
     }
-    g_string_append_printf(out,
-                           "translations  %" G_GUINT64_FORMAT "\nlinks made    %" G_GUINT64_FORMAT
-                           "\nflushes       %" G_GUINT64_FORMAT "\ncode memory   %zu of %u KiB\n"
-                           "flat tables   %zu KiB\nentered       %" G_GUINT64_FORMAT
-                           "\nC calls       %" G_GUINT64_FORMAT "\nplaces filled %" G_GUINT64_FORMAT "\n"
-                           "translated as a call of the interpreter, by instruction:\n",
-                           jit->translated, jit->links, jit->flushes, (size_t)(jit->at - jit->code) >> 10,
-                           JIT_CODE_SIZE >> 10, flat_touched(cpu->flat) >> 10, jit->entered, jit->slow_runs,
-                           jit->fills);
     for (unsigned id = 0; id < INSN_COUNT; id++)
-        if (jit->fallbacks[id])
-            g_string_append_printf(out, "%10" G_GUINT64_FORMAT " %s\n", jit->fallbacks[id],
-                                   insn_rows[id].name);
+        runs += jit->runs[id];
+    g_string_append_printf(out,
+                           "translations  %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT " flushes\n"
+                           "code memory   %zu of %u KiB, data %zu KiB, flat tables %zu KiB\n"
+                           "links made    %" G_GUINT64_FORMAT "\n"
+                           "entered       %" G_GUINT64_FORMAT ", gone on after a call %" G_GUINT64_FORMAT "\n"
+                           "places filled %" G_GUINT64_FORMAT "\n"
+                           "interpreter functions called %" G_GUINT64_FORMAT
+                           ", by instruction (and translated as such a call):\n",
+                           jit->translated, jit->flushes, (size_t)(jit->at - jit->code) >> 10,
+                           JIT_CODE_SIZE >> 10, jit->data_used >> 10, flat_touched(cpu->flat) >> 10,
+                           jit->links, jit->entered, jit->continued, jit->fills, runs);
+    for (unsigned id = 0; id < INSN_COUNT; id++)
+        if (jit->runs[id] || jit->fallbacks[id])
+            g_string_append_printf(out, "%10" G_GUINT64_FORMAT " %-16s (%" G_GUINT64_FORMAT ")\n",
+                                   jit->runs[id], insn_rows[id].name, jit->fallbacks[id]);
 }

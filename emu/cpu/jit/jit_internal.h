@@ -72,7 +72,7 @@ struct jit {
     const uint8_t *insns;    /* start of the pool of decoded blocks */
     uint8_t *stack, *stack_top;
     uint64_t translated, flushes, links, fallbacks[INSN_COUNT];
-    uint64_t entered, slow_runs, fills;
+    uint64_t entered, continued, fills, runs[INSN_COUNT];
 
     /* pieces entered from translated code; addresses of the writable mapping */
     const uint8_t *enter;        /* void *enter(struct cpu *, const uint8_t *code) */

@@ -91,7 +91,7 @@ static bool run_instruction(struct cpu *cpu, uint32_t insn, uint32_t offset)
     struct jit *jit = cpu->jit;
     const struct insn *in = (const struct insn *)(const void *)(jit->insns + insn);
 
-    jit->slow_runs++;
+    jit->runs[in->op]++;
     status_from_flags(cpu);
     cpu->insn_eip = cpu->jit_page + offset;
     cpu->eip = cpu->insn_eip + in->length;
