@@ -279,6 +279,13 @@ static void fpu_write_image(struct cpu *cpu, const struct insn *in, const uint8_
         mem_write_bytes(cpu, in->seg, ea, image, size);
         return;
     }
+    uint32_t linear = mem_linear(cpu, in->seg, ea, size, true);
+    const struct tlb_entry *e = tlb_slot(cpu->tlb_data, linear);
+    if (ACCESS_TAG_MATCHES(e->write, linear,
+                           size)) { /* all on one plain page: kernels save so at each switch */
+        memcpy((void *)(e->addend + linear), image, size);
+        return;
+    }
     mem_check_write(cpu, in->seg, ea, size);
     unsigned done = 0;
     for (; done + 8 <= size; done += 8) {
