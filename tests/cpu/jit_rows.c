@@ -342,7 +342,7 @@ static void fill_stack(struct random *r, uint8_t *ram, uint32_t esp, bool words,
         else if (kind == 1)
             value = i ? some_selector(r) : some_target(r);
         else if (kind == 3)
-            value = some_selector(r);
+            value = percent(r, 30) ? SELECT_DATA : some_selector(r);
         memcpy(ram + ((esp + i * (words ? 2 : 4)) & (RAM_SIZE - 1)), &value, words ? 2 : 4);
     }
 }

@@ -382,6 +382,8 @@ bool emit_system_instruction(struct translation *t)
 
     if (in->flags & INSN_ADDR16)
         return false;
+    if ((in->flags & INSN_MEM) && in->seg == SEG_CS) /* stores there fault */
+        return false;
     switch (in->op) {
     case INSN_cli:
         return emit_cli(t);
