@@ -439,10 +439,10 @@ static void side_fill(struct side *s, const struct test_case *t)
         bool near = t->row->attr & ATTR_BRANCH;
 
         for (uint32_t i = 0; i < DATA_SIZE; i += 16) {
-            uint32_t value[4] = {near || percent(&r, 60) ? some_target(&r) : some_selector(&r),
+            uint32_t value[4] = {near || percent(&r, 80) ? some_target(&r) : some_selector(&r),
                                  some_selector(&r), random32(&r), some_target(&r)};
 
-            if (percent(&r, 40))
+            if (percent(&r, 60))
                 value[1] = value[2] = percent(&r, 50) ? SELECT_DATA : SELECT_CODE;
             if (t->row == &insn_rows[INSN_ltr] && percent(&r, 50))
                 value[0] = SELECT_TSS_OTHER;

@@ -27,6 +27,7 @@ import tempfile
 
 TIME_LIMIT = 60
 QEMU_TIME_LIMIT = 10
+LOCKSTEP_DIFFERENCE = 4  # netlab-emu's exit status
 
 
 def run_ours(runner, image, options=()):
@@ -40,19 +41,22 @@ def run_ours(runner, image, options=()):
     return done.stdout.decode().splitlines()
 
 
-def run_pc(command, image):
+def run_pc(command, image, limit=QEMU_TIME_LIMIT):
     """QEMU or anything with its options; may crash or hang in the weeds: what was said until then counts."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as errors:
         path = os.path.join(folder, "transcript")
         process = subprocess.Popen(command + ["-cpu", "n270", "-m", "64", "-kernel", image, "-debugcon", f"file:{path}",
                                               "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-display", "none",
                                               "-no-reboot", "-nodefaults"],
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
         try:
-            process.wait(QEMU_TIME_LIMIT)
+            process.wait(limit)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.returncode == LOCKSTEP_DIFFERENCE:
+            errors.seek(0)
+            sys.exit(errors.read().decode(errors="replace"))
         if not os.path.exists(path):
             sys.exit(f"{command[0]} wrote no debug port file; run it by hand: {' '.join(process.args)}")
         with open(path, errors="replace") as f:
@@ -146,6 +150,7 @@ def main():
     parser.add_argument("--runner")
     parser.add_argument("--jit", action="store_true", help="with --runner: by the translator")
     parser.add_argument("--emulator")
+    parser.add_argument("--lockstep", action="store_true", help="with --emulator: interpreter and translator side by side")
     parser.add_argument("--qemu", action="store_true")
     parser.add_argument("--image", required=True)
     parser.add_argument("--golden", required=True)
@@ -162,7 +167,8 @@ def main():
     if args.runner:
         ok = check_ours(segments, run_ours(args.runner, args.image, ["--jit"] if args.jit else []))
     if args.emulator:
-        ok = check_ours(segments, run_pc([args.emulator], args.image)) and ok
+        engine = ["-accel", "jit,lockstep=on"] if args.lockstep else []
+        ok = check_ours(segments, run_pc([args.emulator, *engine], args.image, TIME_LIMIT)) and ok
     if args.qemu:
         if not qemu:
             print("skipped: no qemu-system-i386 (Debian package qemu-system-x86)")
