@@ -328,6 +328,114 @@ static void test_doorbell_asleep(struct fixture *f, gconstpointer data)
     }
 }
 
+static void *poke_later(void *opaque)
+{
+    poke(opaque);
+    return NULL;
+}
+
+static void tick(void *opaque)
+{
+    struct fixture *f = opaque;
+    f->fired++;
+    clock_timer_set(f->timer, clock_now(f->clock) + 500000);
+}
+
+static void test_doorbell_after_quiet(struct fixture *f, gconstpointer data)
+{
+    /* After sleeps that ended by time-out alone the doorbell is not taken out of its set any more. What comes
+     * then wakes this thread, and may use up the bell as well: the next thing has to ring all the same. */
+    GError *error = NULL;
+    f->timer = clock_timer_new(f->clock, tick, f);
+    f->watch = loop_add_fd(f->loop, f->pipe[0], LOOP_READ, on_read, f);
+    g_assert_true(loop_start_doorbell(f->loop, ring, f, &error));
+    int heard = 0;
+    for (unsigned i = 0; i < 50; i++) {
+        pthread_t thread;
+        clock_timer_set(f->timer, clock_now(f->clock) + 500000);
+        for (unsigned quiet = f->fired + 8; f->fired < quiet;)
+            loop_wait(f->loop, -1);
+        clock_timer_cancel(f->timer);
+        unsigned reads = f->reads;
+        g_assert_cmpint(pthread_create(&thread, NULL, poke_later, f), ==, 0);
+        while (f->reads == reads)
+            loop_wait(f->loop, -1);
+        pthread_join(thread, NULL);
+        /* As the run loop does: a ring leads to a dispatch. Whatever rang before, this has to be heard of. */
+        poke(f);
+        int64_t until = host_now() + DEADLINE_NS;
+        while (f->reads < reads + 2) {
+            g_assert_cmpint(host_now(), <, until);
+            if (g_atomic_int_get(&f->rings) == heard) {
+                sched_yield();
+                continue;
+            }
+            heard = g_atomic_int_get(&f->rings);
+            loop_dispatch(f->loop);
+        }
+    }
+}
+
+static void test_alarm_after_sleep(struct fixture *f, gconstpointer data)
+{
+    /* Woken for one deadline the guest runs on: it is rung for the next one, though that was there before. */
+    GError *error = NULL;
+    struct clock_timer *second = clock_timer_new(f->clock, on_timer, f);
+    f->timer = clock_timer_new(f->clock, on_timer, f);
+    g_assert_true(loop_start_doorbell(f->loop, ring, f, &error));
+    int heard = 0;
+    for (unsigned i = 0; i < 20; i++) {
+        static const int64_t gaps[] = {100000, 700000, 3000000};
+        f->fired = 0;
+        clock_timer_set(f->timer, clock_now(f->clock) + 1000000);
+        clock_timer_set(second, clock_now(f->clock) + 1000000 + gaps[i % 3]);
+        while (!f->fired)
+            loop_wait(f->loop, -1);
+        int64_t until = host_now() + DEADLINE_NS;
+        while (f->fired < 2) {
+            g_assert_cmpint(host_now(), <, until);
+            if (g_atomic_int_get(&f->rings) == heard) {
+                sched_yield();
+                continue;
+            }
+            heard = g_atomic_int_get(&f->rings);
+            loop_dispatch(f->loop);
+        }
+    }
+    clock_timer_free(second);
+}
+
+static void test_slack(struct fixture *f, gconstpointer data)
+{
+    f->timer = clock_timer_new(f->clock, on_timer, f);
+    f->watch = loop_add_fd(f->loop, f->pipe[0], LOOP_READ, on_read, f);
+    /* Alone it is slept through to the end of its slack. */
+    int64_t due = clock_now(f->clock) + 1000000;
+    clock_timer_set(f->timer, due);
+    clock_timer_set_slack(f->timer, 20000000);
+    while (!f->fired)
+        loop_wait(f->loop, -1);
+    g_assert_cmpint(clock_now(f->clock), >=, due + 20000000);
+    /* Whoever is awake after its deadline fires it. */
+    clock_timer_set(f->timer, clock_now(f->clock) + 1000);
+    clock_timer_set_slack(f->timer, 3600 * NANOSECONDS);
+    while (clock_next_deadline(f->clock) > clock_now(f->clock))
+        sched_yield();
+    poke(f);
+    loop_wait(f->loop, -1);
+    g_assert_cmpuint(f->fired, ==, 2);
+    /* And while the guest runs the bell rings in time, slack or not. */
+    GError *error = NULL;
+    g_assert_true(loop_start_doorbell(f->loop, ring, f, &error));
+    clock_timer_set(f->timer, clock_now(f->clock) + 1000000);
+    clock_timer_set_slack(f->timer, 3600 * NANOSECONDS);
+    wait_for_rings(f, 1);
+    for (int64_t until = host_now() + DEADLINE_NS; f->fired < 3;) {
+        g_assert_cmpint(host_now(), <, until);
+        loop_dispatch(f->loop);
+    }
+}
+
 static void test_idle_costs_nothing(struct fixture *f, gconstpointer data)
 {
     GError *error = NULL;
@@ -358,6 +466,9 @@ int main(int argc, char **argv)
     TEST(doorbell);
     TEST(doorbell_timer);
     TEST(doorbell_asleep);
+    TEST(doorbell_after_quiet);
+    TEST(alarm_after_sleep);
+    TEST(slack);
     TEST(idle_costs_nothing);
     return g_test_run();
 }
