@@ -33,7 +33,7 @@ class Host(Suite):
         def keep(names, way, look):
             for name in names & rows.keys():
                 this = rows[name].setdefault(way.label, {"seconds": [], "answers": set(), "lies": []})
-                say(f"host {way.label}: {name}")
+                say(f"host {way.label}: {name} {turn + 1}")
                 try:
                     this["seconds"].append(look())
                 except Failed as why:

@@ -6,10 +6,11 @@
  * on the host (then in a chroot of the same files), so that the very same code is timed everywhere.
  *
  * It prints "R" and then obeys lines of the form `NAME ROUNDS [TEXT]`: prints "S", does the work, prints
- * "E nanoseconds result". The host times the two markers with its own clock; the nanoseconds are what the
- * guest's clock made of it, to find clocks that lie. Output is drained before the work starts, so that the
- * console's interrupts are not part of it. One process, one thread; `run TEXT` and `prepare TEXT` execute
- * TEXT with /bin/sh and n=ROUNDS in the environment.
+ * "E nanoseconds result processor-nanoseconds". The host times the two markers with its own clock; the
+ * nanoseconds are what the guest's clock made of it, to find clocks that lie, and what the guest's kernel
+ * says of the processor time of this process and its children. Output is drained before the work starts, so
+ * that the console's interrupts are not part of it. One process, one thread; `run TEXT` and `prepare TEXT`
+ * execute TEXT with /bin/sh and n=ROUNDS in the environment.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -190,6 +192,19 @@ static uint64_t now(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Of this process and the children it waited for. */
+static uint64_t processor_time(void)
+{
+    uint64_t sum = 0;
+    for (int who = RUSAGE_CHILDREN; who <= RUSAGE_SELF; who++) {
+        struct rusage usage;
+        getrusage(who, &usage);
+        sum += (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000u +
+               (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000u;
+    }
+    return sum;
+}
+
 static void obey(char *line)
 {
     char *rest, *name = strtok_r(line, " \n", &rest), *rounds = strtok_r(NULL, " \n", &rest);
@@ -199,10 +214,11 @@ static void obey(char *line)
         printf("S\n");
         fflush(stdout);
         tcdrain(1);
-        uint64_t began = now();
+        uint64_t used = processor_time(), began = now();
         uint32_t result = tests[i].work((uint32_t)strtoul(rounds, NULL, 10), rest);
         uint64_t took = now() - began;
-        printf("E %llu %x\n", (unsigned long long)took, result);
+        used = processor_time() - used;
+        printf("E %llu %x %llu\n", (unsigned long long)took, result, (unsigned long long)used);
         fflush(stdout);
         return;
     }
