@@ -247,6 +247,24 @@ static JsonNode *do_monitor(struct qmp_session *session, JsonObject *arguments, 
     return node;
 }
 
+/* Groups are made as their first counter comes. */
+static void take_counter(void *opaque, const char *group, const char *name, uint64_t value)
+{
+    JsonObject *groups = opaque;
+    if (!json_object_has_member(groups, group))
+        json_object_set_object_member(groups, group, json_object_new());
+    json_object_set_int_member(json_object_get_object_member(groups, group), name,
+                               (gint64)MIN(value, G_MAXINT64));
+}
+
+static JsonNode *query_statistics(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    JsonObject *groups = json_object_new();
+    m->counters(m->opaque, take_counter, groups);
+    return node_of_object(groups);
+}
+
 static JsonNode *query_commands(struct qmp_session *session, JsonObject *arguments, GError **error);
 
 static const struct qmp_command commands[] = {
@@ -260,6 +278,7 @@ static const struct qmp_command commands[] = {
     {"query-block", query_block},
     {"query-cpus-fast", query_cpus},
     {"x-netlab-query-network", query_network},
+    {"x-netlab-query-statistics", query_statistics},
     {"stop", do_stop},
     {"cont", do_cont},
     {"quit", do_quit},

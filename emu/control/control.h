@@ -78,6 +78,10 @@ struct control_machine {
     /* `name`: id of a NIC or of its back end. */
     bool (*set_link)(void *opaque, const char *name, bool up, GError **error);
     void (*describe)(void *opaque, enum control_info what, GString *out);
+    /* Every counter of the engine, those of a group one after the other. */
+    void (*counters)(void *opaque,
+                     void (*visit)(void *visitor, const char *group, const char *name, uint64_t value),
+                     void *visitor);
     /* Bytes read: fewer where nothing is mapped. */
     size_t (*read_memory)(void *opaque, bool physical, uint64_t addr, void *buf, size_t len);
     uint32_t (*read_port)(void *opaque, uint16_t port, unsigned size);

@@ -38,7 +38,7 @@ static const struct info_row {
     {"pic", "8259s and I/O APIC", CONTROL_INFO_PIC},
     {"lapic", "the local APIC", CONTROL_INFO_LAPIC},
     {"fwcfg", "fw_cfg keys and files", CONTROL_INFO_FWCFG},
-    {"jit", "counters of the engine", CONTROL_INFO_STATISTICS},
+    {"jit", "counters of the engine (statistics: the same)", CONTROL_INFO_STATISTICS},
     {"state", "every device's saved state", CONTROL_INFO_STATE},
 };
 _Static_assert(G_N_ELEMENTS(infos) == CONTROL_INFO_COUNT, "a word for each");
@@ -57,6 +57,10 @@ static void monitor_info(struct control *control, char **words, GString *out)
     }
     if (words[0] && g_str_equal(words[0], "version")) {
         g_string_append(out, NETLAB_VERSION "\n");
+        return;
+    }
+    if (words[0] && g_str_equal(words[0], "statistics")) {
+        m->describe(m->opaque, CONTROL_INFO_STATISTICS, out);
         return;
     }
     const char *names[G_N_ELEMENTS(infos)];

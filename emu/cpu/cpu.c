@@ -89,6 +89,8 @@ bool cpu_set_debug(struct cpu *cpu, bool perfmap, GError **error)
 void cpu_describe_jit(const struct cpu *cpu, GString *out)
 {
     jit_describe(cpu, out);
+    if (cpu->lockstep)
+        lockstep_describe(cpu->lockstep, out);
 }
 
 /* What RESET# and INIT# have in common. */
@@ -205,6 +207,25 @@ bool cpu_is_halted(const struct cpu *cpu)
 const struct cpu_statistics *cpu_statistics(const struct cpu *cpu)
 {
     return &cpu->stats;
+}
+
+void cpu_foreach_counter(const struct cpu *cpu, cpu_counter_fn *visit, void *opaque)
+{
+    const struct cpu_statistics *s = &cpu->stats;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"instructions", s->instructions},     {"blocks-made", s->blocks_made},
+        {"blocks-dropped", s->blocks_dropped}, {"tlb-misses", s->tlb_misses},
+        {"tlb-flushes", s->tlb_flushes},       {"page-walks", s->page_walks},
+        {"interrupts", s->interrupts},         {"exceptions", s->exceptions},
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+        visit(opaque, "cpu", rows[i].name, rows[i].value);
+    jit_foreach_counter(cpu, visit, opaque);
+    if (cpu->lockstep)
+        lockstep_foreach_counter(cpu->lockstep, visit, opaque);
 }
 
 void cpu_get_registers(struct cpu *cpu, struct cpu_registers *out)

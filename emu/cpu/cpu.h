@@ -123,5 +123,9 @@ struct cpu_statistics {
         exceptions;
 };
 const struct cpu_statistics *cpu_statistics(const struct cpu *cpu);
+/* All counters by name, in groups: "cpu", "jit", "jit-calls" and "jit-fallbacks" (by row of the optable), and
+ * "lockstep". Names hold letters, digits, '-' and '_'. */
+typedef void cpu_counter_fn(void *opaque, const char *group, const char *name, uint64_t value);
+void cpu_foreach_counter(const struct cpu *cpu, cpu_counter_fn *visit, void *opaque);
 
 extern const struct state_table cpu_state_table; /* for a struct cpu * */

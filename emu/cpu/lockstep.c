@@ -603,3 +603,17 @@ void lockstep_describe(const struct lockstep *l, GString *out)
         " device accesses, %" G_GUINT64_FORMAT " left early), %" G_GUINT64_FORMAT " interpreted alone\n",
         l->blocks, l->compared, l->instructions, l->faults, l->effects, l->reruns, l->refused);
 }
+
+void lockstep_foreach_counter(const struct lockstep *l, cpu_counter_fn *visit, void *opaque)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"blocks", l->blocks}, {"compared", l->compared},          {"instructions", l->instructions},
+        {"faults", l->faults}, {"accesses", l->effects},           {"left-early", l->reruns},
+        {"alone", l->refused}, {"differences", l->report != NULL},
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+        visit(opaque, "lockstep", rows[i].name, rows[i].value);
+}

@@ -22,6 +22,7 @@ bool lockstep_run(struct cpu *cpu, struct block *b);
 /* The first difference as text, or NULL. */
 const char *lockstep_report(const struct lockstep *lockstep);
 void lockstep_describe(const struct lockstep *lockstep, GString *out);
+void lockstep_foreach_counter(const struct lockstep *lockstep, cpu_counter_fn *visit, void *opaque);
 
 /* ---- what the rest of emu/cpu tells it; only with cpu->lockstep ---- */
 

@@ -306,6 +306,13 @@ static void operate_describe(void *opaque, enum control_info what, GString *out)
     }
 }
 
+static void operate_counters(void *opaque, cpu_counter_fn *visit, void *visitor)
+{
+    struct machine *m = opaque;
+    visit(visitor, "machine", "guest-time-ns", (uint64_t)clock_now(m->clock));
+    cpu_foreach_counter(m->cpu, visit, visitor);
+}
+
 void machine_offer(struct machine *m)
 {
     m->offer = (struct control_machine){
@@ -322,6 +329,7 @@ void machine_offer(struct machine *m)
         .nic = operate_nic,
         .set_link = operate_set_link,
         .describe = operate_describe,
+        .counters = operate_counters,
         .read_memory = operate_read_memory,
         .read_port = operate_read_port,
         .write_port = operate_write_port,

@@ -113,7 +113,8 @@ def perfmap(emulator, image, folder):
         check(rows.exists(), "the map file", rows)
         named = re.findall(r"^([0-9a-f]+) ([0-9a-f]+) (.+)$", rows.read_text(), re.M)
         maps = pathlib.Path(f"/proc/{process.pid}/maps").read_text()
-        statistics = monitor(control, "info jit")
+        statistics = monitor(control, "info statistics")
+        counted = monitor(control, "x-netlab-query-statistics")
         shown = path.read_text(errors="replace")
     finally:
         process.kill()
@@ -130,6 +131,9 @@ def perfmap(emulator, image, folder):
     check(all(a == b for a, b in pairs), "the map's addresses and sizes are the translations'", pairs[:20])
     ends = sorted(blocks)
     check(all(a[0] + a[1] <= b[0] for a, b in zip(ends, ends[1:])), "translations do not overlap", ends[:20])
+    counters = counted["jit"]
+    check(counters["translations"] >= len(blocks) and counters["code-bytes"] > sum(size for _, size in blocks)
+          and 0 < counters["links-made"] and counted["cpu"]["exceptions"] > 0 and counted["jit-calls"], "counters by QMP", counted)
     translations = re.search(r"^translations +(\d+)", statistics, re.M)
     check(translations and abs(int(translations[1]) - len(blocks)) <= 50, "as many as `info jit` says", statistics, len(blocks))
     return len(blocks)

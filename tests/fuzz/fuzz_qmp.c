@@ -63,6 +63,13 @@ static void key(void *opaque, unsigned code, bool down)
 {
 }
 
+static void counters(void *opaque,
+                     void (*visit)(void *visitor, const char *group, const char *name, uint64_t value),
+                     void *visitor)
+{
+    visit(visitor, "cpu", "instructions", 1);
+}
+
 static const struct control_machine machine = {.name = "fuzz",
                                                .status = status,
                                                .stop = nothing,
@@ -75,6 +82,7 @@ static const struct control_machine machine = {.name = "fuzz",
                                                .nic = no_nic,
                                                .set_link = set_link,
                                                .describe = describe,
+                                               .counters = counters,
                                                .read_memory = read_memory,
                                                .read_port = read_port,
                                                .write_port = write_port,

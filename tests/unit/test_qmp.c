@@ -113,6 +113,15 @@ static void fake_describe(void *opaque, enum control_info what, GString *out)
     g_string_append_printf(out, "description %u\n", what);
 }
 
+static void fake_counters(void *opaque,
+                          void (*visit)(void *visitor, const char *group, const char *name, uint64_t value),
+                          void *visitor)
+{
+    visit(visitor, "cpu", "instructions", UINT64_C(5000000000));
+    visit(visitor, "jit", "links-made", 7);
+    visit(visitor, "jit", "flushes", UINT64_MAX);
+}
+
 static size_t fake_read_memory(void *opaque, bool physical, uint64_t addr, void *buf, size_t len)
 {
     size_t done = 0;
@@ -165,6 +174,7 @@ static void setup(struct bench *b, gconstpointer data)
                                           .nic = fake_nic,
                                           .set_link = fake_set_link,
                                           .describe = fake_describe,
+                                          .counters = fake_counters,
                                           .read_memory = fake_read_memory,
                                           .read_port = fake_read_port,
                                           .write_port = fake_write_port,
@@ -291,6 +301,9 @@ static void test_conversation(struct bench *b, gconstpointer data)
         {"{\"execute\":\"query-cpus-fast\"}", "\"target\":\"i386\""},
         {"{\"execute\":\"x-netlab-query-network\"}", "\"mac\":\"52:54:00:12:34:56\",\"link\":true"},
         {"{\"execute\":\"x-netlab-query-network\"}", "\"rx-bytes\":5000000000"},
+        {"{\"execute\":\"x-netlab-query-statistics\"}",
+         "{\"return\":{\"cpu\":{\"instructions\":5000000000},"
+         "\"jit\":{\"links-made\":7,\"flushes\":9223372036854775807}}}"},
         {"{\"execute\":\"system_reset\"}", "{\"return\":{}}"},
         {"{\"execute\":\"system_powerdown\"}", "{\"return\":{}}"},
         {"{\"execute\":\"inject-nmi\"}", "{\"return\":{}}"},

@@ -428,33 +428,3 @@ const uint8_t *jit_continue(struct cpu *cpu)
     jit_prepare(cpu);
     return (const uint8_t *)(uintptr_t)slot->code;
 }
-
-/* ---- for people ---- */
-
-void jit_describe(const struct cpu *cpu, GString *out)
-{
-    const struct jit *jit = cpu->jit;
-    uint64_t runs = 0;
-
-    if (!jit) {
-        g_string_append(out, "no translator: -accel interp\n");
-        return;
-    }
-    for (unsigned id = 0; id < INSN_COUNT; id++)
-        runs += jit->runs[id];
-    g_string_append_printf(out,
-                           "translations  %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT " flushes\n"
-                           "code memory   %zu of %u KiB, data %zu KiB, flat tables %zu KiB\n"
-                           "links made    %" G_GUINT64_FORMAT "\n"
-                           "entered       %" G_GUINT64_FORMAT ", gone on after a call %" G_GUINT64_FORMAT "\n"
-                           "places filled %" G_GUINT64_FORMAT "\n"
-                           "interpreter functions called %" G_GUINT64_FORMAT
-                           ", by instruction (and translated as such a call):\n",
-                           jit->translated, jit->flushes, (size_t)(jit->at - jit->code) >> 10,
-                           JIT_CODE_SIZE >> 10, jit->data_used >> 10, flat_touched(cpu->flat) >> 10,
-                           jit->links, jit->entered, jit->continued, jit->fills, runs);
-    for (unsigned id = 0; id < INSN_COUNT; id++)
-        if (jit->runs[id] || jit->fallbacks[id])
-            g_string_append_printf(out, "%10" G_GUINT64_FORMAT " %-16s (%" G_GUINT64_FORMAT ")\n",
-                                   jit->runs[id], insn_rows[id].name, jit->fallbacks[id]);
-}

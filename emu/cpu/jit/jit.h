@@ -40,3 +40,4 @@ struct jit_debug *jit_get_debug(const struct cpu *cpu);
 void jit_set_threshold(struct cpu *cpu, unsigned executions);
 /* Instructions that had no emitter when they were translated, by row, and the rest of `info jit`. */
 void jit_describe(const struct cpu *cpu, GString *out);
+void jit_foreach_counter(const struct cpu *cpu, cpu_counter_fn *visit, void *opaque);

@@ -71,7 +71,7 @@ struct jit {
     struct jit_debug *debug; /* NULL: nobody looks */
     const uint8_t *insns;    /* start of the pool of decoded blocks */
     uint8_t *stack, *stack_top;
-    uint64_t translated, flushes, links, fallbacks[INSN_COUNT];
+    uint64_t translated, flushes, branches, links, fallbacks[INSN_COUNT];
     uint64_t entered, continued, fills, runs[INSN_COUNT];
 
     /* pieces entered from translated code; addresses of the writable mapping */

@@ -411,6 +411,7 @@ static void emit_exits(struct translation *t)
 {
     struct emit *e = &t->e;
 
+    t->jit->branches += t->exit_count;
     for (unsigned i = 0; i < t->exit_count; i++) {
         const struct exit *x = &t->exits[i];
         struct jit_link *link = jit_take(t->jit, sizeof(*link));
