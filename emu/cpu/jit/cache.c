@@ -384,7 +384,7 @@ bool jit_enter(struct cpu *cpu, struct block *b)
         return false;
     }
     if (!t) {
-        if (b->host2 || b->heat < jit->threshold) {
+        if (b->heat < jit->threshold) {
             b->heat++;
             return false;
         }
@@ -392,6 +392,10 @@ bool jit_enter(struct cpu *cpu, struct block *b)
             return true;
         t = b->translation;
     }
+    /* Or else it would be left at once. */
+    if (b->host2 &&
+        (b->page[1] == BLOCK_NO_PAGE || !flat_fill_exec(cpu, (cpu->eip | PHYS_PAGE_MASK) + 1, b->page[1])))
+        return false;
     if (link && cpu->eip == jit->pending_eip &&
         (link->expect || link->page == (t->host & ~(uintptr_t)PHYS_PAGE_MASK)))
         link_make(jit, link, t, b->page[0]);

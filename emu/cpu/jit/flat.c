@@ -340,14 +340,19 @@ uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write,
     return e->addend;
 }
 
-void flat_fill_exec(struct cpu *cpu, uint32_t linear, uint32_t number)
+bool flat_fill_exec(struct cpu *cpu, uint32_t linear, uint32_t number)
 {
     unsigned table = cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
     uint32_t page = linear >> PHYS_PAGE_SHIFT, *slot = exec_slot(cpu->flat, table, page);
     const struct tlb_entry *e = tlb_slot(cpu->tlb[table], linear);
 
-    if (*slot == number + 1 || cpu->align_check || e->exec != (linear & ~(uint32_t)PHYS_PAGE_MASK))
-        return;
+    if (cpu->align_check)
+        return false;
+    if (*slot == number + 1)
+        return true;
+    if (e->exec != (linear & ~(uint32_t)PHYS_PAGE_MASK))
+        return false;
     entry_note(cpu, table, mmu_entry_is_global(e), KIND_EXEC, page);
     *slot = number + 1;
+    return true;
 }

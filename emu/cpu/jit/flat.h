@@ -39,8 +39,9 @@ size_t flat_touched(const struct flat *flat);
  * (`dense`: FLAT_READ1 or FLAT_WRITE1),
  * or 0: a device, a fault, code on the page, across its end. Never faults. */
 uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write, bool dense);
-/* The page at `linear` holds RAM page `number` for fetches at the present privilege. */
-void flat_fill_exec(struct cpu *cpu, uint32_t linear, uint32_t number);
+/* The page at `linear` holds RAM page `number` for fetches at the present privilege. False: translated code will
+ * not find it so, for the soft TLB does not say it now, or alignment checks are armed. */
+bool flat_fill_exec(struct cpu *cpu, uint32_t linear, uint32_t number);
 
 /* ---- mmu.c tells; each does nothing without tables ---- */
 void flat_flush(struct cpu *cpu, bool global_too);

@@ -345,6 +345,66 @@ static bool emit_mov_from_control(struct translation *t)
     return true;
 }
 
+/* What `jit->read_tsc` is: EDX:EAX = the guest's TSC as cpu_tsc() has it, as long as host ticks carry it on,
+ * and rcx is not 0; or all is kept and rcx is 0. */
+void system_emit_runtime(struct jit *jit)
+{
+    struct emit emit = {jit->at}, *e = &emit;
+    uint8_t *allowed, *out[3], *done;
+
+    jit->read_tsc = e->at;
+    emit_move(e, 4, R8, RAX);
+    emit_move(e, 4, R9, RDX);
+    emit8(e, 0x9f);                /* lahf */
+    emit_rr(e, 1, 0x0f90, 0, RAX); /* seto al */
+    emit_move(e, 4, R10, RAX);
+    emit_rm(e, 1, 0xf6, 0, R15, EMIT_NONE, 0, CPU(cr4)); /* test */
+    emit8(e, CR4_TSD);
+    allowed = emit_jump_if(e, CC_E);
+    emit_rm(e, 1, 0x80, ALU_CMP, R15, EMIT_NONE, 0, CPU(cpl));
+    emit8(e, 0);
+    out[0] = emit_jump_if(e, CC_NE);
+    emit_fill(allowed, e->at);
+    emit8(e, 0x0f); /* rdtsc */
+    emit8(e, 0x31);
+    emit_shift_imm(e, 8, SHIFT_SHL, RDX, 32);
+    emit_rr(e, 8, 0x0b, RAX, RDX); /* or rax, rdx */
+    emit_rm(e, 8, 0x2b, RAX, R15, EMIT_NONE, 0, CPU(tsc_clock.at_tsc));
+    emit_rm(e, 8, 0x3b, RAX, R15, EMIT_NONE, 0, CPU(tsc_clock.span));
+    out[1] = emit_jump_if(e, CC_AE);
+    emit_rm(e, 8, 0x0faf, RAX, R15, EMIT_NONE, 0, CPU(tsc_clock.slope));
+    emit_shift_imm(e, 8, SHIFT_SHR, RAX, 32);
+    emit_rm(e, 8, 0x03, RAX, R15, EMIT_NONE, 0, CPU(tsc_clock.at_time));
+    emit_rm(e, 8, 0x3b, RAX, R15, EMIT_NONE, 0, CPU(tsc_clock.last));
+    out[2] = emit_jump_if(e, CC_B);
+    emit_store(e, 8, RAX, R15, CPU(tsc_clock.last));
+    emit_rm(e, 8, 0x03, RAX, R15, EMIT_NONE, 0, CPU(tsc_offset));
+    emit_move(e, 4, R8, RAX);
+    emit_shift_imm(e, 8, SHIFT_SHR, RAX, 32);
+    emit_move(e, 4, R9, RAX);
+    emit_imm32(e, RCX, 1);
+    done = emit_jump(e);
+    for (unsigned i = 0; i < 3; i++)
+        emit_fill(out[i], e->at);
+    emit_imm32(e, RCX, 0);
+    emit_fill(done, e->at);
+    emit_move(e, 4, RAX, R10);
+    emit8(e, 0x04); /* add al, 0x7f: OF */
+    emit8(e, 0x7f);
+    emit8(e, 0x9e); /* sahf */
+    emit_move(e, 4, RAX, R8);
+    emit_move(e, 4, RDX, R9);
+    emit8(e, 0xc3);
+    jit->at = e->at;
+}
+
+static bool emit_rdtsc(struct translation *t)
+{
+    emit_call_to(&t->e, t->jit->read_tsc);
+    emit_out_if_zero(t);
+    return true;
+}
+
 static bool emit_cmpxchg8b(struct translation *t)
 {
     struct emit *e = &t->e;
@@ -423,6 +483,8 @@ bool emit_system_instruction(struct translation *t)
         return emit_mov_to_segment(t);
     case INSN_mov_r_cr:
         return emit_mov_from_control(t);
+    case INSN_rdtsc:
+        return emit_rdtsc(t);
     case INSN_cmpxchg8b:
         return emit_cmpxchg8b(t);
     case INSN_bt_ev_gv:

@@ -84,6 +84,7 @@ struct jit {
     const uint8_t *run_last; /* jumped to; the same, and leaves or finds the next block */
     const uint8_t *run_direct;            /* called, struct jit_slow_data behind the jump behind the call */
     const uint8_t *place[2][PIECE_SIZES]; /* called; [write]; r8d: linear address; rcx becomes the addend */
+    const uint8_t *read_tsc;              /* called; insn_system.c */
     const uint8_t *fp_load[4];            /* fp_live.c */
 };
 
@@ -113,6 +114,10 @@ void jit_status_back(struct cpu *cpu);
 /* cache.c: the code to go on with at EIP, or NULL to leave. */
 const uint8_t *jit_continue(struct cpu *cpu);
 void jit_prepare(struct cpu *cpu);
+
+/* ---- insn_system.c ---- */
+/* Emits what jit->read_tsc is. */
+void system_emit_runtime(struct jit *jit);
 
 /* ---- insn_string.c ---- */
 bool jit_movsb_is_quick(void);

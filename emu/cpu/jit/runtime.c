@@ -376,6 +376,7 @@ void jit_emit_runtime(struct jit *jit)
             emit_piece(jit, e, write, piece, slow_saved);
     jit->at = e->at;
     fp_emit_runtime(jit);
+    system_emit_runtime(jit);
     *(uint64_t *)(void *)jit->stack_top = (uintptr_t)jit_executable(jit, jit->at);
     e->at = jit->at;
     /* A return with no call known: the stack begins anew. */

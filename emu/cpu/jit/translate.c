@@ -70,13 +70,17 @@ void emit_out_if_zero(struct translation *t)
     emit_out(t, slow_new(t, t->jit->run_direct, EMIT_NONE));
 }
 
-void emit_out_unless_zero(struct translation *t)
+static void emit_unless_zero_to(struct translation *t, unsigned slow)
 {
-    unsigned slow = slow_new(t, t->jit->run_direct, EMIT_NONE);
     uint8_t *zero = emit_jump_if_zero(&t->e);
 
     t->slow[slow].jump[t->slow[slow].jumps++] = emit_jump(&t->e);
     emit_fill_short(zero, t->e.at);
+}
+
+void emit_out_unless_zero(struct translation *t)
+{
+    emit_unless_zero_to(t, slow_new(t, t->jit->run_direct, EMIT_NONE));
 }
 
 static void emit_slow_paths(struct translation *t)
@@ -269,7 +273,9 @@ static enum jit_piece_size piece_of(unsigned size)
 static void emit_addend(struct translation *t, unsigned slow, bool dense, bool write)
 {
     emit_rm(&t->e, 8, EMIT_LOAD, RCX, R14, R9, 3,
-            TABLE(dense ? (write ? FLAT_WRITE1 : FLAT_READ1) : write ? FLAT_WRITE4 : FLAT_READ4));
+            TABLE(dense   ? (write ? FLAT_WRITE1 : FLAT_READ1)
+                  : write ? FLAT_WRITE4
+                          : FLAT_READ4));
     emit_out(t, slow);
     t->slow[slow].resume = t->e.at;
 }
@@ -289,7 +295,8 @@ void emit_place(struct translation *t, int linear, unsigned size, bool write)
     emit_addend(t, slow, size == 1, write);
 }
 
-/* For four bytes to be read, on the way to the next address: two cycles quicker there, and more to do beside. */
+/* For four bytes to be read, on the way to the next address: two cycles quicker there, and more to do beside.
+ */
 static void emit_place_soon(struct translation *t, int linear)
 {
     unsigned slow = slow_new(t, t->jit->place[false][PIECE_4_SOON], linear);
@@ -438,6 +445,19 @@ static void emit_exits(struct translation *t)
 
 /* ---- a block ---- */
 
+/* A block that crosses into another page is left when that is not the page its last bytes came from. */
+static void emit_second_page(struct translation *t)
+{
+    struct emit *e = &t->e;
+
+    emit_load(e, 4, R9, R15, CPU(jit_page));
+    emit_lea(e, 4, R9, R9, PHYS_PAGE_SIZE);
+    emit_page_index(e, t->jit, R9, R9);
+    emit_rm(e, 4, EMIT_LOAD, RCX, R14, R9, 2, TABLE(FLAT_EXEC));
+    emit_lea(e, 4, RCX, RCX, -(int32_t)(t->b->page[1] + 1));
+    emit_unless_zero_to(t, slow_new(t, NULL, EMIT_NONE));
+}
+
 void emit_fallback(struct translation *t)
 {
     struct emit *e = &t->e;
@@ -512,6 +532,8 @@ struct jit_block *jit_translate(struct jit *jit, struct block *b)
     emit_out(t, slow_new(t, NULL, EMIT_NONE));
     result->live_quiet = t->e.at;
     result->entry_quiet = result->fp_wanted ? result->entry : result->live_quiet;
+    if (b->host2)
+        emit_second_page(t);
     for (unsigned i = 0; i < b->count && !t->ended; i++)
         translate_one(t, i);
     if (!t->ended) {
