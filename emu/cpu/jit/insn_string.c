@@ -213,7 +213,7 @@ bool emit_string_instruction(struct translation *t)
     unsigned size = !(in->opcode & 1) ? 1 : in->flags & INSN_OP16 ? 2 : 4, op = in->opcode & 0xfe;
     bool repeated = in->flags & (INSN_REP | INSN_REPNE), to_only = op == 0xaa || op == 0xae;
 
-    if (in->flags & INSN_ADDR16)
+    if (!(t->b->mode & BLOCK_MODE_FLAT) || (in->flags & INSN_ADDR16))
         return false;
     if (!to_only && (in->seg == SEG_FS || in->seg == SEG_GS))
         return false;
