@@ -73,15 +73,15 @@ static const struct {
     enum accel_state state;
     const char *text;
 } accels[] = {
-    {"interp", ACCEL_HERE, "the interpreter (the default)"},
+    {"interp", ACCEL_HERE, "the interpreter"},
     {"tcg", ACCEL_ALIAS, "QEMU's translator: taken as a word for our own engine"},
-    {"jit", ACCEL_HERE, "the translator: x86 code as code for this host's processor"},
-    {"kvm", ACCEL_NEVER, "netlab-emu runs guests in its own engine, not in KVM; use -accel interp"},
-    {"xen", ACCEL_NEVER, "use -accel interp"},
-    {"hax", ACCEL_NEVER, "use -accel interp"},
-    {"hvf", ACCEL_NEVER, "use -accel interp"},
-    {"whpx", ACCEL_NEVER, "use -accel interp"},
-    {"nvmm", ACCEL_NEVER, "use -accel interp"},
+    {"jit", ACCEL_HERE, "the translator: x86 code as code for this host's processor (the default)"},
+    {"kvm", ACCEL_NEVER, "netlab-emu runs guests in its own engine, not in KVM; use -accel jit"},
+    {"xen", ACCEL_NEVER, "use -accel jit"},
+    {"hax", ACCEL_NEVER, "use -accel jit"},
+    {"hvf", ACCEL_NEVER, "use -accel jit"},
+    {"whpx", ACCEL_NEVER, "use -accel jit"},
+    {"nvmm", ACCEL_NEVER, "use -accel jit"},
     {"qtest", ACCEL_NEVER, "the unit tests drive devices directly"},
 };
 
@@ -100,7 +100,7 @@ static bool accel_word(struct options *o, const char *word, GError **error)
     }
     switch (accels[i].state) {
     case ACCEL_ALIAS:
-        option_note(o, "-accel tcg: netlab-emu has its own engine instead of TCG; running with interp");
+        option_note(o, "-accel tcg: netlab-emu has its own engine instead of TCG; running with jit");
         return true;
     case ACCEL_HERE:
         return true;
@@ -162,7 +162,7 @@ bool option_accel(struct options *o, const char *arg, GError **error)
     for (char **word = words; *word; word++) {
         g_autoptr(GError) why = NULL;
         if (accel_word(o, *word, &why)) {
-            o->config->engine = g_str_equal(*word, "jit") ? MACHINE_ENGINE_JIT : MACHINE_ENGINE_INTERP;
+            o->config->engine = g_str_equal(*word, "interp") ? MACHINE_ENGINE_INTERP : MACHINE_ENGINE_JIT;
             return accel_lockstep(o, kv, error);
         }
         if (!word[1]) {

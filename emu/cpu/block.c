@@ -136,7 +136,7 @@ static void pool_full(struct cpu *cpu)
     struct block_cache *cache = cpu->blocks;
 
     trace(BLOCK, "%u blocks made, %u of them not for the first time", cache->made_count, cache->made_again);
-    if (cache->made_again > cache->made_count / 4 * 3 && cache->pool_limit < POOL_SIZE) {
+    if (cache->made_again > cache->made_count / 8 * 7 && cache->pool_limit < POOL_SIZE) {
         cache->pool_limit = MIN(2 * cache->pool_limit, POOL_SIZE);
     } else if (cache->made_again < cache->made_count / 8 && cache->pool_limit > POOL_FIRST) {
         cache->pool_limit = MAX(cache->pool_limit / 2, POOL_FIRST);

@@ -64,6 +64,7 @@ struct machine {
     struct physmap *mem;
     struct portio *io;
     struct cpu *cpu;
+    char *accel_refusal; /* why the interpreter runs, not the translator that was asked for; or NULL */
     GPtrArray *devices; /* struct device *, all chips in build order */
 
     struct pic *pic;

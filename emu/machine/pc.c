@@ -307,9 +307,16 @@ static bool board_processor(struct machine *m, GError **error)
                                                          .acknowledge = cpu_acknowledge,
                                                          .apic_base_changed = cpu_apic_base,
                                                          .ferr = cpu_ferr});
-    if (m->config->engine == MACHINE_ENGINE_JIT && !cpu_set_accel(m->cpu, CPU_ACCEL_JIT, error)) {
-        g_prefix_error(error, "-accel jit: ");
-        return false;
+    if (m->config->engine == MACHINE_ENGINE_JIT) {
+        g_autoptr(GError) refusal = NULL;
+
+        if (!cpu_set_accel(m->cpu, CPU_ACCEL_JIT, &refusal)) {
+            if (m->config->lockstep) {
+                g_propagate_prefixed_error(error, g_steal_pointer(&refusal), "-accel jit,lockstep=on: ");
+                return false;
+            }
+            m->accel_refusal = g_strdup(refusal->message);
+        }
     }
     if (m->config->lockstep)
         cpu_set_lockstep(m->cpu, &(struct cpu_lockstep){.from = m->config->lockstep_options.from,
@@ -620,6 +627,7 @@ void machine_free(struct machine *m)
         physmap_set_code_listener(m->mem, NULL, NULL);
         cpu_free(m->cpu);
     }
+    g_free(m->accel_refusal);
     g_ptr_array_free(m->ports, TRUE);
     if (m->io)
         portio_free(m->io);
@@ -642,6 +650,12 @@ void machine_free(struct machine *m)
 char *machine_notices(struct machine *m)
 {
     GString *text = g_string_new(NULL);
+    if (m->accel_refusal)
+        g_string_append_printf(
+            text,
+            "netlab-emu: warning: %s: the interpreter runs instead of the translator, several times "
+            "slower (-accel interp does without this warning)\n",
+            m->accel_refusal);
     for (guint i = 0; i < m->ports->len; i++) {
         struct machine_port *slot = m->ports->pdata[i];
         const char *spec = char_spec(slot->port);

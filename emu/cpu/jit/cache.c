@@ -51,7 +51,7 @@ static bool host_fits(GError **error)
     if (__get_cpuid(0x80000001, &a, &b, &c, &d) && (c & 1)) /* LAHF and SAHF in 64-bit mode */
         return true;
     g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                        "the host processor lacks LAHF in 64-bit mode; use -accel interp");
+                        "the host processor lacks LAHF in 64-bit mode");
     return false;
 }
 
@@ -73,7 +73,7 @@ static bool map_code(struct jit *jit, GError **error)
         if (rw != MAP_FAILED)
             munmap(rw, JIT_CODE_SIZE);
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(saved),
-                    "no executable memory for translated code: %s; use -accel interp", g_strerror(saved));
+                    "no executable memory for translated code: %s", g_strerror(saved));
         return false;
     }
     jit->code = rw;
