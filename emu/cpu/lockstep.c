@@ -383,7 +383,7 @@ static enum verdict compare_once(struct cpu *cpu, struct lockstep *l, struct blo
         return DISTURBED;
     /* The instructions of `b` stay readable, even if it is dropped. */
     if (l->actual.end == LOCKSTEP_DONE && l->actual.at - l->eip - 1 < b->bytes - 1u &&
-        l->actual.at != l->expected.at) {
+        (l->actual.at != l->expected.at || l->expected.end != LOCKSTEP_DONE)) {
         stale = cpu->block_stale;
         try_again_until(cpu, l, l->actual.at);
         cpu->block_stale = stale;

@@ -5,9 +5,11 @@
  * random descriptors, page tables, task state and devices around them. Nothing is expected of the guest; the
  * emulator must neither crash (run this under the sanitizers) nor hang nor leave the CPU's own invariants.
  *
- * One seed is one guest: CHAOS_VERBOSE=1 names them, test-chaos [--jit] SEED COUNT runs some again (how far
- * each stretch of cpu_run() goes is the clock's choice). Seconds by default; NETLAB_TEST_FULL=1: a hundred
- * times as many.
+ * --jit runs them by the translator, --lockstep by both, side by side: then something is expected after all.
+ *
+ * One seed is one guest: CHAOS_VERBOSE=1 names them, test-chaos [--jit|--lockstep] SEED COUNT runs some again
+ * (how far each stretch of cpu_run() goes is the clock's choice). Seconds by default; NETLAB_TEST_FULL=1: a
+ * hundred times as many.
  */
 #include "emu/cpu/access.h"
 #include "emu/cpu/insn.h"
@@ -256,8 +258,13 @@ static bool run_guest(struct machine *m, uint32_t seed)
         }
         /* The block cache's way, until the bell rings. */
         cpu_set_intr(m->cpu, one_in(m, 2));
-        if (cpu_run(m->cpu) == CPU_STOP_SHUTDOWN)
+        enum cpu_stop stop = cpu_run(m->cpu);
+        if (stop == CPU_STOP_SHUTDOWN)
             return true;
+        if (stop == CPU_STOP_DIFFERENCE) {
+            printf("seed %u: %s", seed, cpu_difference(m->cpu));
+            exit(1);
+        }
         check_invariants(m->cpu);
     }
     return false;
@@ -266,12 +273,13 @@ static bool run_guest(struct machine *m, uint32_t seed)
 int main(int argc, char **argv)
 {
     struct machine m = {.random = g_rand_new_with_seed(0)};
-    bool jit = argc > 1 && !strcmp(argv[1], "--jit");
+    bool lockstep = argc > 1 && !strcmp(argv[1], "--lockstep");
+    bool jit = lockstep || (argc > 1 && !strcmp(argv[1], "--jit"));
     argc -= jit;
     argv += jit;
     uint32_t first = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 1;
     uint32_t count = argc > 2                     ? (uint32_t)strtoul(argv[2], NULL, 0)
-                     : getenv("NETLAB_TEST_FULL") ? 60000
+                     : getenv("NETLAB_TEST_FULL") ? (lockstep ? 15000 : 60000)
                                                   : 300;
     unsigned shutdowns = 0;
 
@@ -291,6 +299,8 @@ int main(int argc, char **argv)
         printf("skipped: %s\n", error->message);
         return 77;
     }
+    if (lockstep)
+        cpu_set_lockstep(m.cpu, &(struct cpu_lockstep){.quiet = true});
     start_bell(m.cpu);
     physmap_set_change_listener(m.mem, cpu_memory_changed, m.cpu);
     physmap_set_code_listener(m.mem, cpu_code_written, m.cpu);
