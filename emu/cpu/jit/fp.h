@@ -27,6 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct block;
 struct cpu;
 struct insn;
 struct jit;
@@ -69,8 +70,9 @@ void fp_emit_runtime(struct jit *jit);
 bool fp_instruction(const struct insn *in);
 /* False: no emitter for this form, nothing was emitted. */
 bool fp_emit_instruction(struct translation *t);
-/* At the start of a block: makes the units live that its instructions want, and returns them. */
-unsigned fp_emit_entry(struct translation *t);
+/* The units that a block wants; at its start: makes them live. */
+unsigned fp_wanted_units(const struct block *b);
+void fp_emit_entry(struct translation *t, unsigned units);
 /* Notes the last x87 instruction for FIP, FCS, FOP and FDS if need be. Flag-free; r9 is used. */
 #define FP_NOTE_BYTES 40
 void fp_emit_note(struct emit *e, const struct fp_point *point);

@@ -360,19 +360,23 @@ static unsigned units_of(const struct insn *in)
     return (attr & ATTR_SSE ? FP_SSE : 0) | (attr & ATTR_MMX ? FP_X87 : 0);
 }
 
-unsigned fp_emit_entry(struct translation *t)
+unsigned fp_wanted_units(const struct block *b)
 {
     unsigned units = 0;
 
-    for (unsigned i = 0; i < t->b->count; i++) {
-        const struct insn *in = &t->b->insns[i];
+    for (unsigned i = 0; i < b->count; i++) {
+        const struct insn *in = &b->insns[i];
 
         if (fp_instruction(in) && !units_of(in)) /* may change what is allowed */
             break;
         units |= units_of(in);
     }
-    need_units(t, units);
     return units;
+}
+
+void fp_emit_entry(struct translation *t, unsigned units)
+{
+    need_units(t, units);
 }
 
 bool fp_emit_instruction(struct translation *t)

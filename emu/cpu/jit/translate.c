@@ -14,8 +14,8 @@
  * until then nothing of it has been done. So faults, devices, code pages, breakpoints and alignment checks
  * are the interpreter's business, and EIP is exact whenever it is looked at.
  *
- * A jrcxz reaches 127 bytes. What they jump to are islands, jumps to the real place, put behind the block's
- * last jump, or earlier behind a jump over them.
+ * A jrcxz reaches 127 bytes. What they jump to are islands, jumps to the real place: some before the block, the
+ * rest behind its last jump, or earlier behind a jump over them.
  *
  * Exits: direct branches can be linked (cache.c); indirect ones are in insn_branch.c. Links from behind and
  * indirect branches go to an entry that looks whether anything is pending.
@@ -57,9 +57,49 @@ static unsigned slow_new(struct translation *t, const uint8_t *piece, int linear
     return t->slows++;
 }
 
+/* Whether a jrcxz emitted now reaches it. */
+static bool within_reach(const struct translation *t, const uint8_t *island)
+{
+    return island && t->e.at + 2 - island <= 128;
+}
+
+/* At most so many islands are worth it: the last of them are out of reach before they are used up. */
+#define MAX_AHEAD 10
+
+static void emit_ahead(struct translation *t)
+{
+    unsigned accesses = 1; /* the look at what is pending */
+
+    for (unsigned i = 0; i < t->b->count; i++) {
+        const struct insn *in = &t->b->insns[i];
+        const struct insn_row *row = &insn_rows[in->op];
+
+        accesses += (in->flags & INSN_MEM) || (row->attr & ATTR_STACK);
+        accesses += (in->flags & INSN_MEM) && (row->attr & ATTR_ALIGN16);
+    }
+    t->ahead = t->e.at;
+    t->aheads = MIN(accesses, MAX_AHEAD);
+    for (unsigned i = 0; i < t->aheads; i++)
+        emit_jump(&t->e);
+}
+
 /* jrcxz to there */
 static void emit_out(struct translation *t, unsigned slow)
 {
+    struct slow *s = &t->slow[slow];
+
+    for (; t->aheads && !within_reach(t, t->ahead); t->aheads--)
+        t->ahead += 5;
+    if (t->aheads && !within_reach(t, s->island)) {
+        s->island = t->ahead;
+        s->jump[s->jumps++] = s->island + 1;
+        t->ahead += 5;
+        t->aheads--;
+    }
+    if (within_reach(t, s->island)) {
+        emit_fill_short(emit_jump_if_zero(&t->e), s->island);
+        return;
+    }
     emit_room(t, 70);
     t->pending[t->pendings].disp = emit_jump_if_zero(&t->e);
     t->pending[t->pendings++].slow = slow;
@@ -520,13 +560,24 @@ struct jit_block *jit_translate(struct jit *jit, struct block *b)
     t->fp = (struct fp_point){0};
     t->in = NULL;
     t->offset = start;
-    t->slows = t->exit_count = t->pendings = 0;
+    t->slows = t->exit_count = t->pendings = t->aheads = 0;
 
-    *result = (struct jit_block){.host = b->host, .entry_indirect = t->e.at};
+    *result = (struct jit_block){.host = b->host};
+    result->fp_wanted = (uint8_t)fp_wanted_units(b);
+    if (!result->fp_wanted)
+        emit_ahead(t);
+    result->entry_indirect = t->e.at;
     emit_lea(&t->e, 4, R8, R8, -(int32_t)start);
     emit_store(&t->e, 4, R8, R15, CPU(jit_page));
     result->entry = t->e.at;
-    result->fp_wanted = (uint8_t)fp_emit_entry(t);
+    if (result->fp_wanted) { /* long, and links mostly go behind it: so do the islands */
+        uint8_t *over;
+
+        fp_emit_entry(t, result->fp_wanted);
+        over = emit_jump(&t->e);
+        emit_ahead(t);
+        emit_fill(over, t->e.at);
+    }
     result->live = t->e.at;
     emit_load(&t->e, 8, RCX, R15, CPU(go));
     emit_out(t, slow_new(t, NULL, EMIT_NONE));

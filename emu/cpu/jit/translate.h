@@ -41,6 +41,7 @@ struct slow {
     int linear;           /* the register with the linear address, or EMIT_NONE */
     uint8_t *jump[4];     /* displacements of the jumps here */
     unsigned jumps;
+    uint8_t *island;      /* one of them, which a jrcxz behind it may reach */
     uint8_t *resume, *after; /* after NULL: leaves */
     bool leaves;             /* always */
     struct fp_point fp;
@@ -74,6 +75,9 @@ struct translation {
         unsigned slow;
     } pending[MAX_PENDING];
     unsigned pendings;
+    /* places for islands before the block, for the first jrcxz in it */
+    uint8_t *ahead;
+    unsigned aheads;
 };
 
 /* The emitters: false when there is none for this form, and then nothing was emitted. */
