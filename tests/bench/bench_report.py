@@ -34,6 +34,7 @@ def judge_row(row, ways, same_answer):
         errors.append(f"different answers: {answers}")
     notes = [f"{WAYS[way]}: the guest's clock runs at {statistics.median(r['lies']):.2f} of the host's" for way, r in ways.items()
              if len(r.get("lies", [])) * 2 > len(r["seconds"])]
+    notes += [f"{WAYS[way]}: {r['note']}" for way, r in ways.items() if "note" in r]
     ours = median.get("ours")
     reference = min((way for way in ("qemu", "n270") if way in median), key=median.get, default=None)
     gain = median[reference] / ours if reference and ours else None
