@@ -106,7 +106,7 @@ def perfmap(emulator, image, folder):
         size = -1
         while time.monotonic() < until:  # until nothing is added any more between two questions to the machine
             before, size = size, rows.stat().st_size if rows.exists() else -1
-            if control.exists() and before == size > 2000:
+            if control.exists() and before == size > 5000:
                 break
             if control.exists():
                 statistics = monitor(control, "info jit")

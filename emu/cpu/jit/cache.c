@@ -4,7 +4,8 @@
  * The translator's code memory, and how translated code is entered and linked.
  *
  * Code memory is one memory file mapped twice, writable and executable, so that no page is ever both. It
- * fills from the start; when it is full, all blocks are dropped, decoded and translated
+ * fills from the start; what is out of line fills its second half, so that what runs lies close together: a
+ * kernel's code is more than the caches hold. When it is full, all blocks are dropped, decoded and translated
  * (block_cache_flush()). The executable mapping is below 2 GiB, so that its addresses fit four bytes.
  *
  * A translation belongs to one decoded block, and block.c's care for overwritten code is its care too:
@@ -129,6 +130,7 @@ static bool map_tables(struct jit *jit, struct cpu *cpu, GError **error)
 static void begin_memory(struct jit *jit)
 {
     jit->at = jit->start;
+    jit->cold = jit->code + JIT_COLD;
     jit->data_used = 16; /* a link at 0 would be none */
     jit->pending = NULL;
 }
@@ -353,7 +355,7 @@ void jit_block_dropped(struct cpu *cpu, struct block *b)
 static bool block_translate(struct cpu *cpu, struct block *b)
 {
     struct jit *jit = cpu->jit;
-    uint8_t *start = jit->at;
+    uint8_t *start = jit->at, *cold = jit->cold;
 
     if (!jit_has_room(jit)) {
         block_cache_flush(cpu); /* sets block_stale: the run loop finds its block anew */
@@ -362,7 +364,9 @@ static bool block_translate(struct cpu *cpu, struct block *b)
     b->translation = jit_translate(jit, b);
     jit->translated++;
     if (jit->debug)
-        jit_debug_translated(jit->debug, b, cpu->eip, jit_executable(jit, start), (size_t)(jit->at - start));
+        jit_debug_translated(jit->debug, b, cpu->eip,
+                             (struct jit_span){jit_executable(jit, start), (size_t)(jit->at - start)},
+                             (struct jit_span){jit_executable(jit, cold), (size_t)(jit->cold - cold)});
     return true;
 }
 

@@ -42,8 +42,7 @@ struct jit_debug {
 
 struct made {
     guint64 host; /* first, for g_int64_hash() */
-    const uint8_t *code;
-    size_t size;
+    struct jit_span usual, cold;
 };
 
 /* ---- text ---- */
@@ -126,8 +125,11 @@ void jit_debug_translation(const struct jit_debug *debug, uintptr_t host, GStrin
     const guint64 key = host;
     const struct made *made = g_hash_table_lookup(debug->made, &key);
 
-    if (made)
-        jit_debug_host_code(made->code, made->size, out);
+    if (!made)
+        return;
+    jit_debug_host_code(made->usual.code, made->usual.size, out);
+    g_string_append(out, "out of line:\n");
+    jit_debug_host_code(made->cold.code, made->cold.size, out);
 }
 
 /* ---- traces ---- */
@@ -153,12 +155,12 @@ static void show_how(const struct jit_debug *debug, const struct block *b, uint3
     fprintf(trace_file(), "OP:\n%s\n", text->str);
 }
 
-static void show_host(const uint8_t *code, size_t size)
+static void show_host(const char *name, struct jit_span span)
 {
     g_autoptr(GString) text = g_string_new(NULL);
 
-    jit_debug_host_code(code, size, text);
-    fprintf(trace_file(), "OUT: [size=%zu]\n%s\n", size, text->str);
+    jit_debug_host_code(span.code, span.size, text);
+    fprintf(trace_file(), "%s: [size=%zu]\n%s\n", name, span.size, text->str);
 }
 
 static void map_add(const struct jit_debug *debug, const uint8_t *code, size_t size, const char *name)
@@ -173,8 +175,8 @@ void jit_debug_note(struct jit_debug *debug, const struct insn *in, size_t size,
         debug->notes[debug->note_count++] = (struct note){in, (unsigned)size, how};
 }
 
-void jit_debug_translated(struct jit_debug *debug, const struct block *b, uint32_t eip, const uint8_t *code,
-                          size_t size)
+void jit_debug_translated(struct jit_debug *debug, const struct block *b, uint32_t eip, struct jit_span usual,
+                          struct jit_span cold)
 {
     struct made *made;
     char name[48];
@@ -183,15 +185,20 @@ void jit_debug_translated(struct jit_debug *debug, const struct block *b, uint32
         show_guest(b, eip);
     if (trace_on(OP))
         show_how(debug, b, eip);
-    if (trace_on(OUT_ASM))
-        show_host(code, size);
-    trace(TB, "%08x cpl %u: %u instructions, %u bytes, to %zu bytes at %p", eip, debug->cpu->cpl, b->count,
-          b->bytes, size, (const void *)code);
+    if (trace_on(OUT_ASM)) {
+        show_host("OUT", usual);
+        show_host("OUT, out of line", cold);
+    }
+    trace(TB, "%08x cpl %u: %u instructions, %u bytes, to %zu bytes at %p and %zu at %p", eip,
+          debug->cpu->cpl, b->count, b->bytes, usual.size, (const void *)usual.code, cold.size,
+          (const void *)cold.code);
     g_snprintf(name, sizeof(name), "guest:%08x cpl%u", debug->cpu->seg[SEG_CS].base + eip, debug->cpu->cpl);
-    map_add(debug, code, size, name);
+    map_add(debug, usual.code, usual.size, name);
+    memcpy(name, "aside", 5);
+    map_add(debug, cold.code, cold.size, name);
     debug->note_count = 0;
     made = g_new(struct made, 1);
-    *made = (struct made){b->host, code, size};
+    *made = (struct made){b->host, usual, cold};
     g_hash_table_replace(debug->made, made, made);
 }
 

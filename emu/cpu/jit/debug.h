@@ -21,9 +21,13 @@ void jit_debug_free(struct jit_debug *debug);
 /* An instruction of the block under translation became `size` bytes; `how` is a constant: "emitted",
  * "interpreter" … */
 void jit_debug_note(struct jit_debug *debug, const struct insn *in, size_t size, const char *how);
-/* The block is done: `size` bytes, which run at `code`. `eip`: of its first instruction. */
-void jit_debug_translated(struct jit_debug *debug, const struct block *b, uint32_t eip, const uint8_t *code,
-                          size_t size);
+/* The block is done: what is run usually, and what is out of line. `eip`: of its first instruction. */
+struct jit_span {
+    const uint8_t *code; /* where it runs */
+    size_t size;
+};
+void jit_debug_translated(struct jit_debug *debug, const struct block *b, uint32_t eip, struct jit_span usual,
+                          struct jit_span cold);
 /* Code that translations share. */
 void jit_debug_shared(struct jit_debug *debug, const char *name, const uint8_t *code, size_t size);
 

@@ -10,6 +10,7 @@
 #include "emu/cpu/jit/jit.h"
 
 #define JIT_CODE_SIZE  (32u << 20)
+#define JIT_COLD       (JIT_CODE_SIZE / 2) /* where what is out of line begins */
 #define JIT_DATA_SIZE  (16u << 20)
 #define JIT_BLOCK_ROOM 16384u /* no translation is larger */
 
@@ -59,6 +60,7 @@ struct jit {
     uint8_t *code;  /* writable */
     ptrdiff_t exec; /* what to add to get the executable address, which is below 4 GiB */
     uint8_t *at, *start;
+    uint8_t *cold; /* the same for code that is rarely run */
     uint8_t *data;
     size_t data_used;
     struct jit_link *pending; /* the link by which translated code left last, and for which EIP */
@@ -102,7 +104,8 @@ static inline const uint8_t *jit_executable(const struct jit *jit, const uint8_t
 void *jit_take(struct jit *jit, size_t size);
 static inline bool jit_has_room(const struct jit *jit)
 {
-    return (size_t)(jit->at - jit->code) + JIT_BLOCK_ROOM <= JIT_CODE_SIZE &&
+    return (size_t)(jit->at - jit->code) + JIT_BLOCK_ROOM <= JIT_COLD &&
+           (size_t)(jit->cold - jit->code) + JIT_BLOCK_ROOM <= JIT_CODE_SIZE &&
            jit->data_used + JIT_BLOCK_ROOM <= JIT_DATA_SIZE;
 }
 

@@ -454,16 +454,26 @@ static void emit_crossing_exit(struct translation *t, struct jit_link *link, uin
     link->hit = code_offset(t, emit_jump(e));
 }
 
-static void emit_exits(struct translation *t)
+static bool is_crossing(const struct exit *x)
+{
+    return x->target < 0 || x->target > (int32_t)PHYS_PAGE_MASK;
+}
+
+/* Those across pages, which stay in use when they are linked, or the others, which do not. */
+static void emit_exits(struct translation *t, bool crossing)
 {
     struct emit *e = &t->e;
 
-    t->jit->branches += t->exit_count;
     for (unsigned i = 0; i < t->exit_count; i++) {
         const struct exit *x = &t->exits[i];
-        struct jit_link *link = jit_take(t->jit, sizeof(*link));
-        uint32_t number = (uint32_t)((uint8_t *)link - t->jit->data);
+        struct jit_link *link;
+        uint32_t number;
 
+        if (is_crossing(x) != crossing)
+            continue;
+        t->jit->branches++;
+        link = jit_take(t->jit, sizeof(*link));
+        number = (uint32_t)((uint8_t *)link - t->jit->data);
         *link = (struct jit_link){
             .site = code_offset(t, x->jump),
             .back = code_offset(t, e->at),
@@ -473,7 +483,7 @@ static void emit_exits(struct translation *t)
             .fp_live = x->fp_live,
         };
         emit_fill(x->jump, e->at);
-        if (x->target < 0 || x->target > (int32_t)PHYS_PAGE_MASK) {
+        if (crossing) {
             emit_crossing_exit(t, link, number);
             continue;
         }
@@ -593,8 +603,11 @@ struct jit_block *jit_translate(struct jit *jit, struct block *b)
         emit_direct(t, emit_jump(&t->e), (int32_t)t->next);
     }
     emit_islands(t);
-    emit_slow_paths(t);
-    emit_exits(t);
+    emit_exits(t, true);
     jit->at = t->e.at;
+    t->e.at = jit->cold;
+    emit_slow_paths(t);
+    emit_exits(t, false);
+    jit->cold = t->e.at;
     return result;
 }
