@@ -75,7 +75,8 @@ struct program {
     uint32_t gpr[RUNS][8];
     uint32_t eflags[RUNS];
     uint64_t memory_seed;
-    unsigned fp; /* percent of x87, MMX and SSE instructions */
+    unsigned frame; /* register beside which most accesses are; 8: none */
+    unsigned fp;    /* percent of x87, MMX and SSE instructions */
 };
 
 /* ---- making programs ---- */
@@ -150,6 +151,44 @@ static void put_operand(struct random *r, struct program *p, unsigned i, unsigne
     }
 }
 
+/* Accesses beside one register, as in compiled code: emu/cpu/jit/runs.c. */
+static void make_frame_instruction(struct random *r, struct program *p, unsigned i)
+{
+    static const uint8_t ops[] = {0x8b, 0x89, 0x01, 0x03, 0x11, 0x2b, 0x39, 0x3b, 0x85, 0x83, 0xc7};
+    static const uint8_t alone[] = {0x01, 0x13, 0x2b, 0x31, 0x39, 0x8b, 0x85, 0x8d};
+    unsigned base = p->frame, op = ops[random32(r) % sizeof(ops)], reg = random32(r) & 7,
+             kind = random32(r) % 10;
+    unsigned disp = chance(r, 90) ? 4 * (random32(r) % 12) : random32(r) % 128;
+
+    if (base == ESP && kind < 3) {
+        put(p, i, 1, (chance(r, 60) ? 0x50 : 0x58) | reg);
+    } else if (base == ESP && kind == 3) {
+        put(p, i, 1, 0x6a);
+        put(p, i, 1, random32(r));
+    } else if (base == ESP && kind == 4) { /* mov reg, esp */
+        put(p, i, 1, 0x89);
+        put(p, i, 1, 0xe0 | (random32(r) % 3));
+    } else if (kind == 5) {
+        put(p, i, 1, alone[random32(r) % sizeof(alone)]);
+        put(p, i, 1,
+            p->insn[i].bytes[0] == 0x8d ? 0x41 | reg << 3 : 0xc0 | (reg % 3) << 3 | (random32(r) & 7));
+        if (p->insn[i].bytes[0] == 0x8d)
+            put(p, i, 1, random32(r));
+    } else {
+        put(p, i, 1, op);
+        put(p, i, 1, 0x40 | reg << 3 | base);
+        if (base == ESP)
+            put(p, i, 1, 0x24);
+        put(p, i, 1, disp);
+        if (op == 0x83)
+            put(p, i, 1, random32(r));
+        if (op == 0xc7) {
+            p->insn[i].bytes[1] &= 0xc7;
+            put(p, i, 4, random32(r));
+        }
+    }
+}
+
 static void make_instruction(struct random *r, struct program *p, unsigned i)
 {
     const struct insn_row *row;
@@ -159,6 +198,10 @@ static void make_instruction(struct random *r, struct program *p, unsigned i)
     p->insn[i].length = p->insn[i].skip = p->insn[i].rel = 0;
     if (p->fp && chance(r, p->fp)) {
         p->insn[i].length = (uint8_t)lockstep_fp_instruction(random32(r), AT_FP, p->insn[i].bytes);
+        return;
+    }
+    if (p->frame < 8 && chance(r, 85)) {
+        make_frame_instruction(r, p, i);
         return;
     }
     if (chance(r, 4)) { /* pointers come back */
@@ -251,6 +294,7 @@ static void make_program(struct program *p, uint64_t seed, unsigned length, unsi
 
     p->at = AT_CODE + (chance(&r, 30) ? 0xfc0 - random32(&r) % 128 : random32(&r) % 64);
     p->count = length;
+    p->frame = chance(&r, 30) ? pick_base(&r) : 8;
     p->fp = fp;
     p->memory_seed = random32(&r);
     for (unsigned i = 0; i < length; i++)
@@ -261,6 +305,8 @@ static void make_program(struct program *p, uint64_t seed, unsigned length, unsi
         for (unsigned g = EBX; g < 8; g++)
             p->gpr[n][g] = AT_DATA + 0x1000 + random32(&r) % (DATA_SIZE - 0x2000);
         p->gpr[n][ESP] = AT_STACK - 4 * (random32(&r) % 2048) - (chance(&r, 10) ? random32(&r) % 4 : 0);
+        if (p->frame < 8 && chance(&r, 30)) /* at a page's end */
+            p->gpr[n][p->frame] = (p->gpr[n][p->frame] | 0xfc0) & ~(chance(&r, 80) ? 3u : 0u);
         p->eflags[n] = FLAG_ONE | (random32(&r) & FLAG_STATUS);
     }
 }

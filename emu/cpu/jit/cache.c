@@ -139,9 +139,10 @@ static void begin_memory(struct jit *jit)
 static void begin(struct jit *jit, struct cpu *cpu)
 {
     cpu->jit_index[JIT_MASK_2] = 0xfffff001;
-    cpu->jit_index[JIT_MASK_8] = 0xffc;
-    cpu->jit_index[JIT_MASK_10] = 0xff8;
+    cpu->jit_index[JIT_MASK_8] = 0xff8;
+    cpu->jit_index[JIT_MASK_10] = 0xff0;
     cpu->jit_index[JIT_MASK_16] = 0xff0;
+    cpu->jit_index[JIT_MASK_64] = 0xfc0;
     cpu->jit_stack = cpu->jit_stack_top = jit->stack_top;
     fp_start(cpu);
     jit->at = jit->code;

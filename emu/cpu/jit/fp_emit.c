@@ -290,10 +290,10 @@ static int simd_place(struct translation *t)
 {
     unsigned bytes = memory_bytes(t->row);
 
-    if (t->row->attr & ATTR_ALIGN16) { /* then all of it is on one page, as four bytes are */
+    if (t->row->attr & ATTR_ALIGN16) {
         emit_operand_address(t);
         check_byte(t, R8, CPU(fp_alignment));
-        emit_place(t, R8, 4, is_store(t));
+        emit_place_aligned(t, R8, is_store(t));
         return R8;
     }
     if ((t->row->attr & ATTR_MMX) && !is_store(t) && bytes == 4)

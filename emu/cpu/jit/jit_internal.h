@@ -51,9 +51,10 @@ enum jit_index {
     JIT_INDEX_SSE,   /* anything */
 };
 /* cpu->jit_index */
-enum jit_index_mask { JIT_MASK_2, JIT_MASK_8, JIT_MASK_10, JIT_MASK_16 };
+enum jit_index_mask { JIT_MASK_2, JIT_MASK_8, JIT_MASK_10, JIT_MASK_16, JIT_MASK_64 };
 #define JIT_MASK_4 0xfffff003u /* in r13 */
 
+/* From PIECE_4_SOON on, and for bytes, with the tables by page alone. */
 enum jit_piece_size { PIECE_1, PIECE_2, PIECE_4, PIECE_4_SOON, PIECE_8, PIECE_10, PIECE_16, PIECE_SIZES };
 
 struct jit {

@@ -318,7 +318,7 @@ static void emit_piece(struct jit *jit, struct emit *e, bool write, unsigned pie
 {
     unsigned size = piece_bytes[piece];
     uint8_t *miss = NULL, *crosses = NULL, *none;
-    bool dense = piece == PIECE_1 || piece == PIECE_4_SOON;
+    bool dense = piece == PIECE_1 || piece >= PIECE_4_SOON;
 
     jit->place[write][piece] = e->at;
     save_flags(e);
@@ -327,7 +327,9 @@ static void emit_piece(struct jit *jit, struct emit *e, bool write, unsigned pie
         emit_shift_imm(e, 4, SHIFT_SHR, R9, PHYS_PAGE_SHIFT);
         emit_shift_imm(e, 4, SHIFT_SHL, R9, dense ? 3 : 5);
         emit_rm(e, 8, EMIT_LOAD, RCX, R14, R9, 0,
-                TABLE(dense ? FLAT_READ1 : write ? FLAT_WRITE4 : FLAT_READ4));
+                TABLE(dense   ? (write ? FLAT_WRITE1 : FLAT_READ1)
+                      : write ? FLAT_WRITE4
+                              : FLAT_READ4));
         emit_rr(e, 8, 0x85, RCX, RCX);
         miss = emit_jump_if(e, CC_E);
         emit_move(e, 4, R9, R8);

@@ -132,6 +132,8 @@ static void emit_slow_paths(struct translation *t)
         uint8_t *back, *data;
         struct jit_slow_data d = {.offset = (uint16_t)s->offset};
 
+        if (s->run_count)
+            continue;
         for (unsigned j = 0; j < s->jumps; j++)
             emit_fill(s->jump[j], e->at);
         if (!s->piece) {
@@ -265,8 +267,11 @@ static void emit_index(struct translation *t, int linear, unsigned size)
 static void emit_crossing(struct translation *t, int linear, unsigned size)
 {
     struct emit *e = &t->e;
-    enum jit_index_mask mask = size == 8 ? JIT_MASK_8 : size == 10 ? JIT_MASK_10 : JIT_MASK_16;
-    unsigned low = size == 8 ? 2 : size == 10 ? 3 : 4;
+    enum jit_index_mask mask = size == 8    ? JIT_MASK_8
+                               : size == 10 ? JIT_MASK_10
+                               : size == 16 ? JIT_MASK_16
+                                            : JIT_MASK_64;
+    unsigned low = size == 8 ? 3 : size == 10 ? 4 : size == 16 ? 4 : 6;
 
     emit_move(e, 4, RCX, linear);
     emit_not(e, 4, RCX);
@@ -323,16 +328,25 @@ static void emit_addend(struct translation *t, unsigned slow, bool dense, bool w
 void emit_place(struct translation *t, int linear, unsigned size, bool write)
 {
     unsigned slow = slow_new(t, t->jit->place[write][piece_of(size)], linear);
+    bool dense = size == 1 || size > 4;
 
     if (size > 4) {
         emit_crossing(t, linear, size);
         emit_out(t, slow);
     }
-    if (size == 1)
+    if (dense)
         emit_page_index(&t->e, t->jit, R9, linear);
     else
         emit_index(t, linear, size);
-    emit_addend(t, slow, size == 1, write);
+    emit_addend(t, slow, dense, write);
+}
+
+void emit_place_aligned(struct translation *t, int linear, bool write)
+{
+    unsigned slow = slow_new(t, t->jit->place[write][PIECE_16], linear);
+
+    emit_page_index(&t->e, t->jit, R9, linear);
+    emit_addend(t, slow, true, write);
 }
 
 /* For four bytes to be read, on the way to the next address: two cycles quicker there, and more to do beside.
@@ -345,6 +359,18 @@ static void emit_place_soon(struct translation *t, int linear)
     emit_crossing(t, linear, 8); /* at the last four bytes too, which is out of line, but comes back */
     emit_out(t, slow);
     emit_addend(t, slow, true, false);
+}
+
+void emit_span_place(struct translation *t, bool write, unsigned first, unsigned count)
+{
+    unsigned slow = slow_new(t, NULL, EMIT_NONE);
+
+    t->slow[slow].run_first = first;
+    t->slow[slow].run_count = count;
+    emit_crossing(t, R8, 64);
+    emit_out(t, slow);
+    emit_index(t, R8, 4);
+    emit_addend(t, slow, false, write);
 }
 
 static int base_of(const struct insn *in)
@@ -533,27 +559,68 @@ static void emit_fp_noted(struct translation *t)
     t->fp.noted = NULL;
 }
 
-static void translate_one(struct translation *t, unsigned i)
+void translate_begin(struct translation *t, unsigned i)
 {
-    const uint8_t *start = t->e.at;
-    unsigned first = t->slows;
-    bool emitted;
-
+    t->begun = t->e.at;
     t->in = &t->b->insns[i];
     t->row = &insn_rows[t->in->op];
     t->next = (uint32_t)(t->b->host & PHYS_PAGE_MASK) + t->in->end;
     t->offset = t->next - t->in->length;
+}
+
+static void translate_note(struct translation *t, bool emitted)
+{
+    if (t->jit->debug)
+        jit_debug_note(t->jit->debug, t->in, (size_t)(t->e.at - t->begun),
+                       emitted ? "emitted" : "interpreter");
+}
+
+void translate_done(struct translation *t)
+{
+    translate_note(t, true);
+}
+
+static void translate_one(struct translation *t, unsigned i)
+{
+    unsigned first = t->slows;
+    bool emitted;
+
+    translate_begin(t, i);
     emit_room(t, 70);
     if (t->row->attr & ATTR_END)
         emit_fp_noted(t);
     emitted = emit_instruction(t);
     if (!emitted)
         emit_fallback(t);
-    if (t->jit->debug)
-        jit_debug_note(t->jit->debug, t->in, (size_t)(t->e.at - start), emitted ? "emitted" : "interpreter");
+    translate_note(t, emitted);
     if (!t->ended)
         for (unsigned s = first; s < t->slows; s++)
             t->slow[s].after = t->slow[s].leaves ? NULL : t->e.at;
+}
+
+/* The stretches that emit_run() made, with a look for each access. */
+static void emit_runs_apart(struct translation *t)
+{
+    unsigned end = t->slows;
+    uint8_t plain = t->plain;
+    bool ended = t->ended;
+
+    for (unsigned i = 0; i < end; i++) {
+        struct slow *s = &t->slow[i];
+
+        if (!s->run_count)
+            continue;
+        for (unsigned j = 0; j < s->jumps; j++)
+            emit_fill(s->jump[j], t->e.at);
+        t->ended = false;
+        t->fp = s->fp;
+        for (unsigned k = 0; k < s->run_count; k++)
+            translate_one(t, s->run_first + k);
+        emit_jump_to(&t->e, s->after);
+        emit_islands(t);
+    }
+    t->plain = plain;
+    t->ended = ended;
 }
 
 struct jit_block *jit_translate(struct jit *jit, struct block *b)
@@ -595,14 +662,22 @@ struct jit_block *jit_translate(struct jit *jit, struct block *b)
     result->entry_quiet = result->fp_wanted ? result->entry : result->live_quiet;
     if (b->host2)
         emit_second_page(t);
-    for (unsigned i = 0; i < b->count && !t->ended; i++)
-        translate_one(t, i);
+    for (unsigned i = 0, run; i < b->count && !t->ended; i += run ? run : 1) {
+        unsigned slow = t->slows;
+
+        run = emit_run(t, i);
+        if (run)
+            t->slow[slow].after = t->e.at;
+        else
+            translate_one(t, i);
+    }
     if (!t->ended) {
         emit_room(t, 70);
         emit_fp_noted(t);
         emit_direct(t, emit_jump(&t->e), (int32_t)t->next);
     }
     emit_islands(t);
+    emit_runs_apart(t);
     emit_exits(t, true);
     jit->at = t->e.at;
     t->e.at = jit->cold;

@@ -44,6 +44,7 @@ struct slow {
     uint8_t *island;      /* one of them, which a jrcxz behind it may reach */
     uint8_t *resume, *after; /* after NULL: leaves */
     bool leaves;             /* always */
+    unsigned run_first, run_count; /* not 0: these instructions one by one, then `after` */
     struct fp_point fp;
 };
 
@@ -62,6 +63,7 @@ struct translation {
     const struct insn *in;
     const struct insn_row *row;
     uint32_t offset, next; /* of the instruction and the next one, in the page */
+    const uint8_t *begun;  /* its code */
     bool ended;            /* nothing follows */
     uint8_t plain;         /* bits: FS, GS are known to be plain */
     struct fp_point fp;
@@ -94,6 +96,8 @@ void emit_operand_place(struct translation *t, unsigned size, bool write);
 /* The same when the linear address is in `linear` already, which may be any register but rcx and r9; it is
  * still there afterwards: the place is [rcx + linear]. */
 void emit_place(struct translation *t, int linear, unsigned size, bool write);
+/* Sixteen bytes; the address is known to be a multiple of as many. */
+void emit_place_aligned(struct translation *t, int linear, bool write);
 /* As emit_operand_place(), but the address may stay in the base register, which is returned. */
 int emit_operand_at(struct translation *t, unsigned size, bool write);
 /* r8d = linear address of the memory operand, and nothing is looked up; uses rcx and r9. */
@@ -109,6 +113,13 @@ void emit_room(struct translation *t, unsigned bytes);
 enum free_shift { FREE_SHL, FREE_SHR, FREE_SAR };
 void emit_free_shift(struct translation *t, enum free_shift shift, unsigned size, int to, int from,
                      unsigned count);
+/* runs.c: the instructions from `first` on with one look for all their accesses; how many, or 0. */
+unsigned emit_run(struct translation *t, unsigned first);
+/* For it: [rcx + r8] is the place of 64 bytes, to be written if `write`; else the `count` instructions from
+ * `first` on are executed one by one. */
+void emit_span_place(struct translation *t, bool write, unsigned first, unsigned count);
+void translate_begin(struct translation *t, unsigned i);
+void translate_done(struct translation *t);
 /* feeds.c */
 bool insn_feeds_address(const struct block *b, const struct insn *in);
 /* Index of a table by page: `to` = from >> 12, for 32 bits; rcx is used on some hosts. */
