@@ -161,12 +161,21 @@ class Userland(Linux):
         return guests.userland_tree(image, kit.guest(), kit.scratch)
 
 
+def timed(session, command):
+    """session.run(), again where both markers came at once: then we were not there when the first did."""
+    for _ in range(5):
+        seconds, words = session.run(command, ROW_SECONDS)
+        if seconds > 0:
+            return seconds, words
+    raise session.failure(f"'{command}' is over at once: its time cannot be taken")
+
+
 def fit(session, row, target):
     """Rounds that take about `target` seconds."""
     rounds, seconds = 4, 0.0
     while seconds < target / 8 and rounds < 1 << 30:
         rounds *= 16 if seconds < target / 128 else 4
-        seconds = session.run(fill(row.command, rounds), ROW_SECONDS)[0]
+        seconds = timed(session, fill(row.command, rounds))[0]
     return max(1, min(int(rounds * target / seconds), 0xffffffff))
 
 
@@ -180,7 +189,7 @@ def measure(session, suite, row, way, target):
         for n in (max(1, rounds // 8), rounds):
             if row.prepare:
                 check_status(session, row, session.run(fill(row.prepare, n), ROW_SECONDS)[1])
-            seconds, words = session.run(fill(row.command, n), ROW_SECONDS)
+            seconds, words = timed(session, fill(row.command, n))
             check_status(session, row, words)
         return processor_time(session, way, seconds, words), None, int(words[0]) / 1e9
     key = (way.label, row.id)
@@ -188,7 +197,7 @@ def measure(session, suite, row, way, target):
         suite.fitted[key] = fit(session, row, target)
     rounds = suite.fitted[key]
     answer = session.run(fill(row.command, 3), ROW_SECONDS)[1][0] if suite.same_answer else None
-    seconds, words = session.run(fill(row.command, rounds), ROW_SECONDS)
+    seconds, words = timed(session, fill(row.command, rounds))
     told = int(words[0]) / 1e9 / rounds if len(words) == 3 else None
     return processor_time(session, way, seconds, words) / rounds, answer, told
 

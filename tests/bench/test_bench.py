@@ -14,6 +14,7 @@ import bench_guests as guests  # noqa: E402
 import bench_host as host  # noqa: E402
 import bench_report as report  # noqa: E402
 from bench_session import Failed, Session  # noqa: E402
+import bench_suites as suites  # noqa: E402
 from bench_suites import Row  # noqa: E402
 
 
@@ -91,6 +92,16 @@ class Sessions(unittest.TestCase):
             seconds, words = session.run("name 3", 10)
         self.assertEqual(words, ["12", "name", "3"])
         self.assertTrue(0 <= seconds < 10)
+
+    def test_markers_that_came_at_once_are_no_time(self):
+        # With one write for both there is never a time between them; with two, and the second try, there is.
+        at_once = "while read line; do printf 'S\\nE 1\\n'; done"
+        second = "read line; printf 'S\\nE 1\\n'; while read line; do echo S; $(which true); echo E 2; done"
+        with Session(["sh", "-c", f"echo R; {at_once}"], 10) as session:
+            with self.assertRaisesRegex(Failed, "at once"):
+                suites.timed(session, "x 1")
+        with Session(["sh", "-c", f"echo R; {second}"], 10) as session:
+            self.assertEqual(suites.timed(session, "x 1")[1], ["2"])
 
     def test_end_complaint_and_silence_are_failures(self):
         for program, why in (("echo oops", "ended"), ("echo '? no'; cat", "says: no"), ("exec cat", "within")):
