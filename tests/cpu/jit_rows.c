@@ -3,7 +3,7 @@
 /*
  * Every row of the optable through translator and interpreter, one instruction at a time.
  *
- *   jit-rows [--seed N] [--rounds N] [--row NAME] [--case N]
+ *   jit-rows [--seed N] [--rounds N] [--row NAME] [--case N] [--index NAME]
  *
  * For each row and each form of its operand (register, memory) random encodings are made: operand and address
  * sizes, segments, LOCK, REP; with random registers, flags, FPU state and stacks, in ring 0, ring 3 and
@@ -628,13 +628,14 @@ int main(int argc, char **argv)
 {
     gint64 seed = 1;
     gint rounds = g_strcmp0(g_getenv("NETLAB_TEST_FULL"), "1") ? 40 : 1000;
-    g_autofree char *only = NULL;
+    g_autofree char *only = NULL, *index = NULL;
     gint64 single = -1;
     const GOptionEntry entries[] = {
         {"seed", 0, 0, G_OPTION_ARG_INT64, &seed, "of all cases (default 1)", "N"},
         {"rounds", 0, 0, G_OPTION_ARG_INT, &rounds, "cases of each form of a row", "N"},
         {"row", 0, 0, G_OPTION_ARG_STRING, &only, "this row alone", "NAME"},
         {"case", 0, 0, G_OPTION_ARG_INT64, &single, "the case with this printed seed alone; with --row", "N"},
+        {"index", 0, 0, G_OPTION_ARG_STRING, &index, "how tables are indexed: pext, shift, sse", "NAME"},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -653,6 +654,10 @@ int main(int argc, char **argv)
     setitimer(ITIMER_VIRTUAL, &(struct itimerval){{0, 100000}, {0, 100000}}, NULL);
     side_setup(&interpreter, false);
     side_setup(&translator, true);
+    if (index && !jit_set_index(translator.cpu, index)) {
+        printf("skipped: this host cannot do it by %s\n", index);
+        return 77;
+    }
     for (unsigned row = 0; row < INSN_COUNT; row++) {
         unsigned before = failures;
 
