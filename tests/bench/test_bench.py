@@ -13,7 +13,7 @@ sys.dont_write_bytecode = True
 import bench_guests as guests  # noqa: E402
 import bench_host as host  # noqa: E402
 import bench_report as report  # noqa: E402
-from bench_session import Failed, Session  # noqa: E402
+from bench_session import Failed, Session, Way  # noqa: E402
 import bench_suites as suites  # noqa: E402
 from bench_suites import Row  # noqa: E402
 
@@ -99,9 +99,9 @@ class Sessions(unittest.TestCase):
         second = "read line; printf 'S\\nE 1\\n'; while read line; do echo S; $(which true); echo E 2; done"
         with Session(["sh", "-c", f"echo R; {at_once}"], 10) as session:
             with self.assertRaisesRegex(Failed, "at once"):
-                suites.timed(session, "x 1")
+                suites.timed(session, Way("native"), "x 1")
         with Session(["sh", "-c", f"echo R; {second}"], 10) as session:
-            self.assertEqual(suites.timed(session, "x 1")[1], ["2"])
+            self.assertEqual(suites.timed(session, Way("native"), "x 1")[1], ["2"])
 
     def test_end_complaint_and_silence_are_failures(self):
         for program, why in (("echo oops", "ended"), ("echo '? no'; cat", "says: no"), ("exec cat", "within")):
