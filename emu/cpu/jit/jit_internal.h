@@ -67,6 +67,7 @@ struct jit {
     struct jit_link *pending; /* the link by which translated code left last, and for which EIP */
     uint32_t pending_eip;
     uint32_t generation; /* flat_generation() when the stack of return addresses began */
+    uint8_t cpl;         /* and CPL: code of another level is not to be returned to */
     unsigned threshold;
     enum jit_index index;
     bool quick_movsb; /* REP MOVSB is the quickest short move: insn_string.c */
@@ -88,6 +89,7 @@ struct jit {
     const uint8_t *run_direct;            /* called, struct jit_slow_data behind the jump behind the call */
     const uint8_t *place[2][PIECE_SIZES]; /* called; [write]; r8d: linear address; rcx becomes the addend */
     const uint8_t *read_tsc;              /* called; insn_system.c */
+    const uint8_t *sysenter, *sysexit;    /* jumped to, as run_last; the same */
     const uint8_t *fp_load[4];            /* fp_live.c */
 };
 
@@ -120,7 +122,7 @@ const uint8_t *jit_continue(struct cpu *cpu);
 void jit_prepare(struct cpu *cpu);
 
 /* ---- insn_system.c ---- */
-/* Emits what jit->read_tsc is. */
+/* Emits what jit->read_tsc and its neighbours are. */
 void system_emit_runtime(struct jit *jit);
 
 /* ---- insn_string.c ---- */

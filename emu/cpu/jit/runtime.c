@@ -65,8 +65,9 @@ void jit_prepare(struct cpu *cpu)
     flags_from_status(cpu);
     table = cpu->align_check ? TLB_EMPTY : cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
     cpu->jit_tables = (uint8_t *)flat_region(cpu->flat, table) + FLAT_BIAS;
-    if (jit->generation != flat_generation(cpu->flat)) {
+    if (jit->generation != flat_generation(cpu->flat) || jit->cpl != cpu->cpl) {
         jit->generation = flat_generation(cpu->flat);
+        jit->cpl = cpu->cpl;
         cpu->jit_stack = jit->stack_top;
     }
 }
@@ -102,6 +103,13 @@ static bool run_instruction(struct cpu *cpu, uint32_t insn, uint32_t offset)
     if (changes_segments(in))
         note_segments(cpu);
     return !cpu->block_stale && jit->generation == flat_generation(cpu->flat);
+}
+
+/* The last of its block: where to go on, or NULL. */
+static const uint8_t *run_last_instruction(struct cpu *cpu, uint32_t insn, uint32_t offset)
+{
+    run_instruction(cpu, insn, offset);
+    return jit_continue(cpu);
 }
 
 static uintptr_t find_place(struct cpu *cpu, uint32_t linear, unsigned size, unsigned write, bool dense)
@@ -234,12 +242,13 @@ static void emit_exits(struct jit *jit, struct emit *e)
 
 /* ---- calls of interpreter functions ---- */
 
-/* On the C stack, all saved: where to go on is to be found anew. */
-static uint8_t *emit_find_next(struct emit *e)
+/* On the C stack, all saved: where to go on is to be found anew. *found: with that in rax. */
+static uint8_t *emit_find_next(struct emit *e, uint8_t **found)
 {
     uint8_t *at = e->at, *none;
 
     emit_call_c(e, (uintptr_t)jit_continue);
+    *found = e->at;
     emit_rr(e, 8, 0x85, RAX, RAX);
     none = emit_jump_if(e, CC_E);
     emit_move(e, 8, R10, RAX);
@@ -254,7 +263,7 @@ static uint8_t *emit_find_next(struct emit *e)
 
 static void emit_runs(struct jit *jit, struct emit *e, uint8_t **slow_saved)
 {
-    uint8_t *next = emit_find_next(e), *left, *stale[2], *last;
+    uint8_t *found, *next = emit_find_next(e, &found), *left, *stale[2], *last;
 
     jit->run_last = e->at;
     save_flags(e);
@@ -262,8 +271,8 @@ static void emit_runs(struct jit *jit, struct emit *e, uint8_t **slow_saved)
     emit_to_c(e);
     emit_move(e, 4, RSI, R9);
     emit_move(e, 4, RDX, R10);
-    emit_call_c(e, (uintptr_t)run_instruction);
-    emit_jump_to(e, next);
+    emit_call_c(e, (uintptr_t)run_last_instruction);
+    emit_jump_to(e, found);
 
     jit->run_one = e->at;
     save_flags(e);
@@ -311,7 +320,8 @@ static void emit_runs(struct jit *jit, struct emit *e, uint8_t **slow_saved)
 /* ---- places in memory ---- */
 
 static const uint8_t piece_bytes[PIECE_SIZES] = {
-    [PIECE_1] = 1, [PIECE_2] = 2, [PIECE_4] = 4, [PIECE_4_SOON] = 4, [PIECE_8] = 8, [PIECE_10] = 10, [PIECE_16] = 16,
+    [PIECE_1] = 1, [PIECE_2] = 2,   [PIECE_4] = 4,   [PIECE_4_SOON] = 4,
+    [PIECE_8] = 8, [PIECE_10] = 10, [PIECE_16] = 16,
 };
 
 static void emit_piece(struct jit *jit, struct emit *e, bool write, unsigned piece, const uint8_t *slow_saved)
