@@ -35,7 +35,7 @@
 #include <sys/mman.h>
 
 #define POOL_SIZE       (32u << 20)
-#define POOL_FIRST      (6u << 20) /* how much of it is used at first */
+#define POOL_FIRST      (5u << 20) /* how much of it is used at first */
 #define POOL_LARGEST    4096u      /* what one allocation may need */
 #define LINE_SHIFT      6
 #define FALSE_LINE_HITS 4   /* then a map of bytes is made */

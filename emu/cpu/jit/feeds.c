@@ -3,11 +3,11 @@
 /*
  * Whether what an instruction loads becomes a part of an address soon.
  *
- * There are two ways to find a place for four bytes (translate.c): one with few instructions, one with a short
- * way from address to value. The second pays where the value is waited for: lists, tables indexed by what was
- * just read. So the loaded register is followed through the rest of the block, and once around when the block
- * branches to itself. It is a guess about speed alone: an instruction not known here is taken for one that
- * does nothing.
+ * There are two ways to find a place for four bytes (translate.c): one with few instructions, one with a
+ * short way from address to value. The second pays where the value is waited for: lists, tables indexed by
+ * what was just read. So the loaded register is followed through the rest of the block, and once around when
+ * the block branches to itself. It is a guess about speed alone: an instruction not known here is taken for
+ * one that does nothing.
  */
 #include "emu/cpu/jit/translate.h"
 
@@ -63,6 +63,15 @@ static bool address_uses(const struct insn *in, unsigned regs)
                                       (in->index != GPR_ZERO && regs >> in->index & 1));
 }
 
+/* JMP and CALL to a register */
+static bool branches_to(const struct insn *in, unsigned regs)
+{
+    unsigned number = in->modrm >> 3 & 7;
+
+    return in->opcode == 0xff && !(in->flags & INSN_MEM) && (number == 2 || number == 4) &&
+           regs >> in->rm & 1;
+}
+
 /* What the instruction's memory operand is loaded into, as a set of one; 0: not that kind. */
 static unsigned loaded(const struct insn *in, const struct insn_row *row)
 {
@@ -101,7 +110,7 @@ bool insn_feeds_address(const struct block *b, const struct insn *in)
             i = 0;
         }
         at = &b->insns[i];
-        if (at->opcode != 0x8d && address_uses(at, regs))
+        if ((at->opcode != 0x8d && address_uses(at, regs)) || branches_to(at, regs))
             return true;
         f = flow_of(at, &insn_rows[at->op]);
         if (f.from & regs)
