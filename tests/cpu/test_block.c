@@ -6,9 +6,12 @@
  * instructions.
  *
  * Flat 32-bit code at 64 KiB, no paging unless a test makes page tables; exceptions go to HLTs, so that every
- * program ends by itself.
+ * program ends by itself. Each test runs with the interpreter and again, under /jit, with the translator,
+ * which then translates every block before its first execution; those about the interpreter's own counts do
+ * not.
  */
 #include "emu/cpu/cpu_internal.h"
+#include "emu/cpu/jit/jit.h"
 
 #include <string.h>
 
@@ -23,6 +26,8 @@ enum {
     AT_CODE = 0x10000,
     AT_DATA = 0x20000,
 };
+
+enum engine { INTERPRETED, WITH_JIT };
 
 struct rig {
     struct physmap *mem;
@@ -56,6 +61,14 @@ static void rig_setup(struct rig *rig, gconstpointer data)
     board.io = rig->io;
     board.clock = rig->clock;
     rig->cpu = cpu_new(NULL, &board);
+    if (GPOINTER_TO_INT(data) == WITH_JIT) {
+        g_autoptr(GError) error = NULL;
+
+        if (cpu_set_accel(rig->cpu, CPU_ACCEL_JIT, &error))
+            jit_set_threshold(rig->cpu, 0);
+        else
+            g_test_skip(error->message);
+    }
     physmap_set_change_listener(rig->mem, cpu_memory_changed, rig->cpu);
     physmap_set_code_listener(rig->mem, cpu_code_written, rig->cpu);
     phys_write(rig->mem, AT_GDT, gdt, sizeof(gdt));
@@ -264,6 +277,23 @@ static void test_crossing_remapped(struct rig *rig, gconstpointer data)
     g_assert_cmpint(rig_run(rig), ==, VEC_PF);
     g_assert_cmphex(rig->cpu->cr2, ==, AT_CODE + 0x1000);
     g_assert_cmphex(pushed(rig, 1), ==, AT_CODE + 0xffe);
+}
+
+/* The same in a loop that maps it elsewhere each time round, so that links lead there. */
+static void test_crossing_in_loop(struct rig *rig, gconstpointer data)
+{
+    make_page_tables(rig);
+    rig_load(rig, AT_CODE + 0x7f0, "b9e8030000 31db eb07"); /* mov ecx, 1000; xor ebx, ebx; jmp 10800 */
+    rig_load(rig, AT_CODE + 0x800,
+             "8135 44a00000 00300000"       /* xor dword [the second page's PTE], 3000 */
+             "0f013d 00100100 e9e8070000"); /* invlpg [11000]; jmp 10ffe */
+    rig_load(rig, AT_CODE + 0xffe, "b811"); /* mov eax, 11111111 or 22222211 */
+    rig_load(rig, AT_CODE + 0x1000, "111111 01c3 49 0f85f4f7ffff f4"); /* add ebx, eax; dec ecx; jnz 10800 */
+    rig_load(rig, AT_CODE + 0x2000, "222222 01c3 49 0f85f4f7ffff f4");
+    start_paged(rig, AT_CODE + 0x7f0);
+    g_assert_cmpint(rig_run(rig), ==, -1);
+    g_assert_cmphex(rig->cpu->gpr[EBX], ==, 500u * 0x11111111u + 500u * 0x22222211u);
+    g_assert_cmphex(rig->cpu->gpr[ECX], ==, 0);
 }
 
 static void test_rom(struct rig *rig, gconstpointer data)
@@ -498,6 +528,7 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(struct rig *rig, gconstpointer data);
+        bool interpreted_only;
     } tests[] = {
         {"/block/modify-ahead", test_modify_ahead},
         {"/block/modify-loop", test_modify_loop},
@@ -507,6 +538,7 @@ int main(int argc, char **argv)
         {"/block/data-beside-code", test_data_beside_code},
         {"/block/pool-overflow", test_pool_overflow},
         {"/block/crossing-remapped", test_crossing_remapped},
+        {"/block/crossing-in-loop", test_crossing_in_loop},
         {"/block/rom", test_rom},
         {"/block/device-memory", test_device_memory},
         {"/block/map-change", test_map_change},
@@ -517,12 +549,18 @@ int main(int argc, char **argv)
         {"/run/sti-shadow", test_sti_shadow},
         {"/run/interrupt-in-loop", test_interrupt_in_loop},
         {"/run/single-step", test_single_step},
-        {"/run/statistics", test_statistics},
+        {"/run/statistics", test_statistics, .interpreted_only = true},
         {"/run/step", test_step},
     };
 
     g_test_init(&argc, &argv, NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++)
-        g_test_add(tests[i].name, struct rig, NULL, rig_setup, tests[i].run, rig_teardown);
+    for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++) {
+        g_autofree char *name = g_strconcat("/jit", tests[i].name, NULL);
+
+        g_test_add(tests[i].name, struct rig, GINT_TO_POINTER(INTERPRETED), rig_setup, tests[i].run,
+                   rig_teardown);
+        if (!tests[i].interpreted_only)
+            g_test_add(name, struct rig, GINT_TO_POINTER(WITH_JIT), rig_setup, tests[i].run, rig_teardown);
+    }
     return g_test_run();
 }
