@@ -118,6 +118,9 @@ static const struct keyval_row accel_rows[] = {
     {"tb-size", KEYVAL_NUMBER},
     {"one-insn-per-tb", KEYVAL_BOOL},
     {"split-wx", KEYVAL_BOOL},
+    {"window", KEYVAL_NUMBER,
+     .help = "jit: entries of a block until its memory accesses are left to the host; 0: never",
+     .max = 1u << 30},
     {"lockstep", KEYVAL_BOOL, .help = "jit: the interpreter beside it; stops at the first difference"},
     {"from", KEYVAL_NUMBER, .help = "lockstep: blocks to execute before comparing", .max = INT64_MAX},
     {"insns", KEYVAL_NUMBER, .help = "lockstep: instructions in a block, at most", .min = 1, .max = 32},
@@ -163,6 +166,10 @@ bool option_accel(struct options *o, const char *arg, GError **error)
         g_autoptr(GError) why = NULL;
         if (accel_word(o, *word, &why)) {
             o->config->engine = g_str_equal(*word, "interp") ? MACHINE_ENGINE_INTERP : MACHINE_ENGINE_JIT;
+            if (keyval_has(kv, "window")) {
+                unsigned entries = (unsigned)keyval_number(kv, "window", 0);
+                o->config->jit_heat = entries ? entries : G_MAXUINT32;
+            }
             return accel_lockstep(o, kv, error);
         }
         if (!word[1]) {

@@ -47,6 +47,12 @@ void cpu_free(struct cpu *cpu)
     free(cpu);
 }
 
+void cpu_set_heat(struct cpu *cpu, uint32_t entries)
+{
+    if (cpu->jit)
+        jit_set_heat(cpu, entries);
+}
+
 bool cpu_set_accel(struct cpu *cpu, enum cpu_accel accel, GError **error)
 {
     if (accel == CPU_ACCEL_JIT && !cpu->jit) {

@@ -45,6 +45,8 @@ void cpu_free(struct cpu *cpu);
  * has no executable memory or lacks what translated code needs. */
 enum cpu_accel { CPU_ACCEL_INTERP, CPU_ACCEL_JIT };
 bool cpu_set_accel(struct cpu *cpu, enum cpu_accel accel, GError **error);
+/* Entries of a block by which the translator takes it for hot. After cpu_set_accel(…, CPU_ACCEL_JIT). */
+void cpu_set_heat(struct cpu *cpu, uint32_t entries);
 /* Interpreter and translator side by side (lockstep.c). After cpu_set_accel(…, CPU_ACCEL_JIT). */
 struct cpu_lockstep {
     uint64_t from;  /* blocks to let run before the first is compared */

@@ -211,6 +211,8 @@ struct cpu {
     uint32_t jit_index[5]; /* operands of pext: enum jit_index_mask */
     uint8_t jit_plain[2];  /* FS, GS: base aside, all 4 GiB may be read and written */
     void *jit_tables;      /* the flat tables of the present privilege */
+    void *jit_window;      /* the window of the present privilege; the host's GS leads there too */
+    uint64_t jit_window_on; /* 0: hot blocks go on as flat ones */
     void *jit_stack;       /* translated code's stack pointer while C runs, and C's while that runs */
     void *jit_c_stack;
     void *jit_stack_top;   /* where translated code's begins */
@@ -261,6 +263,7 @@ struct cpu {
     /* The translator (jit/), NULL with the interpreter alone; what follows is set when its code is entered. */
     struct jit *jit;
     struct lockstep *lockstep; /* NULL: the translator runs alone */
+    struct window *window; /* its windows, NULL without: jit/window.h */
     struct flat *flat; /* its tables for memory, NULL without it: jit/flat.h */
     /* x87 and SSE registers kept in the host's while translated code runs: jit/fp_live.c. */
     uint32_t fp_live;           /* units whose state is in the host's registers and not in `fpu`, FP_ bits */

@@ -174,7 +174,7 @@ enum { MAP_LEAST = 1 << 16 };
 
 /* Lets the pages of guest RAM at `to` be those of the file; returns how many bytes that are, 0 when they have
  * to be copied. */
-static size_t map_pages(struct boot_file *file, uint64_t offset, uint8_t *to, size_t len)
+static size_t map_pages(struct boot_file *file, uint64_t offset, struct physmap *mem, uint8_t *to, size_t len)
 {
     struct stat st;
     len &= ~(size_t)PHYS_PAGE_MASK;
@@ -187,6 +187,7 @@ static size_t map_pages(struct boot_file *file, uint64_t offset, uint8_t *to, si
     if (pages == MAP_FAILED)
         return 0;
     (void)madvise(pages, len, MADV_DONTDUMP); /* as the rest of guest RAM */
+    physmap_ram_replaced(mem, (uint64_t)(to - physmap_ram(mem)), len);
     if (mremap(pages, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED)
         return len;
     munmap(pages, len);
@@ -209,7 +210,7 @@ bool boot_file_place(struct boot_file *file, uint64_t offset, uint64_t len, stru
                         file->what, file->path, addr);
             return false;
         }
-        size_t mapped = map_pages(file, offset, to, run);
+        size_t mapped = map_pages(file, offset, mem, to, run);
         if (!boot_file_read(file, offset + mapped, to + mapped, run - mapped, error))
             return false;
         offset += run;

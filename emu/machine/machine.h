@@ -75,6 +75,7 @@ struct machine_config {
     uint64_t ram_size; /* bytes, a multiple of 4 KiB */
     const struct cpu_model *cpu;
     enum machine_engine engine;
+    uint32_t jit_heat; /* jit/jit.h; 0: as it is */
     bool lockstep; /* with the translator: the interpreter beside it */
     struct {
         uint64_t from, plant;

@@ -318,6 +318,8 @@ static bool board_processor(struct machine *m, GError **error)
             m->accel_refusal = g_strdup(refusal->message);
         }
     }
+    if (m->config->engine == MACHINE_ENGINE_JIT && m->config->jit_heat)
+        cpu_set_heat(m->cpu, m->config->jit_heat);
     if (m->config->lockstep)
         cpu_set_lockstep(m->cpu, &(struct cpu_lockstep){.from = m->config->lockstep_options.from,
                                                         .insns = m->config->lockstep_options.insns,

@@ -16,6 +16,7 @@
 #include <gio/gio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct phys_range {
     const char *name;
@@ -36,9 +37,16 @@ struct interval {
     const struct phys_range *read, *write; /* NULL: nothing there */
 };
 
+/* A part of guest RAM that is not of the memory file. */
+struct replaced {
+    uint64_t start, len;
+};
+
 struct physmap {
     uint8_t *ram;
     uint64_t ram_size;
+    int ram_fd;       /* -1: anonymous memory */
+    GArray *replaced; /* struct replaced */
     uint8_t *page_flags;
     GPtrArray *ranges; /* struct phys_range *, highest priority first */
     GArray *view;      /* struct interval, sorted, gaps left out */
@@ -67,7 +75,16 @@ struct physmap *physmap_new(uint64_t ram_size, GError **error)
     uint8_t *space = mmap(NULL, ram_size + 2 * PHYS_PAGE_SIZE, PROT_NONE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     uint8_t *ram = space + PHYS_PAGE_SIZE;
-    if (space == MAP_FAILED || mprotect(ram, ram_size, PROT_READ | PROT_WRITE)) {
+    int fd = space == MAP_FAILED ? -1 : memfd_create("netlab-emu guest RAM", MFD_CLOEXEC);
+    if (fd >= 0 && (ftruncate(fd, (off_t)ram_size) ||
+                    mmap(ram, ram_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
+                         0) == MAP_FAILED)) {
+        close(fd);
+        fd = -1;
+    }
+    if (space == MAP_FAILED ||
+        (fd < 0 && mmap(ram, ram_size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
                     "reserving %" G_GUINT64_FORMAT " MiB of guest memory: %s (give the machine less with -m)",
                     ram_size >> 20, g_strerror(errno));
@@ -79,6 +96,8 @@ struct physmap *physmap_new(uint64_t ram_size, GError **error)
     (void)madvise(ram, ram_size, MADV_DONTDUMP);
     struct physmap *pm = g_new0(struct physmap, 1);
     pm->ram = ram;
+    pm->ram_fd = fd;
+    pm->replaced = g_array_new(FALSE, FALSE, sizeof(struct replaced));
     pm->ram_size = ram_size;
     pm->page_flags = g_malloc0(ram_size >> PHYS_PAGE_SHIFT);
     pm->ranges = g_ptr_array_new_with_free_func(g_free);
@@ -91,6 +110,9 @@ void physmap_free(struct physmap *pm)
     if (!pm)
         return;
     munmap(pm->ram - PHYS_PAGE_SIZE, pm->ram_size + 2 * PHYS_PAGE_SIZE);
+    if (pm->ram_fd >= 0)
+        close(pm->ram_fd);
+    g_array_unref(pm->replaced);
     g_free(pm->page_flags);
     g_ptr_array_unref(pm->ranges);
     g_array_unref(pm->view);
@@ -105,6 +127,41 @@ uint8_t *physmap_ram(struct physmap *pm)
 uint64_t physmap_ram_size(const struct physmap *pm)
 {
     return pm->ram_size;
+}
+
+int physmap_ram_fd(const struct physmap *pm)
+{
+    return pm->ram_fd;
+}
+
+void physmap_ram_replaced(struct physmap *pm, uint64_t ram_offset, uint64_t len)
+{
+    struct replaced r = {ram_offset, len};
+    if (pm->ram_fd >= 0)
+        g_array_append_val(pm->replaced, r);
+}
+
+bool physmap_ram_unite(struct physmap *pm)
+{
+    while (pm->replaced->len) {
+        const struct replaced *r = &g_array_index(pm->replaced, struct replaced, pm->replaced->len - 1);
+        for (uint64_t done = 0; done < r->len;) {
+            /* A read first: a page that its file no longer has is filled in by the handler of SIGBUS, which a
+             * system call would not reach. */
+            uint64_t at = r->start + done, part = PHYS_PAGE_SIZE;
+            (void)*(volatile uint8_t *)(pm->ram + at);
+            ssize_t put = pwrite(pm->ram_fd, pm->ram + at, part, (off_t)at);
+            if (put <= 0)
+                return false;
+            done += (uint64_t)put;
+        }
+        if (mmap(pm->ram + r->start, r->len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
+                 pm->ram_fd, (off_t)r->start) == MAP_FAILED)
+            return false;
+        (void)madvise(pm->ram + r->start, r->len, MADV_DONTDUMP);
+        g_array_set_size(pm->replaced, pm->replaced->len - 1);
+    }
+    return true;
 }
 
 uint8_t *physmap_page_flags(struct physmap *pm)

@@ -53,6 +53,12 @@ void physmap_free(struct physmap *pm);
 /* Guest RAM as one host mapping, and its size in bytes. */
 uint8_t *physmap_ram(struct physmap *pm);
 uint64_t physmap_ram_size(const struct physmap *pm);
+/* The memory file that guest RAM is a shared mapping of, or -1 where the host gives none. */
+int physmap_ram_fd(const struct physmap *pm);
+/* The `len` bytes of guest RAM from `ram_offset` on were replaced by another mapping. physmap_ram_unite() brings
+ * all such pages back into the memory file, contents kept, before anyone maps that a second time. */
+void physmap_ram_replaced(struct physmap *pm, uint64_t ram_offset, uint64_t len);
+bool physmap_ram_unite(struct physmap *pm);
 
 /* Places `size` bytes of guest RAM, from `ram_offset` on, at `base`. */
 struct phys_range *physmap_add_ram(struct physmap *pm, const char *name, uint64_t base, uint64_t size,

@@ -23,6 +23,7 @@
 #include "emu/cpu/jit/debug.h"
 #include "emu/cpu/jit/fp.h"
 #include "emu/cpu/jit/jit_internal.h"
+#include "emu/cpu/jit/window.h"
 
 #include <cpuid.h>
 #include <errno.h>
@@ -30,7 +31,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define THRESHOLD 12 /* executions before a block is translated */
+#define THRESHOLD 12   /* executions before a block is translated */
+#define HEAT      1500 /* entries from behind before it is translated for the window */
 
 /* Translated code's stack: 64 KiB, which begin where the low 16 bits of an address are 0, so that the end is
  * found without a compare; below it room for signal handlers and what C is called without changing stacks. */
@@ -115,8 +117,9 @@ static bool map_stack(struct jit *jit)
 
 static bool map_tables(struct jit *jit, struct cpu *cpu, GError **error)
 {
-    void *data =
-        mmap(NULL, JIT_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    /* below 2 GiB: translated code counts in it */
+    void *data = mmap(NULL, JIT_DATA_SIZE, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_32BIT, -1, 0);
 
     jit->data = data == MAP_FAILED ? NULL : data;
     cpu->flat = flat_new(cpu);
@@ -163,9 +166,12 @@ struct jit *jit_new(struct cpu *cpu, GError **error)
         return NULL;
     }
     jit->threshold = THRESHOLD;
+    jit->heat = HEAT;
     jit->index = best_index();
     jit->quick_movsb = jit_movsb_is_quick();
     jit->insns = cpu->blocks->pool;
+    cpu->window = jit->window = window_new(cpu, jit_executable(jit, jit->code), JIT_CODE_SIZE);
+    jit->gs = window_has_gs();
     begin(jit, cpu);
     cpu->jit = jit;
     block_cache_flush(cpu); /* blocks made before know nothing of translations */
@@ -185,6 +191,8 @@ void jit_free(struct cpu *cpu, struct jit *jit)
         munmap(jit->data, JIT_DATA_SIZE);
     if (jit->stack)
         munmap(jit->stack, STACK_BELOW + 2 * STACK_SIZE);
+    window_free(jit->window);
+    cpu->window = NULL;
     flat_free(cpu->flat);
     cpu->flat = NULL;
     g_free(jit);
@@ -210,6 +218,11 @@ bool jit_set_index(struct cpu *cpu, const char *name)
 void jit_set_threshold(struct cpu *cpu, unsigned executions)
 {
     cpu->jit->threshold = executions;
+}
+
+void jit_set_heat(struct cpu *cpu, unsigned entries)
+{
+    cpu->jit->heat = entries;
 }
 
 void jit_set_linking(struct cpu *cpu, bool linking)
@@ -240,6 +253,7 @@ void jit_flush(struct cpu *cpu)
     if (!jit)
         return;
     begin_memory(jit);
+    window_sites_clear(jit->window);
     for (unsigned table = 0; table < TLB_TABLES; table++)
         madvise((uint8_t *)flat_region(cpu->flat, table) + FLAT_CACHE, FLAT_SIZE - FLAT_CACHE, MADV_DONTNEED);
     jit->generation--; /* no return address is good any more */
@@ -260,12 +274,16 @@ static void expect_page(struct jit *jit, const struct jit_link *link, uint32_t p
     memcpy(jit->code + link->expect, &minus, 4);
 }
 
-static void link_make(struct jit *jit, struct jit_link *link, struct jit_block *to, uint32_t ram_page)
+static const uint8_t *link_entry(const struct jit_link *link, const struct jit_block *to)
 {
     bool live = !(to->fp_wanted & ~link->fp_live);
-    const uint8_t *target = link->backward ? (live ? to->live : to->entry)
-                            : live         ? to->live_quiet
-                                           : to->entry_quiet;
+
+    return link->backward ? (live ? to->live : to->entry) : live ? to->live_quiet : to->entry_quiet;
+}
+
+static void link_make(struct jit *jit, struct jit_link *link, struct jit_block *to, uint32_t ram_page)
+{
+    const uint8_t *target = link_entry(link, to);
 
     if (jit->unlinked || link->to || (link->expect && ram_page == BLOCK_NO_PAGE))
         return;
@@ -371,6 +389,31 @@ static bool block_translate(struct cpu *cpu, struct block *b)
     return true;
 }
 
+/* All that leads to the block leads to its hot code from now on. */
+static void make_hot(struct cpu *cpu, struct block *b)
+{
+    struct jit *jit = cpu->jit;
+    struct jit_block *t = b->translation;
+    uint8_t *start = jit->at, *cold = jit->cold;
+
+    t->heat = jit->heat;
+    if (!jit->window || jit->unlinked || !jit_has_room(jit))
+        return;
+    window_refresh(cpu);
+    if (t->hot || !window_is_on(jit->window))
+        return;
+    cache_forget(cpu, t);
+    if (!jit_translate_hot(jit, b))
+        return;
+    for (struct jit_link *link = t->incoming; link; link = link->next_in)
+        fill_at(jit, link->expect ? link->hit : link->site, link_entry(link, t));
+    jit->hot++;
+    if (jit->debug)
+        jit_debug_translated(jit->debug, b, cpu->eip,
+                             (struct jit_span){jit_executable(jit, start), (size_t)(jit->at - start)},
+                             (struct jit_span){jit_executable(jit, cold), (size_t)(jit->cold - cold)});
+}
+
 static uint32_t page_base(const struct cpu *cpu, const struct jit_block *t)
 {
     return cpu->eip - (uint32_t)(t->host & PHYS_PAGE_MASK);
@@ -404,6 +447,8 @@ bool jit_enter(struct cpu *cpu, struct block *b)
     if (link && cpu->eip == jit->pending_eip &&
         (link->expect || link->page == (t->host & ~(uintptr_t)PHYS_PAGE_MASK)))
         link_make(jit, link, t, b->page[0]);
+    if (!t->heat || (link && link->hot && !t->hot))
+        make_hot(cpu, b);
     cache_enter(cpu, t, b->page[0]);
     jit->entered++;
     jit_prepare(cpu);

@@ -26,6 +26,7 @@
  */
 #include "emu/cpu/jit/flat.h"
 #include "emu/cpu/access.h"
+#include "emu/cpu/jit/window.h"
 #include "emu/cpu/mmu_internal.h"
 
 #include <sys/mman.h>
@@ -39,6 +40,7 @@ enum flat_kind { KIND_READ4, KIND_WRITE4, KIND_READ1, KIND_WRITE1, KIND_EXEC };
 #define PAGE_MASK  ((1u << KIND_SHIFT) - 1)
 
 struct flat {
+    struct cpu *cpu;
     uint8_t *memory; /* TLB_TABLES regions */
     uint32_t *writer[2];
     size_t ram_pages;
@@ -68,6 +70,7 @@ struct flat *flat_new(struct cpu *cpu)
 
     if (!flat)
         return NULL;
+    flat->cpu = cpu;
     flat->ram_pages = physmap_ram_size(cpu->board.mem) >> PHYS_PAGE_SHIFT;
     flat->memory = take((size_t)TLB_TABLES * FLAT_SIZE);
     for (unsigned i = 0; i < 2; i++)
@@ -143,8 +146,10 @@ static void slot_clear(struct flat *flat, unsigned table, enum flat_kind kind, u
     } else {
         uintptr_t *slot = addend_slot(flat, table, kind, page);
 
-        if (*slot)
+        if (*slot) {
             *slot = 0;
+            window_forget(flat->cpu->window, table, page);
+        }
     }
 }
 
@@ -161,6 +166,7 @@ static void log_clear(struct flat *flat, unsigned table, unsigned global)
 
 static void give_back(struct flat *flat)
 {
+    window_forget_all(flat->cpu->window);
     for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++)
         madvise(flat_region(flat, table), FLAT_CACHE, MADV_DONTNEED);
     memset(flat->touched_bits, 0, sizeof(flat->touched_bits));
@@ -184,6 +190,7 @@ void flat_flush(struct cpu *cpu, bool global_too)
         if (global_too)
             log_clear(flat, table, true);
     }
+    window_settle(cpu->window);
 }
 
 static void page_clear(struct flat *flat, uint32_t page)
@@ -202,6 +209,7 @@ void flat_flush_page(struct cpu *cpu, uint32_t linear)
         return;
     flat->generation++;
     page_clear(flat, linear >> PHYS_PAGE_SHIFT);
+    window_settle(cpu->window);
     if (!(cpu->tlb_large[region >> 5] & (1u << (region & 31))))
         return;
     for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++) {
@@ -213,6 +221,7 @@ void flat_flush_page(struct cpu *cpu, uint32_t linear)
                     slot_clear(flat, table, (enum flat_kind)(log[i] >> KIND_SHIFT), log[i] & PAGE_MASK);
         }
     }
+    window_settle(cpu->window);
 }
 
 /* ---- writable pages ---- */
@@ -227,8 +236,10 @@ static bool page_writes(struct flat *flat, unsigned table, uint32_t page, uintpt
 
         if (*slot && *slot + ((uintptr_t)page << PHYS_PAGE_SHIFT) == host) {
             found = true;
-            if (clear)
+            if (clear) {
                 *slot = 0;
+                window_forget(flat->cpu->window, table, page);
+            }
         }
     }
     return found;
@@ -278,6 +289,7 @@ void flat_protect(struct cpu *cpu, uintptr_t host)
             for (unsigned i = 0; i < flat->logged[table][global]; i++)
                 page_writes(flat, table, flat->log[table][global][i] & PAGE_MASK, host, true);
     }
+    window_settle(cpu->window);
 }
 
 void flat_protect_all(struct cpu *cpu)
@@ -296,6 +308,7 @@ void flat_protect_all(struct cpu *cpu)
             }
         }
     }
+    window_settle(cpu->window);
 }
 
 /* ---- filling ---- */
@@ -306,14 +319,24 @@ static void entry_note(struct cpu *cpu, unsigned table, bool global, enum flat_k
     uint32_t at = slot_offset(kind, page) >> PHYS_PAGE_SHIFT;
     uint64_t *bits = &flat->touched_bits[table][at >> 6];
 
-    if (flat->logged[table][global] == LOG_SIZE)
+    if (flat->logged[table][global] == LOG_SIZE) {
         for (unsigned both = 0; both < 2; both++)
             log_clear(flat, table, both);
+        window_settle(cpu->window);
+    }
     flat->log[table][global][flat->logged[table][global]++] = (uint32_t)kind << KIND_SHIFT | page;
     if (!(*bits >> (at & 63) & 1)) {
         *bits |= 1ull << (at & 63);
         flat->touched++;
     }
+}
+
+uintptr_t flat_peek(const struct cpu *cpu, unsigned table, uint32_t page, bool write)
+{
+    struct flat *flat = cpu->flat;
+    uintptr_t addend = *addend_slot(flat, table, write ? KIND_WRITE4 : KIND_READ4, page);
+
+    return addend ? addend : *addend_slot(flat, table, write ? KIND_WRITE1 : KIND_READ1, page);
 }
 
 uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write, bool dense)

@@ -39,6 +39,8 @@ size_t flat_touched(const struct flat *flat);
  * (`dense`: FLAT_READ1 or FLAT_WRITE1),
  * or 0: a device, a fault, code on the page, across its end. Never faults. */
 uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write, bool dense);
+/* The addend of a page, if an access of some size is in the tables; else 0. */
+uintptr_t flat_peek(const struct cpu *cpu, unsigned table, uint32_t page, bool write);
 /* The page at `linear` holds RAM page `number` for fetches at the present privilege. False: translated code will
  * not find it so, for the soft TLB does not say it now, or alignment checks are armed. */
 bool flat_fill_exec(struct cpu *cpu, uint32_t linear, uint32_t number);

@@ -75,9 +75,11 @@ static void emit_cached(struct translation *t)
 static void emit_target(struct translation *t)
 {
     if (t->in->flags & INSN_MEM) {
-        int linear = emit_operand_at(t, 4, false);
+        if (!emit_window_operand(t, 4, EMIT_LOAD, R10, false)) {
+            int linear = emit_operand_at(t, 4, false);
 
-        emit_rm(&t->e, 4, EMIT_LOAD, R10, RCX, linear, 0, 0);
+            emit_rm(&t->e, 4, EMIT_LOAD, R10, RCX, linear, 0, 0);
+        }
     } else {
         emit_move(&t->e, 4, R10, host_of(t->in->rm));
     }
@@ -90,12 +92,19 @@ static uint8_t *emit_push_return(struct translation *t, uint8_t **back)
     struct emit *e = &t->e;
     uint8_t *full;
 
-    emit_lea(e, 4, R8, R12, -4);
-    emit_place(t, R8, 4, true);
-    emit_load(e, 4, R9, R15, CPU(jit_page));
-    emit_lea(e, 4, R9, R9, (int32_t)t->next);
-    emit_rm(e, 4, EMIT_STORE, R9, RCX, R8, 0, 0);
-    emit_move(e, 4, R12, R8);
+    if (emit_window_direct(t)) {
+        emit_load(e, 4, R9, R15, CPU(jit_page));
+        emit_lea(e, 4, R9, R9, (int32_t)t->next);
+        emit_window_at(t, 4, EMIT_STORE, R9, R12, -4);
+        emit_lea(e, 4, R12, R12, -4);
+    } else {
+        emit_lea(e, 4, R8, R12, -4);
+        emit_place(t, R8, 4, true);
+        emit_load(e, 4, R9, R15, CPU(jit_page));
+        emit_lea(e, 4, R9, R9, (int32_t)t->next);
+        emit_rm(e, 4, EMIT_STORE, R9, RCX, R8, 0, 0);
+        emit_move(e, 4, R12, R8);
+    }
     emit_room(t, 120);
     emit_rr(e, 4, 0x0fb7, RCX, RSP); /* movzx ecx, sp */
     full = emit_jump_if_zero(e);
@@ -164,8 +173,12 @@ bool emit_return(struct translation *t)
 {
     struct emit *e = &t->e;
 
-    emit_place(t, R12, 4, false);
-    emit_rm(e, 4, EMIT_LOAD, R8, RCX, R12, 0, 0);
+    if (emit_window_direct(t)) {
+        emit_window_at(t, 4, EMIT_LOAD, R8, R12, 0);
+    } else {
+        emit_place(t, R12, 4, false);
+        emit_rm(e, 4, EMIT_LOAD, R8, RCX, R12, 0, 0);
+    }
     emit_lea(e, 4, R12, R12, 4 + (t->in->opcode == 0xc2 ? (int32_t)(t->in->imm & 0xffff) : 0));
     emit8(e, 0xc3);
     t->ended = true;

@@ -124,6 +124,12 @@ static bool op_e_sized(struct translation *t, unsigned size, unsigned memory_siz
         return op_register(t, size, memory_size, field_size, opcode, reg, field, imm_bytes, imm);
     if (access != READS && t->in->seg == SEG_CS)
         return false;
+    if (!(high && reg == CH) &&
+        emit_window_operand(t, size, opcode,
+                            field == FIELD_NUMBER || high ? (int)reg : host_of(reg), high)) {
+        emit_imm(e, imm_bytes, imm);
+        return true;
+    }
     if (high && reg == CH)
         ch_to_r10(e);
     linear = emit_operand_at(t, memory_size, access != READS);

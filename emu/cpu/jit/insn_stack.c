@@ -13,6 +13,11 @@ static void push_place(struct translation *t)
 
 bool emit_push_reg(struct translation *t)
 {
+    if (emit_window_direct(t)) {
+        emit_window_at(t, 4, EMIT_STORE, host_of(t->in->reg), R12, -4);
+        emit_lea(&t->e, 4, R12, R12, -4);
+        return true;
+    }
     push_place(t);
     emit_rm(&t->e, 4, EMIT_STORE, host_of(t->in->reg), RCX, R8, 0, 0);
     emit_move(&t->e, 4, R12, R8);
@@ -21,6 +26,12 @@ bool emit_push_reg(struct translation *t)
 
 bool emit_push_imm(struct translation *t)
 {
+    if (emit_window_direct(t)) {
+        emit_window_at(t, 4, 0xc7, 0, R12, -4);
+        emit32(&t->e, t->in->imm);
+        emit_lea(&t->e, 4, R12, R12, -4);
+        return true;
+    }
     push_place(t);
     emit_rm(&t->e, 4, 0xc7, 0, RCX, R8, 0, 0);
     emit32(&t->e, t->in->imm);
@@ -47,8 +58,12 @@ bool emit_push_e(struct translation *t)
 
 bool emit_pop_reg(struct translation *t)
 {
-    emit_place(t, R12, 4, false);
-    emit_rm(&t->e, 4, EMIT_LOAD, host_of(t->in->reg), RCX, R12, 0, 0);
+    if (emit_window_direct(t)) {
+        emit_window_at(t, 4, EMIT_LOAD, host_of(t->in->reg), R12, 0);
+    } else {
+        emit_place(t, R12, 4, false);
+        emit_rm(&t->e, 4, EMIT_LOAD, host_of(t->in->reg), RCX, R12, 0, 0);
+    }
     if (t->in->reg != ESP)
         emit_lea(&t->e, 4, R12, R12, 4);
     return true;
@@ -79,7 +94,8 @@ bool emit_pop_e(struct translation *t)
 bool emit_leave_frame(struct translation *t)
 {
     emit_place(t, RBP, 4, false);
+    emit_rm(&t->e, 4, EMIT_LOAD, R10, RCX, RBP, 0, 0);
     emit_lea(&t->e, 4, R12, RBP, 4);
-    emit_rm(&t->e, 4, EMIT_LOAD, RBP, RCX, RBP, 0, 0);
+    emit_move(&t->e, 4, RBP, R10);
     return true;
 }

@@ -470,6 +470,7 @@ static void emit_system_call(struct jit *jit, struct emit *e, bool enter)
     _Static_assert(TLB_USER == TLB_SUPERVISOR + 1, "the regions are neighbours");
     emit_lea(e, 8, R14, R14, enter ? -(int32_t)FLAT_SIZE : (int32_t)FLAT_SIZE);
     emit_store(e, 8, R14, R15, CPU(jit_tables));
+    emit_window_switch(jit, e, enter ? TLB_SUPERVISOR : TLB_USER);
     emit_imm64(e, RAX, (uintptr_t)&jit->cpl);
     emit_rm(e, 1, 0xc6, 0, RAX, EMIT_NONE, 0, 0);
     emit8(e, enter ? 0 : 3);

@@ -26,6 +26,7 @@ struct jit_link {
     uintptr_t page;             /* host address of the page that the branch is on */
     int32_t target;             /* offset in the page */
     bool backward;              /* the target looks at what is pending */
+    bool hot;                   /* of hot code: what it leads to becomes hot as well */
     uint8_t fp_live;            /* FPU units that are live there */
     struct jit_block *to;
     struct jit_link *next_in; /* of to->incoming */
@@ -38,6 +39,8 @@ struct jit_block {
     uint8_t *entry_indirect;     /* r8d: EIP; for indirect branches */
     uint8_t *entry;              /* looks at what is pending first; for links from behind */
     uint8_t *entry_quiet;        /* for links from before */
+    uint32_t heat;               /* entries from behind until it is hot; translated code counts it down */
+    bool hot;                    /* the entries are those of code for the window (window.c) */
     uint8_t *live, *live_quiet;  /* the same two where the FPU units in fp_wanted are live: behind that check */
     uint8_t fp_wanted;
     uint16_t cached[TLB_TABLES]; /* bit n: may be in the region's branch cache, with bits 12…15 of EIP = n */
@@ -68,14 +71,16 @@ struct jit {
     uint32_t pending_eip;
     uint32_t generation; /* flat_generation() when the stack of return addresses began */
     uint8_t cpl;         /* and CPL: code of another level is not to be returned to */
-    unsigned threshold;
+    unsigned threshold, heat;
     enum jit_index index;
     bool quick_movsb; /* REP MOVSB is the quickest short move: insn_string.c */
+    struct window *window;   /* NULL: nothing is ever hot */
+    bool gs;                 /* the host's GS leads to it */
     bool unlinked;           /* no links, and no look-up finds anything */
     struct jit_debug *debug; /* NULL: nobody looks */
     const uint8_t *insns;    /* start of the pool of decoded blocks */
     uint8_t *stack, *stack_top;
-    uint64_t translated, flushes, branches, links, fallbacks[INSN_COUNT];
+    uint64_t translated, hot, flushes, branches, links, fallbacks[INSN_COUNT];
     uint64_t entered, continued, fills, runs[INSN_COUNT];
 
     /* pieces entered from translated code; addresses of the writable mapping */
@@ -130,3 +135,6 @@ bool jit_movsb_is_quick(void);
 
 /* ---- translate.c ---- */
 struct jit_block *jit_translate(struct jit *jit, struct block *b);
+/* Once more, for the window: the block's entries are those of the new code, which goes on at the old one's
+ * while the window is off. False: no room for its sites. */
+bool jit_translate_hot(struct jit *jit, struct block *b);

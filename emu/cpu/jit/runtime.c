@@ -13,6 +13,7 @@
  */
 #include "emu/cpu/jit/fp.h"
 #include "emu/cpu/jit/translate.h"
+#include "emu/cpu/jit/window.h"
 
 #include <stddef.h>
 
@@ -65,6 +66,10 @@ void jit_prepare(struct cpu *cpu)
     flags_from_status(cpu);
     table = cpu->align_check ? TLB_EMPTY : cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
     cpu->jit_tables = (uint8_t *)flat_region(cpu->flat, table) + FLAT_BIAS;
+    if (jit->window) {
+        window_enter(jit->window, cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR);
+        cpu->jit_window_on = window_is_on(jit->window) && !cpu->align_check;
+    }
     if (jit->generation != flat_generation(cpu->flat) || jit->cpl != cpu->cpl) {
         jit->generation = flat_generation(cpu->flat);
         jit->cpl = cpu->cpl;

@@ -11,6 +11,7 @@
  */
 #include "emu/cpu/jit/flat.h"
 #include "emu/cpu/jit/jit_internal.h"
+#include "emu/cpu/jit/window.h"
 
 void jit_foreach_counter(const struct cpu *cpu, cpu_counter_fn *visit, void *opaque)
 {
@@ -18,11 +19,17 @@ void jit_foreach_counter(const struct cpu *cpu, cpu_counter_fn *visit, void *opa
 
     if (!jit)
         return;
+    struct window_counts window = window_counts(jit->window);
     const struct {
         const char *name;
         uint64_t value;
     } rows[] = {
         {"translations", jit->translated},
+        {"hot-translations", jit->hot},
+        {"window-faults", window.faults},
+        {"window-pages-mapped", window.mapped},
+        {"window-pages-unmapped", window.unmapped},
+        {"window-rests", window.offs},
         {"flushes", jit->flushes},
         {"code-bytes", (uint64_t)(jit->at - jit->code + jit->cold - jit->code - JIT_COLD)},
         {"code-bytes-limit", JIT_CODE_SIZE},
@@ -83,19 +90,25 @@ void jit_describe(const struct cpu *cpu, GString *out)
 {
     const struct jit *jit = cpu->jit;
 
+    struct window_counts window = window_counts(jit ? jit->window : NULL);
+
     if (!jit) {
         g_string_append(out, "no translator: -accel interp\n");
         return;
     }
     g_string_append_printf(
         out,
-        "translations    %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT " flushes\n"
+        "translations    %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT " of them hot, %" G_GUINT64_FORMAT
+        " flushes\n"
+        "windows         %" G_GUINT64_FORMAT " faults, %" G_GUINT64_FORMAT " pages mapped, %" G_GUINT64_FORMAT
+        " unmapped, %" G_GUINT64_FORMAT " rests\n"
         "code memory     %zu of %u KiB, data %zu KiB, flat tables %zu KiB\n"
         "direct branches %" G_GUINT64_FORMAT ", links made %" G_GUINT64_FORMAT " (%u %%)\n"
         "entered         %" G_GUINT64_FORMAT ", gone on after a call %" G_GUINT64_FORMAT "\n"
         "places filled   %" G_GUINT64_FORMAT "\n",
-        jit->translated, jit->flushes, (size_t)(jit->at - jit->code + jit->cold - jit->code - JIT_COLD) >> 10,
-        JIT_CODE_SIZE >> 10, jit->data_used >> 10, flat_touched(cpu->flat) >> 10, jit->branches, jit->links,
+        jit->translated, jit->hot, jit->flushes, window.faults, window.mapped, window.unmapped, window.offs,
+        (size_t)(jit->at - jit->code + jit->cold - jit->code - JIT_COLD) >> 10, JIT_CODE_SIZE >> 10,
+        jit->data_used >> 10, flat_touched(cpu->flat) >> 10, jit->branches, jit->links,
         rate(jit->links, jit->branches), jit->entered, jit->continued, jit->fills);
     describe_calls(jit, out);
 }

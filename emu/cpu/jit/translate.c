@@ -14,8 +14,8 @@
  * until then nothing of it has been done. So faults, devices, code pages, breakpoints and alignment checks
  * are the interpreter's business, and EIP is exact whenever it is looked at.
  *
- * A jrcxz reaches 127 bytes. What they jump to are islands, jumps to the real place: some before the block, the
- * rest behind its last jump, or earlier behind a jump over them.
+ * A jrcxz reaches 127 bytes. What they jump to are islands, jumps to the real place: some before the block,
+ * the rest behind its last jump, or earlier behind a jump over them.
  *
  * Exits: direct branches can be linked (cache.c); indirect ones are in insn_branch.c. Links from behind and
  * indirect branches go to an entry that looks whether anything is pending.
@@ -23,6 +23,7 @@
 #include "emu/cpu/jit/translate.h"
 
 #include "emu/cpu/jit/debug.h"
+#include "emu/cpu/jit/window.h"
 
 /* ---- out of line ---- */
 
@@ -78,7 +79,7 @@ static void emit_ahead(struct translation *t)
         accesses += (in->flags & INSN_MEM) && (row->attr & ATTR_ALIGN16);
     }
     t->ahead = t->e.at;
-    t->aheads = MIN(accesses, MAX_AHEAD);
+    t->aheads = t->hot ? 2 : MIN(accesses, MAX_AHEAD);
     for (unsigned i = 0; i < t->aheads; i++)
         emit_jump(&t->e);
 }
@@ -325,11 +326,24 @@ static void emit_addend(struct translation *t, unsigned slow, bool dense, bool w
     t->slow[slow].resume = t->e.at;
 }
 
+/* In hot code a place is where the window has it; whether it may be accessed the host will tell. */
+static bool place_in_window(struct translation *t)
+{
+    if (!t->window)
+        return false;
+    emit_load(&t->e, 8, RCX, R15, CPU(jit_window));
+    t->windowed = true;
+    return true;
+}
+
 void emit_place(struct translation *t, int linear, unsigned size, bool write)
 {
-    unsigned slow = slow_new(t, t->jit->place[write][piece_of(size)], linear);
     bool dense = size == 1 || size > 4;
+    unsigned slow;
 
+    if (place_in_window(t))
+        return;
+    slow = slow_new(t, t->jit->place[write][piece_of(size)], linear);
     if (size > 4) {
         emit_crossing(t, linear, size);
         emit_out(t, slow);
@@ -353,8 +367,11 @@ void emit_place_aligned(struct translation *t, int linear, bool write)
  */
 static void emit_place_soon(struct translation *t, int linear)
 {
-    unsigned slow = slow_new(t, t->jit->place[false][PIECE_4_SOON], linear);
+    unsigned slow;
 
+    if (place_in_window(t))
+        return;
+    slow = slow_new(t, t->jit->place[false][PIECE_4_SOON], linear);
     emit_page_index(&t->e, t->jit, R9, linear);
     emit_crossing(t, linear, 8); /* at the last four bytes too, which is out of line, but comes back */
     emit_out(t, slow);
@@ -380,6 +397,53 @@ static int base_of(const struct insn *in)
 static int index_of(const struct insn *in)
 {
     return in->index == GPR_ZERO ? EMIT_NONE : host_of(in->index);
+}
+
+void emit_window_switch(const struct jit *jit, struct emit *e, unsigned table)
+{
+    if (!jit->window)
+        return;
+    emit_imm64(e, RAX, (uintptr_t)window_base(jit->window, table));
+    emit_store(e, 8, RAX, R15, CPU(jit_window));
+    if (!jit->gs)
+        return;
+    emit8(e, 0xf3); /* wrgsbase rax */
+    emit8(e, 0x48);
+    emit8(e, 0x0f);
+    emit8(e, 0xae);
+    emit8(e, 0xd8);
+}
+
+bool emit_window_direct(const struct translation *t)
+{
+    return t->window && t->jit->gs;
+}
+
+/* GS, and addresses of 32 bits */
+static void emit_gs(struct translation *t)
+{
+    emit8(&t->e, 0x65);
+    emit8(&t->e, 0x67);
+    t->windowed = true;
+}
+
+bool emit_window_operand(struct translation *t, unsigned size, unsigned opcode, int reg, bool high)
+{
+    const struct insn *in = t->in;
+    int base = base_of(in), index = index_of(in);
+
+    if (!emit_window_direct(t) || in->seg == SEG_FS || in->seg == SEG_GS || (high && (base > 7 || index > 7)))
+        return false;
+    emit_gs(t);
+    /* SPL and its like do not occur: a register number that needs a prefix to be had has one. */
+    emit_rm(&t->e, size, opcode, reg, base, index, in->scale, (int32_t)in->disp);
+    return true;
+}
+
+void emit_window_at(struct translation *t, unsigned size, unsigned opcode, int reg, int base, int32_t disp)
+{
+    emit_gs(t);
+    emit_rm(&t->e, size, opcode, reg, base, EMIT_NONE, 0, disp);
 }
 
 void emit_effective_address(struct translation *t, unsigned size, int to)
@@ -507,6 +571,7 @@ static void emit_exits(struct translation *t, bool crossing)
             .target = x->target,
             .backward = x->target <= (int32_t)x->from,
             .fp_live = x->fp_live,
+            .hot = t->hot,
         };
         emit_fill(x->jump, e->at);
         if (crossing) {
@@ -559,6 +624,39 @@ static void emit_fp_noted(struct translation *t)
     t->fp.noted = NULL;
 }
 
+/* Instructions that may be executed again from their start when the host refuses an access: nothing of the
+ * guest's state is changed before the last one that can be refused. */
+static bool window_safe(const struct insn *in, const struct insn_row *row)
+{
+    unsigned op = in->opcode;
+
+    if (row->attr & (ATTR_X87 | ATTR_MMX | ATTR_SSE))
+        return false;
+    if (row->map)
+        return (op >= 0x40 && op <= 0x4f) || (op >= 0x90 && op <= 0x9f) || (op >= 0xa4 && op <= 0xa5) ||
+               (op >= 0xac && op <= 0xad) || op == 0xaf || (op >= 0xb0 && op <= 0xb1) ||
+               (op >= 0xb6 && op <= 0xb7) || op == 0xba || (op >= 0xbc && op <= 0xc1);
+    switch (op) {
+    case 0x00 ... 0x3f:
+        return (op & 7) < 6;
+    case 0x50 ... 0x5f:
+    case 0x68 ... 0x6b:
+    case 0x80 ... 0x8b:
+    case 0x8f:
+    case 0xa0 ... 0xa3:
+    case 0xc0 ... 0xc3:
+    case 0xc6 ... 0xc7:
+    case 0xc9:
+    case 0xd0 ... 0xd3:
+    case 0xe8:
+    case 0xf6 ... 0xf7:
+    case 0xfe ... 0xff:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void translate_begin(struct translation *t, unsigned i)
 {
     t->begun = t->e.at;
@@ -580,22 +678,37 @@ void translate_done(struct translation *t)
     translate_note(t, true);
 }
 
+static void set_after(struct translation *t, unsigned first, uint8_t *after)
+{
+    for (unsigned s = first; s < t->slows; s++)
+        t->slow[s].after = t->slow[s].leaves ? NULL : after;
+}
+
 static void translate_one(struct translation *t, unsigned i)
 {
     unsigned first = t->slows;
+    struct site *site = &t->site[t->sites];
     bool emitted;
 
     translate_begin(t, i);
     emit_room(t, 70);
     if (t->row->attr & ATTR_END)
         emit_fp_noted(t);
+    *site = (struct site){.start = t->e.at, .insn = i, .plain = t->plain, .fp = t->fp};
+    t->windowed = false;
+    t->window = t->hot && window_safe(t->in, t->row);
     emitted = emit_instruction(t);
+    t->window = false;
     if (!emitted)
         emit_fallback(t);
+    if (t->windowed) {
+        site->end = t->e.at;
+        site->ended = t->ended;
+        t->sites++;
+    }
     translate_note(t, emitted);
     if (!t->ended)
-        for (unsigned s = first; s < t->slows; s++)
-            t->slow[s].after = t->slow[s].leaves ? NULL : t->e.at;
+        set_after(t, first, t->e.at);
 }
 
 /* The stretches that emit_run() made, with a look for each access. */
@@ -623,12 +736,33 @@ static void emit_runs_apart(struct translation *t)
     t->ended = ended;
 }
 
-struct jit_block *jit_translate(struct jit *jit, struct block *b)
+/* Behind a hot block: its instructions with places in the window as they are in a flat block. */
+static void emit_stubs(struct translation *t)
 {
-    struct translation translation, *t = &translation;
-    struct jit_block *result = jit_take(jit, sizeof(*result));
-    uint32_t start = (uint32_t)(b->host & PHYS_PAGE_MASK);
+    for (unsigned i = 0; i < t->sites; i++) {
+        const struct site *site = &t->site[i];
+        unsigned first = t->slows;
+        uint8_t *start = t->e.at;
 
+        t->plain = site->plain;
+        t->fp = site->fp;
+        t->ended = false;
+        translate_begin(t, site->insn);
+        if (!emit_instruction(t))
+            emit_fallback(t);
+        if (!site->ended) {
+            set_after(t, first, site->end);
+            emit_jump_to(&t->e, site->end);
+        }
+        emit_islands(t);
+        if (!window_site_add(t->jit->window, code_offset(t, site->start), code_offset(t, site->end),
+                             code_offset(t, start)))
+            t->full = true;
+    }
+}
+
+static void begin_block(struct translation *t, struct jit *jit, struct block *b, bool hot)
+{
     t->e = (struct emit){jit->at};
     t->jit = jit;
     t->b = b;
@@ -636,36 +770,34 @@ struct jit_block *jit_translate(struct jit *jit, struct block *b)
     t->plain = 0;
     t->fp = (struct fp_point){0};
     t->in = NULL;
-    t->offset = start;
-    t->slows = t->exit_count = t->pendings = t->aheads = 0;
+    t->offset = (uint32_t)(b->host & PHYS_PAGE_MASK);
+    t->slows = t->exit_count = t->pendings = t->aheads = t->sites = 0;
+    t->hot = hot;
+    t->window = t->full = false;
+}
 
-    *result = (struct jit_block){.host = b->host};
-    result->fp_wanted = (uint8_t)fp_wanted_units(b);
-    if (!result->fp_wanted)
-        emit_ahead(t);
-    result->entry_indirect = t->e.at;
-    emit_lea(&t->e, 4, R8, R8, -(int32_t)start);
-    emit_store(&t->e, 4, R8, R15, CPU(jit_page));
-    result->entry = t->e.at;
-    if (result->fp_wanted) { /* long, and links mostly go behind it: so do the islands */
-        uint8_t *over;
+/* The heads of loops and the targets of indirect branches count how often they are entered. */
+static void emit_heat(struct translation *t, uint32_t *heat)
+{
+    struct emit *e = &t->e;
+    int32_t at = (int32_t)(uintptr_t)heat; /* the data are below 2 GiB */
 
-        fp_emit_entry(t, result->fp_wanted);
-        over = emit_jump(&t->e);
-        emit_ahead(t);
-        emit_fill(over, t->e.at);
-    }
-    result->live = t->e.at;
-    emit_load(&t->e, 8, RCX, R15, CPU(go));
+    emit_load(e, 4, RCX, EMIT_NONE, at);
+    emit_lea(e, 4, RCX, RCX, -1);
+    emit_store(e, 4, RCX, EMIT_NONE, at);
     emit_out(t, slow_new(t, NULL, EMIT_NONE));
-    result->live_quiet = t->e.at;
-    result->entry_quiet = result->fp_wanted ? result->entry : result->live_quiet;
-    if (b->host2)
+}
+
+static void emit_body(struct translation *t)
+{
+    uint8_t *behind;
+
+    if (t->b->host2)
         emit_second_page(t);
-    for (unsigned i = 0, run; i < b->count && !t->ended; i += run ? run : 1) {
+    for (unsigned i = 0, run; i < t->b->count && !t->ended; i += run ? run : 1) {
         unsigned slow = t->slows;
 
-        run = emit_run(t, i);
+        run = t->hot ? 0 : emit_run(t, i);
         if (run)
             t->slow[slow].after = t->e.at;
         else
@@ -678,11 +810,82 @@ struct jit_block *jit_translate(struct jit *jit, struct block *b)
     }
     emit_islands(t);
     emit_runs_apart(t);
+    behind = t->e.at;
+    t->e.at = t->jit->cold;
+    emit_stubs(t);
+    t->jit->cold = t->e.at;
+    t->e.at = behind;
     emit_exits(t, true);
-    jit->at = t->e.at;
-    t->e.at = jit->cold;
+    t->jit->at = t->e.at;
+    t->e.at = t->jit->cold;
     emit_slow_paths(t);
     emit_exits(t, false);
-    jit->cold = t->e.at;
+    t->jit->cold = t->e.at;
+}
+
+/* Islands for the first checks, near the entries; a hot block's way to the flat one is the first of them. */
+static void emit_before(struct translation *t, const struct jit_block *flat)
+{
+    t->away = t->e.at;
+    if (flat)
+        emit_jump_to(&t->e, flat->live);
+    emit_ahead(t);
+}
+
+/* `flat`: what a hot block is made from. */
+static void emit_entries(struct translation *t, struct jit_block *result, const struct jit_block *flat)
+{
+    result->fp_wanted = (uint8_t)fp_wanted_units(t->b);
+    if (!result->fp_wanted)
+        emit_before(t, flat);
+    result->entry_indirect = t->e.at;
+    emit_lea(&t->e, 4, R8, R8, -(int32_t)t->offset);
+    emit_store(&t->e, 4, R8, R15, CPU(jit_page));
+    result->entry = t->e.at;
+    if (result->fp_wanted) { /* long, and links mostly go behind it: so do the islands */
+        uint8_t *over;
+
+        fp_emit_entry(t, result->fp_wanted);
+        over = emit_jump(&t->e);
+        emit_before(t, flat);
+        emit_fill(over, t->e.at);
+    }
+    result->live = t->e.at;
+    emit_load(&t->e, 8, RCX, R15, CPU(go));
+    emit_out(t, slow_new(t, NULL, EMIT_NONE));
+    if (t->jit->window && !t->hot)
+        emit_heat(t, &result->heat);
+    result->live_quiet = t->e.at;
+    result->entry_quiet = result->fp_wanted ? result->entry : result->live_quiet;
+    if (t->hot) {
+        emit_load(&t->e, 8, RCX, R15, CPU(jit_window_on));
+        emit_fill_short(emit_jump_if_zero(&t->e), t->away);
+    }
+}
+
+struct jit_block *jit_translate(struct jit *jit, struct block *b)
+{
+    struct translation translation, *t = &translation;
+    struct jit_block *result = jit_take(jit, sizeof(*result));
+
+    begin_block(t, jit, b, false);
+    *result = (struct jit_block){.host = b->host, .heat = jit->heat};
+    emit_entries(t, result, NULL);
+    emit_body(t);
     return result;
+}
+
+bool jit_translate_hot(struct jit *jit, struct block *b)
+{
+    struct translation translation, *t = &translation;
+    struct jit_block *result = b->translation, hot = *result;
+
+    begin_block(t, jit, b, true);
+    emit_entries(t, &hot, result);
+    emit_body(t);
+    if (t->full)
+        return false;
+    hot.hot = true;
+    *result = hot;
+    return true;
 }

@@ -28,8 +28,8 @@ static inline int host_of(unsigned guest)
     return guest == ESP ? R12 : guest == ECX ? R11 : (int)guest;
 }
 
-#define MAX_SLOWS   (4 * BLOCK_MAX_INSNS)
-#define MAX_EXITS   (2 * BLOCK_MAX_INSNS)
+#define MAX_SLOWS   (6 * BLOCK_MAX_INSNS)
+#define MAX_EXITS   (4 * BLOCK_MAX_INSNS)
 #define MAX_PENDING 16
 
 /* A way out of line, emitted behind the block: a call of the piece that finds the place (rcx) and comes back
@@ -65,6 +65,20 @@ struct translation {
     uint32_t offset, next; /* of the instruction and the next one, in the page */
     const uint8_t *begun;  /* its code */
     bool ended;            /* nothing follows */
+    bool hot;              /* the block is translated for the window */
+    bool window;           /* places are in the window: nothing is looked up */
+    bool windowed;         /* such a place was emitted */
+    /* Instructions with such places: they are emitted once more, for the tables. */
+    struct site {
+        uint8_t *start, *end;
+        unsigned insn;
+        uint8_t plain;
+        struct fp_point fp;
+        bool ended;
+    } site[BLOCK_MAX_INSNS];
+    uint8_t *away; /* the jump to the flat block */
+    unsigned sites;
+    bool full; /* no room for more of them */
     uint8_t plain;         /* bits: FS, GS are known to be plain */
     struct fp_point fp;
     struct slow slow[MAX_SLOWS];
@@ -96,6 +110,14 @@ void emit_operand_place(struct translation *t, unsigned size, bool write);
 /* The same when the linear address is in `linear` already, which may be any register but rcx and r9; it is
  * still there afterwards: the place is [rcx + linear]. */
 void emit_place(struct translation *t, int linear, unsigned size, bool write);
+/* In hot code, where the host's GS leads to the window, an access needs nothing before it: opcode reg, operand,
+ * and the same with [base + disp]. Ask emit_window_direct() first. */
+bool emit_window_direct(const struct translation *t);
+/* For code that changes CPL itself, beside r14; rax is used. */
+void emit_window_switch(const struct jit *jit, struct emit *e, unsigned table);
+/* The operand of the instruction, no segment but a flat one; `high`: reg is AH, DH or BH. */
+bool emit_window_operand(struct translation *t, unsigned size, unsigned opcode, int reg, bool high);
+void emit_window_at(struct translation *t, unsigned size, unsigned opcode, int reg, int base, int32_t disp);
 /* Sixteen bytes; the address is known to be a multiple of as many. */
 void emit_place_aligned(struct translation *t, int linear, bool write);
 /* As emit_operand_place(), but the address may stay in the base register, which is returned. */

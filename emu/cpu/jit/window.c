@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The windows: 4 GiB of host address space for each privilege, in which guest RAM is mapped where the guest
+ * has it. Hot code finds its memory there without any look-up; the host's processor does the checks.
+ *
+ * An access to a page that is not mapped faults. The handler, on the machine thread in the middle of hot
+ * code, knows the page by the address. Where the flat tables grant the access it maps the page, together with
+ * neighbours that the tables have and that are neighbours in guest RAM as well, and the access is done again.
+ * Where they do not (a device, a page with code, a guest's page fault) it goes on at the instruction's stub,
+ * the same instruction translated for the flat tables: nothing of it has been done, so all is as if it had
+ * been there from the start.
+ *
+ * A page is in a window only as long as the flat tables have a slot for it, and writable only as long as they
+ * have one for writing: flat.c tells whatever it clears, and that is unmapped before the guest goes on.
+ *
+ * Costs: a fault takes the host 3 us, mapping and unmapping a page some 5 more, which hot code earns back in
+ * some ten thousand accesses. Where address spaces come and go quickly it does not. So there is an account:
+ * all of this is paid from a credit that grows by a part of the time that passes; when it is used up, hot
+ * blocks go on as flat ones until half of it is there again.
+ *
+ * Machine thread only; the handler is for synchronous faults of that thread.
+ */
+#include "emu/cpu/jit/window.h"
+#include "emu/cpu/jit/flat.h"
+
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <ucontext.h>
+
+#ifndef HWCAP2_FSGSBASE
+#define HWCAP2_FSGSBASE (1 << 1)
+#endif
+
+#define SPAN      (1ull << 32)
+#define GUARD     (1ull << 20) /* accesses that begin near the end, and displacements that wrap */
+#define RUN_MOST  64u          /* pages mapped at once */
+#define SITES     (1u << 19)
+#define MAPS_MOST 16000u /* mappings; the kernel allows a process 65530 */
+
+enum { COST_FAULT = 3500, COST_MAP = 5000, COST_UNMAP = 2000 }; /* ns */
+enum { CREDIT_MOST = 10000000, CREDIT_PART = 16 };
+
+struct site {
+    uint32_t start, end, stub;
+};
+
+struct window {
+    struct cpu *cpu;
+    const uint8_t *code;
+    size_t code_size;
+    int ram_fd;
+    uint8_t *space;
+    uint64_t *mapped[2]; /* a bit a page */
+    struct site *sites;
+    unsigned site_count;
+    unsigned maps; /* no more mappings than this */
+    /* pages to be unmapped: [first, end) of `table` */
+    unsigned pending_table;
+    uint32_t pending_first, pending_end;
+    bool on, has_gs;
+    int64_t credit, credited_at;
+    struct window_counts counts;
+};
+
+/* Whose translated code this thread runs, and what stood in the handler's place. */
+static _Thread_local struct window *present;
+static struct sigaction before;
+static bool installed;
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+static void *reserve(size_t size, int protection)
+{
+    void *p = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+uint8_t *window_base(const struct window *window, unsigned table)
+{
+    return window->space + GUARD + table * (SPAN + GUARD);
+}
+
+static uint64_t space_size(void)
+{
+    return 2 * (SPAN + GUARD) + GUARD;
+}
+
+bool window_is_on(const struct window *window)
+{
+    return window->on;
+}
+
+/* ---- the account ---- */
+
+static void pay(struct window *window, int64_t ns)
+{
+    window->credit -= ns;
+}
+
+static void earn(struct window *window)
+{
+    int64_t now = now_ns();
+
+    window->credit += (now - window->credited_at) / CREDIT_PART;
+    window->credited_at = now;
+    if (window->credit > CREDIT_MOST)
+        window->credit = CREDIT_MOST;
+}
+
+void window_refresh(struct cpu *cpu)
+{
+    struct window *window = cpu->window;
+
+    earn(window);
+    if (window->credit > CREDIT_MOST / 2)
+        window->on = true;
+}
+
+/* ---- mapping ---- */
+
+static bool is_mapped(const struct window *window, unsigned table, uint32_t page)
+{
+    return window->mapped[table][page >> 6] >> (page & 63) & 1;
+}
+
+static void unmap(struct window *window, unsigned table, uint32_t first, uint32_t end)
+{
+    if (mmap(window_base(window, table) + ((uint64_t)first << PHYS_PAGE_SHIFT),
+             (uint64_t)(end - first) << PHYS_PAGE_SHIFT, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+        g_error("a page could not be taken out of the window: no memory for the host's page tables");
+    window->counts.unmapped += end - first;
+    window->maps++;
+}
+
+void window_settle(struct window *window)
+{
+    if (!window || window->pending_first == window->pending_end)
+        return;
+    unmap(window, window->pending_table, window->pending_first, window->pending_end);
+    pay(window, COST_UNMAP * (int64_t)(window->pending_end - window->pending_first));
+    window->pending_first = window->pending_end = 0;
+}
+
+void window_forget(struct window *window, unsigned table, uint32_t page)
+{
+    if (!window || !is_mapped(window, table, page))
+        return;
+    window->mapped[table][page >> 6] &= ~(1ull << (page & 63));
+    if (window->pending_first != window->pending_end && table == window->pending_table) {
+        if (page == window->pending_end) {
+            window->pending_end++;
+            return;
+        }
+        if (page + 1 == window->pending_first) {
+            window->pending_first--;
+            return;
+        }
+    }
+    window_settle(window);
+    window->pending_table = table;
+    window->pending_first = page;
+    window->pending_end = page + 1;
+}
+
+void window_forget_all(struct window *window)
+{
+    if (!window)
+        return;
+    for (unsigned table = 0; table < 2; table++) {
+        unmap(window, table, 0, 1u << 20);
+        memset(window->mapped[table], 0, (1u << 20) / 8);
+    }
+    window->maps = 0;
+    window->pending_first = window->pending_end = 0;
+}
+
+/* Whether the page may be mapped together with one that has the same addend. */
+static bool belongs(const struct window *window, unsigned table, uint32_t page, uintptr_t addend, bool write)
+{
+    const struct cpu *cpu = window->cpu;
+
+    return !is_mapped(window, table, page) && flat_peek(cpu, table, page, false) == addend &&
+           (flat_peek(cpu, table, page, true) == addend) == write;
+}
+
+/* The access is plain, and its page is in the window now. */
+static bool map_page(struct window *window, unsigned table, uint32_t linear, bool write)
+{
+    struct cpu *cpu = window->cpu;
+    uint32_t page = linear >> PHYS_PAGE_SHIFT, first = page, end = page + 1;
+    uintptr_t addend = flat_fill(cpu, linear, 1, write, true);
+    uint64_t offset;
+    bool writable;
+
+    if (!addend || (write && flat_fill(cpu, linear, 1, false, true) != addend))
+        return false;
+    offset = addend + ((uint64_t)page << PHYS_PAGE_SHIFT) - (uintptr_t)physmap_ram(cpu->board.mem);
+    if (offset >= physmap_ram_size(cpu->board.mem))
+        return false;
+    writable = flat_peek(cpu, table, page, true) == addend;
+    if (is_mapped(window, table, page))
+        window->mapped[table][page >> 6] &= ~(1ull << (page & 63)); /* it becomes writable */
+    while (end - first < RUN_MOST && end < 1u << 20 && belongs(window, table, end, addend, writable))
+        end++;
+    while (end - first < RUN_MOST && first > 0 && offset >= PHYS_PAGE_SIZE &&
+           belongs(window, table, first - 1, addend, writable)) {
+        first--;
+        offset -= PHYS_PAGE_SIZE;
+    }
+    if (offset + ((uint64_t)(end - first) << PHYS_PAGE_SHIFT) > physmap_ram_size(cpu->board.mem))
+        return false;
+    if (!physmap_ram_unite(cpu->board.mem))
+        return false;
+    if (window->maps >= MAPS_MOST)
+        window_forget_all(window);
+    if (mmap(window_base(window, table) + ((uint64_t)first << PHYS_PAGE_SHIFT),
+             (uint64_t)(end - first) << PHYS_PAGE_SHIFT, writable ? PROT_READ | PROT_WRITE : PROT_READ,
+             MAP_SHARED | MAP_FIXED | MAP_POPULATE, window->ram_fd, (off_t)offset) == MAP_FAILED)
+        return false;
+    for (uint32_t i = first; i < end; i++)
+        window->mapped[table][i >> 6] |= 1ull << (i & 63);
+    window->maps++;
+    window->counts.mapped += end - first;
+    pay(window, COST_MAP);
+    return true;
+}
+
+/* ---- faults ---- */
+
+static const struct site *site_of(const struct window *window, uint32_t at)
+{
+    unsigned low = 0, high = window->site_count;
+
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+
+        if (at < window->sites[middle].start)
+            high = middle;
+        else if (at >= window->sites[middle].end)
+            low = middle + 1;
+        else
+            return &window->sites[middle];
+    }
+    return NULL;
+}
+
+static bool handle(struct window *window, uintptr_t address, mcontext_t *context)
+{
+    uintptr_t at = (uintptr_t)context->gregs[REG_RIP] - (uintptr_t)window->code;
+    uint64_t offset = address - (uintptr_t)window->space;
+    const struct site *site;
+
+    if (at >= window->code_size || offset >= space_size())
+        return false;
+    site = site_of(window, (uint32_t)at);
+    if (!site)
+        return false;
+    window->counts.faults++;
+    earn(window);
+    pay(window, COST_FAULT);
+    if (window->credit < 0) {
+        window->on = false;
+        window->counts.offs++;
+        window->cpu->jit_window_on = 0;
+    }
+    for (unsigned table = 0; table < 2; table++) {
+        uint64_t linear = address - (uintptr_t)window_base(window, table);
+
+        if (linear < SPAN && window->on &&
+            map_page(window, table, (uint32_t)linear, context->gregs[REG_ERR] & 2))
+            return true;
+    }
+    context->gregs[REG_RIP] = (greg_t)(window->code + site->stub);
+    return true;
+}
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+    if (present && handle(present, (uintptr_t)info->si_addr, &((ucontext_t *)context)->uc_mcontext))
+        return;
+    if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction)
+        before.sa_sigaction(number, info, context);
+    else
+        sigaction(number, &before, NULL); /* and it faults again */
+}
+
+bool window_has_gs(void)
+{
+    return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+}
+
+void window_enter(struct window *window, unsigned table)
+{
+    void *base = window_base(window, table);
+
+    if (present == window && window->cpu->jit_window == base)
+        return;
+    present = window;
+    window->cpu->jit_window = base;
+    if (window->has_gs)
+        __asm__ volatile("wrgsbase %0" : : "r"(base));
+}
+
+/* ---- sites ---- */
+
+bool window_site_add(struct window *window, uint32_t start, uint32_t end, uint32_t stub)
+{
+    if (window->site_count == SITES)
+        return false;
+    window->sites[window->site_count++] = (struct site){start, end, stub};
+    return true;
+}
+
+void window_sites_clear(struct window *window)
+{
+    if (window)
+        window->site_count = 0;
+}
+
+/* ---- making ---- */
+
+struct window *window_new(struct cpu *cpu, const uint8_t *code, size_t size)
+{
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+    struct window *window;
+
+    if (physmap_ram_fd(cpu->board.mem) < 0)
+        return NULL;
+    window = g_new0(struct window, 1);
+    window->cpu = cpu;
+    window->code = code;
+    window->code_size = size;
+    window->ram_fd = physmap_ram_fd(cpu->board.mem);
+    window->space = reserve(space_size(), PROT_NONE);
+    window->sites = reserve(SITES * sizeof(struct site), PROT_READ | PROT_WRITE);
+    for (unsigned table = 0; table < 2; table++)
+        window->mapped[table] = reserve((1u << 20) / 8, PROT_READ | PROT_WRITE);
+    window->on = true;
+    window->has_gs = window_has_gs();
+    window->credit = CREDIT_MOST;
+    window->credited_at = now_ns();
+    if (!window->space || !window->sites || !window->mapped[0] || !window->mapped[1] ||
+        (!installed && sigaction(SIGSEGV, &action, &before))) {
+        window_free(window);
+        return NULL;
+    }
+    installed = true;
+    madvise(window->sites, SITES * sizeof(struct site), MADV_NOHUGEPAGE);
+    return window;
+}
+
+static void give(void *p, size_t size)
+{
+    if (p)
+        munmap(p, size);
+}
+
+void window_free(struct window *window)
+{
+    if (!window)
+        return;
+    if (present == window)
+        present = NULL;
+    give(window->space, space_size());
+    give(window->sites, SITES * sizeof(struct site));
+    for (unsigned table = 0; table < 2; table++)
+        give(window->mapped[table], (1u << 20) / 8);
+    g_free(window);
+}
+
+struct window_counts window_counts(const struct window *window)
+{
+    return window ? window->counts : (struct window_counts){0};
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The windows: guest memory by the host's own page tables, for hot code. Theory: window.c. Machine thread.
+ */
+#pragma once
+
+#include "emu/cpu/cpu_internal.h"
+
+struct window;
+
+/* `code` and `size`: the executable mapping whose faults are the window's. NULL where guest RAM is no memory
+ * file or there is no address space: then nothing is ever hot. */
+struct window *window_new(struct cpu *cpu, const uint8_t *code, size_t size);
+void window_free(struct window *window);
+
+/* Host address of linear address 0 in a table's window. */
+uint8_t *window_base(const struct window *window, unsigned table);
+/* Whether the host lets a process set GS: then hot code finds the window there. */
+bool window_has_gs(void);
+/* This thread is about to run translated code with the window of `table`. */
+void window_enter(struct window *window, unsigned table);
+/* Whether hot code may be entered: there is credit. Asked when translated code is entered. */
+bool window_is_on(const struct window *window);
+/* Time went by: perhaps there is credit again. */
+void window_refresh(struct cpu *cpu);
+
+/* An instruction of hot code, as offsets in the code memory: faults in [start, end) go on at `stub`. Sites
+ * are added in ascending order; false: no room. */
+bool window_site_add(struct window *window, uint32_t start, uint32_t end, uint32_t stub);
+void window_sites_clear(struct window *window);
+
+/* flat.c tells: a slot of this page was cleared. Takes effect at window_settle(), which comes before anything
+ * else happens. NULL is no window. */
+void window_forget(struct window *window, unsigned table, uint32_t page);
+void window_settle(struct window *window);
+/* All slots were: takes effect at once. */
+void window_forget_all(struct window *window);
+
+/* Faults, pages mapped and unmapped, and how often the credit was used up. */
+struct window_counts {
+    uint64_t faults, mapped, unmapped, offs;
+};
+struct window_counts window_counts(const struct window *window);
