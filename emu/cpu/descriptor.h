@@ -88,8 +88,9 @@ static inline bool descriptor_is_tss(const struct descriptor *d, bool busy)
  */
 #define DESCRIPTOR_USUAL_MASK                                                                                \
     (SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_CODE | SEG_ATTR_EXPAND_DOWN | SEG_ATTR_RW | SEG_ATTR_ACCESSED)
-#define DESCRIPTOR_USUAL_DATA (SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_RW | SEG_ATTR_ACCESSED) /* grows upwards   \
-                                                                                           */
+#define DESCRIPTOR_USUAL_DATA                                                                                \
+    (SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_RW | SEG_ATTR_ACCESSED)       /* grows upwards                       \
+                                                                       */
 #define DESCRIPTOR_USUAL_CODE (DESCRIPTOR_USUAL_DATA | SEG_ATTR_CODE) /* readable, not conforming */
 
 static inline bool descriptor_read_quickly(struct cpu *cpu, uint16_t selector, struct descriptor *out)
@@ -107,16 +108,15 @@ static inline bool descriptor_read_quickly(struct cpu *cpu, uint16_t selector, s
 static inline void segment_commit_usual(struct cpu *cpu, enum segment_register seg, uint16_t selector,
                                         const struct descriptor *d)
 {
-    uint32_t limit = descriptor_limit(d);
-    cpu->seg[seg] = (struct segment){
-        .selector = selector,
-        .can_read = true,
-        .can_write = !(d->hi & SEG_ATTR_CODE),
-        .base = descriptor_base(d),
-        .max = limit,
-        .limit = limit,
-        .attr = d->hi & SEG_ATTR_MASK,
-    };
+    struct segment *s = &cpu->seg[seg];
+    /* Field by field: a copy made of a whole one waits for its parts to be stored. */
+    s->selector = selector;
+    s->can_read = true;
+    s->can_write = !(d->hi & SEG_ATTR_CODE);
+    s->base = descriptor_base(d);
+    s->min = 0;
+    s->max = s->limit = descriptor_limit(d);
+    s->attr = d->hi & SEG_ATTR_MASK;
 }
 
 /* error = selector without its RPL, | EXT */

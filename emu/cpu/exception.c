@@ -297,15 +297,23 @@ static void deliver_gate(struct cpu *cpu, const struct event *ev, const struct d
     cpu_update_mode(cpu);
 }
 
+/* Returns the next place. */
+static inline uint8_t *put_word(uint8_t *to, uint32_t value)
+{
+    memcpy(to, &value, sizeof value);
+    return to + sizeof value;
+}
+
 /* Through a 32-bit gate into a flat code segment, to this or an inner level, with all that is read and
  * written in the TLB already. */
 static bool deliver_quickly(struct cpu *cpu, const struct event *ev)
 {
-    uint32_t at = ev->vector * 8u, base, max, sp, linear, frame[6];
+    uint32_t at = ev->vector * 8u, base, max, sp, linear;
+    uint8_t *frame;
     struct descriptor code, stack = {0};
     const struct tlb_entry *e;
     bool software = ev->kind == INTERRUPT_SOFTWARE || ev->kind == INTERRUPT_INT3_INTO;
-    unsigned n = 0, dpl;
+    unsigned n = 3, dpl;
     uint64_t gate, top;
     uint16_t ss = 0;
 
@@ -344,15 +352,8 @@ static bool deliver_quickly(struct cpu *cpu, const struct event *ev)
         sp = cpu->gpr[ESP];
     }
 
-    if (ev->has_error)
-        frame[n++] = ev->error;
-    frame[n++] = cpu->eip;
-    frame[n++] = cpu->seg[SEG_CS].selector;
-    frame[n++] = ev->flags;
-    if (inner) {
-        frame[n++] = cpu->gpr[ESP];
-        frame[n++] = cpu->seg[SEG_SS].selector;
-    }
+    n += inner ? 2 : 0;
+    n += ev->has_error;
     if (sp < 4 * n || sp - 1 > max)
         return false;
     linear = base + sp - 4 * n;
@@ -361,7 +362,16 @@ static bool deliver_quickly(struct cpu *cpu, const struct event *ev)
         return false;
 
     /* Nothing faults from here on. */
-    memcpy((void *)(e->addend + linear), frame, 4 * n);
+    frame = (uint8_t *)(e->addend + linear);
+    if (ev->has_error)
+        frame = put_word(frame, ev->error);
+    frame = put_word(frame, cpu->eip);
+    frame = put_word(frame, cpu->seg[SEG_CS].selector);
+    frame = put_word(frame, ev->flags);
+    if (inner) {
+        frame = put_word(frame, cpu->gpr[ESP]);
+        put_word(frame, cpu->seg[SEG_SS].selector);
+    }
     segment_commit_usual(cpu, SEG_CS, (uint16_t)((selector & ~3u) | dpl), &code);
     if (inner)
         segment_commit_usual(cpu, SEG_SS, ss, &stack);
