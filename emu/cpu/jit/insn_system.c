@@ -154,32 +154,65 @@ static bool emit_pushf(struct translation *t)
     return true;
 }
 
-/* When nothing but status, IF and DF changes. */
-static bool emit_popf(struct translation *t)
+/* to = from & mask; rcx is used, and may be `to` or `from`. On hosts with a quick pext not the best way. */
+static void emit_keep(struct translation *t, int to, int from, uint32_t mask)
+{
+    enum { XMM8 = 8, XMM9 };
+    struct emit *e = &t->e;
+
+    emit_room(t, 60);
+    emit8(e, 0x66); /* movd xmm8, from */
+    emit_rr(e, 4, 0x0f6e, XMM8, from);
+    emit_imm32(e, RCX, mask);
+    emit8(e, 0x66); /* movd xmm9, ecx */
+    emit_rr(e, 4, 0x0f6e, XMM9, RCX);
+    emit8(e, 0x66); /* pand xmm8, xmm9 */
+    emit_rr(e, 4, 0x0fdb, XMM8, XMM9);
+    emit8(e, 0x66); /* movd to, xmm8 */
+    emit_rr(e, 4, 0x0f7e, XMM8, to);
+}
+
+/* r9 = what POPF of r8 leaves in cpu->eflags; rcx = 0 if that differs from what is there in IF and DF alone.
+ */
+static void emit_popped(struct translation *t)
 {
     const uint32_t taken = FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_AC | FLAG_ID;
     struct emit *e = &t->e;
 
-    if (t->jit->index != JIT_INDEX_PEXT)
-        return false;
+    if (t->jit->index == JIT_INDEX_PEXT) {
+        emit_imm32(e, R10, taken);
+        emit_pext(e, R9, R8, R10);
+        emit_pdep(e, R9, R9, R10);
+        emit_lea(e, 4, R9, R9, FLAG_ONE); /* what is not status */
+        emit_imm32(e, R10, ~(FLAG_IF | FLAG_DF));
+        emit_load(e, 4, RCX, R15, CPU(eflags));
+        emit_pext(e, RCX, RCX, R10);
+        emit_pext(e, R10, R9, R10);
+    } else {
+        emit_keep(t, R9, R8, taken);
+        emit_lea(e, 4, R9, R9, FLAG_ONE);
+        emit_keep(t, R10, R9, ~(FLAG_IF | FLAG_DF));
+        emit_load(e, 4, RCX, R15, CPU(eflags));
+        emit_keep(t, RCX, RCX, ~(FLAG_IF | FLAG_DF));
+    }
+    emit_not(e, 4, R10);
+    emit_rm(e, 4, EMIT_LEA, RCX, RCX, R10, 0, 1);
+}
+
+/* When nothing but status, IF and DF changes. */
+static bool emit_popf(struct translation *t)
+{
+    struct emit *e = &t->e;
+
     demand_cpl0_and_no_interrupt(t);
     emit_place(t, R12, 4, false);
     emit_room(t, 127);
     emit_rm(e, 4, EMIT_LOAD, R8, RCX, R12, 0, 0);
-    emit_imm32(e, R10, taken);
-    emit_pext(e, R9, R8, R10);
-    emit_pdep(e, R9, R9, R10);
-    emit_lea(e, 4, R9, R9, FLAG_ONE); /* what is not status */
-    emit_imm32(e, R10, ~(FLAG_IF | FLAG_DF));
-    emit_load(e, 4, RCX, R15, CPU(eflags));
-    emit_pext(e, RCX, RCX, R10);
-    emit_pext(e, R10, R9, R10);
-    emit_not(e, 4, R10);
-    emit_rm(e, 4, EMIT_LEA, RCX, RCX, R10, 0, 1);
+    emit_popped(t);
     emit_out_unless_zero(t);
     emit_store(e, 4, R9, R15, CPU(eflags));
-    emit_imm32(e, RCX, FLAG_OF);
-    emit_pext(e, R10, R8, RCX);
+    emit_free_shift(t, FREE_SHL, 4, R10, R8, 31 - 11);
+    emit_free_shift(t, FREE_SHR, 4, R10, R10, 31);
     emit_move(e, 4, R9, RAX);
     emit_move(e, 4, RCX, R8);
     emit_rr(e, 1, 0x8a, 4, RCX);   /* mov ah, cl */
@@ -244,9 +277,13 @@ static void emit_null_segment(struct translation *t, unsigned seg)
     emit_store_imm(e, SEGMENT(seg, min), 1);
     emit_store_imm(e, SEGMENT(seg, max), 0);
     emit_load(e, 4, R8, R15, SEGMENT(seg, attr));
-    emit_imm32(e, RCX, SEG_ATTR_DB | SEG_ATTR_G);
-    emit_pext(e, R8, R8, RCX);
-    emit_pdep(e, R8, R8, RCX);
+    if (t->jit->index == JIT_INDEX_PEXT) {
+        emit_imm32(e, RCX, SEG_ATTR_DB | SEG_ATTR_G);
+        emit_pext(e, R8, R8, RCX);
+        emit_pdep(e, R8, R8, RCX);
+    } else {
+        emit_keep(t, R8, R8, SEG_ATTR_DB | SEG_ATTR_G);
+    }
     emit_store(e, 4, R8, R15, SEGMENT(seg, attr));
     emit_store_imm_byte(e, CPU(jit_plain) + (seg == SEG_GS), false);
 }
@@ -263,7 +300,7 @@ static void emit_load_segment(struct translation *t, unsigned seg)
                        sizeof(struct segment) == 24,
                    "selector and rights are stored as one word, all of it as three");
     demand_cpl0(t);
-    if (nullable && t->jit->index == JIT_INDEX_PEXT) {
+    if (nullable) {
         emit_room(t, 160);
         emit_move(e, 4, RCX, R10);
         null = emit_jump_if_zero(e);
