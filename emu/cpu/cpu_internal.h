@@ -242,6 +242,7 @@ struct cpu {
     bool shadow_db;         /* the shadow holds off #DB too (MOV SS) */
     bool in_exception;      /* delivery in progress: for double faults */
     uint8_t exception_vector; /* the one being delivered */
+    uint8_t fault_chain;      /* faults in a row that came while the one before was being delivered */
     uint8_t fault_vector;     /* noted by cpu_fault() for cpu_deliver_fault() */
     uint32_t fault_error;
     uint32_t ext;           /* EXT bit for error codes: 1 while an external event or exception is delivered */

@@ -472,6 +472,8 @@ void cpu_interrupt_v86_redirected(struct cpu *cpu, uint8_t vector)
 
 /* ---- faults that landed in the run loop ---- */
 
+#define FAULT_CHAIN_MOST 16 /* what makes sense ends after three */
+
 static bool contributory(unsigned vector)
 {
     return vector == VEC_DE || (vector >= VEC_TS && vector <= VEC_GP);
@@ -483,6 +485,15 @@ bool cpu_deliver_fault(struct cpu *cpu)
     uint32_t error = cpu->fault_error;
 
     cpu->ext = 0;
+    /* An #AC whose delivery is misaligned raises the next one, for ever; a processor hangs, interrupts and
+     * all. The emulator must not. */
+    cpu->fault_chain = cpu->in_exception ? cpu->fault_chain + 1 : 0;
+    if (cpu->fault_chain > FAULT_CHAIN_MOST) {
+        trace(INT, "faults without end while delivering them: the last is vector %02x at %04x:%08x", vector,
+              cpu->seg[SEG_CS].selector, cpu->insn_eip);
+        cpu->in_exception = false;
+        return false;
+    }
     if (cpu->in_exception) {
         unsigned first = cpu->exception_vector;
         bool second_serious = contributory(vector) || vector == VEC_PF;

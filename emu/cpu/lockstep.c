@@ -38,6 +38,7 @@
 
 #define LANDING_EFFECT   100
 #define LANDING_TOO_MUCH 101 /* more stores than there are lines to keep */
+#define UNDONE_MOST      4   /* in a row */
 #define SAMPLE_BITS      10  /* one execution in so many is compared once a block has had its share */
 #define PROGRESS_AFTER   (5 * G_USEC_PER_SEC)
 
@@ -301,7 +302,7 @@ enum verdict {
     AGREED,
     DIFFERED,
     DISTURBED, /* somebody asked the CPU to stop meanwhile: nothing follows from a difference */
-    UNDONE,    /* nothing was executed: the code memory was full, or the interpreter is to do this block */
+    UNDONE,    /* nothing was executed: see nothing_done() */
     REFUSED,
 };
 
@@ -348,6 +349,22 @@ static void try_again_until(struct cpu *cpu, struct lockstep *l, uint32_t until)
     l->reruns++;
 }
 
+/* The translation may leave before it began: to be translated better, or to leave an unmasked FPU exception
+ * to the interpreter. Next time it does more. */
+static bool nothing_done(struct cpu *cpu, const struct lockstep *l)
+{
+    const uint8_t *ram = physmap_ram(cpu->board.mem);
+
+    if (l->actual.end != LOCKSTEP_DONE || l->actual.at != l->eip ||
+        !lockstep_states_agree(lockstep_cpu(&l->start), cpu))
+        return false;
+    for (unsigned i = 0; i < l->line_count; i++)
+        if (memcmp(l->lines[i].before, ram + l->lines[i].at, LOCKSTEP_LINE))
+            return false;
+    return !lockstep_states_agree(lockstep_cpu(&l->start), lockstep_cpu(&l->tried)) ||
+           l->expected.end != LOCKSTEP_DONE || l->expected.at != l->eip;
+}
+
 /* Both, from the state that is kept in `start`. What they left is in `tried`, `ran` and the lines; CPU and
  * RAM are as one of them left them. */
 static enum verdict compare_once(struct cpu *cpu, struct lockstep *l, struct block *b)
@@ -370,9 +387,9 @@ static enum verdict compare_once(struct cpu *cpu, struct lockstep *l, struct blo
         return REFUSED;
     if (generation != cpu->blocks->generation && l->actual.at == l->eip)
         return UNDONE;
-    if (l->actual.end == LOCKSTEP_DONE && cpu->fp_denied && l->actual.at == l->eip &&
-        lockstep_states_agree(lockstep_cpu(&l->start), cpu))
-        return UNDONE; /* an unmasked FPU exception or the like: the interpreter is asked for */
+    if (nothing_done(cpu, l) && ++l->undone < UNDONE_MOST)
+        return UNDONE;
+    l->undone = 0;
     if (l->options.plant && l->compared >= l->options.plant)
         plant(cpu, l);
     state_keep(cpu, &l->ran);
@@ -503,6 +520,7 @@ bool lockstep_run(struct cpu *cpu, struct block *b)
     case UNDONE:
         return true;
     case REFUSED:
+        l->undone = 0;
         l->refused++;
         return false;
     case DIFFERED:
@@ -539,10 +557,14 @@ bool lockstep_run(struct cpu *cpu, struct block *b)
 static void board_ferr(void *opaque, bool level)
 {
     struct cpu *cpu = opaque;
+    struct lockstep *l = cpu->lockstep;
 
+    if (l->ferr == level) /* FNCLEX and the like lower it, high or not */
+        return;
     lockstep_effect(cpu);
-    if (cpu->lockstep->board.ferr)
-        cpu->lockstep->board.ferr(cpu->lockstep->board.opaque, level);
+    l->ferr = level;
+    if (l->board.ferr)
+        l->board.ferr(l->board.opaque, level);
 }
 
 static void board_apic_base_changed(void *opaque, uint64_t msr)

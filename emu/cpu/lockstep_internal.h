@@ -48,6 +48,7 @@ struct lockstep {
     const struct block *block;
     uintptr_t host; /* where it was: a dropped block forgets */
     uint32_t eip;
+    unsigned undone;  /* executions of the translation in a row that did nothing */
     bool pinpointed;  /* it is the shortest that differs, and was translated last */
     bool overwritten; /* the interpreter stored into the block's own bytes */
     struct lockstep_line *lines;
@@ -62,6 +63,7 @@ struct lockstep {
     jmp_buf outer; /* cpu->fault_exit as the run loop set it */
 
     struct cpu_board board; /* the real one */
+    bool ferr;              /* FERR# as it was set last */
 
     uint32_t executed[BLOCK_HASH_SIZE]; /* by hash of the block; for options.sample */
     uint64_t random;

@@ -442,7 +442,9 @@ static void side_fill(struct side *s, const struct test_case *t)
             uint32_t value[4] = {near || percent(&r, 80) ? some_target(&r) : some_selector(&r),
                                  some_selector(&r), random32(&r), some_target(&r)};
 
-            if (percent(&r, 60))
+            if (t->row->operand[0] == OPERAND_Mp && percent(&r, 70))
+                value[0] = some_target(&r), value[1] = SELECT_CODE;
+            else if (percent(&r, 60))
                 value[1] = value[2] = percent(&r, 50) ? SELECT_DATA : SELECT_CODE;
             if (t->row == &insn_rows[INSN_ltr] && percent(&r, 50))
                 value[0] = SELECT_TSS_OTHER;

@@ -304,6 +304,10 @@ int main(int argc, char **argv)
     start_bell(m.cpu);
     physmap_set_change_listener(m.mem, cpu_memory_changed, m.cpu);
     physmap_set_code_listener(m.mem, cpu_code_written, m.cpu);
+    /* Guests that once made trouble: faults without end. */
+    static const uint32_t found[] = {10388};
+    for (unsigned i = 0; i < G_N_ELEMENTS(found) && argc == 1; i++)
+        shutdowns += run_guest(&m, found[i]);
     for (uint32_t i = 0; i < count; i++) {
         if (getenv("CHAOS_VERBOSE"))
             fprintf(stderr, "seed %u\n", first + i);
