@@ -223,6 +223,7 @@ void jit_set_threshold(struct cpu *cpu, unsigned executions)
 void jit_set_heat(struct cpu *cpu, unsigned entries)
 {
     cpu->jit->heat = entries;
+    window_set_unlimited(cpu->jit->window, !entries);
 }
 
 void jit_set_linking(struct cpu *cpu, bool linking)

@@ -256,14 +256,21 @@ static bool emit_x87(struct translation *t)
             emit_clear_c1(e);
         emit8(e, in->opcode);
         emit8(e, in->modrm);
+    } else if (in->op != INSN_fldcw && emit_window_simd(t, PREFIX_ANY, in->opcode, in->modrm >> 3 & 7)) {
+        if (notes) {
+            emit_effective_address(t, 4, R9);
+            note_operand(t, R9);
+        }
     } else {
         linear = emit_operand_at(t, memory_bytes(t->row), is_store(t));
-        if (notes)
+        if (notes && !t->window)
             note_operand(t, linear);
         if (in->op == INSN_fldcw)
             emit_control_word(t, linear);
         else
             emit_coded(e, PREFIX_ANY, false, in->opcode, in->modrm >> 3 & 7, linear, true);
+        if (notes && t->window) /* not before the host has granted the access */
+            note_operand(t, linear);
     }
     if (notes)
         note_instruction(t);
@@ -292,7 +299,8 @@ static int simd_place(struct translation *t)
 
     if (t->row->attr & ATTR_ALIGN16) {
         emit_operand_address(t);
-        check_byte(t, R8, CPU(fp_alignment));
+        if (!t->window) /* there the host checks it */
+            check_byte(t, R8, CPU(fp_alignment));
         emit_place_aligned(t, R8, is_store(t));
         return R8;
     }
@@ -335,6 +343,12 @@ static bool emit_simd(struct translation *t)
     if (!(row->ext & INSN_EXT_MODRM)) { /* EMMS */
         emit8(e, 0x0f);
         emit8(e, in->opcode);
+        return true;
+    }
+    if (memory && in->op != INSN_ldmxcsr &&
+        emit_window_simd(t, row->prefix, 0x0f00u | simd_opcode(in), reg)) {
+        if (immediate)
+            emit8(e, in->imm);
         return true;
     }
     if (memory) {

@@ -38,8 +38,8 @@ void jit_set_debug(struct cpu *cpu, struct jit_debug *debug);
 struct jit_debug *jit_get_debug(const struct cpu *cpu);
 /* Executions of a block before it is translated; for tests. */
 void jit_set_threshold(struct cpu *cpu, unsigned executions);
-/* Entries of a block from behind or by indirect branches, at least 1, before it is translated for the
- * windows; for tests. */
+/* Entries of a block from behind or by indirect branches before it is translated for the windows; for tests.
+ * 0: at once, and no matter what the windows cost. */
 void jit_set_heat(struct cpu *cpu, unsigned entries);
 /* Instructions that had no emitter when they were translated, by row, and the rest of `info jit`. */
 void jit_describe(const struct cpu *cpu, GString *out);

@@ -357,8 +357,11 @@ void emit_place(struct translation *t, int linear, unsigned size, bool write)
 
 void emit_place_aligned(struct translation *t, int linear, bool write)
 {
-    unsigned slow = slow_new(t, t->jit->place[write][PIECE_16], linear);
+    unsigned slow;
 
+    if (place_in_window(t))
+        return;
+    slow = slow_new(t, t->jit->place[write][PIECE_16], linear);
     emit_page_index(&t->e, t->jit, R9, linear);
     emit_addend(t, slow, true, write);
 }
@@ -427,12 +430,30 @@ static void emit_gs(struct translation *t)
     t->windowed = true;
 }
 
+static bool is_flat_segment(const struct insn *in)
+{
+    return in->seg != SEG_FS && in->seg != SEG_GS;
+}
+
+bool emit_window_simd(struct translation *t, unsigned prefix, unsigned opcode, int reg)
+{
+    const struct insn *in = t->in;
+
+    if (!emit_window_direct(t) || !is_flat_segment(in))
+        return false;
+    emit_gs(t);
+    if (prefix > PREFIX_NP)
+        emit8(&t->e, prefix == PREFIX_66 ? 0x66 : prefix == PREFIX_F3 ? 0xf3 : 0xf2);
+    emit_rm(&t->e, 4, opcode, reg, base_of(in), index_of(in), in->scale, (int32_t)in->disp);
+    return true;
+}
+
 bool emit_window_operand(struct translation *t, unsigned size, unsigned opcode, int reg, bool high)
 {
     const struct insn *in = t->in;
     int base = base_of(in), index = index_of(in);
 
-    if (!emit_window_direct(t) || in->seg == SEG_FS || in->seg == SEG_GS || (high && (base > 7 || index > 7)))
+    if (!emit_window_direct(t) || !is_flat_segment(in) || (high && (base > 7 || index > 7)))
         return false;
     emit_gs(t);
     /* SPL and its like do not occur: a register number that needs a prefix to be had has one. */
@@ -631,7 +652,7 @@ static bool window_safe(const struct insn *in, const struct insn_row *row)
     unsigned op = in->opcode;
 
     if (row->attr & (ATTR_X87 | ATTR_MMX | ATTR_SSE))
-        return false;
+        return true;
     if (row->map)
         return (op >= 0x40 && op <= 0x4f) || (op >= 0x90 && op <= 0x9f) || (op >= 0xa4 && op <= 0xa5) ||
                (op >= 0xac && op <= 0xad) || op == 0xaf || (op >= 0xb0 && op <= 0xb1) ||

@@ -117,6 +117,8 @@ bool emit_window_direct(const struct translation *t);
 void emit_window_switch(const struct jit *jit, struct emit *e, unsigned table);
 /* The operand of the instruction, no segment but a flat one; `high`: reg is AH, DH or BH. */
 bool emit_window_operand(struct translation *t, unsigned size, unsigned opcode, int reg, bool high);
+/* The same for x87 (prefix 0) and SSE. Where the operand must be aligned the host checks it. */
+bool emit_window_simd(struct translation *t, unsigned prefix, unsigned opcode, int reg);
 void emit_window_at(struct translation *t, unsigned size, unsigned opcode, int reg, int base, int32_t disp);
 /* Sixteen bytes; the address is known to be a multiple of as many. */
 void emit_place_aligned(struct translation *t, int linear, bool write);

@@ -38,6 +38,7 @@
 #define GUARD     (1ull << 20) /* accesses that begin near the end, and displacements that wrap */
 #define RUN_MOST  64u          /* pages mapped at once */
 #define SITES     (1u << 19)
+#define TRAP_GP   13
 #define MAPS_MOST 16000u /* mappings; the kernel allows a process 65530 */
 
 enum { COST_FAULT = 3500, COST_MAP = 5000, COST_UNMAP = 2000 }; /* ns */
@@ -60,7 +61,7 @@ struct window {
     /* pages to be unmapped: [first, end) of `table` */
     unsigned pending_table;
     uint32_t pending_first, pending_end;
-    bool on, has_gs;
+    bool on, has_gs, unlimited;
     int64_t credit, credited_at;
     struct window_counts counts;
 };
@@ -104,7 +105,7 @@ bool window_is_on(const struct window *window)
 
 static void pay(struct window *window, int64_t ns)
 {
-    window->credit -= ns;
+    window->credit -= window->unlimited ? 0 : ns;
 }
 
 static void earn(struct window *window)
@@ -115,6 +116,15 @@ static void earn(struct window *window)
     window->credited_at = now;
     if (window->credit > CREDIT_MOST)
         window->credit = CREDIT_MOST;
+}
+
+void window_set_unlimited(struct window *window, bool unlimited)
+{
+    if (!window)
+        return;
+    window->unlimited = unlimited;
+    window->credit = CREDIT_MOST;
+    window->on = true;
 }
 
 void window_refresh(struct cpu *cpu)
@@ -259,9 +269,10 @@ static bool handle(struct window *window, uintptr_t address, mcontext_t *context
 {
     uintptr_t at = (uintptr_t)context->gregs[REG_RIP] - (uintptr_t)window->code;
     uint64_t offset = address - (uintptr_t)window->space;
+    bool alignment = context->gregs[REG_TRAPNO] == TRAP_GP; /* of an SSE operand; there is no address */
     const struct site *site;
 
-    if (at >= window->code_size || offset >= space_size())
+    if (at >= window->code_size || (!alignment && offset >= space_size()))
         return false;
     site = site_of(window, (uint32_t)at);
     if (!site)
@@ -274,7 +285,7 @@ static bool handle(struct window *window, uintptr_t address, mcontext_t *context
         window->counts.offs++;
         window->cpu->jit_window_on = 0;
     }
-    for (unsigned table = 0; table < 2; table++) {
+    for (unsigned table = 0; table < 2 && !alignment; table++) {
         uint64_t linear = address - (uintptr_t)window_base(window, table);
 
         if (linear < SPAN && window->on &&

@@ -22,6 +22,8 @@ bool window_has_gs(void);
 void window_enter(struct window *window, unsigned table);
 /* Whether hot code may be entered: there is credit. Asked when translated code is entered. */
 bool window_is_on(const struct window *window);
+/* For tests: as much credit as ever. */
+void window_set_unlimited(struct window *window, bool unlimited);
 /* Time went by: perhaps there is credit again. */
 void window_refresh(struct cpu *cpu);
 
