@@ -361,8 +361,7 @@ static bool nothing_done(struct cpu *cpu, const struct lockstep *l)
     for (unsigned i = 0; i < l->line_count; i++)
         if (memcmp(l->lines[i].before, ram + l->lines[i].at, LOCKSTEP_LINE))
             return false;
-    return !lockstep_states_agree(lockstep_cpu(&l->start), lockstep_cpu(&l->tried)) ||
-           l->expected.end != LOCKSTEP_DONE || l->expected.at != l->eip;
+    return true;
 }
 
 /* Both, from the state that is kept in `start`. What they left is in `tried`, `ran` and the lines; CPU and
@@ -387,15 +386,16 @@ static enum verdict compare_once(struct cpu *cpu, struct lockstep *l, struct blo
         return REFUSED;
     if (generation != cpu->blocks->generation && l->actual.at == l->eip)
         return UNDONE;
-    if (nothing_done(cpu, l) && ++l->undone < UNDONE_MOST)
-        return UNDONE;
-    l->undone = 0;
     if (l->options.plant && l->compared >= l->options.plant)
         plant(cpu, l);
     state_keep(cpu, &l->ran);
     lines_note_ran(cpu, l);
-    if (outcomes_agree(l))
+    if (outcomes_agree(l)) {
+        l->undone = 0;
         return AGREED;
+    }
+    if (nothing_done(cpu, l) && ++l->undone < UNDONE_MOST)
+        return UNDONE;
     if (__atomic_load_n(&cpu->exit_request, __ATOMIC_ACQUIRE))
         return DISTURBED;
     /* The instructions of `b` stay readable, even if it is dropped. */
@@ -423,6 +423,7 @@ static void pinpoint(struct cpu *cpu, struct lockstep *l, unsigned count)
         block_cache_flush(cpu);
         cpu->block_stale = false;
         l->options.insns = n;
+        l->undone = 0;
         /* with the TLB empty, and with what that made of it */
         for (unsigned warm = 0; warm < 2 && !l->report; warm++) {
             struct block *b = block_find(cpu, block_mode(cpu));
