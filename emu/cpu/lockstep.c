@@ -349,6 +349,15 @@ static void try_again_until(struct cpu *cpu, struct lockstep *l, uint32_t until)
     l->reruns++;
 }
 
+/* A line may be kept again: line_keep() looks at the latest ones only. */
+static bool line_is_first(const struct lockstep *l, unsigned number)
+{
+    for (unsigned i = 0; i < number; i++)
+        if (l->lines[i].at == l->lines[number].at)
+            return false;
+    return true;
+}
+
 /* The translation may leave before it began: to be translated better, or to leave an unmasked FPU exception
  * to the interpreter. Next time it does more. */
 static bool nothing_done(struct cpu *cpu, const struct lockstep *l)
@@ -359,7 +368,7 @@ static bool nothing_done(struct cpu *cpu, const struct lockstep *l)
         !lockstep_states_agree(lockstep_cpu(&l->start), cpu))
         return false;
     for (unsigned i = 0; i < l->line_count; i++)
-        if (memcmp(l->lines[i].before, ram + l->lines[i].at, LOCKSTEP_LINE))
+        if (line_is_first(l, i) && memcmp(l->lines[i].before, ram + l->lines[i].at, LOCKSTEP_LINE))
             return false;
     return true;
 }
