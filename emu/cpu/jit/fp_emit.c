@@ -9,10 +9,10 @@
  * functions, are what moves or resets the whole state, and MASKMOV and the conversions between MMX and XMM,
  * where processors differ in when they enter MMX state.
  *
- * Checks: the first instruction of a unit in a block looks whether it is live; 16-byte operands are checked
- * for alignment, so that the host never faults; FLDCW and LDMXCSR look at the new value, since an unmasked
- * exception is not for the host. All of it without flags. What fails jumps out of line before anything was
- * changed.
+ * Checks: a block that wants a unit looks at its start whether it is live; 16-byte operands are checked for
+ * alignment (in the window the host does that, and its fault leads to the stub with the check); FLDCW and
+ * LDMXCSR look at the new value, since an unmasked exception is not for the host. All of it without flags.
+ * What fails jumps out of line before anything was changed.
  *
  * FIP and its like are noted once for the last x87 instruction of a block, and out of line (fp_emit_note()),
  * and worked out when the x87 goes back to struct cpu; FDP is stored at each memory operand, since it is gone
