@@ -209,6 +209,7 @@ struct cpu {
     uint32_t jit_page;     /* EIP of the start of the page that is being executed */
     uint32_t jit_flags;    /* the guest's status flags on their way, as LAHF and SETO leave them in AX */
     uint32_t jit_index[5]; /* operands of pext: enum jit_index_mask */
+    uint8_t jit_open[6];   /* segments: may be read and written, and begin with offset 0 */
     uint8_t jit_plain[2];  /* FS, GS: base aside, all 4 GiB may be read and written */
     void *jit_tables;      /* the flat tables of the present privilege */
     void *jit_window;      /* the window of the present privilege; the host's GS leads there too */

@@ -105,9 +105,10 @@ static void run_blocks(struct cpu *cpu)
             return;
         }
         trace(EXEC, "%04x:%08x cpl %u mode %u", cpu->seg[SEG_CS].selector, cpu->eip, cpu->cpl, mode);
-        if (cpu->jit && (b->mode & BLOCK_MODE_FLAT)) {
+        if (cpu->jit) {
             cache->running = &cache->none;
-            if (access_unlikely(cpu->lockstep) ? lockstep_run(cpu, b) : jit_enter(cpu, b)) {
+            if (access_unlikely(cpu->lockstep) ? (b->mode & BLOCK_MODE_FLAT) && lockstep_run(cpu, b)
+                                               : jit_enter(cpu, b)) {
                 if (cpu->block_stale || something_pending(cpu) || cpu->halted)
                     break;
                 mode = block_mode(cpu);

@@ -3,7 +3,7 @@
 /*
  * Translator against interpreter: random programs, executed by both from the same state on the same memory.
  *
- *   jit-lockstep [--seed N] [--count N] [--length N] [--fp PERCENT] [--index KIND]
+ *   jit-lockstep [--seed N] [--count N] [--length N] [--fp PERCENT] [--index KIND] [--segmented N]
  *
  * A program is a stretch of random instructions of all rows that a test may execute, forward branches and
  * calls among them, which ends with HLT; exceptions end in HLTs too. Registers that addresses are made of are
@@ -75,8 +75,9 @@ struct program {
     uint32_t gpr[RUNS][8];
     uint32_t eflags[RUNS];
     uint64_t memory_seed;
-    unsigned frame; /* register beside which most accesses are; 8: none */
-    unsigned fp;    /* percent of x87, MMX and SSE instructions */
+    unsigned segmented; /* 0: flat; 1: 16-bit code; 2: 32-bit code, data segments with base and limit */
+    unsigned frame;     /* register beside which most accesses are; 8: none */
+    unsigned fp;        /* percent of x87, MMX and SSE instructions */
 };
 
 /* ---- making programs ---- */
@@ -119,7 +120,13 @@ static unsigned pick_base(struct random *r)
 
 static void put_pointer(struct random *r, struct program *p, unsigned i, unsigned reg)
 {
+    if (p->segmented == 1)
+        put(p, i, 1, 0x66);
     put(p, i, 1, 0xb8 | reg);
+    if (p->segmented) { /* offsets, within the limits most often */
+        put(p, i, 4, random32(r) % (chance(r, 95) ? 0xe000 : 0x12000));
+        return;
+    }
     if (reg == ESP)
         put(p, i, 4, AT_STACK - 4 * (random32(r) % 2048) - (chance(r, 10) ? random32(r) % 4 : 0));
     else
@@ -130,11 +137,18 @@ static void put_pointer(struct random *r, struct program *p, unsigned i, unsigne
 
 static void put_operand(struct random *r, struct program *p, unsigned i, unsigned modrm, unsigned base)
 {
+    /* the last prefix is 67, or there is none: 16-bit addresses */
+    bool addr16 = p->segmented == 1 && !memchr(p->insn[i].bytes, 0x67, p->insn[i].length);
     uint32_t disp = chance(r, 80) ? random32(r) % 64 - 32 : random32(r) % 0x3000;
 
-    if (chance(r, 15)) {
+    if (addr16) {
+        put(p, i, 1, (modrm & 0x38) | 0x80 | (random32(r) & 7));
+        put(p, i, 2, disp);
+    } else if (chance(r, 15)) {
         put(p, i, 1, (modrm & 0x38) | 5);
-        put(p, i, 4, AT_DATA + random32(r) % (chance(r, 3) ? 2 * RAM_SIZE : DATA_SIZE));
+        put(p, i, 4,
+            p->segmented ? random32(r) % 0x10080
+                         : AT_DATA + random32(r) % (chance(r, 3) ? 2 * RAM_SIZE : DATA_SIZE));
     } else if (base == ESP || chance(r, 15)) {
         /* an index with bits of everything is rare, else it would go anywhere */
         unsigned index = chance(r, 5) ? random32(r) & 7 : 4;
@@ -192,7 +206,7 @@ static void make_frame_instruction(struct random *r, struct program *p, unsigned
 static void make_instruction(struct random *r, struct program *p, unsigned i)
 {
     const struct insn_row *row;
-    bool op16 = chance(r, 12), memory = false;
+    bool op16 = chance(r, 12), memory = false, addr32 = false;
     unsigned base;
 
     p->insn[i].length = p->insn[i].skip = p->insn[i].rel = 0;
@@ -234,8 +248,14 @@ static void make_instruction(struct random *r, struct program *p, unsigned i)
         put(p, i, 4, random32(r) % 40);
         put(p, i, 1, chance(r, 50) ? 0xf2 : 0xf3);
     }
+    if (p->segmented == 1 && chance(r, 30) && !(row->attr & ATTR_BRANCH)) {
+        put(p, i, 1, 0x67);
+        addr32 = true;
+    }
     if (op16)
         put(p, i, 1, 0x66);
+    if (p->segmented == 1) /* the prefix means the opposite */
+        op16 = !op16;
     if (row->prefix > PREFIX_NP)
         put(p, i, 1, row->prefix == PREFIX_66 ? 0x66 : row->prefix == PREFIX_F3 ? 0xf3 : 0xf2);
     if (row->map)
@@ -274,11 +294,14 @@ static void make_instruction(struct random *r, struct program *p, unsigned i)
             break;
         case OPERAND_Ob:
         case OPERAND_Ov:
-            put(p, i, 4, AT_DATA + random32(r) % DATA_SIZE);
+            if (p->segmented)
+                put(p, i, p->segmented == 1 && !addr32 ? 2 : 4, random32(r) % 0x10000);
+            else
+                put(p, i, 4, AT_DATA + random32(r) % DATA_SIZE);
             break;
         case OPERAND_Jb:
         case OPERAND_Jz:
-            p->insn[i].rel = row->operand[n] == OPERAND_Jb ? 1 : 4;
+            p->insn[i].rel = row->operand[n] == OPERAND_Jb ? 1 : op16 ? 2 : 4;
             p->insn[i].skip = (uint8_t)(random32(r) % 3);
             put(p, i, p->insn[i].rel, 0);
             break;
@@ -288,13 +311,14 @@ static void make_instruction(struct random *r, struct program *p, unsigned i)
     }
 }
 
-static void make_program(struct program *p, uint64_t seed, unsigned length, unsigned fp)
+static void make_program(struct program *p, uint64_t seed, unsigned length, unsigned fp, unsigned segmented)
 {
     struct random r = {seed};
 
     p->at = AT_CODE + (chance(&r, 30) ? 0xfc0 - random32(&r) % 128 : random32(&r) % 64);
     p->count = length;
-    p->frame = chance(&r, 30) ? pick_base(&r) : 8;
+    p->segmented = segmented;
+    p->frame = segmented ? 8 : chance(&r, 30) ? pick_base(&r) : 8;
     p->fp = fp;
     p->memory_seed = random32(&r);
     for (unsigned i = 0; i < length; i++)
@@ -307,6 +331,8 @@ static void make_program(struct program *p, uint64_t seed, unsigned length, unsi
         p->gpr[n][ESP] = AT_STACK - 4 * (random32(&r) % 2048) - (chance(&r, 10) ? random32(&r) % 4 : 0);
         if (p->frame < 8 && chance(&r, 30)) /* at a page's end */
             p->gpr[n][p->frame] = (p->gpr[n][p->frame] | 0xfc0) & ~(chance(&r, 80) ? 3u : 0u);
+        for (unsigned g = EBX; segmented && g < 8; g++)
+            p->gpr[n][g] = (random32(&r) & 0xffff0000) * (segmented == 1) | random32(&r) % 0xe000;
         p->eflags[n] = FLAG_ONE | (random32(&r) & FLAG_STATUS);
     }
 }
@@ -425,6 +451,19 @@ static enum cpu_stop side_run(struct side *s, const struct program *p, unsigned 
     cpu->idtr = (struct descriptor_table){.base = AT_IDT, .limit = 0x7ff};
     segment_set_cache(cpu, SEG_FS, 0x18, 0x1234, 0x7dfff, attr);
     segment_set_cache(cpu, SEG_GS, 0x18, 0x0, 0x7ffff, attr & ~SEG_ATTR_RW);
+    if (p->segmented) {
+        const uint32_t attr16 = attr & ~SEG_ATTR_DB, data = p->segmented == 1 ? attr16 : attr;
+
+        segment_set_cache(cpu, SEG_DS, 0x18, AT_DATA, 0xffff, data);
+        segment_set_cache(cpu, SEG_ES, 0x18, AT_DATA + 0x8765, 0xefff, data);
+        segment_set_cache(cpu, SEG_FS, 0x18, AT_DATA + 0x10000, 0x1fff, attr16 | SEG_ATTR_EXPAND_DOWN);
+        segment_set_cache(cpu, SEG_SS, 0x18, AT_STACK - 0x10000, 0xffff, attr16);
+        if (p->segmented == 1) {
+            segment_set_cache(cpu, SEG_CS, 0x10, AT_CODE, 0xffff, attr16 | SEG_ATTR_CODE);
+            cpu->eip -= AT_CODE;
+        }
+        cpu_update_mode(cpu);
+    }
     memcpy(cpu->gpr, p->gpr[n], sizeof(p->gpr[n]));
     cpu_set_eflags(cpu, p->eflags[n]);
     if (p->fp)
@@ -545,7 +584,7 @@ static void list(const struct program *p)
     for (unsigned at = 0; at < length;) {
         struct insn in;
 
-        if (insn_decode(code + at, length - at, true, false, NULL, &in) != DECODE_OK) {
+        if (insn_decode(code + at, length - at, p->segmented != 1, false, NULL, &in) != DECODE_OK) {
             printf("  %08x  not an instruction\n", p->at + at);
             break;
         }
@@ -568,12 +607,14 @@ int main(int argc, char **argv)
 {
     g_autofree char *index_by = NULL;
     gint64 seed = 1;
-    gint count = g_strcmp0(g_getenv("NETLAB_TEST_FULL"), "1") ? 4000 : 100000, length = 24, fp = 0;
+    gint count = g_strcmp0(g_getenv("NETLAB_TEST_FULL"), "1") ? 4000 : 100000, length = 24, fp = 0,
+         segmented = 0;
     const GOptionEntry entries[] = {
         {"seed", 0, 0, G_OPTION_ARG_INT64, &seed, "of the first program (default 1)", "N"},
         {"count", 0, 0, G_OPTION_ARG_INT, &count, "programs", "N"},
         {"length", 0, 0, G_OPTION_ARG_INT, &length, "instructions of a program, at most 63", "N"},
         {"fp", 0, 0, G_OPTION_ARG_INT, &fp, "percent of x87, MMX and SSE instructions", "N"},
+        {"segmented", 0, 0, G_OPTION_ARG_INT, &segmented, "1: 16-bit code, 2: 32-bit code in segments", "N"},
         {"index", 0, 0, G_OPTION_ARG_STRING, &index_by, "how tables are indexed: pext, shift, sse", "KIND"},
         G_OPTION_ENTRY_NULL,
     };
@@ -601,7 +642,7 @@ int main(int argc, char **argv)
         struct outcome outcome = {0};
 
         make_program(&p, (uint64_t)(seed + i), (unsigned)CLAMP(length, 1, MAX_INSNS - 1),
-                     (unsigned)CLAMP(fp, 0, 100));
+                     (unsigned)CLAMP(fp, 0, 100), (unsigned)CLAMP(segmented, 0, 2));
         /* Every other program for the windows, as soon as its blocks are translated at all. */
         jit_set_heat(translator.cpu, (seed + i) & 1 ? 0 : 1000000);
         if (program_agrees(&interpreter, &translator, &p, &outcome)) {

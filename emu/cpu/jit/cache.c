@@ -397,8 +397,8 @@ static void make_hot(struct cpu *cpu, struct block *b)
     struct jit_block *t = b->translation;
     uint8_t *start = jit->at, *cold = jit->cold;
 
-    t->heat = jit->heat;
-    if (!jit->window || jit->unlinked || !jit_has_room(jit))
+    t->heat = MAX(jit->heat, 2); /* with 1 it would be left at once, and again */
+    if (!(b->mode & BLOCK_MODE_FLAT) || !jit->window || jit->unlinked || !jit_has_room(jit))
         return;
     window_refresh(cpu);
     if (t->hot || !window_is_on(jit->window))
@@ -420,6 +420,18 @@ static uint32_t page_base(const struct cpu *cpu, const struct jit_block *t)
     return cpu->eip - (uint32_t)(t->host & PHYS_PAGE_MASK);
 }
 
+/* Whether all of the page lies within CS, and EIP on it within 16 bits in 16-bit code: then branches on the
+ * page need no check. */
+static bool page_fits_segment(const struct cpu *cpu, const struct block *b)
+{
+    uint32_t offset = b->host & PHYS_PAGE_MASK, max = cpu->seg[SEG_CS].max;
+    uint64_t last = (uint64_t)cpu->eip - offset + PHYS_PAGE_MASK;
+
+    if (b->host2 || cpu->eip < offset)
+        return false;
+    return last <= max && (last <= 0xffff || (b->mode & BLOCK_MODE_CODE32));
+}
+
 bool jit_enter(struct cpu *cpu, struct block *b)
 {
     struct jit *jit = cpu->jit;
@@ -428,6 +440,8 @@ bool jit_enter(struct cpu *cpu, struct block *b)
     uint32_t (*enter)(struct cpu *, const uint8_t *), left;
 
     jit->pending = NULL;
+    if (!(b->mode & BLOCK_MODE_FLAT) && !page_fits_segment(cpu, b))
+        return false;
     if (cpu->fp_denied) {
         cpu->fp_denied = false;
         return false;
@@ -445,14 +459,15 @@ bool jit_enter(struct cpu *cpu, struct block *b)
     if (b->host2 &&
         (b->page[1] == BLOCK_NO_PAGE || !flat_fill_exec(cpu, (cpu->eip | PHYS_PAGE_MASK) + 1, b->page[1])))
         return false;
-    if (link && cpu->eip == jit->pending_eip &&
+    if (link && cpu->eip == jit->pending_eip && link->mode == b->mode &&
         (link->expect || link->page == (t->host & ~(uintptr_t)PHYS_PAGE_MASK)))
         link_make(jit, link, t, b->page[0]);
     if (!t->heat || (link && link->hot && !t->hot))
         make_hot(cpu, b);
-    cache_enter(cpu, t, b->page[0]);
+    if (b->mode & BLOCK_MODE_FLAT)
+        cache_enter(cpu, t, b->page[0]);
     jit->entered++;
-    jit_prepare(cpu);
+    jit_prepare(cpu, b->mode & BLOCK_MODE_FLAT);
     cpu->jit_stack = cpu->jit_stack_top;
     cpu->jit_page = page_base(cpu, t);
     enter = (uint32_t(*)(struct cpu *, const uint8_t *))(uintptr_t)jit_executable(jit, jit->enter);
@@ -480,6 +495,6 @@ const uint8_t *jit_continue(struct cpu *cpu)
     if (slot->page != ~exec[cpu->eip >> PHYS_PAGE_SHIFT])
         return NULL;
     cpu->jit->continued++;
-    jit_prepare(cpu);
+    jit_prepare(cpu, true);
     return (const uint8_t *)(uintptr_t)slot->code;
 }

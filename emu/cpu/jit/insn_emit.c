@@ -125,8 +125,7 @@ static bool op_e_sized(struct translation *t, unsigned size, unsigned memory_siz
     if (access != READS && t->in->seg == SEG_CS)
         return false;
     if (!(high && reg == CH) &&
-        emit_window_operand(t, size, opcode,
-                            field == FIELD_NUMBER || high ? (int)reg : host_of(reg), high)) {
+        emit_window_operand(t, size, opcode, field == FIELD_NUMBER || high ? (int)reg : host_of(reg), high)) {
         emit_imm(e, imm_bytes, imm);
         return true;
     }
@@ -326,6 +325,7 @@ static bool emit_xchg(struct translation *t)
 
 static bool emit_lea_insn(struct translation *t)
 {
+    /* r8, as an address of 16 bits is cut off there */
     emit_effective_address(t, full_size(t), host_of(t->in->reg));
     return true;
 }
@@ -550,12 +550,19 @@ static bool emit_two_byte(struct translation *t)
     }
 }
 
+bool emit_plain_instruction(struct translation *t)
+{
+    return t->row->map ? emit_two_byte(t) : emit_one_byte(t);
+}
+
 bool emit_instruction(struct translation *t)
 {
     const struct insn *in = t->in;
 
     if (in->op == INSN_ud2)
         return false;
+    if (!(t->b->mode & BLOCK_MODE_FLAT))
+        return emit_segmented_instruction(t);
     if (fp_instruction(in))
         return fp_emit_instruction(t);
     if (emit_system_instruction(t))

@@ -16,6 +16,11 @@ bool emit_call_direct(struct translation *t);
 bool emit_branch_e(struct translation *t, bool call);
 bool emit_return(struct translation *t);
 
+/* insn_segmented.c: all of them, in code that is not flat. */
+bool emit_segmented_instruction(struct translation *t);
+/* insn_emit.c: what works on registers and an E operand alone. */
+bool emit_plain_instruction(struct translation *t);
+
 /* insn_stack.c */
 bool emit_push_reg(struct translation *t);
 bool emit_push_imm(struct translation *t);

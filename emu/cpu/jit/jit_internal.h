@@ -12,7 +12,7 @@
 #define JIT_CODE_SIZE  (32u << 20)
 #define JIT_COLD       (JIT_CODE_SIZE / 2) /* where what is out of line begins */
 #define JIT_DATA_SIZE  (16u << 20)
-#define JIT_BLOCK_ROOM 16384u /* no translation is larger */
+#define JIT_BLOCK_ROOM 32768u /* no translation is larger */
 
 struct jit_block;
 
@@ -25,6 +25,7 @@ struct jit_link {
     uint32_t expect, hit, miss; /* expect 0: within the page */
     uintptr_t page;             /* host address of the page that the branch is on */
     int32_t target;             /* offset in the page */
+    uint8_t mode;               /* of the block that it is in */
     bool backward;              /* the target looks at what is pending */
     bool hot;                   /* of hot code: what it leads to becomes hot as well */
     uint8_t fp_live;            /* FPU units that are live there */
@@ -36,12 +37,13 @@ struct jit_link {
 /* A translation. */
 struct jit_block {
     uintptr_t host;
-    uint8_t *entry_indirect;     /* r8d: EIP; for indirect branches */
-    uint8_t *entry;              /* looks at what is pending first; for links from behind */
-    uint8_t *entry_quiet;        /* for links from before */
-    uint32_t heat;               /* entries from behind until it is hot; translated code counts it down */
-    bool hot;                    /* the entries are those of code for the window (window.c) */
-    uint8_t *live, *live_quiet;  /* the same two where the FPU units in fp_wanted are live: behind that check */
+    uint8_t *entry_indirect; /* r8d: EIP; for indirect branches */
+    uint8_t *entry;          /* looks at what is pending first; for links from behind */
+    uint8_t *entry_quiet;    /* for links from before */
+    uint32_t heat;           /* entries from behind until it is hot; translated code counts it down */
+    bool hot;                /* the entries are those of code for the window (window.c) */
+    uint8_t *live,
+        *live_quiet; /* the same two where the FPU units in fp_wanted are live: behind that check */
     uint8_t fp_wanted;
     uint16_t cached[TLB_TABLES]; /* bit n: may be in the region's branch cache, with bits 12…15 of EIP = n */
     struct jit_link *incoming;
@@ -73,7 +75,7 @@ struct jit {
     uint8_t cpl;         /* and CPL: code of another level is not to be returned to */
     unsigned threshold, heat;
     enum jit_index index;
-    bool quick_movsb; /* REP MOVSB is the quickest short move: insn_string.c */
+    bool quick_movsb;        /* REP MOVSB is the quickest short move: insn_string.c */
     struct window *window;   /* NULL: nothing is ever hot */
     bool gs;                 /* the host's GS leads to it */
     bool unlinked;           /* no links, and no look-up finds anything */
@@ -124,7 +126,7 @@ void jit_emit_runtime(struct jit *jit);
 void jit_status_back(struct cpu *cpu);
 /* cache.c: the code to go on with at EIP, or NULL to leave. */
 const uint8_t *jit_continue(struct cpu *cpu);
-void jit_prepare(struct cpu *cpu);
+void jit_prepare(struct cpu *cpu, bool flat);
 
 /* ---- insn_system.c ---- */
 /* Emits what jit->read_tsc and its neighbours are. */

@@ -55,14 +55,25 @@ static void note_segments(struct cpu *cpu)
     cpu->jit_plain[1] = segment_is_plain(&cpu->seg[SEG_GS]);
 }
 
+/* The same for code that is not flat, where limits are looked at each time. */
+static void note_all_segments(struct cpu *cpu)
+{
+    for (unsigned i = 0; i < SEG_COUNT; i++)
+        cpu->jit_open[i] = cpu->seg[i].min == 0 && cpu->seg[i].can_read && cpu->seg[i].can_write;
+    note_segments(cpu);
+}
+
 /* Translated code is about to be entered, in the mode BLOCK_MODE_FLAT and with nothing pending. */
-void jit_prepare(struct cpu *cpu)
+void jit_prepare(struct cpu *cpu, bool flat)
 {
     struct jit *jit = cpu->jit;
     unsigned table;
 
     poll_update(cpu);
-    note_segments(cpu);
+    if (flat)
+        note_segments(cpu);
+    else
+        note_all_segments(cpu);
     flags_from_status(cpu);
     table = cpu->align_check ? TLB_EMPTY : cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
     cpu->jit_tables = (uint8_t *)flat_region(cpu->flat, table) + FLAT_BIAS;
@@ -106,7 +117,7 @@ static bool run_instruction(struct cpu *cpu, uint32_t insn, uint32_t offset)
     if (cpu->events)
         cpu->go = 0;
     if (changes_segments(in))
-        note_segments(cpu);
+        note_all_segments(cpu);
     return !cpu->block_stale && jit->generation == flat_generation(cpu->flat);
 }
 

@@ -474,8 +474,59 @@ void emit_effective_address(struct translation *t, unsigned size, int to)
 
     if (base == EMIT_NONE && index == EMIT_NONE && size == 4)
         emit_imm32(&t->e, to, in->disp);
-    else
+    else if (!(in->flags & INSN_ADDR16))
         emit_rm(&t->e, size, EMIT_LEA, to, base, index, in->scale, (int32_t)in->disp);
+    if (!(in->flags & INSN_ADDR16))
+        return;
+    if (base == EMIT_NONE && index == EMIT_NONE)
+        emit_imm32(&t->e, R8, in->disp & 0xffff);
+    else
+        emit_rm(&t->e, 4, EMIT_LEA, R8, base, index, in->scale, (int32_t)in->disp);
+    emit_rr(&t->e, 4, 0x0fb7, R8, R8); /* movzx r8d, r8w */
+    if (to != R8)
+        emit_move(&t->e, size, to, R8);
+}
+
+void emit_limit(struct translation *t, unsigned seg, int offset, unsigned size)
+{
+    struct emit *e = &t->e;
+    int32_t at = CPU(seg) + (int32_t)(seg * sizeof(struct segment) + offsetof(struct segment, max));
+
+    emit_room(t, 80);
+    emit_load(e, 4, R9, R15, at);
+    emit_move(e, 4, RCX, offset);
+    emit_not(e, 8, RCX);
+    emit_rm(e, 8, EMIT_LEA, R9, R9, RCX, 0, 2 - (int32_t)size); /* limit - last offset, in 64 bits */
+    emit_free_shift(t, FREE_SHR, 8, RCX, R9, 63);
+    emit_out_unless_zero(t);
+    emit_room(t, 110); /* a look into the tables may follow */
+}
+
+void emit_segment_address(struct translation *t, unsigned seg, unsigned size)
+{
+    struct emit *e = &t->e;
+
+    emit_rm(e, 4, 0x0fb6, RCX, R15, EMIT_NONE, 0, CPU(jit_open) + (int32_t)seg);
+    emit_out_if_zero(t);
+    emit_limit(t, seg, R8, size);
+    emit_load(e, 4, R9, R15,
+              CPU(seg) + (int32_t)(seg * sizeof(struct segment) + offsetof(struct segment, base)));
+    emit_rm(e, 4, EMIT_LEA, R8, R8, R9, 0, 0);
+}
+
+static bool is_flat(const struct translation *t)
+{
+    return t->b->mode & BLOCK_MODE_FLAT;
+}
+
+static void emit_address(struct translation *t, unsigned size)
+{
+    if (is_flat(t)) {
+        emit_operand_address(t);
+        return;
+    }
+    emit_effective_address(t, 4, R8);
+    emit_segment_address(t, t->in->seg, size);
 }
 
 void emit_operand_address(struct translation *t)
@@ -510,10 +561,11 @@ int emit_operand_at(struct translation *t, unsigned size, bool write)
     const struct insn *in = t->in;
     int linear = R8;
 
-    if (in->seg != SEG_FS && in->seg != SEG_GS && !in->disp && in->base != GPR_ZERO && in->index == GPR_ZERO)
+    if (is_flat(t) && !(in->flags & INSN_ADDR16) && in->seg != SEG_FS && in->seg != SEG_GS && !in->disp &&
+        in->base != GPR_ZERO && in->index == GPR_ZERO)
         linear = host_of(in->base);
     else
-        emit_operand_address(t);
+        emit_address(t, size);
     if (size == 4 && !write && t->jit->index == JIT_INDEX_PEXT && insn_feeds_address(t->b, t->in))
         emit_place_soon(t, linear);
     else
@@ -523,7 +575,7 @@ int emit_operand_at(struct translation *t, unsigned size, bool write)
 
 void emit_operand_place(struct translation *t, unsigned size, bool write)
 {
-    emit_operand_address(t);
+    emit_address(t, size);
     emit_place(t, R8, size, write);
 }
 
@@ -531,7 +583,7 @@ void emit_operand_place(struct translation *t, unsigned size, bool write)
 
 void emit_direct(struct translation *t, uint8_t *jump, int32_t target)
 {
-    t->exits[t->exit_count++] = (struct exit){jump, target, t->offset, t->fp.live};
+    t->exits[t->exit_count++] = (struct exit){jump, t->in, target, t->offset, t->fp.live};
 }
 
 static uint32_t code_offset(const struct translation *t, const uint8_t *at)
@@ -571,6 +623,21 @@ static bool is_crossing(const struct exit *x)
 }
 
 /* Those across pages, which stay in use when they are linked, or the others, which do not. */
+/* Off the page, in code that is not flat: a taken branch is the interpreter's, with limit and wrap-around. */
+static void emit_leave_segmented(struct translation *t, const struct exit *x)
+{
+    struct emit *e = &t->e;
+
+    if (!x->in || x->target == (int32_t)((t->b->host & PHYS_PAGE_MASK) + x->in->end)) {
+        emit_imm32(e, R8, (uint32_t)x->target);
+        emit_jump_to(e, t->jit->leave_offset);
+        return;
+    }
+    emit_imm32(e, R9, (uint32_t)((const uint8_t *)x->in - t->jit->insns));
+    emit_imm32(e, R10, x->from);
+    emit_jump_to(e, t->jit->run_last);
+}
+
 static void emit_exits(struct translation *t, bool crossing)
 {
     struct emit *e = &t->e;
@@ -593,8 +660,13 @@ static void emit_exits(struct translation *t, bool crossing)
             .backward = x->target <= (int32_t)x->from,
             .fp_live = x->fp_live,
             .hot = t->hot,
+            .mode = t->b->mode,
         };
         emit_fill(x->jump, e->at);
+        if (crossing && !is_flat(t)) {
+            emit_leave_segmented(t, x);
+            continue;
+        }
         if (crossing) {
             emit_crossing_exit(t, link, number);
             continue;
@@ -818,7 +890,7 @@ static void emit_body(struct translation *t)
     for (unsigned i = 0, run; i < t->b->count && !t->ended; i += run ? run : 1) {
         unsigned slow = t->slows;
 
-        run = t->hot ? 0 : emit_run(t, i);
+        run = t->hot ? 0 : (is_flat(t) ? emit_run(t, i) : 0);
         if (run)
             t->slow[slow].after = t->e.at;
         else

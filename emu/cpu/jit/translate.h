@@ -20,7 +20,7 @@
 
 #define CPU(member) ((int32_t)offsetof(struct cpu, member))
 /* A table's displacement from r14. */
-#define TABLE(offset) ((int32_t)(offset) - FLAT_BIAS)
+#define TABLE(offset) ((int32_t)(offset)-FLAT_BIAS)
 
 /* The host register that holds a guest register. */
 static inline int host_of(unsigned guest)
@@ -28,7 +28,7 @@ static inline int host_of(unsigned guest)
     return guest == ESP ? R12 : guest == ECX ? R11 : (int)guest;
 }
 
-#define MAX_SLOWS   (6 * BLOCK_MAX_INSNS)
+#define MAX_SLOWS   (10 * BLOCK_MAX_INSNS)
 #define MAX_EXITS   (4 * BLOCK_MAX_INSNS)
 #define MAX_PENDING 16
 
@@ -41,9 +41,9 @@ struct slow {
     int linear;           /* the register with the linear address, or EMIT_NONE */
     uint8_t *jump[4];     /* displacements of the jumps here */
     unsigned jumps;
-    uint8_t *island;      /* one of them, which a jrcxz behind it may reach */
-    uint8_t *resume, *after; /* after NULL: leaves */
-    bool leaves;             /* always */
+    uint8_t *island;               /* one of them, which a jrcxz behind it may reach */
+    uint8_t *resume, *after;       /* after NULL: leaves */
+    bool leaves;                   /* always */
     unsigned run_first, run_count; /* not 0: these instructions one by one, then `after` */
     struct fp_point fp;
 };
@@ -51,7 +51,8 @@ struct slow {
 /* A direct branch; its link is emitted behind the block. */
 struct exit {
     uint8_t *jump;
-    int32_t target; /* offset in the page; may be outside of it */
+    const struct insn *in; /* the branch; NULL: the next instruction */
+    int32_t target;        /* offset in the page; may be outside of it */
     uint32_t from;
     uint8_t fp_live;
 };
@@ -78,8 +79,8 @@ struct translation {
     } site[BLOCK_MAX_INSNS];
     uint8_t *away; /* the jump to the flat block */
     unsigned sites;
-    bool full; /* no room for more of them */
-    uint8_t plain;         /* bits: FS, GS are known to be plain */
+    bool full;     /* no room for more of them */
+    uint8_t plain; /* bits: FS, GS are known to be plain */
     struct fp_point fp;
     struct slow slow[MAX_SLOWS];
     unsigned slows;
@@ -110,8 +111,8 @@ void emit_operand_place(struct translation *t, unsigned size, bool write);
 /* The same when the linear address is in `linear` already, which may be any register but rcx and r9; it is
  * still there afterwards: the place is [rcx + linear]. */
 void emit_place(struct translation *t, int linear, unsigned size, bool write);
-/* In hot code, where the host's GS leads to the window, an access needs nothing before it: opcode reg, operand,
- * and the same with [base + disp]. Ask emit_window_direct() first. */
+/* In hot code, where the host's GS leads to the window, an access needs nothing before it: opcode reg,
+ * operand, and the same with [base + disp]. Ask emit_window_direct() first. */
 bool emit_window_direct(const struct translation *t);
 /* For code that changes CPL itself, beside r14; rax is used. */
 void emit_window_switch(const struct jit *jit, struct emit *e, unsigned table);
@@ -126,6 +127,10 @@ void emit_place_aligned(struct translation *t, int linear, bool write);
 int emit_operand_at(struct translation *t, unsigned size, bool write);
 /* r8d = linear address of the memory operand, and nothing is looked up; uses rcx and r9. */
 void emit_operand_address(struct translation *t);
+/* Code that is not flat: r8d = linear address of `size` bytes at offset r8d in a segment; and only the limit
+ * of the offset in register `offset`, not rcx or r9. Both use rcx and r9. */
+void emit_segment_address(struct translation *t, unsigned seg, unsigned size);
+void emit_limit(struct translation *t, unsigned seg, int offset, unsigned size);
 /* The offset of the operand into `to`, segments aside. */
 void emit_effective_address(struct translation *t, unsigned size, int to);
 /* When rcx is 0, or unless it is: the instruction is run by its interpreter function. */
