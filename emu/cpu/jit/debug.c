@@ -171,6 +171,9 @@ static void map_add(const struct jit_debug *debug, const uint8_t *code, size_t s
 
 void jit_debug_note(struct jit_debug *debug, const struct insn *in, size_t size, const char *how)
 {
+    /* Out of line some are emitted once more, apart. */
+    if (debug->note_count && in <= debug->notes[debug->note_count - 1].in)
+        return;
     if (debug->note_count < BLOCK_MAX_INSNS)
         debug->notes[debug->note_count++] = (struct note){in, (unsigned)size, how};
 }
