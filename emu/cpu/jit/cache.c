@@ -32,7 +32,9 @@
 #include <unistd.h>
 
 #define THRESHOLD 12   /* executions before a block is translated */
-#define HEAT      1500 /* entries from behind before it is translated for the window */
+#define HEAT      3000 /* entries from behind before it is translated for the window */
+#define ASKED                                                                                                \
+    32 /* how often hot code is left for a block before that is hot as well: the rare is not worth it */
 
 /* Translated code's stack: 64 KiB, which begin where the low 16 bits of an address are 0, so that the end is
  * found without a compare; below it room for signal handlers and what C is called without changing stacks. */
@@ -167,6 +169,7 @@ struct jit *jit_new(struct cpu *cpu, GError **error)
     }
     jit->threshold = THRESHOLD;
     jit->heat = HEAT;
+    jit->asked = ASKED;
     jit->index = best_index();
     jit->quick_movsb = jit_movsb_is_quick();
     jit->insns = cpu->blocks->pool;
@@ -223,6 +226,7 @@ void jit_set_threshold(struct cpu *cpu, unsigned executions)
 void jit_set_heat(struct cpu *cpu, unsigned entries)
 {
     cpu->jit->heat = entries;
+    cpu->jit->asked = MIN(entries / 64, ASKED);
     window_set_unlimited(cpu->jit->window, !entries);
 }
 
@@ -255,6 +259,7 @@ void jit_flush(struct cpu *cpu)
         return;
     begin_memory(jit);
     window_sites_clear(jit->window);
+    jit->hot_blocks = NULL;
     for (unsigned table = 0; table < TLB_TABLES; table++)
         madvise((uint8_t *)flat_region(cpu->flat, table) + FLAT_CACHE, FLAT_SIZE - FLAT_CACHE, MADV_DONTNEED);
     jit->generation--; /* no return address is good any more */
@@ -279,7 +284,9 @@ static const uint8_t *link_entry(const struct jit_link *link, const struct jit_b
 {
     bool live = !(to->fp_wanted & ~link->fp_live);
 
-    return link->backward ? (live ? to->live : to->entry) : live ? to->live_quiet : to->entry_quiet;
+    const struct jit_entries *e = &to->entry;
+
+    return link->backward ? (live ? e->live : e->polling) : live ? e->live_quiet : e->quiet;
 }
 
 static void link_make(struct jit *jit, struct jit_link *link, struct jit_block *to, uint32_t ram_page)
@@ -326,7 +333,7 @@ static unsigned present_table(const struct cpu *cpu)
 
 static uint32_t entry_address(const struct jit *jit, const struct jit_block *t)
 {
-    return (uint32_t)(uintptr_t)jit_executable(jit, t->entry_indirect);
+    return (uint32_t)(uintptr_t)jit_executable(jit, t->entry.indirect);
 }
 
 /* Indirect branches to EIP find it from now on. */
@@ -390,29 +397,63 @@ static bool block_translate(struct cpu *cpu, struct block *b)
     return true;
 }
 
-/* All that leads to the block leads to its hot code from now on. */
+/* All that leads to the block leads to its hot code from now on, or to its flat code again. */
+static void change_entries(struct cpu *cpu, struct jit_block *t)
+{
+    struct jit_entries entry = t->other;
+
+    cache_forget(cpu, t);
+    t->other = t->entry;
+    t->entry = entry;
+    t->hot = !t->hot;
+    for (struct jit_link *link = t->incoming; link; link = link->next_in)
+        fill_at(cpu->jit, link->expect ? link->hit : link->site, link_entry(link, t));
+}
+
 static void make_hot(struct cpu *cpu, struct block *b)
 {
     struct jit *jit = cpu->jit;
     struct jit_block *t = b->translation;
     uint8_t *start = jit->at, *cold = jit->cold;
+    unsigned window = cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
 
     t->heat = MAX(jit->heat, 2); /* with 1 it would be left at once, and again */
     if (!(b->mode & BLOCK_MODE_FLAT) || !jit->window || jit->unlinked || !jit_has_room(jit))
         return;
     window_refresh(cpu);
-    if (t->hot || !window_is_on(jit->window))
+    if (t->hot || !*window_on(jit->window, window))
         return;
-    cache_forget(cpu, t);
-    if (!jit_translate_hot(jit, b))
-        return;
-    for (struct jit_link *link = t->incoming; link; link = link->next_in)
-        fill_at(jit, link->expect ? link->hit : link->site, link_entry(link, t));
-    jit->hot++;
-    if (jit->debug)
-        jit_debug_translated(jit->debug, b, cpu->eip,
-                             (struct jit_span){jit_executable(jit, start), (size_t)(jit->at - start)},
-                             (struct jit_span){jit_executable(jit, cold), (size_t)(jit->cold - cold)});
+    if (!t->other.polling) {
+        if (!jit_translate_hot(jit, b))
+            return;
+        jit->hot++;
+        t->next_hot = jit->hot_blocks;
+        jit->hot_blocks = t;
+        if (jit->debug)
+            jit_debug_translated(jit->debug, b, cpu->eip,
+                                 (struct jit_span){jit_executable(jit, start), (size_t)(jit->at - start)},
+                                 (struct jit_span){jit_executable(jit, cold), (size_t)(jit->cold - cold)});
+    }
+    t->window = (uint8_t)window;
+    change_entries(cpu, t);
+}
+
+/* A window rests: its blocks are flat again, until they are hot anew. */
+static void cool_down(struct cpu *cpu)
+{
+    struct jit *jit = cpu->jit;
+
+    for (unsigned window = 0; window < 2; window++) {
+        if (!window_take_rest(jit->window, window))
+            continue;
+        for (struct jit_block *t = jit->hot_blocks; t; t = t->next_hot) {
+            if (!t->hot || t->window != window)
+                continue;
+            change_entries(cpu, t);
+            t->heat = jit->heat;
+            t->asked = 0;
+        }
+    }
 }
 
 static uint32_t page_base(const struct cpu *cpu, const struct jit_block *t)
@@ -459,11 +500,20 @@ bool jit_enter(struct cpu *cpu, struct block *b)
     if (b->host2 &&
         (b->page[1] == BLOCK_NO_PAGE || !flat_fill_exec(cpu, (cpu->eip | PHYS_PAGE_MASK) + 1, b->page[1])))
         return false;
+    if (jit->window)
+        cool_down(cpu);
+    if (!(link && link->hot && !t->hot)) {
+        if (!t->heat)
+            make_hot(cpu, b);
+    } else if (t->asked < jit->asked && (b->mode & BLOCK_MODE_FLAT)) {
+        t->asked++;
+        link = NULL;
+    } else {
+        make_hot(cpu, b);
+    }
     if (link && cpu->eip == jit->pending_eip && link->mode == b->mode &&
         (link->expect || link->page == (t->host & ~(uintptr_t)PHYS_PAGE_MASK)))
         link_make(jit, link, t, b->page[0]);
-    if (!t->heat || (link && link->hot && !t->hot))
-        make_hot(cpu, b);
     if (b->mode & BLOCK_MODE_FLAT)
         cache_enter(cpu, t, b->page[0]);
     jit->entered++;
@@ -471,7 +521,7 @@ bool jit_enter(struct cpu *cpu, struct block *b)
     cpu->jit_stack = cpu->jit_stack_top;
     cpu->jit_page = page_base(cpu, t);
     enter = (uint32_t(*)(struct cpu *, const uint8_t *))(uintptr_t)jit_executable(jit, jit->enter);
-    left = enter(cpu, jit_executable(jit, t->entry));
+    left = enter(cpu, jit_executable(jit, t->entry.polling));
     jit_status_back(cpu);
     if (left && !cpu->block_stale) {
         jit->pending = (struct jit_link *)(void *)(jit->data + left);

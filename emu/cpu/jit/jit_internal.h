@@ -37,13 +37,18 @@ struct jit_link {
 /* A translation. */
 struct jit_block {
     uintptr_t host;
-    uint8_t *entry_indirect; /* r8d: EIP; for indirect branches */
-    uint8_t *entry;          /* looks at what is pending first; for links from behind */
-    uint8_t *entry_quiet;    /* for links from before */
-    uint32_t heat;           /* entries from behind until it is hot; translated code counts it down */
-    bool hot;                /* the entries are those of code for the window (window.c) */
-    uint8_t *live,
-        *live_quiet; /* the same two where the FPU units in fp_wanted are live: behind that check */
+    struct jit_entries {
+        uint8_t *indirect;          /* r8d: EIP; for indirect branches */
+        uint8_t *polling;           /* looks at what is pending first; for links from behind */
+        uint8_t *quiet;             /* for links from before */
+        uint8_t *live, *live_quiet; /* the same two where the FPU units in fp_wanted are live */
+    } entry,                        /* those in use */
+        other;                      /* of its hot code when that is not in use, of its flat code when it is */
+    uint32_t heat;                  /* entries from behind until it is hot; translated code counts it down */
+    uint8_t asked;                  /* how often hot code was left for it */
+    bool hot;                       /* code for the window is in use (window.c) */
+    uint8_t window;                 /* and for which */
+    struct jit_block *next_hot;     /* of jit->hot_blocks; since the last flush it was hot */
     uint8_t fp_wanted;
     uint16_t cached[TLB_TABLES]; /* bit n: may be in the region's branch cache, with bits 12…15 of EIP = n */
     struct jit_link *incoming;
@@ -73,14 +78,15 @@ struct jit {
     uint32_t pending_eip;
     uint32_t generation; /* flat_generation() when the stack of return addresses began */
     uint8_t cpl;         /* and CPL: code of another level is not to be returned to */
-    unsigned threshold, heat;
+    unsigned threshold, heat, asked;
     enum jit_index index;
-    bool quick_movsb;        /* REP MOVSB is the quickest short move: insn_string.c */
-    struct window *window;   /* NULL: nothing is ever hot */
-    bool gs;                 /* the host's GS leads to it */
-    bool unlinked;           /* no links, and no look-up finds anything */
-    struct jit_debug *debug; /* NULL: nobody looks */
-    const uint8_t *insns;    /* start of the pool of decoded blocks */
+    bool quick_movsb;             /* REP MOVSB is the quickest short move: insn_string.c */
+    struct jit_block *hot_blocks; /* that have hot code */
+    struct window *window;        /* NULL: nothing is ever hot */
+    bool gs;                      /* the host's GS leads to it */
+    bool unlinked;                /* no links, and no look-up finds anything */
+    struct jit_debug *debug;      /* NULL: nobody looks */
+    const uint8_t *insns;         /* start of the pool of decoded blocks */
     uint8_t *stack, *stack_top;
     uint64_t translated, hot, flushes, branches, links, fallbacks[INSN_COUNT];
     uint64_t entered, continued, fills, runs[INSN_COUNT];
@@ -137,6 +143,6 @@ bool jit_movsb_is_quick(void);
 
 /* ---- translate.c ---- */
 struct jit_block *jit_translate(struct jit *jit, struct block *b);
-/* Once more, for the window: the block's entries are those of the new code, which goes on at the old one's
- * while the window is off. False: no room for its sites. */
+/* Once more, for the window; goes on at the flat code while the window is off. The entries are in `other`.
+ * False: no room for its sites. */
 bool jit_translate_hot(struct jit *jit, struct block *b);

@@ -78,8 +78,10 @@ void jit_prepare(struct cpu *cpu, bool flat)
     table = cpu->align_check ? TLB_EMPTY : cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
     cpu->jit_tables = (uint8_t *)flat_region(cpu->flat, table) + FLAT_BIAS;
     if (jit->window) {
-        window_enter(jit->window, cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR);
-        cpu->jit_window_on = window_is_on(jit->window) && !cpu->align_check;
+        unsigned window = cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
+
+        window_enter(jit->window, window);
+        cpu->jit_window_on = cpu->align_check ? 0 : *window_on(jit->window, window);
     }
     if (jit->generation != flat_generation(cpu->flat) || jit->cpl != cpu->cpl) {
         jit->generation = flat_generation(cpu->flat);

@@ -29,7 +29,7 @@ void jit_foreach_counter(const struct cpu *cpu, cpu_counter_fn *visit, void *opa
         {"window-faults", window.faults},
         {"window-pages-mapped", window.mapped},
         {"window-pages-unmapped", window.unmapped},
-        {"window-rests", window.offs},
+        {"window-rests", window.rests},
         {"flushes", jit->flushes},
         {"code-bytes", (uint64_t)(jit->at - jit->code + jit->cold - jit->code - JIT_COLD)},
         {"code-bytes-limit", JIT_CODE_SIZE},
@@ -106,7 +106,7 @@ void jit_describe(const struct cpu *cpu, GString *out)
         "direct branches %" G_GUINT64_FORMAT ", links made %" G_GUINT64_FORMAT " (%u %%)\n"
         "entered         %" G_GUINT64_FORMAT ", gone on after a call %" G_GUINT64_FORMAT "\n"
         "places filled   %" G_GUINT64_FORMAT "\n",
-        jit->translated, jit->hot, jit->flushes, window.faults, window.mapped, window.unmapped, window.offs,
+        jit->translated, jit->hot, jit->flushes, window.faults, window.mapped, window.unmapped, window.rests,
         (size_t)(jit->at - jit->code + jit->cold - jit->code - JIT_COLD) >> 10, JIT_CODE_SIZE >> 10,
         jit->data_used >> 10, flat_touched(cpu->flat) >> 10, jit->branches, jit->links,
         rate(jit->links, jit->branches), jit->entered, jit->continued, jit->fills);

@@ -408,13 +408,16 @@ void emit_window_switch(const struct jit *jit, struct emit *e, unsigned table)
         return;
     emit_imm64(e, RAX, (uintptr_t)window_base(jit->window, table));
     emit_store(e, 8, RAX, R15, CPU(jit_window));
-    if (!jit->gs)
-        return;
-    emit8(e, 0xf3); /* wrgsbase rax */
-    emit8(e, 0x48);
-    emit8(e, 0x0f);
-    emit8(e, 0xae);
-    emit8(e, 0xd8);
+    if (jit->gs) {
+        emit8(e, 0xf3); /* wrgsbase rax */
+        emit8(e, 0x48);
+        emit8(e, 0x0f);
+        emit8(e, 0xae);
+        emit8(e, 0xd8);
+    }
+    emit_imm64(e, RAX, (uintptr_t)window_on(jit->window, table));
+    emit_load(e, 8, RAX, RAX, 0);
+    emit_store(e, 8, RAX, R15, CPU(jit_window_on));
 }
 
 bool emit_window_direct(const struct translation *t)
@@ -921,7 +924,7 @@ static void emit_before(struct translation *t, const struct jit_block *flat)
 {
     t->away = t->e.at;
     if (flat)
-        emit_jump_to(&t->e, flat->live);
+        emit_jump_to(&t->e, flat->entry.live);
     emit_ahead(t);
 }
 
@@ -931,10 +934,10 @@ static void emit_entries(struct translation *t, struct jit_block *result, const 
     result->fp_wanted = (uint8_t)fp_wanted_units(t->b);
     if (!result->fp_wanted)
         emit_before(t, flat);
-    result->entry_indirect = t->e.at;
+    result->entry.indirect = t->e.at;
     emit_lea(&t->e, 4, R8, R8, -(int32_t)t->offset);
     emit_store(&t->e, 4, R8, R15, CPU(jit_page));
-    result->entry = t->e.at;
+    result->entry.polling = t->e.at;
     if (result->fp_wanted) { /* long, and links mostly go behind it: so do the islands */
         uint8_t *over;
 
@@ -943,13 +946,13 @@ static void emit_entries(struct translation *t, struct jit_block *result, const 
         emit_before(t, flat);
         emit_fill(over, t->e.at);
     }
-    result->live = t->e.at;
+    result->entry.live = t->e.at;
     emit_load(&t->e, 8, RCX, R15, CPU(go));
     emit_out(t, slow_new(t, NULL, EMIT_NONE));
     if (t->jit->window && !t->hot)
         emit_heat(t, &result->heat);
-    result->live_quiet = t->e.at;
-    result->entry_quiet = result->fp_wanted ? result->entry : result->live_quiet;
+    result->entry.live_quiet = t->e.at;
+    result->entry.quiet = result->fp_wanted ? result->entry.polling : result->entry.live_quiet;
     if (t->hot) {
         emit_load(&t->e, 8, RCX, R15, CPU(jit_window_on));
         emit_fill_short(emit_jump_if_zero(&t->e), t->away);
@@ -978,7 +981,6 @@ bool jit_translate_hot(struct jit *jit, struct block *b)
     emit_body(t);
     if (t->full)
         return false;
-    hot.hot = true;
-    *result = hot;
+    result->other = hot.entry;
     return true;
 }

@@ -14,10 +14,11 @@
  * A page is in a window only as long as the flat tables have a slot for it, and writable only as long as they
  * have one for writing: flat.c tells whatever it clears, and that is unmapped before the guest goes on.
  *
- * Costs: a fault takes the host 3 us, mapping and unmapping a page some 5 more, which hot code earns back in
- * some ten thousand accesses. Where address spaces come and go quickly it does not. So there is an account:
- * all of this is paid from a credit that grows by a part of the time that passes; when it is used up, hot
- * blocks go on as flat ones until half of it is there again.
+ * Costs: a fault takes the host 3 us, mapping and unmapping a page some 5 to 10 more, which hot code earns
+ * back in some ten thousand accesses. Where address spaces come and go quickly it does not. So each window
+ * has an account: all of this is paid from a credit that grows by a part of the time that passes. When it is
+ * used up the window rests, and hot blocks go on as flat ones until half of it is there again; longer, and
+ * each time twice as long, when most of what was mapped meanwhile was lost again soon.
  *
  * Machine thread only; the handler is for synchronous faults of that thread.
  */
@@ -41,8 +42,10 @@
 #define TRAP_GP   13
 #define MAPS_MOST 16000u /* mappings; the kernel allows a process 65530 */
 
-enum { COST_FAULT = 3500, COST_MAP = 5000, COST_UNMAP = 2000 }; /* ns */
-enum { CREDIT_MOST = 10000000, CREDIT_PART = 16 };
+enum { COST_FAULT = 4000, COST_MOST = 50000 }; /* ns: what the handler cannot see; more is another's doing */
+/* The part of the time is larger as long as what was mapped mostly stays. */
+enum { CREDIT_MOST = 4000000, CREDIT_PART = 20, CREDIT_PART_LASTING = 5 };
+enum { REST_LEAST = 10000000, REST_MOST = 1280000000 }; /* ns */
 
 struct site {
     uint32_t start, end, stub;
@@ -61,8 +64,14 @@ struct window {
     /* pages to be unmapped: [first, end) of `table` */
     unsigned pending_table;
     uint32_t pending_first, pending_end;
-    bool on, has_gs, unlimited;
-    int64_t credit, credited_at;
+    bool has_gs, unlimited;
+    struct account {
+        uint64_t on; /* translated code loads it */
+        bool rested; /* and nobody was told */
+        int64_t credit, credited_at;
+        int64_t rest, rests_until; /* how long the last one was */
+        uint64_t mapped, lost;     /* pages, since the last rest */
+    } account[2];
     struct window_counts counts;
 };
 
@@ -96,26 +105,47 @@ static uint64_t space_size(void)
     return 2 * (SPAN + GUARD) + GUARD;
 }
 
-bool window_is_on(const struct window *window)
+const uint64_t *window_on(const struct window *window, unsigned table)
 {
-    return window->on;
+    return &window->account[table].on;
 }
 
 /* ---- the account ---- */
 
-static void pay(struct window *window, int64_t ns)
+static void earn(struct account *a, int64_t now)
 {
-    window->credit -= window->unlimited ? 0 : ns;
+    a->credit += (now - a->credited_at) / (a->rest ? CREDIT_PART : CREDIT_PART_LASTING);
+    a->credited_at = now;
+    if (a->credit > CREDIT_MOST)
+        a->credit = CREDIT_MOST;
 }
 
-static void earn(struct window *window)
+/* For what began at `since`, and `more` that cannot be seen. */
+static void pay(struct account *a, int64_t since, int64_t more)
 {
-    int64_t now = now_ns();
+    a->credit -= MIN(now_ns() - since, COST_MOST) + more;
+}
 
-    window->credit += (now - window->credited_at) / CREDIT_PART;
-    window->credited_at = now;
-    if (window->credit > CREDIT_MOST)
-        window->credit = CREDIT_MOST;
+static void begin_rest(struct window *window, unsigned table, int64_t now)
+{
+    struct account *a = &window->account[table];
+    bool wasted = a->lost * 2 > a->mapped;
+
+    a->rest = wasted ? CLAMP(a->rest * 2, REST_LEAST, REST_MOST) : 0;
+    a->rests_until = now + a->rest;
+    a->mapped = a->lost = 0;
+    a->on = 0;
+    a->rested = true;
+    window->counts.rests++;
+}
+
+bool window_take_rest(struct window *window, unsigned table)
+{
+    struct account *a = &window->account[table];
+    bool rested = a->rested;
+
+    a->rested = false;
+    return rested;
 }
 
 void window_set_unlimited(struct window *window, bool unlimited)
@@ -123,17 +153,26 @@ void window_set_unlimited(struct window *window, bool unlimited)
     if (!window)
         return;
     window->unlimited = unlimited;
-    window->credit = CREDIT_MOST;
-    window->on = true;
+    for (unsigned table = 0; table < 2; table++) {
+        window->account[table].credit = CREDIT_MOST;
+        window->account[table].on = 1;
+    }
 }
 
 void window_refresh(struct cpu *cpu)
 {
     struct window *window = cpu->window;
+    int64_t now = now_ns();
 
-    earn(window);
-    if (window->credit > CREDIT_MOST / 2)
-        window->on = true;
+    for (unsigned table = 0; table < 2; table++) {
+        struct account *a = &window->account[table];
+
+        if (a->on)
+            continue;
+        earn(a, now);
+        if (a->credit > CREDIT_MOST / 2 && now >= a->rests_until)
+            a->on = 1;
+    }
 }
 
 /* ---- mapping ---- */
@@ -155,10 +194,14 @@ static void unmap(struct window *window, unsigned table, uint32_t first, uint32_
 
 void window_settle(struct window *window)
 {
+    int64_t since;
+
     if (!window || window->pending_first == window->pending_end)
         return;
+    since = now_ns();
     unmap(window, window->pending_table, window->pending_first, window->pending_end);
-    pay(window, COST_UNMAP * (int64_t)(window->pending_end - window->pending_first));
+    pay(&window->account[window->pending_table], since, 0);
+    window->account[window->pending_table].lost += window->pending_end - window->pending_first;
     window->pending_first = window->pending_end = 0;
 }
 
@@ -242,7 +285,7 @@ static bool map_page(struct window *window, unsigned table, uint32_t linear, boo
         window->mapped[table][i >> 6] |= 1ull << (i & 63);
     window->maps++;
     window->counts.mapped += end - first;
-    pay(window, COST_MAP);
+    window->account[table].mapped += end - first;
     return true;
 }
 
@@ -278,18 +321,23 @@ static bool handle(struct window *window, uintptr_t address, mcontext_t *context
     if (!site)
         return false;
     window->counts.faults++;
-    earn(window);
-    pay(window, COST_FAULT);
-    if (window->credit < 0) {
-        window->on = false;
-        window->counts.offs++;
-        window->cpu->jit_window_on = 0;
-    }
     for (unsigned table = 0; table < 2 && !alignment; table++) {
+        struct account *a = &window->account[table];
         uint64_t linear = address - (uintptr_t)window_base(window, table);
+        int64_t now = now_ns();
+        bool mapped = false;
 
-        if (linear < SPAN && window->on &&
-            map_page(window, table, (uint32_t)linear, context->gregs[REG_ERR] & 2))
+        if (linear >= SPAN)
+            continue;
+        earn(a, now);
+        if (a->on && a->credit < 0 && !window->unlimited)
+            begin_rest(window, table, now);
+        if (!a->on)
+            window->cpu->jit_window_on = 0;
+        else
+            mapped = map_page(window, table, (uint32_t)linear, context->gregs[REG_ERR] & 2);
+        pay(a, now, COST_FAULT);
+        if (mapped)
             return true;
     }
     context->gregs[REG_RIP] = (greg_t)(window->code + site->stub);
@@ -357,10 +405,9 @@ struct window *window_new(struct cpu *cpu, const uint8_t *code, size_t size)
     window->sites = reserve(SITES * sizeof(struct site), PROT_READ | PROT_WRITE);
     for (unsigned table = 0; table < 2; table++)
         window->mapped[table] = reserve((1u << 20) / 8, PROT_READ | PROT_WRITE);
-    window->on = true;
     window->has_gs = window_has_gs();
-    window->credit = CREDIT_MOST;
-    window->credited_at = now_ns();
+    for (unsigned table = 0; table < 2; table++)
+        window->account[table] = (struct account){.on = 1, .credit = CREDIT_MOST, .credited_at = now_ns()};
     if (!window->space || !window->sites || !window->mapped[0] || !window->mapped[1] ||
         (!installed && sigaction(SIGSEGV, &action, &before))) {
         window_free(window);

@@ -20,10 +20,12 @@ uint8_t *window_base(const struct window *window, unsigned table);
 bool window_has_gs(void);
 /* This thread is about to run translated code with the window of `table`. */
 void window_enter(struct window *window, unsigned table);
-/* Whether hot code may be entered: there is credit. Asked when translated code is entered. */
-bool window_is_on(const struct window *window);
+/* Whether hot code may be entered: there is credit. 0 or 1; asked when translated code is entered. */
+const uint64_t *window_on(const struct window *window, unsigned table);
 /* For tests: as much credit as ever. */
 void window_set_unlimited(struct window *window, bool unlimited);
+/* Whether it has begun to rest since this was asked last. */
+bool window_take_rest(struct window *window, unsigned table);
 /* Time went by: perhaps there is credit again. */
 void window_refresh(struct cpu *cpu);
 
@@ -39,8 +41,8 @@ void window_settle(struct window *window);
 /* All slots were: takes effect at once. */
 void window_forget_all(struct window *window);
 
-/* Faults, pages mapped and unmapped, and how often the credit was used up. */
+/* Faults, pages mapped and unmapped, and how often a credit was used up. */
 struct window_counts {
-    uint64_t faults, mapped, unmapped, offs;
+    uint64_t faults, mapped, unmapped, rests;
 };
 struct window_counts window_counts(const struct window *window);
