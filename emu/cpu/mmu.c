@@ -489,6 +489,23 @@ bool mmu_entry_is_global(const struct tlb_entry *e)
     return e->flags & TLB_GLOBAL;
 }
 
+static uint32_t entry_flags(const struct cpu *cpu, uint32_t linear)
+{
+    unsigned table = cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
+    return cpu->tlb[table][(linear >> PHYS_PAGE_SHIFT) & (TLB_SIZE - 1)].flags;
+}
+
+bool mmu_has_page(const struct cpu *cpu, uint32_t linear)
+{
+    uint32_t flags = entry_flags(cpu, linear);
+    return PAGE_OF(flags) == PAGE_OF(linear) && (flags & GRANT_READ);
+}
+
+bool mmu_page_is_large(const struct cpu *cpu, uint32_t linear)
+{
+    return mmu_has_page(cpu, linear) && (entry_flags(cpu, linear) & TLB_LARGE);
+}
+
 /* The entry that grants this access, walking when it must. */
 static struct tlb_entry *tlb_grant(struct cpu *cpu, uint32_t linear, bool user, enum access_kind kind)
 {

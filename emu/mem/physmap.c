@@ -39,7 +39,7 @@ struct interval {
 
 /* A part of guest RAM that is not of the memory file. */
 struct replaced {
-    uint64_t start, len;
+    uint64_t start, end;
 };
 
 struct physmap {
@@ -134,32 +134,67 @@ int physmap_ram_fd(const struct physmap *pm)
     return pm->ram_fd;
 }
 
-void physmap_ram_replaced(struct physmap *pm, uint64_t ram_offset, uint64_t len)
+/* [start, end) is no longer in the list. */
+static void replaced_remove(struct physmap *pm, uint64_t start, uint64_t end)
 {
-    struct replaced r = {ram_offset, len};
-    if (pm->ram_fd >= 0)
-        g_array_append_val(pm->replaced, r);
+    for (guint i = pm->replaced->len; i-- > 0;) {
+        struct replaced r = g_array_index(pm->replaced, struct replaced, i);
+        struct replaced before = {r.start, start}, after = {end, r.end};
+        if (r.end <= start || end <= r.start)
+            continue;
+        g_array_remove_index_fast(pm->replaced, i);
+        if (before.start < before.end)
+            g_array_append_val(pm->replaced, before);
+        if (after.start < after.end)
+            g_array_append_val(pm->replaced, after);
+    }
 }
 
-bool physmap_ram_unite(struct physmap *pm)
+void physmap_ram_replaced(struct physmap *pm, uint64_t ram_offset, uint64_t len)
 {
-    while (pm->replaced->len) {
-        const struct replaced *r = &g_array_index(pm->replaced, struct replaced, pm->replaced->len - 1);
-        for (uint64_t done = 0; done < r->len;) {
-            /* A read first: a page that its file no longer has is filled in by the handler of SIGBUS, which a
-             * system call would not reach. */
-            uint64_t at = r->start + done, part = PHYS_PAGE_SIZE;
-            (void)*(volatile uint8_t *)(pm->ram + at);
-            ssize_t put = pwrite(pm->ram_fd, pm->ram + at, part, (off_t)at);
-            if (put <= 0)
-                return false;
-            done += (uint64_t)put;
-        }
-        if (mmap(pm->ram + r->start, r->len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
-                 pm->ram_fd, (off_t)r->start) == MAP_FAILED)
+    struct replaced r = {ram_offset, ram_offset + len};
+    if (pm->ram_fd < 0)
+        return;
+    replaced_remove(pm, r.start, r.end);
+    g_array_append_val(pm->replaced, r);
+}
+
+/* Pieces of this size, so that RAM does not fall apart into too many mappings. */
+#define UNITE_PIECE (UINT64_C(16) * PHYS_PAGE_SIZE)
+
+static bool unite(struct physmap *pm, uint64_t start, uint64_t end)
+{
+    for (uint64_t at = start; at < end;) {
+        /* A read first: a page that its file no longer has is filled in by the handler of SIGBUS, which a
+         * system call would not reach. */
+        (void)*(volatile uint8_t *)(pm->ram + at);
+        ssize_t put = pwrite(pm->ram_fd, pm->ram + at, PHYS_PAGE_SIZE, (off_t)at);
+        if (put != PHYS_PAGE_SIZE)
             return false;
-        (void)madvise(pm->ram + r->start, r->len, MADV_DONTDUMP);
-        g_array_set_size(pm->replaced, pm->replaced->len - 1);
+        at += PHYS_PAGE_SIZE;
+    }
+    if (mmap(pm->ram + start, end - start, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
+             pm->ram_fd, (off_t)start) == MAP_FAILED)
+        return false;
+    (void)madvise(pm->ram + start, end - start, MADV_DONTDUMP);
+    replaced_remove(pm, start, end);
+    return true;
+}
+
+bool physmap_ram_unite(struct physmap *pm, uint64_t ram_offset, uint64_t len)
+{
+    uint64_t start = ram_offset & ~(UNITE_PIECE - 1), end = ram_offset + len;
+    end = (end + UNITE_PIECE - 1) & ~(UNITE_PIECE - 1);
+    for (guint i = 0; i < pm->replaced->len;) {
+        const struct replaced *r = &g_array_index(pm->replaced, struct replaced, i);
+        uint64_t from = MAX(start, r->start), to = MIN(end, r->end);
+        if (from >= to) {
+            i++;
+            continue;
+        }
+        if (!unite(pm, from, to))
+            return false;
+        i = 0; /* the list is another */
     }
     return true;
 }

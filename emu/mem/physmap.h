@@ -56,9 +56,10 @@ uint64_t physmap_ram_size(const struct physmap *pm);
 /* The memory file that guest RAM is a shared mapping of, or -1 where the host gives none. */
 int physmap_ram_fd(const struct physmap *pm);
 /* The `len` bytes of guest RAM from `ram_offset` on were replaced by another mapping. physmap_ram_unite() brings
- * all such pages back into the memory file, contents kept, before anyone maps that a second time. */
+ * such pages back into the memory file, contents kept, before anyone maps them a second time: those of `len`
+ * bytes, and a few neighbours. */
 void physmap_ram_replaced(struct physmap *pm, uint64_t ram_offset, uint64_t len);
-bool physmap_ram_unite(struct physmap *pm);
+bool physmap_ram_unite(struct physmap *pm, uint64_t ram_offset, uint64_t len);
 
 /* Places `size` bytes of guest RAM, from `ram_offset` on, at `base`. */
 struct phys_range *physmap_add_ram(struct physmap *pm, const char *name, uint64_t base, uint64_t size,

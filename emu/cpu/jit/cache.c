@@ -173,7 +173,7 @@ struct jit *jit_new(struct cpu *cpu, GError **error)
     jit->index = best_index();
     jit->quick_movsb = jit_movsb_is_quick();
     jit->insns = cpu->blocks->pool;
-    cpu->window = jit->window = window_new(cpu, jit_executable(jit, jit->code), JIT_CODE_SIZE);
+    cpu->window = jit->window = window_new(cpu, jit_executable(jit, jit->code), -jit->exec, JIT_CODE_SIZE);
     jit->gs = window_has_gs();
     begin(jit, cpu);
     cpu->jit = jit;
@@ -384,7 +384,7 @@ static bool block_translate(struct cpu *cpu, struct block *b)
     struct jit *jit = cpu->jit;
     uint8_t *start = jit->at, *cold = jit->cold;
 
-    if (!jit_has_room(jit)) {
+    if (!jit_has_room(jit, JIT_BLOCK_ROOM)) {
         block_cache_flush(cpu); /* sets block_stale: the run loop finds its block anew */
         return false;
     }
@@ -418,7 +418,7 @@ static void make_hot(struct cpu *cpu, struct block *b)
     unsigned window = cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
 
     t->heat = MAX(jit->heat, 2); /* with 1 it would be left at once, and again */
-    if (!(b->mode & BLOCK_MODE_FLAT) || !jit->window || jit->unlinked || !jit_has_room(jit))
+    if (!(b->mode & BLOCK_MODE_FLAT) || !jit->window || jit->unlinked || !jit_has_room(jit, JIT_HOT_ROOM))
         return;
     window_refresh(cpu);
     if (t->hot || !*window_on(jit->window, window))

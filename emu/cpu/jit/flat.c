@@ -31,7 +31,7 @@
 
 #include <sys/mman.h>
 
-#define LOG_SIZE    16384u
+#define LOG_SIZE    32768u
 #define TOUCHED_MAX 768u /* pages of the tables: 3 MiB */
 #define MANY        0xffffffffu
 
@@ -361,6 +361,16 @@ uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write,
     if (write)
         writer_note(cpu, table, page, e->addend + tag);
     return e->addend;
+}
+
+uintptr_t flat_fill_both(struct cpu *cpu, uint32_t linear)
+{
+    unsigned table = cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
+    uintptr_t addend = flat_fill(cpu, linear, 1, false, true);
+
+    if (!addend || tlb_slot(cpu->tlb[table], linear)->write != (linear & ~(uint32_t)PHYS_PAGE_MASK))
+        return 0;
+    return flat_fill(cpu, linear, 1, true, true);
 }
 
 bool flat_fill_exec(struct cpu *cpu, uint32_t linear, uint32_t number)

@@ -9,7 +9,7 @@
 
 /* A region, one for each privilege; offsets in bytes. cpu->jit_tables, r14 in translated code, is FLAT_BIAS
  * behind its start: so that its low bits are the count by which shrx makes a page's number of an address. */
-#define FLAT_BIAS PHYS_PAGE_SHIFT
+#define FLAT_BIAS   PHYS_PAGE_SHIFT
 #define FLAT_READ4  0u          /* 8-byte addend by page << 2 | low two address bits: only 0 is filled */
 #define FLAT_WRITE4 (32u << 20) /* the same */
 #define FLAT_READ1  (64u << 20) /* 8-byte addend by page */
@@ -39,10 +39,13 @@ size_t flat_touched(const struct flat *flat);
  * (`dense`: FLAT_READ1 or FLAT_WRITE1),
  * or 0: a device, a fault, code on the page, across its end. Never faults. */
 uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write, bool dense);
+/* The same for reading, and for writing where nothing is left to be done for that, no D bit nor dirty flag to
+ * be set. The addend when both are filled. */
+uintptr_t flat_fill_both(struct cpu *cpu, uint32_t linear);
 /* The addend of a page, if an access of some size is in the tables; else 0. */
 uintptr_t flat_peek(const struct cpu *cpu, unsigned table, uint32_t page, bool write);
-/* The page at `linear` holds RAM page `number` for fetches at the present privilege. False: translated code will
- * not find it so, for the soft TLB does not say it now, or alignment checks are armed. */
+/* The page at `linear` holds RAM page `number` for fetches at the present privilege. False: translated code
+ * will not find it so, for the soft TLB does not say it now, or alignment checks are armed. */
 bool flat_fill_exec(struct cpu *cpu, uint32_t linear, uint32_t number);
 
 /* ---- mmu.c tells; each does nothing without tables ---- */

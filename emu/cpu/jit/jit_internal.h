@@ -12,7 +12,8 @@
 #define JIT_CODE_SIZE  (32u << 20)
 #define JIT_COLD       (JIT_CODE_SIZE / 2) /* where what is out of line begins */
 #define JIT_DATA_SIZE  (16u << 20)
-#define JIT_BLOCK_ROOM 32768u /* no translation is larger */
+#define JIT_BLOCK_ROOM 32768u /* no translation is larger, */
+#define JIT_HOT_ROOM   131072u /* unless it is a hot one */
 
 struct jit_block;
 
@@ -118,10 +119,10 @@ static inline const uint8_t *jit_executable(const struct jit *jit, const uint8_t
     return code + jit->exec;
 }
 void *jit_take(struct jit *jit, size_t size);
-static inline bool jit_has_room(const struct jit *jit)
+static inline bool jit_has_room(const struct jit *jit, size_t room)
 {
-    return (size_t)(jit->at - jit->code) + JIT_BLOCK_ROOM <= JIT_COLD &&
-           (size_t)(jit->cold - jit->code) + JIT_BLOCK_ROOM <= JIT_CODE_SIZE &&
+    return (size_t)(jit->at - jit->code) + room <= JIT_COLD &&
+           (size_t)(jit->cold - jit->code) + room <= JIT_CODE_SIZE &&
            jit->data_used + JIT_BLOCK_ROOM <= JIT_DATA_SIZE;
 }
 

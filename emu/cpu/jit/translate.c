@@ -798,6 +798,8 @@ static void translate_one(struct translation *t, unsigned i)
     if (!emitted)
         emit_fallback(t);
     if (t->windowed) {
+        while (t->e.at < site->start + WINDOW_SITE_LEAST)
+            emit8(&t->e, 0x90);
         site->end = t->e.at;
         site->ended = t->ended;
         t->sites++;

@@ -28,7 +28,7 @@ static inline int host_of(unsigned guest)
     return guest == ESP ? R12 : guest == ECX ? R11 : (int)guest;
 }
 
-#define MAX_SLOWS   (10 * BLOCK_MAX_INSNS)
+#define MAX_SLOWS   (20 * BLOCK_MAX_INSNS) /* hot code has half of them twice */
 #define MAX_EXITS   (4 * BLOCK_MAX_INSNS)
 #define MAX_PENDING 16
 

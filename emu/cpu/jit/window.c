@@ -9,7 +9,8 @@
  * neighbours that the tables have and that are neighbours in guest RAM as well, and the access is done again.
  * Where they do not (a device, a page with code, a guest's page fault) it goes on at the instruction's stub,
  * the same instruction translated for the flat tables: nothing of it has been done, so all is as if it had
- * been there from the start.
+ * been there from the start. An access that is refused time and again by a device or a page with code is
+ * replaced by a jump there. A misaligned operand of SSE faults too, without an address: the stub finds out.
  *
  * A page is in a window only as long as the flat tables have a slot for it, and writable only as long as they
  * have one for writing: flat.c tells whatever it clears, and that is unmapped before the guest goes on.
@@ -24,6 +25,7 @@
  */
 #include "emu/cpu/jit/window.h"
 #include "emu/cpu/jit/flat.h"
+#include "emu/cpu/mmu_internal.h"
 
 #include <signal.h>
 #include <sys/auxv.h>
@@ -35,12 +37,13 @@
 #define HWCAP2_FSGSBASE (1 << 1)
 #endif
 
-#define SPAN      (1ull << 32)
-#define GUARD     (1ull << 20) /* accesses that begin near the end, and displacements that wrap */
-#define RUN_MOST  64u          /* pages mapped at once */
-#define SITES     (1u << 19)
-#define TRAP_GP   13
-#define MAPS_MOST 16000u /* mappings; the kernel allows a process 65530 */
+#define SPAN         (1ull << 32)
+#define GUARD        (1ull << 20) /* accesses that begin near the end, and displacements that wrap */
+#define RUN_MOST     64u          /* pages mapped at once */
+#define SITES        (1u << 19)
+#define TRAP_GP      13 /* the processor's exception, in REG_TRAPNO */
+#define REFUSED_MOST 8
+#define MAPS_MOST    16000u /* mappings; the kernel allows a process 65530 */
 
 enum { COST_FAULT = 4000, COST_MOST = 50000 }; /* ns: what the handler cannot see; more is another's doing */
 /* The part of the time is larger as long as what was mapped mostly stays. */
@@ -49,11 +52,13 @@ enum { REST_LEAST = 10000000, REST_MOST = 1280000000 }; /* ns */
 
 struct site {
     uint32_t start, end, stub;
+    uint32_t refused;
 };
 
 struct window {
     struct cpu *cpu;
     const uint8_t *code;
+    ptrdiff_t writable; /* what to add to get there */
     size_t code_size;
     int ram_fd;
     uint8_t *space;
@@ -238,42 +243,53 @@ void window_forget_all(struct window *window)
     window->pending_first = window->pending_end = 0;
 }
 
-/* Whether the page may be mapped together with one that has the same addend. */
-static bool belongs(const struct window *window, unsigned table, uint32_t page, uintptr_t addend, bool write)
+/* Whether the page may be mapped together with one that has the same addend. Of a large page the parts that
+ * were written already are as good as touched: they have its bits, and memory of the host. */
+static bool belongs(const struct window *window, unsigned table, uint32_t page, uintptr_t addend, bool write,
+                    bool large)
 {
-    const struct cpu *cpu = window->cpu;
+    struct cpu *cpu = window->cpu;
 
-    return !is_mapped(window, table, page) && flat_peek(cpu, table, page, false) == addend &&
-           (flat_peek(cpu, table, page, true) == addend) == write;
+    if (is_mapped(window, table, page))
+        return false;
+    if (flat_peek(cpu, table, page, false) == addend &&
+        (flat_peek(cpu, table, page, true) == addend) == write)
+        return true;
+    return large && write && flat_fill_both(cpu, page << PHYS_PAGE_SHIFT) == addend;
 }
 
 /* The access is plain, and its page is in the window now. */
 static bool map_page(struct window *window, unsigned table, uint32_t linear, bool write)
 {
     struct cpu *cpu = window->cpu;
-    uint32_t page = linear >> PHYS_PAGE_SHIFT, first = page, end = page + 1;
+    uint32_t page = linear >> PHYS_PAGE_SHIFT, first = page, end = page + 1, low, high;
     uintptr_t addend = flat_fill(cpu, linear, 1, write, true);
     uint64_t offset;
-    bool writable;
+    bool writable, large;
 
     if (!addend || (write && flat_fill(cpu, linear, 1, false, true) != addend))
         return false;
+    if (!write)
+        flat_fill_both(cpu, linear);
     offset = addend + ((uint64_t)page << PHYS_PAGE_SHIFT) - (uintptr_t)physmap_ram(cpu->board.mem);
     if (offset >= physmap_ram_size(cpu->board.mem))
         return false;
     writable = flat_peek(cpu, table, page, true) == addend;
+    large = mmu_page_is_large(cpu, linear);
     if (is_mapped(window, table, page))
         window->mapped[table][page >> 6] &= ~(1ull << (page & 63)); /* it becomes writable */
-    while (end - first < RUN_MOST && end < 1u << 20 && belongs(window, table, end, addend, writable))
+    low = page & ~(RUN_MOST - 1);
+    high = low + RUN_MOST;
+    while (end < high && belongs(window, table, end, addend, writable, large))
         end++;
-    while (end - first < RUN_MOST && first > 0 && offset >= PHYS_PAGE_SIZE &&
-           belongs(window, table, first - 1, addend, writable)) {
+    while (first > low && offset >= PHYS_PAGE_SIZE &&
+           belongs(window, table, first - 1, addend, writable, large)) {
         first--;
         offset -= PHYS_PAGE_SIZE;
     }
     if (offset + ((uint64_t)(end - first) << PHYS_PAGE_SHIFT) > physmap_ram_size(cpu->board.mem))
         return false;
-    if (!physmap_ram_unite(cpu->board.mem))
+    if (!physmap_ram_unite(cpu->board.mem, offset, (uint64_t)(end - first) << PHYS_PAGE_SHIFT))
         return false;
     if (window->maps >= MAPS_MOST)
         window_forget_all(window);
@@ -291,7 +307,7 @@ static bool map_page(struct window *window, unsigned table, uint32_t linear, boo
 
 /* ---- faults ---- */
 
-static const struct site *site_of(const struct window *window, uint32_t at)
+static struct site *site_of(const struct window *window, uint32_t at)
 {
     unsigned low = 0, high = window->site_count;
 
@@ -308,12 +324,25 @@ static const struct site *site_of(const struct window *window, uint32_t at)
     return NULL;
 }
 
+/* Refused again and again, by a device or a page with code on it: from now on a jump to the stub. */
+static void note_refusal(struct window *window, struct site *site)
+{
+    uint8_t *start = (uint8_t *)(uintptr_t)window->code + window->writable + site->start;
+    int32_t distance = (int32_t)(site->stub - (site->start + WINDOW_SITE_LEAST));
+
+    if (++site->refused < REFUSED_MOST)
+        return;
+    start[0] = 0xe9;
+    memcpy(start + 1, &distance, sizeof(distance));
+    window->counts.patched++;
+}
+
 static bool handle(struct window *window, uintptr_t address, mcontext_t *context)
 {
     uintptr_t at = (uintptr_t)context->gregs[REG_RIP] - (uintptr_t)window->code;
     uint64_t offset = address - (uintptr_t)window->space;
     bool alignment = context->gregs[REG_TRAPNO] == TRAP_GP; /* of an SSE operand; there is no address */
-    const struct site *site;
+    struct site *site;
 
     if (at >= window->code_size || (!alignment && offset >= space_size()))
         return false;
@@ -339,6 +368,8 @@ static bool handle(struct window *window, uintptr_t address, mcontext_t *context
         pay(a, now, COST_FAULT);
         if (mapped)
             return true;
+        if (a->on && mmu_has_page(window->cpu, (uint32_t)linear))
+            note_refusal(window, site);
     }
     context->gregs[REG_RIP] = (greg_t)(window->code + site->stub);
     return true;
@@ -377,7 +408,7 @@ bool window_site_add(struct window *window, uint32_t start, uint32_t end, uint32
 {
     if (window->site_count == SITES)
         return false;
-    window->sites[window->site_count++] = (struct site){start, end, stub};
+    window->sites[window->site_count++] = (struct site){start, end, stub, 0};
     return true;
 }
 
@@ -389,7 +420,7 @@ void window_sites_clear(struct window *window)
 
 /* ---- making ---- */
 
-struct window *window_new(struct cpu *cpu, const uint8_t *code, size_t size)
+struct window *window_new(struct cpu *cpu, const uint8_t *code, ptrdiff_t writable, size_t size)
 {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
     struct window *window;
@@ -399,6 +430,7 @@ struct window *window_new(struct cpu *cpu, const uint8_t *code, size_t size)
     window = g_new0(struct window, 1);
     window->cpu = cpu;
     window->code = code;
+    window->writable = writable;
     window->code_size = size;
     window->ram_fd = physmap_ram_fd(cpu->board.mem);
     window->space = reserve(space_size(), PROT_NONE);

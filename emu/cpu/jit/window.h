@@ -9,9 +9,10 @@
 
 struct window;
 
-/* `code` and `size`: the executable mapping whose faults are the window's. NULL where guest RAM is no memory
- * file or there is no address space: then nothing is ever hot. */
-struct window *window_new(struct cpu *cpu, const uint8_t *code, size_t size);
+/* `code` and `size`: the executable mapping whose faults are the window's, `writable` what to add to get to
+ * the writable one. NULL where guest RAM is no memory file or there is no address space: then nothing is ever
+ * hot. */
+struct window *window_new(struct cpu *cpu, const uint8_t *code, ptrdiff_t writable, size_t size);
 void window_free(struct window *window);
 
 /* Host address of linear address 0 in a table's window. */
@@ -30,7 +31,8 @@ bool window_take_rest(struct window *window, unsigned table);
 void window_refresh(struct cpu *cpu);
 
 /* An instruction of hot code, as offsets in the code memory: faults in [start, end) go on at `stub`. Sites
- * are added in ascending order; false: no room. */
+ * are added in ascending order, and are at least WINDOW_SITE_LEAST long; false: no room. */
+#define WINDOW_SITE_LEAST 5
 bool window_site_add(struct window *window, uint32_t start, uint32_t end, uint32_t stub);
 void window_sites_clear(struct window *window);
 
@@ -41,8 +43,8 @@ void window_settle(struct window *window);
 /* All slots were: takes effect at once. */
 void window_forget_all(struct window *window);
 
-/* Faults, pages mapped and unmapped, and how often a credit was used up. */
+/* Faults, pages mapped and unmapped, how often a credit was used up, accesses that became jumps. */
 struct window_counts {
-    uint64_t faults, mapped, unmapped, rests;
+    uint64_t faults, mapped, unmapped, rests, patched;
 };
 struct window_counts window_counts(const struct window *window);
