@@ -495,15 +495,15 @@ static uint32_t entry_flags(const struct cpu *cpu, uint32_t linear)
     return cpu->tlb[table][(linear >> PHYS_PAGE_SHIFT) & (TLB_SIZE - 1)].flags;
 }
 
-bool mmu_has_page(const struct cpu *cpu, uint32_t linear)
+bool mmu_has_page(const struct cpu *cpu, uint32_t linear, bool write)
 {
     uint32_t flags = entry_flags(cpu, linear);
-    return PAGE_OF(flags) == PAGE_OF(linear) && (flags & GRANT_READ);
+    return PAGE_OF(flags) == PAGE_OF(linear) && (flags & (write ? GRANT_WRITE : GRANT_READ));
 }
 
 bool mmu_page_is_large(const struct cpu *cpu, uint32_t linear)
 {
-    return mmu_has_page(cpu, linear) && (entry_flags(cpu, linear) & TLB_LARGE);
+    return mmu_has_page(cpu, linear, false) && (entry_flags(cpu, linear) & TLB_LARGE);
 }
 
 /* The entry that grants this access, walking when it must. */

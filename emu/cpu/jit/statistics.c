@@ -30,6 +30,7 @@ void jit_foreach_counter(const struct cpu *cpu, cpu_counter_fn *visit, void *opa
         {"window-pages-mapped", window.mapped},
         {"window-pages-unmapped", window.unmapped},
         {"window-rests", window.rests},
+        {"window-sites-replaced", window.patched},
         {"flushes", jit->flushes},
         {"code-bytes", (uint64_t)(jit->at - jit->code + jit->cold - jit->code - JIT_COLD)},
         {"code-bytes-limit", JIT_CODE_SIZE},

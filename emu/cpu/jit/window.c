@@ -41,8 +41,8 @@
 #define GUARD        (1ull << 20) /* accesses that begin near the end, and displacements that wrap */
 #define RUN_MOST     64u          /* pages mapped at once */
 #define SITES        (1u << 19)
-#define TRAP_GP      13 /* the processor's exception, in REG_TRAPNO */
-#define REFUSED_MOST 8
+#define TRAP_GP      13     /* the processor's exception, in REG_TRAPNO */
+#define REFUSED_MOST 8      /* times that a site is refused before it is a jump */
 #define MAPS_MOST    16000u /* mappings; the kernel allows a process 65530 */
 
 enum { COST_FAULT = 4000, COST_MOST = 50000 }; /* ns: what the handler cannot see; more is another's doing */
@@ -354,7 +354,7 @@ static bool handle(struct window *window, uintptr_t address, mcontext_t *context
         struct account *a = &window->account[table];
         uint64_t linear = address - (uintptr_t)window_base(window, table);
         int64_t now = now_ns();
-        bool mapped = false;
+        bool mapped = false, write = context->gregs[REG_ERR] & 2;
 
         if (linear >= SPAN)
             continue;
@@ -364,11 +364,11 @@ static bool handle(struct window *window, uintptr_t address, mcontext_t *context
         if (!a->on)
             window->cpu->jit_window_on = 0;
         else
-            mapped = map_page(window, table, (uint32_t)linear, context->gregs[REG_ERR] & 2);
+            mapped = map_page(window, table, (uint32_t)linear, write);
         pay(a, now, COST_FAULT);
         if (mapped)
             return true;
-        if (a->on && mmu_has_page(window->cpu, (uint32_t)linear))
+        if (a->on && mmu_has_page(window->cpu, (uint32_t)linear, write))
             note_refusal(window, site);
     }
     context->gregs[REG_RIP] = (greg_t)(window->code + site->stub);
