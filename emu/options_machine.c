@@ -20,6 +20,8 @@ static const struct keyval_row machine_rows[] = {
     {"type", KEYVAL_STRING, .help = "pc (the only one there is)"},
     {"accel", KEYVAL_STRING, .help = "see -accel"},
     {"acpi", KEYVAL_CHOICE, "on|off|auto", "ACPI tables"},
+    {"idle-ticks", KEYVAL_CHOICE, "late|exact",
+     "may clock ticks that find a guest idle come late (the default)"},
     {"usb", KEYVAL_CHOICE, "off"},
     {"hpet", KEYVAL_CHOICE, "off"},
     {"vmport", KEYVAL_CHOICE, "off|auto"},
@@ -62,6 +64,8 @@ bool option_machine(struct options *o, const char *arg, GError **error)
         return false;
     if (keyval_has(kv, "acpi"))
         o->config->acpi = !g_str_equal(keyval_string(kv, "acpi", "on"), "off");
+    if (keyval_has(kv, "idle-ticks"))
+        o->config->exact_ticks = g_str_equal(keyval_string(kv, "idle-ticks", ""), "exact");
     return !keyval_has(kv, "accel") || option_accel(o, keyval_string(kv, "accel", ""), error);
 }
 

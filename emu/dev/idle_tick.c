@@ -5,8 +5,16 @@
  */
 #include "emu/dev/idle_tick.h"
 
+#include <sys/param.h>
+
 enum { STEADY = 16, MISSES = 64, REFUTED_MOST = 8, TOLERANCE = 32 /* part of a period */ };
 enum { SHORTEST = 1000000, LONGEST = 20000000 };
+
+/* ns: how long the guest has to be quiet, and how late it may be then. */
+#define QUIET      1200000000
+#define QUIET_LATE 12000000
+#define DEEP       5000000000
+#define DEEP_LATE  28000000
 
 void idle_tick_reset(struct idle_tick *tick)
 {
@@ -17,14 +25,18 @@ void idle_tick_disturbed(struct idle_tick *tick)
 {
     tick->steady = 0;
     tick->allowed = 0;
+    tick->stirred = true;
 }
 
-void idle_tick_fired(struct idle_tick *tick, int64_t now, bool asleep)
+void idle_tick_fired(struct idle_tick *tick, int64_t now, bool asleep, uint64_t stirs)
 {
     tick->late = now - tick->deadline;
     tick->fired = true;
     if (!asleep)
         tick->steady = 0;
+    if (!asleep || stirs != tick->stirs)
+        tick->stirred = true;
+    tick->stirs = stirs;
 }
 
 /* Lateness from which a guest that starts each tick afresh would be seen to leave the grid. */
@@ -32,6 +44,15 @@ static bool telling(const struct idle_tick *tick)
 {
     int64_t part = tick->late % tick->period;
     return part >= tick->period / 8 && part <= tick->period - tick->period / 8;
+}
+
+/* How late a guest that has a clock of its own may be. */
+static int64_t lateness(const struct idle_tick *tick)
+{
+    int64_t quiet = tick->deadline - tick->quiet;
+    int64_t most = quiet >= DEEP ? DEEP_LATE : quiet >= QUIET ? QUIET_LATE : 0;
+
+    return MAX(most / tick->period, 1) * tick->period;
 }
 
 int64_t idle_tick_armed(struct idle_tick *tick, int64_t deadline)
@@ -45,6 +66,7 @@ int64_t idle_tick_armed(struct idle_tick *tick, int64_t deadline)
         int64_t step = deadline - before;
         tick->grid = deadline;
         tick->steady = tick->missed = 0;
+        tick->stirred = true;
         tick->proven = false;
         if (next && step >= SHORTEST && step <= LONGEST)
             tick->period = step;
@@ -58,6 +80,7 @@ int64_t idle_tick_armed(struct idle_tick *tick, int64_t deadline)
     if (away > tick->period / TOLERANCE || away < -tick->period / TOLERANCE) {
         bool moved = next && telling(tick);
         tick->steady = 0;
+        tick->stirred = true;
         if (moved && allowed && tick->refuted < REFUTED_MOST)
             tick->refuted++;
         if (moved || ++tick->missed == MISSES)
@@ -66,6 +89,9 @@ int64_t idle_tick_armed(struct idle_tick *tick, int64_t deadline)
     }
     tick->missed = 0;
     tick->grid = deadline;
+    if (tick->stirred)
+        tick->quiet = deadline;
+    tick->stirred = false;
     if (next) {
         tick->steady++;
         if (telling(tick)) {
@@ -74,7 +100,7 @@ int64_t idle_tick_armed(struct idle_tick *tick, int64_t deadline)
         }
     }
     if (tick->proven && tick->steady >= STEADY)
-        tick->allowed = tick->period;
+        tick->allowed = lateness(tick);
     else if (!tick->proven && tick->steady >= (unsigned)STEADY << 2 * tick->refuted)
         tick->allowed = tick->period / 4;
     return tick->allowed;

@@ -13,9 +13,15 @@
  *     the next deadline still lies on the grid. A guest that counts ticks, or starts each one afresh, never
  *     gets there: its time would go wrong. (Each trial that fails makes the next one wait four times longer.)
  *
+ * A guest that has been quiet for longer may be left alone for longer: up to 12 ms after 1.2 s, up to 28 ms
+ * after 5 s (whole periods; at 250 ticks a second three of four and seven of eight are left out). Quiet is
+ * stricter than asleep: no deadline beside the grid, no other interrupt, and no tick that led to an exception
+ * or another address space, as it would if a program was woken. What ends the quiet is counted as `stirs`.
+ *
  * Only the host thread's sleep is stretched: whatever else wakes the machine fires what is due first. So no
- * timer of the guest is later than one tick, and as soon as anything happens none is late at all.
- * Deadlines that are not on the grid (a program's high-resolution timer) are kept exactly.
+ * timer of the guest is later than that, and as soon as anything happens none is late at all. Deadlines that
+ * are not on the grid (a program's high-resolution timer) are kept exactly, when they are the next; one that
+ * is hidden behind a tick, as the guest has only one timer, is as late as that tick.
  *
  * For one-shot timers; pure reckoning, machine thread.
  */
@@ -33,6 +39,9 @@ struct idle_tick {
     int64_t allowed;  /* what was returned for it */
     unsigned missed;  /* deadlines in a row beside the grid */
     unsigned refuted; /* times that a lateness of our own making moved the grid */
+    int64_t quiet;    /* the deadline from which on the guest has been quiet */
+    uint64_t stirs;   /* as told last */
+    bool stirred;     /* it is quiet from the next deadline on */
     bool fired;       /* and nothing was armed since */
     bool proven;      /* the guest has a clock of its own */
 };
@@ -40,7 +49,7 @@ struct idle_tick {
 void idle_tick_reset(struct idle_tick *tick);
 /* The timer was started for `deadline`, ns of guest time. Returns by how many ns it may be late. */
 int64_t idle_tick_armed(struct idle_tick *tick, int64_t deadline);
-/* It fired at `now`; `asleep`: the guest was halted then. */
-void idle_tick_fired(struct idle_tick *tick, int64_t now, bool asleep);
+/* It fired at `now`; `asleep`: the guest was halted then; `stirs`: counts what only a guest at work does. */
+void idle_tick_fired(struct idle_tick *tick, int64_t now, bool asleep, uint64_t stirs);
 /* The guest has something else to do: take back what was allowed. */
 void idle_tick_disturbed(struct idle_tick *tick);

@@ -399,7 +399,8 @@ static void timer_fire(void *opaque)
         send = a->owed && !set_has(a->irr, vector);
         a->owed -= send;
     } else if (a->wiring.asleep) {
-        idle_tick_fired(&a->tick, clock_now(a->clock), a->wiring.asleep(a->wiring.cpu));
+        idle_tick_fired(&a->tick, clock_now(a->clock), a->wiring.asleep(a->wiring.cpu),
+                        a->wiring.stirs(a->wiring.cpu));
     }
     a->fired = true;
     arm_timer(a);

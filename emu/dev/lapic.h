@@ -25,7 +25,8 @@ struct lapic_wiring {
     void *pic;
     void (*eoi)(void *ioapic, uint8_t vector); /* broadcast of a level EOI; may be NULL */
     void *ioapic;
-    bool (*asleep)(void *cpu); /* the CPU is halted; NULL: ticks are never let be late (idle_tick.h) */
+    bool (*asleep)(void *cpu);    /* the CPU is halted; NULL: ticks are never let be late (idle_tick.h) */
+    uint64_t (*stirs)(void *cpu); /* counts what a guest does that has been woken; with asleep */
     void *cpu;
 };
 

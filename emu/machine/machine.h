@@ -87,6 +87,7 @@ struct machine_config {
     char *initrd;           /* Linux: one file; Multiboot: "file args,file args" */
     GPtrArray *search_path; /* -L, for -bios */
     bool acpi, mptable;
+    bool exact_ticks; /* those of an idle guest too: dev/idle_tick.h */
     uint8_t boot_order[3]; /* as in rtc_config */
     bool boot_menu;
 

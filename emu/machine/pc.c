@@ -181,6 +181,13 @@ static bool cpu_sleeps(void *opaque)
     return cpu_is_halted(((struct machine *)opaque)->cpu);
 }
 
+/* A program that is woken makes page faults, or its address space is another one. */
+static uint64_t cpu_stirs(void *opaque)
+{
+    const struct cpu_statistics *s = cpu_statistics(((struct machine *)opaque)->cpu);
+    return s->exceptions + s->tlb_flushes;
+}
+
 static void lapic_tells_ioapic(void *opaque, uint8_t vector)
 {
     ioapic_eoi(((struct machine *)opaque)->ioapic, vector);
@@ -339,7 +346,8 @@ static bool board_processor(struct machine *m, GError **error)
                                                         .pic = m,
                                                         .eoi = lapic_tells_ioapic,
                                                         .ioapic = m,
-                                                        .asleep = cpu_sleeps,
+                                                        .asleep = m->config->exact_ticks ? NULL : cpu_sleeps,
+                                                        .stirs = cpu_stirs,
                                                         .cpu = m}));
     m->ioapic =
         keep(m, ioapic_new(m->mem, &(struct ioapic_bus){.deliver = lapic_deliver, .opaque = m->lapic}));
