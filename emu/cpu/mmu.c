@@ -501,6 +501,11 @@ bool mmu_has_page(const struct cpu *cpu, uint32_t linear, bool write)
     return PAGE_OF(flags) == PAGE_OF(linear) && (flags & (write ? GRANT_WRITE : GRANT_READ));
 }
 
+bool mmu_page_is_global(const struct cpu *cpu, uint32_t linear)
+{
+    return mmu_has_page(cpu, linear, false) && (entry_flags(cpu, linear) & TLB_GLOBAL);
+}
+
 bool mmu_page_is_large(const struct cpu *cpu, uint32_t linear)
 {
     return mmu_has_page(cpu, linear, false) && (entry_flags(cpu, linear) & TLB_LARGE);

@@ -12,6 +12,7 @@
 struct tlb_entry *mmu_try_fill(struct cpu *cpu, uint32_t linear, bool write);
 bool mmu_entry_is_global(const struct tlb_entry *e);
 /* Whether the soft TLB grants such an access at the present privilege, to whatever is there; and whether the page
- * is known as a part of a large one. */
+ * is known to be global, or a part of a large one. */
 bool mmu_has_page(const struct cpu *cpu, uint32_t linear, bool write);
+bool mmu_page_is_global(const struct cpu *cpu, uint32_t linear);
 bool mmu_page_is_large(const struct cpu *cpu, uint32_t linear);

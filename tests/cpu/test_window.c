@@ -134,7 +134,7 @@ static void start(struct rig *rig)
     cpu_set_boot_state(cpu, &state);
     cpu->idtr = (struct descriptor_table){.base = AT_IDT, .limit = 0x7ff};
     cpu->tr = (struct segment){.selector = 0x28, .base = AT_TSS, .limit = 0x67, .max = 0x67, .attr = 0x8b00};
-    cpu_write_cr4(cpu, CR4_OSFXSR | CR4_PGE | CR4_PSE);
+    cpu_write_cr4(cpu, CR4_OSFXSR | CR4_PSE);
 }
 
 static void map(struct rig *rig, unsigned page, uint32_t entry)
@@ -225,6 +225,7 @@ static void test_remap(struct rig *rig, gconstpointer data)
     for (uint32_t global = 0; global < 2; global++) {
         uint32_t bits = 3 | global << 8;
 
+        cpu_write_cr4(rig->cpu, CR4_OSFXSR | (global ? CR4_PGE : 0));
         phys_write32(rig->mem, 0x20000, 0xaaaa);
         phys_write32(rig->mem, 0x21000, 0xbbbb);
         map(rig, 0, 0x20000 | bits);
@@ -479,6 +480,8 @@ static void test_large(struct rig *rig, gconstpointer data)
     for (unsigned i = 0; i < 4; i++) {
         uint32_t other = 0x400000u * (i & 1) | 0x1e3; /* 4 MiB, global, written, accessed */
 
+        /* from the second round on as in kernels, whose own pages are global */
+        cpu_write_cr4(rig->cpu, CR4_OSFXSR | CR4_PSE | (i ? CR4_PGE : 0));
         for (uint32_t page = 0x100; page < 0x3f0; page++) {
             phys_write32(rig->mem, page << 12, page);
             phys_write32(rig->mem, 0x400000 + (page << 12), page + 0x1000);
@@ -521,6 +524,22 @@ static void test_budget(struct rig *rig, gconstpointer data)
         g_assert_cmpint(run_with(rig, AT_DATA + (i << 12 & 0xf000), 0, "ff06 49 75fb f4"), ==, -1);
     }
     g_assert_cmpuint(mapped(rig), >, before);
+}
+
+/* What a kernel touches that is not its own is left out, and what does it no longer asks. */
+static void test_lasting(struct rig *rig, gconstpointer data)
+{
+    start_paging(rig);
+    cpu_write_cr4(rig->cpu, CR4_OSFXSR | CR4_PGE);
+    map(rig, 0, 0x20000 | 7);
+    rig->cpu->gpr[ECX] = 100;
+    g_assert_cmpint(run_with(rig, WINDOW, 0, "ff06 49 75fb f4"), ==, -1);
+    g_assert_cmpuint(phys_read32(rig->mem, 0x20000), ==, 100);
+    if (rig->jit) {
+        g_assert_cmpuint(mapped(rig), ==, 0);
+        g_assert_cmpuint(window_counts(rig->cpu->window).faults, <, 20);
+        g_assert_cmpuint(window_counts(rig->cpu->window).patched, ==, 1);
+    }
 }
 
 /* Ring 3: its own window; alignment checks; pages that are the kernel's. */
@@ -680,6 +699,7 @@ int main(int argc, char **argv)
         {"/window/many", test_many},
         {"/window/large", test_large},
         {"/window/budget", test_budget},
+        {"/window/lasting", test_lasting},
         {"/window/ring3", test_ring3},
         {"/window/breakpoint", test_breakpoint},
         {"/window/alignment", test_alignment},

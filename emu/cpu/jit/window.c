@@ -19,7 +19,8 @@
  * back in some ten thousand accesses. Where address spaces come and go quickly it does not. So each window
  * has an account: all of this is paid from a credit that grows by a part of the time that passes. When it is
  * used up the window rests, and hot blocks go on as flat ones until half of it is there again; longer, and
- * each time twice as long, when most of what was mapped meanwhile was lost again soon.
+ * each time twice as long, when most of the faults were in vain: refused, or what they mapped was soon lost
+ * again.
  *
  * Machine thread only; the handler is for synchronous faults of that thread.
  */
@@ -75,7 +76,8 @@ struct window {
         bool rested; /* and nobody was told */
         int64_t credit, credited_at;
         int64_t rest, rests_until; /* how long the last one was */
-        uint64_t mapped, lost;     /* pages, since the last rest */
+        uint64_t faults,
+            wasted; /* since the last rest: all; refused ones, and mappings that were lost again */
     } account[2];
     struct window_counts counts;
 };
@@ -134,11 +136,11 @@ static void pay(struct account *a, int64_t since, int64_t more)
 static void begin_rest(struct window *window, unsigned table, int64_t now)
 {
     struct account *a = &window->account[table];
-    bool wasted = a->lost * 2 > a->mapped;
+    bool wasted = a->wasted * 2 > a->faults;
 
     a->rest = wasted ? CLAMP(a->rest * 2, REST_LEAST, REST_MOST) : 0;
     a->rests_until = now + a->rest;
-    a->mapped = a->lost = 0;
+    a->faults = a->wasted = 0;
     a->on = 0;
     a->rested = true;
     window->counts.rests++;
@@ -206,7 +208,7 @@ void window_settle(struct window *window)
     since = now_ns();
     unmap(window, window->pending_table, window->pending_first, window->pending_end);
     pay(&window->account[window->pending_table], since, 0);
-    window->account[window->pending_table].lost += window->pending_end - window->pending_first;
+    window->account[window->pending_table].wasted++;
     window->pending_first = window->pending_end = 0;
 }
 
@@ -258,6 +260,14 @@ static bool belongs(const struct window *window, unsigned table, uint32_t page, 
     return large && write && flat_fill_both(cpu, page << PHYS_PAGE_SHIFT) == addend;
 }
 
+/* A kernel's own pages are global; those of processes it touches here and there, and soon they are others:
+ * the instructions that do that are better off without the window. */
+static bool is_lasting(const struct cpu *cpu, unsigned table, uint32_t linear)
+{
+    return table == TLB_USER || !(cpu->cr0 & CR0_PG) || !(cpu->cr4 & CR4_PGE) ||
+           mmu_page_is_global(cpu, linear);
+}
+
 /* The access is plain, and its page is in the window now. */
 static bool map_page(struct window *window, unsigned table, uint32_t linear, bool write)
 {
@@ -272,7 +282,7 @@ static bool map_page(struct window *window, unsigned table, uint32_t linear, boo
     if (!write)
         flat_fill_both(cpu, linear);
     offset = addend + ((uint64_t)page << PHYS_PAGE_SHIFT) - (uintptr_t)physmap_ram(cpu->board.mem);
-    if (offset >= physmap_ram_size(cpu->board.mem))
+    if (offset >= physmap_ram_size(cpu->board.mem) || !is_lasting(cpu, table, linear))
         return false;
     writable = flat_peek(cpu, table, page, true) == addend;
     large = mmu_page_is_large(cpu, linear);
@@ -301,7 +311,6 @@ static bool map_page(struct window *window, unsigned table, uint32_t linear, boo
         window->mapped[table][i >> 6] |= 1ull << (i & 63);
     window->maps++;
     window->counts.mapped += end - first;
-    window->account[table].mapped += end - first;
     return true;
 }
 
@@ -365,6 +374,8 @@ static bool handle(struct window *window, uintptr_t address, mcontext_t *context
             window->cpu->jit_window_on = 0;
         else
             mapped = map_page(window, table, (uint32_t)linear, write);
+        a->faults++;
+        a->wasted += !mapped;
         pay(a, now, COST_FAULT);
         if (mapped)
             return true;
