@@ -169,9 +169,26 @@ bool process_end(const struct process_identity *identity, unsigned grace_ms, GEr
     return false;
 }
 
+/* Pages that are mapped twice, as a machine's memory is, count once there; what several processes share, in
+ * parts. Not for other users' processes. */
+static uint64_t proportional(pid_t pid)
+{
+    char path[48];
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
+    g_autofree char *contents = NULL;
+    unsigned long long kilobytes = 0;
+    if (!g_file_get_contents(path, &contents, NULL, NULL))
+        return 0;
+    const char *line = strstr(contents, "\nPss:");
+    return line && sscanf(line, " Pss: %llu kB", &kilobytes) == 1 ? kilobytes : 0;
+}
+
 uint64_t process_resident(pid_t pid)
 {
     char path[40];
+    uint64_t share = proportional(pid);
+    if (share)
+        return share;
     snprintf(path, sizeof path, "/proc/%d/statm", pid);
     g_autofree char *contents = NULL;
     unsigned long long pages;

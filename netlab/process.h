@@ -34,7 +34,7 @@ int process_open(const struct process_identity *identity);
 /* SIGTERM, and SIGKILL after grace_ms; returns when it is gone. True also when it was. False when it may not
  * be signalled or outlives SIGKILL by 10 s. */
 bool process_end(const struct process_identity *identity, unsigned grace_ms, GError **error);
-/* Resident memory in KiB, 0 when unknown. */
+/* Resident memory in KiB, of what is shared its part; 0 when unknown. */
 uint64_t process_resident(pid_t pid);
 /* Inode of its network namespace, 0 when unknown. */
 uint64_t process_netns(pid_t pid);
