@@ -729,9 +729,9 @@ static bool window_safe(const struct insn *in, const struct insn_row *row)
     if (row->attr & (ATTR_X87 | ATTR_MMX | ATTR_SSE))
         return true;
     if (row->map)
-        return (op >= 0x40 && op <= 0x4f) || (op >= 0x90 && op <= 0x9f) || (op >= 0xa4 && op <= 0xa5) ||
+        return (op >= 0x40 && op <= 0x4f) || (op >= 0x90 && op <= 0x9f) || (op >= 0xa3 && op <= 0xa5) ||
                (op >= 0xac && op <= 0xad) || op == 0xaf || (op >= 0xb0 && op <= 0xb1) ||
-               (op >= 0xb6 && op <= 0xb7) || op == 0xba || (op >= 0xbc && op <= 0xc1);
+               (op >= 0xb6 && op <= 0xb7) || op == 0xba || (op >= 0xbc && op <= 0xc1) || op == 0xc7;
     switch (op) {
     case 0x00 ... 0x3f:
         return (op & 7) < 6;
@@ -739,6 +739,7 @@ static bool window_safe(const struct insn *in, const struct insn_row *row)
     case 0x68 ... 0x6b:
     case 0x80 ... 0x8b:
     case 0x8f:
+    case 0x9c:
     case 0xa0 ... 0xa3:
     case 0xc0 ... 0xc3:
     case 0xc6 ... 0xc7:
