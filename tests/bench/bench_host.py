@@ -87,6 +87,8 @@ def private_memory(pid):
         raise Failed(f"no mapping of {GUEST_MIB} MiB in process {pid}: which one is the guest's RAM?")
     total = 0
     for mapping in mappings[:ram[0]] + mappings[ram[1]:]:
+        if "memfd:netlab-emu guest RAM" in mapping.splitlines()[0]:
+            continue  # the guest's RAM a second time: windows
         kind = "Pss" if "(deleted)" in mapping.splitlines()[0] else "Private_(?:Clean|Dirty)"
         total += sum(int(kib) for kib in re.findall(rf"(?m)^{kind}: +(\d+) kB", mapping))
     return total * 1024 / 1e6
