@@ -9,6 +9,8 @@
  * and sockets go and the terminal is put back; one that comes while the machine is being built takes effect
  * once it is. A second one of them, should the first not get through, ends
  * the process at once. Fatal signals (SIGSEGV and so on) put the terminal back before they do what they do.
+ * Whoever starts us may have blocked signals (a supervisor that reads them from a descriptor does); ours are
+ * let through, of which translated code needs SIGSEGV (jit/window.c).
  */
 #include "emu/machine/machine.h"
 #include "emu/options.h"
@@ -95,19 +97,26 @@ static void signals_install(void)
     } rows[] = {
         {SIGTERM, end_handler},      {SIGINT, end_handler},   {SIGHUP, end_handler},
         {SIGCONT, continue_handler}, {SIGPIPE, SIG_IGN},      {SIGQUIT, fatal_handler},
+        {SIGXFSZ, SIG_IGN}, /* memory files count, too (ulimit -f): an error is enough */
 #ifndef __SANITIZE_ADDRESS__
         {SIGSEGV, fatal_handler},    {SIGFPE, fatal_handler}, {SIGILL, fatal_handler},
         {SIGABRT, fatal_handler},
 #endif
     };
+    sigset_t ours;
+    sigemptyset(&ours);
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         struct sigaction action = {.sa_handler = rows[i].handler};
         sigemptyset(&action.sa_mask);
         sigaction(rows[i].number, &action, NULL);
+        sigaddset(&ours, rows[i].number);
     }
     struct sigaction bus = {.sa_sigaction = bus_handler, .sa_flags = SA_SIGINFO | SA_NODEFER};
     sigemptyset(&bus.sa_mask);
     sigaction(SIGBUS, &bus, NULL);
+    sigaddset(&ours, SIGBUS);
+    sigaddset(&ours, SIGSEGV);
+    sigprocmask(SIG_UNBLOCK, &ours, NULL);
 }
 
 /* ---- pidfile ---- */
