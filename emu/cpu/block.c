@@ -36,6 +36,7 @@
 
 #define POOL_SIZE       (32u << 20)
 #define POOL_FIRST      (5u << 20) /* how much of it is used at first */
+#define WORTHWHILE      (2u << 20) /* what is given back when there is so much */
 #define POOL_LARGEST    4096u      /* what one allocation may need */
 #define LINE_SHIFT      6
 #define FALSE_LINE_HITS 4   /* then a map of bytes is made */
@@ -144,6 +145,20 @@ static void pool_full(struct cpu *cpu)
     }
     block_cache_flush(cpu);
     made_clear(cache);
+}
+
+bool cpu_give_back(struct cpu *cpu)
+{
+    struct block_cache *cache = cpu->blocks;
+
+    if (cache->pool_used < WORTHWHILE || cpu->lockstep)
+        return false;
+    block_cache_flush(cpu);
+    madvise(cache->pool, POOL_SIZE, MADV_DONTNEED);
+    cache->pool_limit = POOL_FIRST;
+    made_clear(cache);
+    jit_give_back(cpu);
+    return true;
 }
 
 /* ---- which bytes of a page are code ---- */

@@ -88,6 +88,10 @@ bool cpu_is_halted(const struct cpu *cpu);
 void cpu_memory_changed(void *cpu);
 /* PHYS_PAGE_DIRTY flags were cleared: stores set them anew. */
 void cpu_dirty_cleared(struct cpu *cpu);
+/* The guest has little to do: drops what is decoded and translated if it is much, most of it from busier
+ * times, and gives its memory back. Between two calls of cpu_run(). True: it was done, and the next moments
+ * cost more. */
+bool cpu_give_back(struct cpu *cpu);
 /* RAM bytes [ram_offset, +len) are about to change by DMA. Wire to physmap_set_code_listener(). */
 void cpu_code_written(void *cpu, uint64_t ram_offset, size_t len);
 

@@ -15,6 +15,7 @@ enum { SHORTEST = 1000000, LONGEST = 20000000 };
 #define QUIET_LATE 12000000
 #define DEEP       5000000000
 #define DEEP_LATE  28000000
+#define ALONE      2500000000 /* from the last deadline beside the grid */
 
 void idle_tick_reset(struct idle_tick *tick)
 {
@@ -78,9 +79,12 @@ int64_t idle_tick_armed(struct idle_tick *tick, int64_t deadline)
     else if (away < -tick->period / 2)
         away += tick->period;
     if (away > tick->period / TOLERANCE || away < -tick->period / TOLERANCE) {
-        bool moved = next && telling(tick);
-        tick->steady = 0;
-        tick->stirred = true;
+        bool moved = next && telling(tick), often = deadline - tick->beside < ALONE;
+        tick->beside = deadline;
+        if (moved || often) {
+            tick->steady = 0;
+            tick->stirred = true;
+        }
         if (moved && allowed && tick->refuted < REFUTED_MOST)
             tick->refuted++;
         if (moved || ++tick->missed == MISSES)

@@ -15,8 +15,9 @@
  *
  * A guest that has been quiet for longer may be left alone for longer: up to 12 ms after 1.2 s, up to 28 ms
  * after 5 s (whole periods; at 250 ticks a second three of four and seven of eight are left out). Quiet is
- * stricter than asleep: no deadline beside the grid, no other interrupt, and no tick that led to an exception
- * or another address space, as it would if a program was woken. What ends the quiet is counted as `stirs`.
+ * stricter than asleep: no other interrupt, nothing that led to an exception or another address space, as it
+ * would if a program was woken (such are counted as `stirs`), and no two deadlines beside the grid within two
+ * and a half seconds. (A single one is no program's: Linux looks for stuck processors every four seconds.)
  *
  * Only the host thread's sleep is stretched: whatever else wakes the machine fires what is due first. So no
  * timer of the guest is later than that, and as soon as anything happens none is late at all. Deadlines that
@@ -41,6 +42,7 @@ struct idle_tick {
     unsigned refuted; /* times that a lateness of our own making moved the grid */
     int64_t quiet;    /* the deadline from which on the guest has been quiet */
     uint64_t stirs;   /* as told last */
+    int64_t beside;   /* the last deadline that did not lie on the grid */
     bool stirred;     /* it is quiet from the next deadline on */
     bool fired;       /* and nothing was armed since */
     bool proven;      /* the guest has a clock of its own */

@@ -65,7 +65,7 @@ struct machine {
     struct portio *io;
     struct cpu *cpu;
     char *accel_refusal; /* why the interpreter runs, not the translator that was asked for; or NULL */
-    GPtrArray *devices; /* struct device *, all chips in build order */
+    GPtrArray *devices;  /* struct device *, all chips in build order */
 
     struct pic *pic;
     struct lapic *lapic;
@@ -103,6 +103,11 @@ struct machine {
     int exit_code;
     bool ended;
     enum control_status status;
+    struct machine_rest {
+        int64_t since;        /* guest time at which the present look began */
+        int64_t next;         /* before that no memory is given back again */
+        uint64_t stirs, made; /* statistics at `since` */
+    } rest;
 };
 
 /* pc.c: power-on state of everything, and the kernel placed; fails when a file changed underneath. */

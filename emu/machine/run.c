@@ -130,6 +130,29 @@ static bool somebody_waits(const struct machine *m)
     return control_is_waiting(m->control);
 }
 
+/* Code is decoded and translated for a boot or some other burst of work, and most of it is not needed again
+ * soon. A look lasts three quarters of a second: when next to nothing new ran meanwhile the memory of all
+ * that goes back to the host, and what is still needed is made anew; at most once a minute. */
+static void rest(struct machine *m)
+{
+    enum { LOOK = 750000000, NEW_BLOCKS = 256, STIRS = 64 };
+    const struct cpu_statistics *s = cpu_statistics(m->cpu);
+    struct machine_rest *r = &m->rest;
+    int64_t now = clock_now(m->clock);
+    uint64_t stirs = s->exceptions + s->tlb_flushes;
+
+    if (now - r->since < LOOK && now >= r->since)
+        return;
+    bool quiet = s->blocks_made - r->made < NEW_BLOCKS && stirs - r->stirs < STIRS;
+    r->since = now;
+    r->stirs = stirs;
+    r->made = s->blocks_made;
+    if (quiet && (now >= r->next || r->next - now > 60 * NANOSECONDS) && cpu_give_back(m->cpu)) {
+        r->next = now + 60 * NANOSECONDS;
+        trace(LOOP, "quiet: decoded and translated code given back");
+    }
+}
+
 static void ring(void *opaque)
 {
     cpu_request_exit(opaque);
@@ -162,6 +185,7 @@ int machine_run(struct machine *m, GError **error)
             loop_dispatch(m->loop);
             break;
         case CPU_STOP_HALTED:
+            rest(m);
             loop_wait(m->loop, -1);
             break;
         case CPU_STOP_SHUTDOWN:

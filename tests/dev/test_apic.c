@@ -509,9 +509,14 @@ static void test_idle_tick_deep(struct rig *r, gconstpointer data)
     g_assert_cmpint(latest, <=, LATENCY);
     fall_asleep(r, 270ll * TICK, 1);
     fall_asleep(r, 100ll * TICK, 3);
-    /* And so does a deadline beside the grid, once it has been kept. */
+    /* A deadline beside the grid is kept, and no more than that when it was the first for long. */
     set(r, INITIAL, TICK + TICK / 3);
     g_assert_cmpint(clock_next_wake(clock), ==, clock_next_deadline(clock));
+    sleep_through(r, OWN_CLOCK, TICK, &latest);
+    g_assert_cmpint(latest, <=, LATENCY);
+    fall_asleep(r, 20ll * TICK, 3);
+    /* The second means that a program is at work. */
+    set(r, INITIAL, TICK + TICK / 3);
     sleep_through(r, OWN_CLOCK, 15ll * TICK, &latest);
     g_assert_cmpint(latest, <=, LATENCY);
     fall_asleep(r, 270ll * TICK, 1);

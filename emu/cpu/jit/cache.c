@@ -266,6 +266,18 @@ void jit_flush(struct cpu *cpu)
     jit->flushes++;
 }
 
+void jit_give_back(struct cpu *cpu)
+{
+    struct jit *jit = cpu->jit;
+    uint8_t *from;
+
+    if (!jit)
+        return;
+    from = jit->code + (((size_t)(jit->start - jit->code) + PHYS_PAGE_MASK) & ~(size_t)PHYS_PAGE_MASK);
+    madvise(from, (size_t)(jit->code + JIT_CODE_SIZE - from), MADV_REMOVE);
+    madvise(jit->data, JIT_DATA_SIZE, MADV_DONTNEED);
+}
+
 /* ---- links ---- */
 
 static void fill_at(struct jit *jit, uint32_t site, const uint8_t *target)

@@ -26,6 +26,8 @@ bool jit_enter(struct cpu *cpu, struct block *b);
 void jit_block_dropped(struct cpu *cpu, struct block *b);
 /* All blocks are dropped. */
 void jit_flush(struct cpu *cpu);
+/* The memory of what was dropped goes back to the host: after jit_flush(), with nothing translated since. */
+void jit_give_back(struct cpu *cpu);
 
 /* How tables are indexed: "pext", "shift" (BMI2 without a fast pext) or "sse" (any host); for tests. False
  * when this host cannot. */
