@@ -399,10 +399,8 @@ static enum verdict compare_once(struct cpu *cpu, struct lockstep *l, struct blo
         plant(cpu, l);
     state_keep(cpu, &l->ran);
     lines_note_ran(cpu, l);
-    if (outcomes_agree(l)) {
-        l->undone = 0;
+    if (outcomes_agree(l))
         return AGREED;
-    }
     if (nothing_done(cpu, l) && ++l->undone < UNDONE_MOST)
         return UNDONE;
     if (__atomic_load_n(&cpu->exit_request, __ATOMIC_ACQUIRE))
@@ -526,6 +524,7 @@ bool lockstep_run(struct cpu *cpu, struct block *b)
         cpu_request_exit(cpu);
     switch (verdict) {
     case AGREED:
+        l->undone = 0;
         break;
     case UNDONE:
         return true;
