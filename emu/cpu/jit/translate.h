@@ -97,6 +97,17 @@ struct translation {
     unsigned aheads;
 };
 
+static inline bool is_flat(const struct translation *t)
+{
+    return t->b->mode & BLOCK_MODE_FLAT;
+}
+
+/* A way out of line from the present instruction, by number, and a jrcxz to it. `piece` NULL leaves at the
+ * start of the block's present offset; `linear` is the register with the linear address that the piece wants,
+ * or EMIT_NONE. */
+unsigned slow_new(struct translation *t, const uint8_t *piece, int linear);
+void emit_out(struct translation *t, unsigned slow);
+
 /* The emitters: false when there is none for this form, and then nothing was emitted. */
 bool emit_instruction(struct translation *t);
 bool emit_string_instruction(struct translation *t); /* insn_string.c; INS and OUTS are not asked for */
