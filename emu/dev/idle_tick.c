@@ -13,7 +13,7 @@ enum { SHORTEST = 1000000, LONGEST = 20000000 };
 /* ns: how long the guest has to be quiet, and how late it may be then. */
 #define QUIET      1200000000
 #define QUIET_LATE 12000000
-#define DEEP       5000000000
+#define DEEP       3000000000
 #define DEEP_LATE  28000000
 #define ALONE      2500000000 /* from the last deadline beside the grid */
 
