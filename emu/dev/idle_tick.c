@@ -11,11 +11,11 @@ enum { STEADY = 16, MISSES = 64, REFUTED_MOST = 8, TOLERANCE = 32 /* part of a p
 enum { SHORTEST = 1000000, LONGEST = 20000000 };
 
 /* ns: how long the guest has to be quiet, and how late it may be then. */
-#define QUIET      1200000000
-#define QUIET_LATE 12000000
-#define DEEP       3000000000
-#define DEEP_LATE  28000000
-#define ALONE      2500000000 /* from the last deadline beside the grid */
+static const struct {
+    int64_t quiet, late;
+} depths[] = {{10000000000, 60000000}, {3000000000, 28000000}, {1200000000, 12000000}};
+
+#define ALONE 2500000000 /* from the last deadline beside the grid */
 
 void idle_tick_reset(struct idle_tick *tick)
 {
@@ -47,12 +47,22 @@ static bool telling(const struct idle_tick *tick)
     return part >= tick->period / 8 && part <= tick->period - tick->period / 8;
 }
 
+/* The deadline is `away` from the grid: by about as much as the last expiry was late? */
+static bool follows(const struct idle_tick *tick, int64_t away)
+{
+    int64_t rest = (away - tick->late) % tick->period, near = tick->period / 8;
+
+    return (rest >= -near && rest <= near) || rest <= near - tick->period || rest >= tick->period - near;
+}
+
 /* How late a guest that has a clock of its own may be. */
 static int64_t lateness(const struct idle_tick *tick)
 {
-    int64_t quiet = tick->deadline - tick->quiet;
-    int64_t most = quiet >= DEEP ? DEEP_LATE : quiet >= QUIET ? QUIET_LATE : 0;
+    int64_t most = 0;
 
+    for (unsigned i = 0; i < sizeof(depths) / sizeof(*depths) && !most; i++)
+        if (tick->deadline - tick->quiet >= depths[i].quiet)
+            most = depths[i].late;
     return MAX(most / tick->period, 1) * tick->period;
 }
 
@@ -79,7 +89,7 @@ int64_t idle_tick_armed(struct idle_tick *tick, int64_t deadline)
     else if (away < -tick->period / 2)
         away += tick->period;
     if (away > tick->period / TOLERANCE || away < -tick->period / TOLERANCE) {
-        bool moved = next && telling(tick), often = deadline - tick->beside < ALONE;
+        bool moved = next && telling(tick) && follows(tick, away), often = deadline - tick->beside < ALONE;
         tick->beside = deadline;
         if (moved || often) {
             tick->steady = 0;
