@@ -539,6 +539,13 @@ static bool program_agrees(struct side *a, struct side *b, const struct program 
     for (unsigned n = 0; n < RUNS; n++) {
         enum cpu_stop x = side_run(a, p, n), y = side_run(b, p, n);
 
+        /* One may be slower by far, at code that overwrites itself for one: it gets more time. */
+        for (unsigned more = 0; x != y && more < 20; more++) {
+            if (x == CPU_STOP_REQUESTED)
+                x = watched_run(a->cpu);
+            else if (y == CPU_STOP_REQUESTED)
+                y = watched_run(b->cpu);
+        }
         if (x == CPU_STOP_REQUESTED && y == CPU_STOP_REQUESTED)
             break; /* neither ends: nothing to compare */
         if (!handlers_stand(a) && !handlers_stand(b))
