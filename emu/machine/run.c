@@ -131,11 +131,11 @@ static bool somebody_waits(const struct machine *m)
 }
 
 /* Code is decoded and translated for a boot or some other burst of work, and most of it is not needed again
- * soon. A look lasts three quarters of a second: when next to nothing new ran meanwhile the memory of all
+ * soon. A look lasts half a second: when little new ran meanwhile the memory of all
  * that goes back to the host, and what is still needed is made anew; at most once a minute. */
 static void rest(struct machine *m)
 {
-    enum { LOOK = 750000000, NEW_BLOCKS = 256, STIRS = 64 };
+    enum { LOOK = 500000000, NEW_BLOCKS = 1000, STIRS = 500 };
     const struct cpu_statistics *s = cpu_statistics(m->cpu);
     struct machine_rest *r = &m->rest;
     int64_t now = clock_now(m->clock);
