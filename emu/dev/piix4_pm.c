@@ -8,7 +8,8 @@
  * looks or, while the interrupt is enabled, by a timer. The board has no SMM: the SMI command port does at
  * once what an SMI handler would (ACPI on, ACPI off), and DEVACTB.APMC_EN reads as set, which tells firmware
  * that it need not install one. SLP_TYP 0 is soft off. The SMBus has a working host controller and no device
- * on it: every transaction ends with DEV_ERR.
+ * on it: every transaction ends with DEV_ERR. PM2_CNT (ACPI 4.8.3.3) is the board's, at a port of its own:
+ * with one processor and no C3 its ARB_DIS is kept and stops nobody.
  */
 #include "emu/dev/piix4_pm.h"
 #include "emu/trace.h"
@@ -42,6 +43,7 @@ enum {
     SLP_TYP_SHIFT = 10,
     SLP_TYP_SOFT_OFF = 0
 };
+enum { PM2_ARB_DIS = 0x01 };
 enum { TIMER_MASK = 0xffffff, TIMER_HALF_BITS = 23, GPE_BITS = 0x0f01 };
 enum {
     SMB_STATUS = 0,
@@ -64,7 +66,7 @@ struct piix4_pm {
     struct clock_timer *overflow;
     struct portio_range *pm_ports, *smb_ports;
     uint16_t pm1_sts, pm1_en, pm1_cnt, gpe_sts, gpe_en;
-    uint8_t smi_command, smi_status;
+    uint8_t smi_command, smi_status, pm2_cnt;
     uint64_t half_seen;         /* half periods of the timer up to which its status is accounted for */
     uint8_t pm_stored[PM_SIZE]; /* processor and device control from 0x10 on: kept, without effect */
     uint8_t smb[SMB_REGISTERS];
@@ -237,6 +239,22 @@ static void smi_write(void *opaque, uint16_t port, uint32_t value, unsigned size
 
 static const struct portio_ops smi_ops = {.read = smi_read, .write = smi_write};
 
+/* ---- PM2 control ---- */
+
+static uint32_t pm2_read(void *opaque, uint16_t port, unsigned size)
+{
+    const struct piix4_pm *pm = opaque;
+    return pm->pm2_cnt;
+}
+
+static void pm2_write(void *opaque, uint16_t port, uint32_t value, unsigned size)
+{
+    struct piix4_pm *pm = opaque;
+    pm->pm2_cnt = value & PM2_ARB_DIS;
+}
+
+static const struct portio_ops pm2_ops = {.read = pm2_read, .write = pm2_write};
+
 /* ---- SMBus ---- */
 
 static uint32_t smb_read(void *opaque, uint16_t port, unsigned size)
@@ -304,7 +322,7 @@ static void piix4_pm_reset(struct device *device)
     config[PMBASE] = config[SMBBASE] = 1;
     config[DEVACTB_APMC_EN_BYTE] = APMC_EN;
     pm->pm1_sts = pm->pm1_en = pm->pm1_cnt = pm->gpe_sts = pm->gpe_en = 0;
-    pm->smi_command = pm->smi_status = 0;
+    pm->smi_command = pm->smi_status = pm->pm2_cnt = 0;
     for (unsigned i = 0; i < PM_SIZE; i++)
         pm->pm_stored[i] = 0;
     for (unsigned i = 0; i < SMB_REGISTERS; i++)
@@ -324,6 +342,7 @@ static bool piix4_pm_after_load(void *device, GError **error)
     pm->pm1_cnt &= CNT_STORED;
     pm->gpe_sts &= GPE_BITS;
     pm->gpe_en &= GPE_BITS;
+    pm->pm2_cnt &= PM2_ARB_DIS;
     place_all(pm);
     update(pm);
     return true;
@@ -335,11 +354,11 @@ static const struct state_field piix4_pm_fields[] = {
     STATE(struct piix4_pm, U16, gpe_sts),     STATE(struct piix4_pm, U16, gpe_en),
     STATE(struct piix4_pm, U8, smi_command),  STATE(struct piix4_pm, U8, smi_status),
     STATE(struct piix4_pm, U64, half_seen),   STATE_ARRAY(struct piix4_pm, BYTES, pm_stored),
-    STATE_ARRAY(struct piix4_pm, BYTES, smb),
+    STATE_ARRAY(struct piix4_pm, BYTES, smb), STATE_SINCE(struct piix4_pm, U8, pm2_cnt, 2),
 };
 static const struct state_table piix4_pm_state = {
     .name = "piix4_pm",
-    .version = 1,
+    .version = 2,
     .fields = piix4_pm_fields,
     .count = G_N_ELEMENTS(piix4_pm_fields),
     .after_load = piix4_pm_after_load,
@@ -374,6 +393,7 @@ struct piix4_pm *piix4_pm_new(struct pci_bus *bus, struct portio *io, struct clo
     pm->smb_ports = portio_add(io, "smbus", 0, SMB_SIZE, &smb_ops, pm);
     portio_range_enable(io, pm->smb_ports, false);
     portio_add(io, "smi-command", PIIX4_SMI_PORT, 2, &smi_ops, pm);
+    portio_add(io, "acpi-pm2", PM2_CONTROL_PORT, 1, &pm2_ops, pm);
     pm->pci.config[PCI_INTERRUPT_PIN] = 1; /* shows as INTA#, but the SCI is wired to IRQ 9 */
     for (unsigned i = 0x40; i < 256; i++)
         pm->pci.wmask[i] = 0xff;

@@ -2,7 +2,7 @@
  * SPDX-FileCopyrightText: The netlab authors */
 /*
  * Intel 82371AB (PIIX4) power management, 00:01.3 (8086:7113): ACPI fixed registers, PM timer, GPE0, S5, SMI
- * command port 0xb2, SMBus host controller.
+ * command port 0xb2, SMBus host controller; and the board's PM2 control register.
  */
 #pragma once
 
@@ -13,6 +13,7 @@
 
 enum { PIIX4_PM_BASE = 0x600, PIIX4_SMB_BASE = 0x700 }; /* where firmware puts them */
 enum { PIIX4_ACPI_ENABLE = 0xf1, PIIX4_ACPI_DISABLE = 0xf0, PIIX4_SMI_PORT = 0xb2 };
+enum { PM2_CONTROL_PORT = 0xa79 }; /* why there: docs/board.md */
 
 struct piix4_pm;
 

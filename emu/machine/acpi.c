@@ -178,8 +178,8 @@ static void finish_crs(GByteArray *device, GByteArray *resources)
 struct isa_device {
     const char *name, *id;
     unsigned uid;
-    uint16_t port[3];
-    uint8_t length[3];
+    uint16_t port[4];
+    uint8_t length[4];
     int irq; /* -1: none */
 };
 
@@ -218,11 +218,12 @@ static void add_isa_bridge(GByteArray *pci, const struct acpi_config *config)
         {.name = "COM1", .id = "PNP0501", .uid = 1, .port = {0x3f8}, .length = {8}, .irq = 4},
         {.name = "COM2", .id = "PNP0501", .uid = 2, .port = {0x2f8}, .length = {8}, .irq = 3},
     };
-    const struct isa_device board = {.name = "BORD",
-                                     .id = "PNP0C02",
-                                     .port = {config->pm_base, PIIX4_SMB_BASE, PIIX4_SMI_PORT},
-                                     .length = {64, 16, 2},
-                                     .irq = -1};
+    const struct isa_device board = {
+        .name = "BORD",
+        .id = "PNP0C02",
+        .port = {config->pm_base, PIIX4_SMB_BASE, PIIX4_SMI_PORT, PM2_CONTROL_PORT},
+        .length = {64, 16, 2, 1},
+        .irq = -1};
     GByteArray *bridge = g_byte_array_new();
     aml_name_integer(bridge, "_ADR", 0x00010000);
     for (unsigned i = 0; i < G_N_ELEMENTS(always); i++)
@@ -323,10 +324,12 @@ static GByteArray *build_fadt(const struct acpi_config *config, uint32_t facs, u
         .acpi_disable = PIIX4_ACPI_DISABLE,
         .pm1a_event = base,
         .pm1a_control = base + 4u,
+        .pm2_control = PM2_CONTROL_PORT,
         .pm_timer = base + 8u,
         .gpe0 = base + 12u,
         .pm1_event_length = 4,
         .pm1_control_length = 2,
+        .pm2_control_length = 1,
         .pm_timer_length = 4,
         .gpe0_length = 4,
         .c2_latency = NO_STATE_LATENCY,
@@ -339,6 +342,7 @@ static GByteArray *build_fadt(const struct acpi_config *config, uint32_t facs, u
         .x_dsdt = dsdt,
         .x_pm1a_event = io_register(32, 2, base),
         .x_pm1a_control = io_register(16, 2, base + 4u),
+        .x_pm2_control = io_register(8, 1, PM2_CONTROL_PORT),
         .x_pm_timer = io_register(32, 3, base + 8u),
         .x_gpe0 = io_register(32, 1, base + 12u),
     };

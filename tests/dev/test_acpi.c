@@ -77,6 +77,11 @@ static void test_tables(void)
     g_assert_cmphex(get32(fadt + 48), ==, 0xb2);
     g_assert_cmphex(get32(fadt + 56), ==, 0x600);
     g_assert_cmphex(get32(fadt + 76), ==, 0x608);
+    g_assert_cmphex(get32(fadt + 72), ==,
+                    PM2_CONTROL_PORT); /* and X_PM2_CNT_BLK says the same: one byte of I/O */
+    g_assert_cmpuint(fadt[90], ==, 1);
+    static const uint8_t x_pm2[12] = {1, 8, 0, 1, PM2_CONTROL_PORT & 0xff, PM2_CONTROL_PORT >> 8};
+    g_assert_cmpmem(fadt + 196, 12, x_pm2, 12);
     g_assert_cmphex(get32(fadt + 112) & 1 << 10, ==, 1 << 10);
     g_assert_cmphex(get32(fadt + 120), ==, 0xcf9);
     g_assert_cmphex(fadt[128], ==, 0x06);

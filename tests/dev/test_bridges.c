@@ -313,6 +313,17 @@ static void test_other_registers(struct rig *r, gconstpointer data)
     portio_write(r->b->io, PM + 0x3d, 0xffffffff, 4);
 }
 
+static void test_pm2_control(struct rig *r, gconstpointer data)
+{
+    g_assert_cmphex(in8(r->b, PM2_CONTROL_PORT), ==, 0);
+    out8(r->b, PM2_CONTROL_PORT, 0xff);
+    g_assert_cmphex(in8(r->b, PM2_CONTROL_PORT), ==, 1); /* ARB_DIS; the rest is reserved */
+    bench_round_trip((struct device *)r->power, NULL, NULL);
+    g_assert_cmphex(in8(r->b, PM2_CONTROL_PORT), ==, 1);
+    out8(r->b, PM2_CONTROL_PORT, 0xfe);
+    g_assert_cmphex(in8(r->b, PM2_CONTROL_PORT), ==, 0);
+}
+
 static void test_smbus(struct rig *r, gconstpointer data)
 {
     set_conf(r, POWER, 0x90, 0x0701, 4);
@@ -340,6 +351,7 @@ static void disturb(void *opaque)
     set_conf(r, POWER, 0x90, 0x0701, 4);
     set_conf(r, POWER, 0xd2, 1, 1);
     out8(r->b, 0x705, 0x77);
+    out8(r->b, PM2_CONTROL_PORT, 1);
 }
 
 static void disturb_host(void *opaque)
@@ -384,6 +396,7 @@ int main(int argc, char **argv)
     TEST(power_button);
     TEST(sleep);
     TEST(other_registers);
+    TEST(pm2_control);
     TEST(smbus);
     TEST(state);
     return g_test_run();
