@@ -118,6 +118,19 @@ struct segment_memo {
 };
 #define SEGMENT_MEMO_NONE 0xffffffffu
 
+/* A passage between CPL 3 and 0 that was found good, for translated code (jit/gate.c): through gate `offset`
+ * of the IDT, or by IRET to selectors `selector` and `ss`. All segments are flat. Void after LGDT. */
+struct gate_memo {
+    uint64_t gate, code, stack;    /* the descriptors; `gate` and what belongs to it on the way in alone */
+    uint32_t offset;               /* of the gate; GATE_MEMO_NONE: there is no memo */
+    uint32_t selector, ss;         /* GATE_MEMO_NONE again */
+    uint32_t cs_offset, ss_offset; /* of their descriptors in the GDT */
+    uint32_t eip;
+    uint32_t keep; /* the bits of EFLAGS that the gate leaves */
+    struct segment cs, stack_segment;
+};
+#define GATE_MEMO_NONE 0xffffffffu
+
 struct descriptor_table {
     uint32_t base;
     uint16_t limit;
@@ -216,11 +229,14 @@ struct cpu {
     uint64_t jit_window_on; /* 0: hot blocks go on as flat ones */
     void *jit_stack;       /* translated code's stack pointer while C runs, and C's while that runs */
     void *jit_c_stack;
-    void *jit_stack_top;   /* where translated code's begins */
+    void *jit_stack_top;   /* where translated code's begins; at CPL 3 it has another one */
+    void *jit_stack_user;  /* CPL 3's while the kernel runs, good as long as */
+    uint32_t jit_stack_generation; /* flat_generation() is this */
     uint64_t jit_saved;    /* r10 while C runs */
     struct segment seg[SEG_COUNT];
 
     struct segment_memo segment_memo[SEG_COUNT];
+    struct gate_memo gate_in, gate_out;
     struct segment ldtr, tr;
     struct descriptor_table gdtr, idtr;
     uint32_t cr0, cr2, cr3, cr4;

@@ -129,6 +129,9 @@ void descriptor_demand(struct cpu *cpu, uint16_t selector, enum vector vector, s
 void descriptor_set_accessed(struct cpu *cpu, struct descriptor *d);
 void descriptor_set_busy(struct cpu *cpu, struct descriptor *d, bool busy);
 
+/* CS and SS were loaded from these: into `memo` what they are, if they are flat; else there is none. */
+void segment_remember_gate(struct cpu *cpu, struct gate_memo *memo, const struct descriptor *code,
+                           const struct descriptor *stack);
 /* Commits a checked descriptor; the caller runs cpu_update_mode() once all registers are in place. */
 void segment_commit(struct cpu *cpu, enum segment_register seg, uint16_t selector,
                     const struct descriptor *d);

@@ -377,7 +377,16 @@ static bool deliver_quickly(struct cpu *cpu, const struct event *ev)
         segment_commit_usual(cpu, SEG_SS, ss, &stack);
     cpu->gpr[ESP] = sp - 4 * n;
     cpu->eip = eip;
-    cpu->eflags &= ~(FLAG_TF | FLAG_NT | FLAG_RF | (gate >> 40 & 1 ? 0 : FLAG_IF));
+    uint32_t cleared = FLAG_TF | FLAG_NT | FLAG_RF | (gate >> 40 & 1 ? 0 : FLAG_IF);
+    if (cpu->jit && ev->kind == INTERRUPT_SOFTWARE && inner && dpl == 0 && cpu->cpl == 3) {
+        segment_remember_gate(cpu, &cpu->gate_in, &code, &stack);
+        cpu->gate_in.gate = gate;
+        cpu->gate_in.eip = eip;
+        cpu->gate_in.keep = ~cleared;
+        if (cpu->gate_in.selector != GATE_MEMO_NONE)
+            cpu->gate_in.offset = at;
+    }
+    cpu->eflags &= ~cleared;
     cpu_update_mode(cpu);
     return true;
 }

@@ -174,6 +174,34 @@ void segment_forget_memos(struct cpu *cpu)
 {
     for (unsigned i = 0; i < SEG_COUNT; i++)
         cpu->segment_memo[i].selector = SEGMENT_MEMO_NONE;
+    cpu->gate_in.offset = cpu->gate_in.selector = cpu->gate_out.offset = cpu->gate_out.selector =
+        GATE_MEMO_NONE;
+}
+
+static bool segment_is_flat32(const struct segment *s)
+{
+    return s->base == 0 && s->max == 0xffffffffu && (s->attr & SEG_ATTR_DB);
+}
+
+void segment_remember_gate(struct cpu *cpu, struct gate_memo *memo, const struct descriptor *code,
+                           const struct descriptor *stack)
+{
+    const struct segment *cs = &cpu->seg[SEG_CS], *ss = &cpu->seg[SEG_SS];
+
+    memo->offset = memo->selector = GATE_MEMO_NONE;
+    if (!segment_is_flat32(cs) || !segment_is_flat32(ss))
+        return;
+    *memo = (struct gate_memo){
+        .code = (uint64_t)code->hi << 32 | code->lo,
+        .stack = (uint64_t)stack->hi << 32 | stack->lo,
+        .offset = GATE_MEMO_NONE,
+        .selector = cs->selector,
+        .ss = ss->selector,
+        .cs_offset = SELECTOR_INDEX(cs->selector),
+        .ss_offset = SELECTOR_INDEX(ss->selector),
+        .cs = *cs,
+        .stack_segment = *ss,
+    };
 }
 
 static void remember_load(struct cpu *cpu, enum segment_register seg, const struct descriptor *d)
@@ -754,6 +782,8 @@ static bool iret_quickly(struct cpu *cpu)
     } else {
         cpu->gpr[ESP] += 12;
     }
+    if (cpu->jit && stack.hi && rpl == 3)
+        segment_remember_gate(cpu, &cpu->gate_out, &code, &stack);
     cpu->nmi_blocked = false;
     cpu_set_eflags(cpu, (cpu_eflags(cpu) & ~mask) | (frame[2] & mask));
     cpu_update_mode(cpu);

@@ -101,19 +101,21 @@ static enum jit_index best_index(void)
     return family < 0x19 ? JIT_INDEX_SHIFT : JIT_INDEX_PEXT;
 }
 
-static bool map_stack(struct jit *jit)
+static bool map_stacks(struct jit *jit)
 {
-    size_t size = STACK_BELOW + STACK_SIZE;
+    size_t each = STACK_BELOW + STACK_SIZE;
     uintptr_t end;
 
-    jit->stack = mmap(NULL, size + STACK_SIZE, PROT_READ | PROT_WRITE,
+    jit->stack = mmap(NULL, 2 * each + STACK_SIZE, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (jit->stack == MAP_FAILED)
         jit->stack = NULL;
     if (!jit->stack)
         return false;
-    end = ((uintptr_t)jit->stack + size + STACK_SIZE) & ~(uintptr_t)(STACK_SIZE - 1);
-    jit->stack_top = (uint8_t *)end - 16;
+    for (unsigned i = 0; i < 2; i++) {
+        end = ((uintptr_t)jit->stack + (i + 1) * each + STACK_SIZE) & ~(uintptr_t)(STACK_SIZE - 1);
+        jit->stack_top[i] = (uint8_t *)end - 16;
+    }
     return true;
 }
 
@@ -125,7 +127,7 @@ static bool map_tables(struct jit *jit, struct cpu *cpu, GError **error)
 
     jit->data = data == MAP_FAILED ? NULL : data;
     cpu->flat = flat_new(cpu);
-    if (jit->data && cpu->flat && map_stack(jit))
+    if (jit->data && cpu->flat && map_stacks(jit))
         return true;
     g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED,
                         "no address space for the translator's tables (limited by ulimit -v?)");
@@ -148,7 +150,8 @@ static void begin(struct jit *jit, struct cpu *cpu)
     cpu->jit_index[JIT_MASK_10] = 0xff0;
     cpu->jit_index[JIT_MASK_16] = 0xff0;
     cpu->jit_index[JIT_MASK_64] = 0xfc0;
-    cpu->jit_stack = cpu->jit_stack_top = jit->stack_top;
+    jit->now = flat_generation_place(cpu->flat);
+    jit_forget_returns(jit, cpu);
     fp_start(cpu);
     jit->at = jit->code;
     jit_emit_runtime(jit);
@@ -530,7 +533,7 @@ bool jit_enter(struct cpu *cpu, struct block *b)
         cache_enter(cpu, t, b->page[0]);
     jit->entered++;
     jit_prepare(cpu, b->mode & BLOCK_MODE_FLAT);
-    cpu->jit_stack = cpu->jit_stack_top;
+    jit_forget_returns(jit, cpu);
     cpu->jit_page = page_base(cpu, t);
     enter = (uint32_t(*)(struct cpu *, const uint8_t *))(uintptr_t)jit_executable(jit, jit->enter);
     left = enter(cpu, jit_executable(jit, t->entry.polling));

@@ -103,6 +103,11 @@ uint32_t flat_generation(const struct flat *flat)
     return flat->generation;
 }
 
+const uint32_t *flat_generation_place(const struct flat *flat)
+{
+    return &flat->generation;
+}
+
 size_t flat_touched(const struct flat *flat)
 {
     return (size_t)flat->touched * PHYS_PAGE_SIZE;

@@ -32,6 +32,7 @@ void flat_free(struct flat *flat);
 void *flat_region(struct flat *flat, unsigned table); /* TLB_SUPERVISOR, TLB_USER or TLB_EMPTY */
 /* Counts what took translations of addresses away; while it stands still, code may rely on them. */
 uint32_t flat_generation(const struct flat *flat);
+const uint32_t *flat_generation_place(const struct flat *flat);
 /* Bytes of the tables that were touched. */
 size_t flat_touched(const struct flat *flat);
 

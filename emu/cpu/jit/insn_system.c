@@ -433,129 +433,12 @@ static void emit_read_tsc(struct jit *jit, struct emit *e)
     emit8(e, 0xc3);
 }
 
-/* ---- SYSENTER and SYSEXIT ---- */
-
-static void emit_flat_segment(struct emit *e, unsigned seg, bool writable, uint32_t attr)
-{
-    /* ecx: selector */
-    emit_rm(e, 4, EMIT_LEA, RCX, RCX, EMIT_NONE, 0, writable ? 0x01010000 : 0x00010000);
-    emit_store(e, 4, RCX, R15, SEGMENT(seg, selector));
-    emit_rm(e, 8, 0xc7, 0, R15, EMIT_NONE, 0, SEGMENT(seg, base)); /* and min */
-    emit32(e, 0);
-    emit_rm(e, 8, 0xc7, 0, R15, EMIT_NONE, 0, SEGMENT(seg, max)); /* and limit */
-    emit32(e, 0xffffffff);
-    emit_store_imm(e, SEGMENT(seg, attr), attr);
-}
-
-static uint8_t *emit_out_if_set(struct emit *e, int32_t at, uint32_t bits, uint32_t value)
-{
-    emit_load(e, 4, RCX, R15, at);
-    emit_alu_imm(e, 4, ALU_AND, RCX, (int32_t)bits);
-    emit_alu_imm(e, 4, ALU_CMP, RCX, (int32_t)value);
-    return emit_jump_if(e, CC_E);
-}
-
-/* As op_sysenter() and op_sysexit() between CPL 3 and 0 in flat segments; all else is theirs. While the INTR
- * pin is low and VIF and VIP are not both set, neither changes `events`. Flags and EAX are on the own stack
- * meanwhile. */
-static void emit_system_call(struct jit *jit, struct emit *e, bool enter)
-{
-    const uint32_t data =
-        SEG_ATTR_G | SEG_ATTR_DB | SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_RW | SEG_ATTR_ACCESSED;
-    const uint32_t dpl = enter ? 0 : SEG_ATTR_DPL;
-    uint8_t *out[4], *no_check;
-    unsigned outs = 0;
-
-    _Static_assert(offsetof(struct segment, min) == 8 && offsetof(struct segment, max) == 12 &&
-                       offsetof(struct segment, limit) == 16,
-                   "written in pairs");
-    emit_push_host(e, RAX);
-    emit8(e, 0x9f);                /* lahf */
-    emit_rr(e, 1, 0x0f90, 0, RAX); /* seto al */
-    emit_push_host(e, RAX);
-    emit_rm(e, 2, 0x81, ALU_CMP, R15, EMIT_NONE, 0, CPU(cpl)); /* and intr */
-    emit16(e, enter ? 3 : 0);
-    out[outs++] = emit_jump_if(e, CC_NE);
-    out[outs++] = emit_out_if_set(e, CPU(sysenter_cs), 0xfffc, 0);
-    if (enter) {
-        emit_rm(e, 1, 0x80, ALU_CMP, R15, EMIT_NONE, 0, CPU(align_check));
-        emit8(e, 0);
-        out[outs++] = emit_jump_if(e, CC_NE);
-        emit_load(e, 4, RAX, R15, CPU(eflags));
-        emit_alu_imm(e, 4, ALU_AND, RAX, (int32_t) ~(FLAG_VM | FLAG_IF));
-        emit_store(e, 4, RAX, R15, CPU(eflags));
-    } else {
-        out[outs++] = emit_out_if_set(e, CPU(eflags), FLAG_VIF | FLAG_VIP, FLAG_VIF | FLAG_VIP);
-        no_check = emit_out_if_set(e, CPU(eflags), FLAG_AC, 0);
-        emit_load(e, 4, RCX, R15, CPU(cr0));
-        emit_alu_imm(e, 4, ALU_AND, RCX, (int32_t)CR0_AM);
-        out[outs++] = emit_jump_if(e, CC_NE);
-        emit_fill(no_check, e->at);
-    }
-    emit_load(e, 4, RAX, R15, CPU(sysenter_cs));
-    emit_alu_imm(e, 4, ALU_AND, RAX, 0xfffc);
-    emit_lea(e, 4, RCX, RAX, enter ? 0 : 16 + 3);
-    emit_rr(e, 4, EMIT_MOVZX16, RCX, RCX);
-    emit_flat_segment(e, SEG_CS, false, data | SEG_ATTR_CODE | dpl);
-    emit_lea(e, 4, RCX, RAX, enter ? 8 : 24 + 3);
-    emit_rr(e, 4, EMIT_MOVZX16, RCX, RCX);
-    emit_flat_segment(e, SEG_SS, true, data | dpl);
-    emit_store_imm_byte(e, CPU(cpl), enter ? 0 : 3);
-    emit_lea(e, 8, RAX, R15,
-             CPU(tlb) + (int32_t)((enter ? TLB_SUPERVISOR : TLB_USER) * sizeof(struct tlb_entry) * TLB_SIZE));
-    emit_store(e, 8, RAX, R15, CPU(tlb_data));
-    _Static_assert(TLB_USER == TLB_SUPERVISOR + 1, "the regions are neighbours");
-    emit_lea(e, 8, R14, R14, enter ? -(int32_t)FLAT_SIZE : (int32_t)FLAT_SIZE);
-    emit_store(e, 8, R14, R15, CPU(jit_tables));
-    emit_window_switch(jit, e, enter ? TLB_SUPERVISOR : TLB_USER);
-    emit_imm64(e, RAX, (uintptr_t)&jit->cpl);
-    emit_rm(e, 1, 0xc6, 0, RAX, EMIT_NONE, 0, 0);
-    emit8(e, enter ? 0 : 3);
-    if (enter) {
-        emit_load(e, 4, R12, R15, CPU(sysenter_esp));
-        emit_load(e, 4, R8, R15, CPU(sysenter_eip));
-    } else {
-        emit_move(e, 4, R12, R11);
-        emit_move(e, 4, R8, RDX);
-    }
-    emit_pop_host(e, RAX);
-    emit8(e, 0x04); /* add al, 0x7f: OF */
-    emit8(e, 0x7f);
-    emit8(e, 0x9e); /* sahf */
-    emit_pop_host(e, RAX);
-    emit_load(e, 8, RSP, R15, CPU(jit_stack_top));
-    emit_jump_to(e, jit->look_up);
-    for (unsigned i = 0; i < outs; i++)
-        emit_fill(out[i], e->at);
-    emit_pop_host(e, RAX);
-    emit8(e, 0x04);
-    emit8(e, 0x7f);
-    emit8(e, 0x9e);
-    emit_pop_host(e, RAX);
-    emit_jump_to(e, jit->run_last);
-}
-
 void system_emit_runtime(struct jit *jit)
 {
     struct emit e = {jit->at};
 
     emit_read_tsc(jit, &e);
-    jit->sysenter = e.at;
-    emit_system_call(jit, &e, true);
-    jit->sysexit = e.at;
-    emit_system_call(jit, &e, false);
     jit->at = e.at;
-}
-
-static bool emit_to_piece(struct translation *t, const uint8_t *piece)
-{
-    struct emit *e = &t->e;
-
-    emit_imm32(e, R9, (uint32_t)((const uint8_t *)t->in - t->jit->insns));
-    emit_imm32(e, R10, t->offset);
-    emit_jump_to(e, piece);
-    t->ended = true;
-    return true;
 }
 
 static bool emit_rdtsc(struct translation *t)
@@ -644,9 +527,10 @@ bool emit_system_instruction(struct translation *t)
     case INSN_mov_r_cr:
         return emit_mov_from_control(t);
     case INSN_sysenter:
-        return emit_to_piece(t, t->jit->sysenter);
     case INSN_sysexit:
-        return emit_to_piece(t, t->jit->sysexit);
+    case INSN_int_ib:
+    case INSN_iret:
+        return emit_gate_instruction(t);
     case INSN_rdtsc:
         return emit_rdtsc(t);
     case INSN_cmpxchg8b:

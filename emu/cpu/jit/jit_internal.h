@@ -88,7 +88,9 @@ struct jit {
     bool unlinked;                /* no links, and no look-up finds anything */
     struct jit_debug *debug;      /* NULL: nobody looks */
     const uint8_t *insns;         /* start of the pool of decoded blocks */
-    uint8_t *stack, *stack_top;
+    const uint32_t *now;     /* flat_generation(), for translated code */
+    uint8_t *stack;          /* of return addresses: the memory, */
+    uint8_t *stack_top[2];   /* and where those of the supervisor and of the user begin */
     uint64_t translated, hot, flushes, branches, links, fallbacks[INSN_COUNT];
     uint64_t entered, continued, fills, runs[INSN_COUNT];
 
@@ -103,7 +105,8 @@ struct jit {
     const uint8_t *run_direct;            /* called, struct jit_slow_data behind the jump behind the call */
     const uint8_t *place[2][PIECE_SIZES]; /* called; [write]; r8d: linear address; rcx becomes the addend */
     const uint8_t *read_tsc;              /* called; insn_system.c */
-    const uint8_t *sysenter, *sysexit;    /* jumped to, as run_last; the same */
+    const uint8_t *sysenter, *sysexit;    /* jumped to, as run_last; gate.c */
+    const uint8_t *int_user, *iret_user;
     const uint8_t *fp_load[4];            /* fp_live.c */
 };
 
@@ -135,9 +138,15 @@ void jit_status_back(struct cpu *cpu);
 const uint8_t *jit_continue(struct cpu *cpu);
 void jit_prepare(struct cpu *cpu, bool flat);
 
-/* ---- insn_system.c ---- */
-/* Emits what jit->read_tsc and its neighbours are. */
+/* What jit->look_up is, for a jump of one's own. */
+void emit_look_up(const struct jit *jit, struct emit *e);
+/* Both stacks of return addresses begin anew. */
+void jit_forget_returns(struct jit *jit, struct cpu *cpu);
+
+/* ---- insn_system.c, gate.c ---- */
+/* Emits what jit->read_tsc is, and jit->sysenter and its neighbours. */
 void system_emit_runtime(struct jit *jit);
+void gate_emit_runtime(struct jit *jit);
 
 /* ---- insn_string.c ---- */
 bool jit_movsb_is_quick(void);

@@ -63,6 +63,14 @@ static void note_all_segments(struct cpu *cpu)
     note_segments(cpu);
 }
 
+void jit_forget_returns(struct jit *jit, struct cpu *cpu)
+{
+    jit->generation = flat_generation(cpu->flat);
+    jit->cpl = cpu->cpl;
+    cpu->jit_stack = cpu->jit_stack_top = jit->stack_top[cpu->cpl == 3];
+    cpu->jit_stack_user = jit->stack_top[1];
+}
+
 /* Translated code is about to be entered, in the mode BLOCK_MODE_FLAT and with nothing pending. */
 void jit_prepare(struct cpu *cpu, bool flat)
 {
@@ -83,11 +91,8 @@ void jit_prepare(struct cpu *cpu, bool flat)
         window_enter(jit->window, window);
         cpu->jit_window_on = cpu->align_check ? 0 : *window_on(jit->window, window);
     }
-    if (jit->generation != flat_generation(cpu->flat) || jit->cpl != cpu->cpl) {
-        jit->generation = flat_generation(cpu->flat);
-        jit->cpl = cpu->cpl;
-        cpu->jit_stack = jit->stack_top;
-    }
+    if (jit->generation != flat_generation(cpu->flat) || jit->cpl != cpu->cpl)
+        jit_forget_returns(jit, cpu);
 }
 
 /* FS or GS, and does not end a decoded block. */
@@ -224,16 +229,32 @@ static void emit_leave(struct emit *e)
     emit8(e, 0xc3);
 }
 
+void emit_look_up(const struct jit *jit, struct emit *e)
+{
+    uint8_t *hit;
+
+    emit_page_index(e, jit, R9, R8);
+    emit_rm(e, 4, EMIT_LOAD, RCX, R14, R9, 2, TABLE(FLAT_EXEC));
+    emit_rr(e, 4, 0x0fb7, R9, R8); /* movzx r9d, r8w */
+    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, page)));
+    emit_rm(e, 4, EMIT_LEA, RCX, RCX, R10, 0, 1);
+    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, code)));
+    hit = emit_jump_if_zero(e);
+    emit_imm32(e, R9, 0);
+    emit_jump_to(e, jit->leave_eip);
+    emit_fill_short(hit, e->at);
+    emit_rr(e, 4, 0xff, 4, R10);
+}
+
 static void emit_exits(struct jit *jit, struct emit *e)
 {
-    uint8_t *common;
 
     jit->leave_offset = e->at;
     emit_imm32(e, R9, 0);
     jit->leave_link = e->at;
     emit_load(e, 4, R10, R15, CPU(jit_page));
     emit_rm(e, 4, EMIT_LEA, R8, R8, R10, 0, 0);
-    jit->leave_eip = common = e->at;
+    jit->leave_eip = e->at;
     emit_store(e, 4, R8, R15, CPU(eip));
     save_flags(e);
     save_others(e);
@@ -242,20 +263,7 @@ static void emit_exits(struct jit *jit, struct emit *e)
     emit_leave(e);
 
     jit->look_up = e->at;
-    emit_page_index(e, jit, R9, R8);
-    emit_rm(e, 4, EMIT_LOAD, RCX, R14, R9, 2, TABLE(FLAT_EXEC));
-    emit_rr(e, 4, 0x0fb7, R9, R8); /* movzx r9d, r8w */
-    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, page)));
-    emit_rm(e, 4, EMIT_LEA, RCX, RCX, R10, 0, 1);
-    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, code)));
-    {
-        uint8_t *hit = emit_jump_if_zero(e);
-
-        emit_imm32(e, R9, 0);
-        emit_jump_to(e, common);
-        emit_fill_short(hit, e->at);
-    }
-    emit_rr(e, 4, 0xff, 4, R10);
+    emit_look_up(jit, e);
 }
 
 /* ---- calls of interpreter functions ---- */
@@ -407,7 +415,9 @@ void jit_emit_runtime(struct jit *jit)
     jit->at = e->at;
     fp_emit_runtime(jit);
     system_emit_runtime(jit);
-    *(uint64_t *)(void *)jit->stack_top = (uintptr_t)jit_executable(jit, jit->at);
+    gate_emit_runtime(jit);
+    for (unsigned i = 0; i < 2; i++)
+        *(uint64_t *)(void *)jit->stack_top[i] = (uintptr_t)jit_executable(jit, jit->at);
     e->at = jit->at;
     /* A return with no call known: the stack begins anew. */
     emit_load(e, 8, RSP, R15, CPU(jit_stack_top));

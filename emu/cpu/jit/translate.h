@@ -112,6 +112,7 @@ void emit_out(struct translation *t, unsigned slow);
 bool emit_instruction(struct translation *t);
 bool emit_string_instruction(struct translation *t); /* insn_string.c; INS and OUTS are not asked for */
 bool emit_system_instruction(struct translation *t); /* insn_system.c; asked first */
+bool emit_gate_instruction(struct translation *t);   /* gate.c */
 bool emit_cld(struct translation *t);
 
 /*
