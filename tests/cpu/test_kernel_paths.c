@@ -208,7 +208,9 @@ static void test_segment_data(const void *jit)
 static struct machine *system_calls(const void *jit)
 {
     struct machine *m = machine_new(jit, NULL);
-    PROGRAM(m, 0x1000, "\x6a\x23\x68\0\x70\0\0\x9c\x6a\x1b\x68\0\x30\0\0\xcf"); /* iret to 1b:3000, 23:7000 */
+    /* push 0x23; pop ds; push 0x23; pop es; iret to 1b:3000, 23:7000 */
+    PROGRAM(m, 0x1000,
+            "\x6a\x23\x1f\x6a\x23\x07\x6a\x23\x68\0\x70\0\0\x9c\x6a\x1b\x68\0\x30\0\0\xcf");
     PROGRAM(m, 0x3000, "\xcd\x80\x49\x75\xfb\x0f\x0b");
     PROGRAM(m, 0x4000 + 16 * 0x80, "\x40\x89\xe2\xcf"); /* inc eax; mov edx, esp; iret */
     return m;
@@ -225,10 +227,20 @@ static int call_system(struct machine *m, unsigned times)
     return run(m, 0x1000);
 }
 
+static void add_gates(void *opaque, const char *group, const char *name, uint64_t value)
+{
+    uint64_t *sum = opaque;
+    if (g_str_equal(group, "jit-calls") && (g_str_equal(name, "int_ib") || g_str_equal(name, "iret")))
+        *sum += value;
+}
+
 static void test_system_call(const void *jit)
 {
     struct machine *m = system_calls(jit);
+    uint64_t slow = 0;
     g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_UD);
+    cpu_foreach_counter(m->cpu, add_gates, &slow);
+    g_assert_cmpuint(slow, <, ROUNDS / 4); /* the short way is taken at all */
     g_assert_cmpuint(m->cpu->gpr[EAX], ==, ROUNDS);
     g_assert_cmphex(m->cpu->gpr[EDX], ==, 0x9000 - 20);
     g_assert_cmphex(get32(m, 0x9000 - 4), ==, 0x23);
@@ -275,6 +287,151 @@ static void test_system_return(const void *jit)
     set_descriptor(m, 0x18, 0, 2, 0xfb); /* ends at 12 KiB, before the program */
     g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_GP);
     g_assert_cmphex(get32(m, m->cpu->gpr[ESP]), ==, 0);
+    machine_free(m);
+}
+
+/* The hundredth call does something before it returns; then the flags are compared and CF, set by the caller,
+ * must be as it was. */
+#define CHANGED 100
+static struct machine *changing_calls(const void *jit, const char *code, size_t size)
+{
+    struct machine *m = system_calls(jit);
+    uint8_t *at = m->ram + 0x6000;
+
+    /* again: stc; int 0x80; jnc bad; dec ecx; jnz again; ud2; bad: hlt */
+    PROGRAM(m, 0x3000, "\xf9\xcd\x80\x73\x05\x49\x75\xf8\x0f\x0b\xf4");
+    PROGRAM(m, 0x4000 + 16 * 0x80, "\xe9\xfb\x17\0\0"); /* jmp 0x6000 */
+    /* inc eax; cmp eax, 100; jne over; …; over: mov edx, esp; iret */
+    memcpy(at, "\x40\x83\xf8\x64\x75", 5);
+    at[5] = (uint8_t)size;
+    memcpy(at + 6, code, size);
+    memcpy(at + 6 + size, "\x89\xe2\xcf", 3);
+    return m;
+}
+#define CHANGING(jit, code) changing_calls(jit, code, sizeof(code) - 1)
+
+static void test_system_change(const void *jit)
+{
+    /* mov dword [TSS + 4], 0xa000: another stack from now on */
+    struct machine *m = CHANGING(jit, "\xc7\x05\x04\x07\0\0\0\xa0\0\0");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_UD);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, ROUNDS);
+    g_assert_cmphex(m->cpu->gpr[EDX], ==, 0xa000 - 20);
+    g_assert_cmphex(get32(m, 0xa000 - 8), ==, 0x7000);
+    machine_free(m);
+    /* mov dword [TSS + 8], 0x28: in a segment that begins elsewhere */
+    m = CHANGING(jit, "\xc7\x05\x08\x07\0\0\x28\0\0\0");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_UD);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, ROUNDS);
+    g_assert_cmphex(get32(m, 0x10000 + 0x9000 - 8), ==, 0x7000);
+    machine_free(m);
+    /* mov dword [IDT + 0x400], …5000: the gate leads elsewhere */
+    m = CHANGING(jit, "\xc7\x05\0\x24\0\0\0\x50\x08\0");
+    PROGRAM(m, 0x5000, "\x83\xc0\x02\xcf"); /* add eax, 2; iret */
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_UD);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, CHANGED + 2 * (ROUNDS - CHANGED));
+    machine_free(m);
+    /* mov dword [IDT + 0x404], 0x8e00: the gate is for ring 0 */
+    m = CHANGING(jit, "\xc7\x05\x04\x24\0\0\0\x8e\0\0");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_GP);
+    g_assert_cmphex(get32(m, m->cpu->gpr[ESP]), ==, 0x80 * 8 + 2);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, CHANGED);
+    machine_free(m);
+    /* mov dword [GDT + 0x1c], …: the user's code is not present; [GDT + 0x24]: his stack cannot be written */
+    m = CHANGING(jit, "\xc7\x05\x1c\x08\0\0\0\x7b\xcf\0");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_NP);
+    g_assert_cmphex(get32(m, m->cpu->gpr[ESP]), ==, 0x18);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, CHANGED);
+    machine_free(m);
+    m = CHANGING(jit, "\xc7\x05\x24\x08\0\0\0\xf1\xcf\0");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_GP);
+    g_assert_cmphex(get32(m, m->cpu->gpr[ESP]), ==, 0x20);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, CHANGED);
+    machine_free(m);
+    /* mov word [0x7020], 0x400; lidt [0x7020]: the table ends before the gate */
+    m = CHANGING(jit, "\x0f\x01\x1d\x20\x70\0\0");
+    PROGRAM(m, 0x7020, "\x06\x04\0\x20\0\0");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_GP);
+    g_assert_cmphex(get32(m, m->cpu->gpr[ESP]), ==, 0x80 * 8 + 2);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, CHANGED);
+    machine_free(m);
+}
+
+/* What the frame says. */
+static void test_system_frame(const void *jit)
+{
+    /* or byte [esp + 9], 1: TF; the instruction behind INT is done, and then traps */
+    struct machine *m = CHANGING(jit, "\x80\x4c\x24\x09\x01");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_DB);
+    g_assert_cmphex(get32(m, m->cpu->gpr[ESP]), ==, 0x3005);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, CHANGED);
+    machine_free(m);
+    /* or dword [esp + 8], 0x203400: ID, IOPL 3 and DF are the caller's afterwards */
+    m = CHANGING(jit, "\x81\x4c\x24\x08\0\x34\x20\0");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_UD);
+    g_assert_cmphex(get32(m, 0x9000 - 12) & 0x203400, ==, 0x203400);
+    g_assert_cmphex(m->cpu->eflags & FLAG_IOPL, ==, FLAG_IOPL);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, ROUNDS);
+    machine_free(m);
+    /* mov dword [esp], 0x3100: there is UD2; xor byte [esp + 8], 0xd4 changes PF, AF, ZF and SF */
+    m = CHANGING(jit, "\xc7\x04\x24\0\x31\0\0\x80\x74\x24\x08\xd4");
+    PROGRAM(m, 0x3100, "\x0f\x0b");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_UD);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, CHANGED);
+    /* before: of DEC to 101, in the round before */
+    g_assert_cmphex(get32(m, 0x9000 - 12) & FLAG_STATUS, ==, FLAG_CF | FLAG_AF | FLAG_ZF | FLAG_SF);
+    machine_free(m);
+    /* push 0x28; pop gs: what belongs to ring 0 does not stay; push 0x23; pop gs: the caller's does */
+    m = CHANGING(jit, "\x6a\x28\x0f\xa9");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_UD);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, ROUNDS);
+    g_assert_cmphex(m->cpu->seg[SEG_GS].selector, ==, 0);
+    g_assert_false(m->cpu->seg[SEG_GS].can_read);
+    machine_free(m);
+    m = CHANGING(jit, "\x6a\x23\x0f\xa9");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_UD);
+    g_assert_cmphex(m->cpu->seg[SEG_GS].selector, ==, 0x23);
+    g_assert_true(m->cpu->seg[SEG_GS].can_read);
+    machine_free(m);
+    /* or byte [esp + 9], 0x40: NT is the caller's; he is asked nothing. pushf; or byte [esp + 1], 0x40; popf:
+     * IRET returns from a task that does not exist */
+    m = CHANGING(jit, "\x80\x4c\x24\x09\x40");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_UD);
+    g_assert_cmphex(get32(m, 0x9000 - 12) & FLAG_NT, ==, FLAG_NT);
+    machine_free(m);
+    m = CHANGING(jit, "\x9c\x80\x4c\x24\x01\x40\x9d");
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_TS);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, CHANGED);
+    machine_free(m);
+}
+
+/* The kernel's returns, and the user's around a call, with code that changes meanwhile. */
+static void test_system_returns(const void *jit)
+{
+    struct machine *m = system_calls(jit);
+
+    /* again: call 0x3080; dec ecx; jnz again; ud2. 0x3080: call 0x30c0; inc ebx; ret. 0x30c0: int 0x80; ret
+     */
+    PROGRAM(m, 0x3000, "\xe8\x7b\0\0\0\x49\x75\xf8\x0f\x0b");
+    PROGRAM(m, 0x3080, "\xe8\x3b\0\0\0\x43\xc3");
+    PROGRAM(m, 0x30c0, "\xcd\x80\xc3");
+    /* inc eax; call 0x6000; call 0x6000; iret. 0x6000: mov edx, esp; ret */
+    PROGRAM(m, 0x4000 + 16 * 0x80, "\x40\xe8\xfa\x17\0\0\xe8\xf5\x17\0\0\xcf");
+    PROGRAM(m, 0x6000, "\x89\xe2\xc3");
+    m->cpu->gpr[EBX] = 0;
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_UD);
+    g_assert_cmpuint(m->cpu->gpr[EAX], ==, ROUNDS);
+    g_assert_cmpuint(m->cpu->gpr[EBX], ==, ROUNDS);
+    machine_free(m);
+
+    /* The kernel writes over the code that the user is to return to: inc ebx becomes dec ebx, once. */
+    m = CHANGING(jit, "\xc6\x05\x85\x30\0\0\x4b");
+    PROGRAM(m, 0x3000, "\xe8\x7b\0\0\0\x49\x75\xf8\x0f\x0b");
+    PROGRAM(m, 0x3080, "\xe8\x3b\0\0\0\x43\xc3");
+    PROGRAM(m, 0x30c0, "\xcd\x80\xc3");
+    m->cpu->gpr[EBX] = 0;
+    g_assert_cmpint(call_system(m, ROUNDS), ==, VEC_UD);
+    g_assert_cmpuint(m->cpu->gpr[EBX], ==, (uint32_t)(CHANGED - 1 - (ROUNDS - CHANGED + 1)));
     machine_free(m);
 }
 
@@ -354,6 +511,9 @@ int main(int argc, char **argv)
     BOTH("segment-data", test_segment_data);
     BOTH("system-call", test_system_call);
     BOTH("system-return", test_system_return);
+    BOTH("system-change", test_system_change);
+    BOTH("system-frame", test_system_frame);
+    BOTH("system-returns", test_system_returns);
     BOTH("interrupt-flag", test_interrupt_flag);
     BOTH("flags-image", test_flags_image);
     BOTH("tsc", test_tsc);
