@@ -40,6 +40,8 @@
 #define TLB_LOGGED_GLOBAL (1u << 6)
 #define TLB_HOST_READ     (1u << 7) /* reads may use addend */
 #define TLB_HOST_WRITE    (1u << 8) /* writes may, once code and breakpoints are seen to */
+#define TLB_OTHER_READ    (1u << 9) /* and so may accesses of the other privilege */
+#define TLB_OTHER_WRITE   (1u << 10)
 #define TLB_LOG_BITS      (TLB_LOGGED | TLB_LOGGED_GLOBAL)
 
 #define PAGE_OF(x) ((uint32_t)(x) & ~(uint32_t)PHYS_PAGE_MASK)
@@ -147,9 +149,19 @@ static void table_set_bits(struct cpu *cpu, uint64_t physical, uint8_t bits)
 
 struct walk {
     uint64_t physical; /* of the page the address is in, A20 applied */
-    uint32_t grants;   /* GRANT_… | TLB_GLOBAL | TLB_LARGE */
+    uint32_t grants;   /* GRANT_… | TLB_GLOBAL | TLB_LARGE | TLB_OTHER_… */
     uint32_t error;    /* #PF error code when refused */
 };
+
+/* What the kernel may do where the process may, and the process by these rights. */
+static uint32_t others_grants(uint64_t rights, bool user)
+{
+    if (user)
+        return TLB_OTHER_READ | TLB_OTHER_WRITE;
+    if (!(rights & PTE_U))
+        return 0;
+    return rights & PTE_W ? TLB_OTHER_READ | TLB_OTHER_WRITE : TLB_OTHER_READ;
+}
 
 /* `touch` false: for the debugger, no A and D bits. Returns false when refused. */
 static bool walk_32bit(struct cpu *cpu, uint32_t linear, bool user, enum access_kind kind, bool touch,
@@ -198,7 +210,7 @@ static bool walk_32bit(struct cpu *cpu, uint32_t linear, bool user, enum access_
             table_set_bits(cpu, pte_at, want);
     }
     w->physical = frame & (cpu->a20_mask | ~0xffffffffull);
-    w->grants = GRANT_READ | GRANT_EXEC;
+    w->grants = GRANT_READ | GRANT_EXEC | others_grants(rights, user);
     if (writable && (write || (pte & PTE_D)))
         w->grants |= GRANT_WRITE;
     if ((pte & PTE_G) && (cpu->cr4 & CR4_PGE))
@@ -258,7 +270,7 @@ static bool walk_pae(struct cpu *cpu, uint32_t linear, bool user, enum access_ki
             table_set_bits(cpu, pte_at, want);
     }
     w->physical = frame & a20;
-    w->grants = GRANT_READ;
+    w->grants = GRANT_READ | others_grants(rights, user);
     if (!(rights & PTE_NX))
         w->grants |= GRANT_EXEC;
     if (writable && (write || (pte & PTE_D)))
@@ -484,9 +496,20 @@ struct tlb_entry *mmu_try_fill(struct cpu *cpu, uint32_t linear, bool write)
     return tlb_try_fill(cpu, linear, cpu->cpl == 3, write ? ACCESS_WRITE : ACCESS_READ, &error);
 }
 
+struct tlb_entry *mmu_try_fetch(struct cpu *cpu, uint32_t linear)
+{
+    uint32_t error;
+    return tlb_try_fill(cpu, linear, cpu->cpl == 3, ACCESS_FETCH, &error);
+}
+
 bool mmu_entry_is_global(const struct tlb_entry *e)
 {
     return e->flags & TLB_GLOBAL;
+}
+
+bool mmu_entry_grants_other(const struct tlb_entry *e, bool write)
+{
+    return e->flags & (write ? TLB_OTHER_WRITE : TLB_OTHER_READ);
 }
 
 static uint32_t entry_flags(const struct cpu *cpu, uint32_t linear)

@@ -10,9 +10,12 @@
 /* The entry that a data access at the present privilege gets, after a walk that sets A and D bits; NULL when
  * it would fault, and then nothing has changed but A bits. */
 struct tlb_entry *mmu_try_fill(struct cpu *cpu, uint32_t linear, bool write);
+struct tlb_entry *mmu_try_fetch(struct cpu *cpu, uint32_t linear); /* the same for a fetch */
 bool mmu_entry_is_global(const struct tlb_entry *e);
-/* Whether the soft TLB grants such an access at the present privilege, to whatever is there; and whether the page
- * is known to be global, or a part of a large one. */
+/* Whether the walk grants the same at the other privilege, where the entry has a tag for it. */
+bool mmu_entry_grants_other(const struct tlb_entry *e, bool write);
+/* Whether the soft TLB grants such an access at the present privilege, to whatever is there; and whether the
+ * page is known to be global, or a part of a large one. */
 bool mmu_has_page(const struct cpu *cpu, uint32_t linear, bool write);
 bool mmu_page_is_global(const struct cpu *cpu, uint32_t linear);
 bool mmu_page_is_large(const struct cpu *cpu, uint32_t linear);

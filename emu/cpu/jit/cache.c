@@ -557,8 +557,12 @@ const uint8_t *jit_continue(struct cpu *cpu)
     exec =
         (const uint32_t *)(const void *)((uint8_t *)flat_region(cpu->flat, present_table(cpu)) + FLAT_EXEC);
     slot = cache_slot(cpu, present_table(cpu), cpu->eip);
-    if (slot->page != ~exec[cpu->eip >> PHYS_PAGE_SHIFT])
-        return NULL;
+    if (slot->page != ~exec[cpu->eip >> PHYS_PAGE_SHIFT]) {
+        /* Another address space, perhaps, in which nobody was on this page yet. */
+        if (!slot->page || cpu->jit->unlinked || exec[cpu->eip >> PHYS_PAGE_SHIFT] ||
+            !flat_find_exec(cpu, cpu->eip) || slot->page != ~exec[cpu->eip >> PHYS_PAGE_SHIFT])
+            return NULL;
+    }
     cpu->jit->continued++;
     jit_prepare(cpu, true);
     return (const uint8_t *)(uintptr_t)slot->code;

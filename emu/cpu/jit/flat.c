@@ -12,8 +12,13 @@
  *
  * The tables are a cache of what the soft TLB of mmu.c granted: an entry is filled from a tag there, and
  * lives longer than the tag when the slot is reused; everything that takes grants or tags away for another
- * reason tells us. Entries that were filled are logged, those of global pages apart, so that a flush costs
- * what was filled. The log may hold an entry twice; when it is full everything goes.
+ * reason tells us.
+ *
+ * Each page has a note: which of its slots are filled, by the log that the page is in; there is one for pages
+ * that are global, which survives CR3. So a flush costs what was filled, and a page that has nothing costs a
+ * look. A log may hold a page twice; when it is full everything goes. The note also says which slots were
+ * ever missed: after a flush the first miss fills all of these that the walk grants, at both privileges,
+ * since a process's stack is read and written, by it and by the kernel, in every time slice.
  *
  * Memory: pages of the tables come with their first entry, which maps half a MiB. When more than TOUCHED_MAX
  * were touched, the next flush gives all of them back.
@@ -35,9 +40,21 @@
 #define TOUCHED_MAX 768u /* pages of the tables: 3 MiB */
 #define MANY        0xffffffffu
 
-enum flat_kind { KIND_READ4, KIND_WRITE4, KIND_READ1, KIND_WRITE1, KIND_EXEC };
-#define KIND_SHIFT 20
-#define PAGE_MASK  ((1u << KIND_SHIFT) - 1)
+#define PAGES (1u << 20)
+
+enum flat_kind { KIND_READ4, KIND_WRITE4, KIND_READ1, KIND_WRITE1, KINDS, KIND_EXEC = KINDS };
+
+/* A set of slots of a page: four of data for each table, then those for fetches. */
+#define BIT_DATA(table, kind) (1u << ((table)*KINDS + (kind)))
+#define BIT_EXEC(table)       (1u << (2 * KINDS + (table)))
+#define BITS_WRITE(table)     (BIT_DATA(table, KIND_WRITE4) | BIT_DATA(table, KIND_WRITE1))
+#define BITS_DATA(table)      (((1u << KINDS) - 1) << ((table)*KINDS))
+
+struct note {
+    uint16_t filled[2]; /* by global: these are, or were and are cleared by that flush all the same */
+    uint16_t missed;    /* these were asked for; a page of the tables without such a slot is untouched */
+    uint16_t spare;
+};
 
 struct flat {
     struct cpu *cpu;
@@ -46,9 +63,11 @@ struct flat {
     size_t ram_pages;
     uint32_t generation;
     unsigned touched;
-    unsigned logged[2][2]; /* by table, global */
-    uint32_t log[2][2][LOG_SIZE];
+    struct note *notes; /* by page */
+    unsigned logged[2]; /* by global */
+    uint32_t log[2][LOG_SIZE];
     uint64_t touched_bits[2][FLAT_SIZE / PHYS_PAGE_SIZE / 64];
+    uint64_t touched_notes[PAGES * sizeof(struct note) / PHYS_PAGE_SIZE / 64];
 };
 
 static void *take(size_t size)
@@ -73,13 +92,15 @@ struct flat *flat_new(struct cpu *cpu)
     flat->cpu = cpu;
     flat->ram_pages = physmap_ram_size(cpu->board.mem) >> PHYS_PAGE_SHIFT;
     flat->memory = take((size_t)TLB_TABLES * FLAT_SIZE);
+    flat->notes = take(PAGES * sizeof(struct note));
     for (unsigned i = 0; i < 2; i++)
         flat->writer[i] = take(flat->ram_pages * 4 + 1);
-    if (!flat->memory || !flat->writer[0] || !flat->writer[1]) {
+    if (!flat->memory || !flat->notes || !flat->writer[0] || !flat->writer[1]) {
         flat_free(flat);
         return NULL;
     }
     madvise(flat->memory, (size_t)TLB_TABLES * FLAT_SIZE, MADV_NOHUGEPAGE);
+    madvise(flat->notes, PAGES * sizeof(struct note), MADV_NOHUGEPAGE);
     return flat;
 }
 
@@ -88,6 +109,7 @@ void flat_free(struct flat *flat)
     if (!flat)
         return;
     give(flat->memory, (size_t)TLB_TABLES * FLAT_SIZE);
+    give(flat->notes, PAGES * sizeof(struct note));
     for (unsigned i = 0; i < 2; i++)
         give(flat->writer[i], flat->ram_pages * 4 + 1);
     munmap(flat, sizeof(*flat));
@@ -140,33 +162,38 @@ static uint32_t *exec_slot(struct flat *flat, unsigned table, uint32_t page)
     return (uint32_t *)(void *)(flat->memory + (size_t)table * FLAT_SIZE + slot_offset(KIND_EXEC, page));
 }
 
-/* Reads before it writes: a page of the tables that was never touched stays so. */
-static void slot_clear(struct flat *flat, unsigned table, enum flat_kind kind, uint32_t page)
-{
-    if (kind == KIND_EXEC) {
-        uint32_t *slot = exec_slot(flat, table, page);
-
-        if (*slot)
-            *slot = 0;
-    } else {
-        uintptr_t *slot = addend_slot(flat, table, kind, page);
-
-        if (*slot) {
-            *slot = 0;
-            window_forget(flat->cpu->window, table, page);
-        }
-    }
-}
-
 /* ---- flushing ---- */
 
-static void log_clear(struct flat *flat, unsigned table, unsigned global)
+static void slots_clear(struct flat *flat, uint32_t page, unsigned bits)
 {
-    const uint32_t *log = flat->log[table][global];
+    struct window *window = flat->cpu->window;
 
-    for (unsigned i = 0; i < flat->logged[table][global]; i++)
-        slot_clear(flat, table, (enum flat_kind)(log[i] >> KIND_SHIFT), log[i] & PAGE_MASK);
-    flat->logged[table][global] = 0;
+    if (window && (bits & BITS_DATA(TLB_SUPERVISOR)))
+        window_forget(window, TLB_SUPERVISOR, page);
+    if (window && (bits & BITS_DATA(TLB_USER)))
+        window_forget(window, TLB_USER, page);
+    for (; bits & (BIT_EXEC(0) - 1); bits &= bits - 1) {
+        unsigned n = (unsigned)__builtin_ctz(bits);
+
+        *addend_slot(flat, n / KINDS, (enum flat_kind)(n % KINDS), page) = 0;
+    }
+    for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++)
+        if (bits & BIT_EXEC(table))
+            *exec_slot(flat, table, page) = 0;
+}
+
+static void log_clear(struct flat *flat, unsigned global)
+{
+    const uint32_t *log = flat->log[global];
+
+    for (unsigned i = 0; i < flat->logged[global]; i++) {
+        struct note *note = &flat->notes[log[i]];
+        unsigned bits = note->filled[global];
+
+        note->filled[global] = 0;
+        slots_clear(flat, log[i], bits);
+    }
+    flat->logged[global] = 0;
 }
 
 static void give_back(struct flat *flat)
@@ -174,7 +201,9 @@ static void give_back(struct flat *flat)
     window_forget_all(flat->cpu->window);
     for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++)
         madvise(flat_region(flat, table), FLAT_CACHE, MADV_DONTNEED);
+    madvise(flat->notes, PAGES * sizeof(struct note), MADV_DONTNEED);
     memset(flat->touched_bits, 0, sizeof(flat->touched_bits));
+    memset(flat->touched_notes, 0, sizeof(flat->touched_notes));
     memset(flat->logged, 0, sizeof(flat->logged));
     flat->touched = 0;
 }
@@ -190,19 +219,23 @@ void flat_flush(struct cpu *cpu, bool global_too)
         give_back(flat);
         return;
     }
-    for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++) {
-        log_clear(flat, table, false);
-        if (global_too)
-            log_clear(flat, table, true);
-    }
+    log_clear(flat, false);
+    if (global_too)
+        log_clear(flat, true);
     window_settle(cpu->window);
 }
 
-static void page_clear(struct flat *flat, uint32_t page)
+/* Those of a page's slots that are in `bits`. */
+static void page_clear(struct flat *flat, uint32_t page, unsigned bits)
 {
-    for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++)
-        for (enum flat_kind kind = KIND_READ4; kind <= KIND_EXEC; kind++)
-            slot_clear(flat, table, kind, page);
+    struct note *note = &flat->notes[page];
+    unsigned filled = (note->filled[0] | note->filled[1]) & bits;
+
+    if (!filled)
+        return;
+    note->filled[0] &= (uint16_t)~bits;
+    note->filled[1] &= (uint16_t)~bits;
+    slots_clear(flat, page, filled);
 }
 
 void flat_flush_page(struct cpu *cpu, uint32_t linear)
@@ -213,40 +246,27 @@ void flat_flush_page(struct cpu *cpu, uint32_t linear)
     if (!flat)
         return;
     flat->generation++;
-    page_clear(flat, linear >> PHYS_PAGE_SHIFT);
-    window_settle(cpu->window);
-    if (!(cpu->tlb_large[region >> 5] & (1u << (region & 31))))
-        return;
-    for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++) {
-        for (unsigned global = 0; global < 2; global++) {
-            const uint32_t *log = flat->log[table][global];
-
-            for (unsigned i = 0; i < flat->logged[table][global]; i++)
-                if ((log[i] & PAGE_MASK) >> 10 == region)
-                    slot_clear(flat, table, (enum flat_kind)(log[i] >> KIND_SHIFT), log[i] & PAGE_MASK);
-        }
-    }
+    page_clear(flat, linear >> PHYS_PAGE_SHIFT, ~0u);
+    if (cpu->tlb_large[region >> 5] & (1u << (region & 31)))
+        for (unsigned global = 0; global < 2; global++)
+            for (unsigned i = 0; i < flat->logged[global]; i++)
+                if (flat->log[global][i] >> 10 == region)
+                    page_clear(flat, flat->log[global][i], ~0u);
     window_settle(cpu->window);
 }
 
 /* ---- writable pages ---- */
 
-/* Whether the page's entries for writing lead to `host`; they go when `clear` says so. */
-static bool page_writes(struct flat *flat, unsigned table, uint32_t page, uintptr_t host, bool clear)
+/* Which of the page's slots for writing lead to `host`. */
+static unsigned page_writes(struct flat *flat, unsigned table, uint32_t page, uintptr_t host)
 {
-    bool found = false;
+    const struct note *note = &flat->notes[page];
+    unsigned found = 0, filled = note->filled[0] | note->filled[1];
 
-    for (enum flat_kind kind = KIND_WRITE4; kind <= KIND_WRITE1; kind += KIND_WRITE1 - KIND_WRITE4) {
-        uintptr_t *slot = addend_slot(flat, table, kind, page);
-
-        if (*slot && *slot + ((uintptr_t)page << PHYS_PAGE_SHIFT) == host) {
-            found = true;
-            if (clear) {
-                *slot = 0;
-                window_forget(flat->cpu->window, table, page);
-            }
-        }
-    }
+    for (enum flat_kind kind = KIND_WRITE4; kind <= KIND_WRITE1; kind += KIND_WRITE1 - KIND_WRITE4)
+        if ((filled & BIT_DATA(table, kind)) &&
+            *addend_slot(flat, table, kind, page) + ((uintptr_t)page << PHYS_PAGE_SHIFT) == host)
+            found |= BIT_DATA(table, kind);
     return found;
 }
 
@@ -266,7 +286,7 @@ static void writer_note(struct cpu *cpu, unsigned table, uint32_t page, uintptr_
     writer = &flat->writer[table][number];
     if (*writer == page + 1)
         return;
-    if (*writer && (*writer == MANY || page_writes(flat, table, *writer - 1, host, false)))
+    if (*writer && (*writer == MANY || page_writes(flat, table, *writer - 1, host)))
         *writer = MANY;
     else
         *writer = page + 1;
@@ -287,12 +307,16 @@ void flat_protect(struct cpu *cpu, uintptr_t host)
 
         flat->writer[table][number] = 0;
         if (writer && writer != MANY)
-            page_writes(flat, table, writer - 1, host, true);
+            page_clear(flat, writer - 1, page_writes(flat, table, writer - 1, host));
         if (writer != MANY)
             continue;
-        for (unsigned global = 0; global < 2; global++)
-            for (unsigned i = 0; i < flat->logged[table][global]; i++)
-                page_writes(flat, table, flat->log[table][global][i] & PAGE_MASK, host, true);
+        for (unsigned global = 0; global < 2; global++) {
+            for (unsigned i = 0; i < flat->logged[global]; i++) {
+                uint32_t page = flat->log[global][i];
+
+                page_clear(flat, page, page_writes(flat, table, page, host));
+            }
+        }
     }
     window_settle(cpu->window);
 }
@@ -303,37 +327,54 @@ void flat_protect_all(struct cpu *cpu)
 
     if (!flat)
         return;
-    for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++) {
-        for (unsigned global = 0; global < 2; global++) {
-            for (unsigned i = 0; i < flat->logged[table][global]; i++) {
-                uint32_t page = flat->log[table][global][i] & PAGE_MASK;
-
-                slot_clear(flat, table, KIND_WRITE4, page);
-                slot_clear(flat, table, KIND_WRITE1, page);
-            }
-        }
-    }
+    for (unsigned global = 0; global < 2; global++)
+        for (unsigned i = 0; i < flat->logged[global]; i++)
+            page_clear(flat, flat->log[global][i], BITS_WRITE(TLB_SUPERVISOR) | BITS_WRITE(TLB_USER));
     window_settle(cpu->window);
 }
 
 /* ---- filling ---- */
 
-static void entry_note(struct cpu *cpu, unsigned table, bool global, enum flat_kind kind, uint32_t page)
+static void count_touched(struct flat *flat, uint64_t *bits, uint32_t at)
 {
-    struct flat *flat = cpu->flat;
-    uint32_t at = slot_offset(kind, page) >> PHYS_PAGE_SHIFT;
-    uint64_t *bits = &flat->touched_bits[table][at >> 6];
+    if (bits[at >> 6] >> (at & 63) & 1)
+        return;
+    bits[at >> 6] |= 1ull << (at & 63);
+    flat->touched++;
+}
 
-    if (flat->logged[table][global] == LOG_SIZE) {
-        for (unsigned both = 0; both < 2; both++)
-            log_clear(flat, table, both);
-        window_settle(cpu->window);
+static __attribute__((noinline)) void note_first(struct flat *flat, unsigned bit, uint32_t page)
+{
+    unsigned n = (unsigned)__builtin_ctz(bit), table = n / KINDS, kind = n % KINDS;
+
+    if (bit >= BIT_EXEC(0)) {
+        table = bit != BIT_EXEC(0);
+        kind = KIND_EXEC;
     }
-    flat->log[table][global][flat->logged[table][global]++] = (uint32_t)kind << KIND_SHIFT | page;
-    if (!(*bits >> (at & 63) & 1)) {
-        *bits |= 1ull << (at & 63);
-        flat->touched++;
+    flat->notes[page].missed |= (uint16_t)bit;
+    count_touched(flat, flat->touched_bits[table],
+                  slot_offset((enum flat_kind)kind, page) >> PHYS_PAGE_SHIFT);
+    count_touched(flat, flat->touched_notes, page / (PHYS_PAGE_SIZE / sizeof(struct note)));
+}
+
+static __attribute__((noinline)) void log_full(struct flat *flat)
+{
+    for (unsigned global = 0; global < 2; global++)
+        log_clear(flat, global);
+    window_settle(flat->cpu->window);
+}
+
+/* This slot was missed, and is going to be filled. */
+static void slot_note(struct flat *flat, struct note *note, unsigned bit, bool global, uint32_t page)
+{
+    if (!(note->missed & bit))
+        note_first(flat, bit, page);
+    if (!note->filled[global]) {
+        if (flat->logged[global] == LOG_SIZE)
+            log_full(flat);
+        flat->log[global][flat->logged[global]++] = page;
     }
+    note->filled[global] |= (uint16_t)bit;
 }
 
 uintptr_t flat_peek(const struct cpu *cpu, unsigned table, uint32_t page, bool write)
@@ -344,11 +385,34 @@ uintptr_t flat_peek(const struct cpu *cpu, unsigned table, uint32_t page, bool w
     return addend ? addend : *addend_slot(flat, table, write ? KIND_WRITE1 : KIND_READ1, page);
 }
 
+/* With a slot the others that were missed before, as far as this entry of the soft TLB grants them. */
+static void fill_others(struct cpu *cpu, struct note *note, const struct tlb_entry *e, unsigned table,
+                        uint32_t page, bool global)
+{
+    struct flat *flat = cpu->flat;
+    unsigned bits = note->missed & ~(note->filled[0] | note->filled[1]), may = 0;
+
+    if (e->write == page << PHYS_PAGE_SHIFT)
+        may = BITS_WRITE(table) | (mmu_entry_grants_other(e, true) ? BITS_WRITE(!table) : 0);
+    if (e->read == page << PHYS_PAGE_SHIFT)
+        may |= (BITS_DATA(table) | (mmu_entry_grants_other(e, false) ? BITS_DATA(!table) : 0)) &
+               ~(BITS_WRITE(TLB_SUPERVISOR) | BITS_WRITE(TLB_USER));
+    for (bits &= may; bits; bits &= bits - 1) {
+        unsigned n = (unsigned)__builtin_ctz(bits);
+
+        note->filled[global] |= (uint16_t)(1u << n);
+        *addend_slot(flat, n / KINDS, (enum flat_kind)(n % KINDS), page) = e->addend;
+        if (1u << n & (BITS_WRITE(TLB_SUPERVISOR) | BITS_WRITE(TLB_USER)))
+            writer_note(cpu, n / KINDS, page, e->addend + ((uintptr_t)page << PHYS_PAGE_SHIFT));
+    }
+}
+
 uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write, bool dense)
 {
     unsigned table = cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
     uint32_t page = linear >> PHYS_PAGE_SHIFT, tag = linear & ~(uint32_t)PHYS_PAGE_MASK;
     enum flat_kind kind = dense ? (write ? KIND_WRITE1 : KIND_READ1) : write ? KIND_WRITE4 : KIND_READ4;
+    struct note *note = &cpu->flat->notes[page];
     const struct tlb_entry *e;
     bool global;
 
@@ -361,10 +425,11 @@ uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write,
             return 0;
     }
     global = mmu_entry_is_global(e);
-    entry_note(cpu, table, global, kind, page);
+    slot_note(cpu->flat, note, BIT_DATA(table, kind), global, page);
     *addend_slot(cpu->flat, table, kind, page) = e->addend;
     if (write)
         writer_note(cpu, table, page, e->addend + tag);
+    fill_others(cpu, note, e, table, page, global);
     return e->addend;
 }
 
@@ -390,7 +455,23 @@ bool flat_fill_exec(struct cpu *cpu, uint32_t linear, uint32_t number)
         return true;
     if (e->exec != (linear & ~(uint32_t)PHYS_PAGE_MASK))
         return false;
-    entry_note(cpu, table, mmu_entry_is_global(e), KIND_EXEC, page);
+    slot_note(cpu->flat, &cpu->flat->notes[page], BIT_EXEC(table), mmu_entry_is_global(e), page);
     *slot = number + 1;
     return true;
+}
+
+bool flat_find_exec(struct cpu *cpu, uint32_t linear)
+{
+    unsigned table = cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
+    uint32_t tag = linear & ~(uint32_t)PHYS_PAGE_MASK;
+    const struct tlb_entry *e = tlb_slot(cpu->tlb[table], linear);
+    size_t number;
+
+    if (e->exec != tag) {
+        e = mmu_try_fetch(cpu, linear);
+        if (!e || e->exec != tag)
+            return false;
+    }
+    number = ram_page_of(cpu, e->addend + tag);
+    return number < cpu->flat->ram_pages && flat_fill_exec(cpu, linear, (uint32_t)number);
 }

@@ -48,6 +48,8 @@ uintptr_t flat_peek(const struct cpu *cpu, unsigned table, uint32_t page, bool w
 /* The page at `linear` holds RAM page `number` for fetches at the present privilege. False: translated code
  * will not find it so, for the soft TLB does not say it now, or alignment checks are armed. */
 bool flat_fill_exec(struct cpu *cpu, uint32_t linear, uint32_t number);
+/* The same for whatever RAM page is mapped there, after a walk. False: none, or it would fault. */
+bool flat_find_exec(struct cpu *cpu, uint32_t linear);
 
 /* ---- mmu.c tells; each does nothing without tables ---- */
 void flat_flush(struct cpu *cpu, bool global_too);
