@@ -128,6 +128,13 @@ static bool run_instruction(struct cpu *cpu, uint32_t insn, uint32_t offset)
     return !cpu->block_stale && jit->generation == flat_generation(cpu->flat);
 }
 
+/* Nothing was found at EIP: where to go on all the same, or NULL. */
+static const uint8_t *find_eip(struct cpu *cpu)
+{
+    status_from_flags(cpu);
+    return jit_continue(cpu);
+}
+
 /* The last of its block: where to go on, or NULL. */
 static const uint8_t *run_last_instruction(struct cpu *cpu, uint32_t insn, uint32_t offset)
 {
@@ -229,45 +236,6 @@ static void emit_leave(struct emit *e)
     emit8(e, 0xc3);
 }
 
-void emit_look_up(const struct jit *jit, struct emit *e)
-{
-    uint8_t *hit;
-
-    emit_page_index(e, jit, R9, R8);
-    emit_rm(e, 4, EMIT_LOAD, RCX, R14, R9, 2, TABLE(FLAT_EXEC));
-    emit_rr(e, 4, 0x0fb7, R9, R8); /* movzx r9d, r8w */
-    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, page)));
-    emit_rm(e, 4, EMIT_LEA, RCX, RCX, R10, 0, 1);
-    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, code)));
-    hit = emit_jump_if_zero(e);
-    emit_imm32(e, R9, 0);
-    emit_jump_to(e, jit->leave_eip);
-    emit_fill_short(hit, e->at);
-    emit_rr(e, 4, 0xff, 4, R10);
-}
-
-static void emit_exits(struct jit *jit, struct emit *e)
-{
-
-    jit->leave_offset = e->at;
-    emit_imm32(e, R9, 0);
-    jit->leave_link = e->at;
-    emit_load(e, 4, R10, R15, CPU(jit_page));
-    emit_rm(e, 4, EMIT_LEA, R8, R8, R10, 0, 0);
-    jit->leave_eip = e->at;
-    emit_store(e, 4, R8, R15, CPU(eip));
-    save_flags(e);
-    save_others(e);
-    emit_to_c(e);
-    emit_move(e, 4, RAX, R9);
-    emit_leave(e);
-
-    jit->look_up = e->at;
-    emit_look_up(jit, e);
-}
-
-/* ---- calls of interpreter functions ---- */
-
 /* On the C stack, all saved: where to go on is to be found anew. *found: with that in rax. */
 static uint8_t *emit_find_next(struct emit *e, uint8_t **found)
 {
@@ -287,9 +255,57 @@ static uint8_t *emit_find_next(struct emit *e, uint8_t **found)
     return at;
 }
 
-static void emit_runs(struct jit *jit, struct emit *e, uint8_t **slow_saved)
+void emit_look_up(const struct jit *jit, struct emit *e)
 {
-    uint8_t *found, *next = emit_find_next(e, &found), *left, *stale[2], *last;
+    uint8_t *hit;
+
+    emit_page_index(e, jit, R9, R8);
+    emit_rm(e, 4, EMIT_LOAD, RCX, R14, R9, 2, TABLE(FLAT_EXEC));
+    emit_rr(e, 4, 0x0fb7, R9, R8); /* movzx r9d, r8w */
+    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, page)));
+    emit_rm(e, 4, EMIT_LEA, RCX, RCX, R10, 0, 1);
+    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, code)));
+    hit = emit_jump_if_zero(e);
+    emit_jump_to(e, jit->find_eip);
+    emit_fill_short(hit, e->at);
+    emit_rr(e, 4, 0xff, 4, R10);
+}
+
+/* *next, *found: emit_find_next(). */
+static void emit_exits(struct jit *jit, struct emit *e, uint8_t **next, uint8_t **found)
+{
+    jit->leave_offset = e->at;
+    emit_imm32(e, R9, 0);
+    jit->leave_link = e->at;
+    emit_load(e, 4, R10, R15, CPU(jit_page));
+    emit_rm(e, 4, EMIT_LEA, R8, R8, R10, 0, 0);
+    jit->leave_eip = e->at;
+    emit_store(e, 4, R8, R15, CPU(eip));
+    save_flags(e);
+    save_others(e);
+    emit_to_c(e);
+    emit_move(e, 4, RAX, R9);
+    emit_leave(e);
+
+    *next = emit_find_next(e, found);
+    jit->find_eip = e->at;
+    emit_store(e, 4, R8, R15, CPU(eip));
+    save_flags(e);
+    save_others(e);
+    emit_to_c(e);
+    emit_call_c(e, (uintptr_t)find_eip);
+    emit_jump_to(e, *found);
+
+    jit->look_up = e->at;
+    emit_look_up(jit, e);
+}
+
+/* ---- calls of interpreter functions ---- */
+
+static void emit_runs(struct jit *jit, struct emit *e, const uint8_t *next, const uint8_t *found,
+                      uint8_t **slow_saved)
+{
+    uint8_t *left, *stale[2], *last;
 
     jit->run_last = e->at;
     save_flags(e);
@@ -403,12 +419,12 @@ static void emit_piece(struct jit *jit, struct emit *e, bool write, unsigned pie
 void jit_emit_runtime(struct jit *jit)
 {
     struct emit emit = {jit->at}, *e = &emit;
-    uint8_t *slow_saved;
+    uint8_t *slow_saved, *next, *found;
 
     jit->enter = e->at;
     emit_enter(e);
-    emit_exits(jit, e);
-    emit_runs(jit, e, &slow_saved);
+    emit_exits(jit, e, &next, &found);
+    emit_runs(jit, e, next, found, &slow_saved);
     for (unsigned write = 0; write < 2; write++)
         for (unsigned piece = 0; piece < PIECE_SIZES; piece++)
             emit_piece(jit, e, write, piece, slow_saved);
