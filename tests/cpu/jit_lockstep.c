@@ -18,12 +18,11 @@
 #include "emu/cpu/flags.h"
 #include "emu/cpu/jit/jit.h"
 #include "tests/cpu/jit_lockstep_fp.h"
+#include "tests/cpu/random.h"
+#include "tests/cpu/rig.h"
 
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 
 enum {
     RAM_SIZE = 1 << 20,
@@ -38,30 +37,6 @@ enum {
     MAX_INSNS = 64,
     RUNS = 3,
 };
-
-struct side {
-    struct physmap *mem;
-    struct portio *io;
-    struct clock *clock;
-    struct cpu *cpu;
-};
-
-struct random {
-    uint64_t state;
-};
-
-static uint32_t random32(struct random *r)
-{
-    uint64_t z = (r->state += 0x9e3779b97f4a7c15ull);
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-    return (uint32_t)(z >> 31);
-}
-static bool chance(struct random *r, unsigned percent)
-{
-    return random32(r) % 100 < percent;
-}
 
 struct program {
     uint32_t at;
@@ -124,39 +99,39 @@ static void put_pointer(struct random *r, struct program *p, unsigned i, unsigne
         put(p, i, 1, 0x66);
     put(p, i, 1, 0xb8 | reg);
     if (p->segmented) { /* offsets, within the limits most often */
-        put(p, i, 4, random32(r) % (chance(r, 95) ? 0xe000 : 0x12000));
+        put(p, i, 4, random32(r) % (random_percent(r, 95) ? 0xe000 : 0x12000));
         return;
     }
     if (reg == ESP)
-        put(p, i, 4, AT_STACK - 4 * (random32(r) % 2048) - (chance(r, 10) ? random32(r) % 4 : 0));
+        put(p, i, 4, AT_STACK - 4 * (random32(r) % 2048) - (random_percent(r, 10) ? random32(r) % 4 : 0));
     else
         put(p, i, 4,
-            chance(r, 97) ? AT_DATA + 0x1000 + random32(r) % (DATA_SIZE - 0x5000)
-                          : p->at + random32(r) % 128);
+            random_percent(r, 97) ? AT_DATA + 0x1000 + random32(r) % (DATA_SIZE - 0x5000)
+                                  : p->at + random32(r) % 128);
 }
 
 static void put_operand(struct random *r, struct program *p, unsigned i, unsigned modrm, unsigned base)
 {
     /* the last prefix is 67, or there is none: 16-bit addresses */
     bool addr16 = p->segmented == 1 && !memchr(p->insn[i].bytes, 0x67, p->insn[i].length);
-    uint32_t disp = chance(r, 80) ? random32(r) % 64 - 32 : random32(r) % 0x3000;
+    uint32_t disp = random_percent(r, 80) ? random32(r) % 64 - 32 : random32(r) % 0x3000;
 
     if (addr16) {
         put(p, i, 1, (modrm & 0x38) | 0x80 | (random32(r) & 7));
         put(p, i, 2, disp);
-    } else if (chance(r, 15)) {
+    } else if (random_percent(r, 15)) {
         put(p, i, 1, (modrm & 0x38) | 5);
         put(p, i, 4,
             p->segmented ? random32(r) % 0x10080
-                         : AT_DATA + random32(r) % (chance(r, 3) ? 2 * RAM_SIZE : DATA_SIZE));
-    } else if (base == ESP || chance(r, 15)) {
+                         : AT_DATA + random32(r) % (random_percent(r, 3) ? 2 * RAM_SIZE : DATA_SIZE));
+    } else if (base == ESP || random_percent(r, 15)) {
         /* an index with bits of everything is rare, else it would go anywhere */
-        unsigned index = chance(r, 5) ? random32(r) & 7 : 4;
+        unsigned index = random_percent(r, 5) ? random32(r) & 7 : 4;
 
         put(p, i, 1, (modrm & 0x38) | 0x84);
         put(p, i, 1, (random32(r) & 0xc0) | index << 3 | base);
         put(p, i, 4, disp);
-    } else if ((int32_t)disp == (int8_t)disp && chance(r, 80)) {
+    } else if ((int32_t)disp == (int8_t)disp && random_percent(r, 80)) {
         put(p, i, 1, (modrm & 0x38) | 0x40 | base);
         put(p, i, 1, disp);
     } else {
@@ -172,10 +147,10 @@ static void make_frame_instruction(struct random *r, struct program *p, unsigned
     static const uint8_t alone[] = {0x01, 0x13, 0x2b, 0x31, 0x39, 0x8b, 0x85, 0x8d};
     unsigned base = p->frame, op = ops[random32(r) % sizeof(ops)], reg = random32(r) & 7,
              kind = random32(r) % 10;
-    unsigned disp = chance(r, 90) ? 4 * (random32(r) % 12) : random32(r) % 128;
+    unsigned disp = random_percent(r, 90) ? 4 * (random32(r) % 12) : random32(r) % 128;
 
     if (base == ESP && kind < 3) {
-        put(p, i, 1, (chance(r, 60) ? 0x50 : 0x58) | reg);
+        put(p, i, 1, (random_percent(r, 60) ? 0x50 : 0x58) | reg);
     } else if (base == ESP && kind == 3) {
         put(p, i, 1, 0x6a);
         put(p, i, 1, random32(r));
@@ -206,49 +181,49 @@ static void make_frame_instruction(struct random *r, struct program *p, unsigned
 static void make_instruction(struct random *r, struct program *p, unsigned i)
 {
     const struct insn_row *row;
-    bool op16 = chance(r, 12), memory = false, addr32 = false;
+    bool op16 = random_percent(r, 12), memory = false, addr32 = false;
     unsigned base;
 
     p->insn[i].length = p->insn[i].skip = p->insn[i].rel = 0;
-    if (p->fp && chance(r, p->fp)) {
+    if (p->fp && random_percent(r, p->fp)) {
         p->insn[i].length = (uint8_t)lockstep_fp_instruction(random32(r), AT_FP, p->insn[i].bytes);
         return;
     }
-    if (p->frame < 8 && chance(r, 85)) {
+    if (p->frame < 8 && random_percent(r, 85)) {
         make_frame_instruction(r, p, i);
         return;
     }
-    if (chance(r, 4)) { /* pointers come back */
+    if (random_percent(r, 4)) { /* pointers come back */
         put_pointer(r, p, i, pick_base(r));
         return;
     }
     do
         row = &insn_rows[random32(r) % INSN_COUNT];
-    while (!row_wanted(row) || (row_faults(row) && chance(r, 85)));
+    while (!row_wanted(row) || (row_faults(row) && random_percent(r, 85)));
     if (row->attr & ATTR_BRANCH)
         op16 = false;
     if (row->ext & INSN_EXT_MODRM)
-        memory =
-            (row->ext & INSN_EXT_MEM) || (!(row->ext & (INSN_EXT_REG | INSN_EXT_EXACT)) && chance(r, 60));
+        memory = (row->ext & INSN_EXT_MEM) ||
+                 (!(row->ext & (INSN_EXT_REG | INSN_EXT_EXACT)) && random_percent(r, 60));
     base = pick_base(r);
-    if ((row->attr & ATTR_REP) && chance(r, 90)) {
+    if ((row->attr & ATTR_REP) && random_percent(r, 90)) {
         put_pointer(r, p, i, ESI);
         put_pointer(r, p, i, EDI);
-    } else if (memory && chance(r, 85)) {
+    } else if (memory && random_percent(r, 85)) {
         put_pointer(r, p, i, base);
-    } else if ((row->attr & (ATTR_STACK | ATTR_BRANCH)) && chance(r, 50)) {
+    } else if ((row->attr & (ATTR_STACK | ATTR_BRANCH)) && random_percent(r, 50)) {
         put_pointer(r, p, i, ESP);
     }
-    if (chance(r, 8) && !(row->attr & ATTR_STACK)) /* GS may not be written */
-        put(p, i, 1, row->attr & (ATTR_STORE | ATTR_RMW) ? 0x64 : chance(r, 50) ? 0x64 : 0x65);
-    if (memory && (row->attr & ATTR_LOCK) && chance(r, 20))
+    if (random_percent(r, 8) && !(row->attr & ATTR_STACK)) /* GS may not be written */
+        put(p, i, 1, row->attr & (ATTR_STORE | ATTR_RMW) ? 0x64 : random_percent(r, 50) ? 0x64 : 0x65);
+    if (memory && (row->attr & ATTR_LOCK) && random_percent(r, 20))
         put(p, i, 1, 0xf0);
-    if ((row->attr & ATTR_REP) && chance(r, 40)) {
+    if ((row->attr & ATTR_REP) && random_percent(r, 40)) {
         put(p, i, 1, 0xb9);
         put(p, i, 4, random32(r) % 40);
-        put(p, i, 1, chance(r, 50) ? 0xf2 : 0xf3);
+        put(p, i, 1, random_percent(r, 50) ? 0xf2 : 0xf3);
     }
-    if (p->segmented == 1 && chance(r, 30) && !(row->attr & ATTR_BRANCH)) {
+    if (p->segmented == 1 && random_percent(r, 30) && !(row->attr & ATTR_BRANCH)) {
         put(p, i, 1, 0x67);
         addr32 = true;
     }
@@ -269,9 +244,9 @@ static void make_instruction(struct random *r, struct program *p, unsigned i)
 
         if (row->ext & INSN_EXT_OPCODE)
             modrm = (modrm & 0xc7) | (row->ext & 7) << 3;
-        else if (is_pointer(modrm >> 3 & 7) && chance(r, 60))
+        else if (is_pointer(modrm >> 3 & 7) && random_percent(r, 60))
             modrm &= 0xc7 | (random32(r) % 3) << 3;
-        if (!(row->ext & INSN_EXT_EXACT) && is_pointer(modrm & 7) && chance(r, 60))
+        if (!(row->ext & INSN_EXT_EXACT) && is_pointer(modrm & 7) && random_percent(r, 60))
             modrm = (modrm & 0xf8) | random32(r) % 3;
         if (memory)
             put_operand(r, p, i, modrm, base);
@@ -290,7 +265,7 @@ static void make_instruction(struct random *r, struct program *p, unsigned i)
             put(p, i, 2, random32(r) % 64);
             break;
         case OPERAND_Iz:
-            put(p, i, op16 ? 2 : 4, chance(r, 30) ? random32(r) & 0x80000001 : random32(r));
+            put(p, i, op16 ? 2 : 4, random_percent(r, 30) ? random32(r) & 0x80000001 : random32(r));
             break;
         case OPERAND_Ob:
         case OPERAND_Ov:
@@ -315,22 +290,23 @@ static void make_program(struct program *p, uint64_t seed, unsigned length, unsi
 {
     struct random r = {seed};
 
-    p->at = AT_CODE + (chance(&r, 30) ? 0xfc0 - random32(&r) % 128 : random32(&r) % 64);
+    p->at = AT_CODE + (random_percent(&r, 30) ? 0xfc0 - random32(&r) % 128 : random32(&r) % 64);
     p->count = length;
     p->segmented = segmented;
-    p->frame = segmented ? 8 : chance(&r, 30) ? pick_base(&r) : 8;
+    p->frame = segmented ? 8 : random_percent(&r, 30) ? pick_base(&r) : 8;
     p->fp = fp;
     p->memory_seed = random32(&r);
     for (unsigned i = 0; i < length; i++)
         make_instruction(&r, p, i);
     for (unsigned n = 0; n < RUNS; n++) {
         for (unsigned g = 0; g < 8; g++)
-            p->gpr[n][g] = chance(&r, 30) ? random32(&r) % 3 - 1 : random32(&r);
+            p->gpr[n][g] = random_percent(&r, 30) ? random32(&r) % 3 - 1 : random32(&r);
         for (unsigned g = EBX; g < 8; g++)
             p->gpr[n][g] = AT_DATA + 0x1000 + random32(&r) % (DATA_SIZE - 0x2000);
-        p->gpr[n][ESP] = AT_STACK - 4 * (random32(&r) % 2048) - (chance(&r, 10) ? random32(&r) % 4 : 0);
-        if (p->frame < 8 && chance(&r, 30)) /* at a page's end */
-            p->gpr[n][p->frame] = (p->gpr[n][p->frame] | 0xfc0) & ~(chance(&r, 80) ? 3u : 0u);
+        p->gpr[n][ESP] =
+            AT_STACK - 4 * (random32(&r) % 2048) - (random_percent(&r, 10) ? random32(&r) % 4 : 0);
+        if (p->frame < 8 && random_percent(&r, 30)) /* at a page's end */
+            p->gpr[n][p->frame] = (p->gpr[n][p->frame] | 0xfc0) & ~(random_percent(&r, 80) ? 3u : 0u);
         for (unsigned g = EBX; segmented && g < 8; g++)
             p->gpr[n][g] = (random32(&r) & 0xffff0000) * (segmented == 1) | random32(&r) % 0xe000;
         p->eflags[n] = FLAG_ONE | (random32(&r) & FLAG_STATUS);
@@ -357,63 +333,7 @@ static unsigned program_bytes(const struct program *p, uint8_t *out)
 
 /* ---- running them ---- */
 
-/* A program that overwrote itself may run for ever. */
-static struct {
-    struct cpu *volatile cpu;
-    volatile sig_atomic_t ticks;
-} watched;
-
-static void watchdog(int signal)
-{
-    if (watched.cpu && ++watched.ticks > 3)
-        cpu_request_exit(watched.cpu);
-}
-
-static enum cpu_stop watched_run(struct cpu *cpu)
-{
-    enum cpu_stop stop;
-
-    watched.ticks = 0;
-    cpu->exit_request = 0; /* a tick may have come late */
-    watched.cpu = cpu;
-    stop = cpu_run(cpu);
-    watched.cpu = NULL;
-    return stop;
-}
-
-static void side_setup(struct side *s, bool jit)
-{
-    struct cpu_board board = {0};
-    g_autoptr(GError) error = NULL;
-
-    s->mem = physmap_new(RAM_SIZE, NULL);
-    s->io = portio_new();
-    s->clock = clock_new_manual();
-    physmap_add_ram(s->mem, "ram", 0, RAM_SIZE, 0, 0);
-    board.mem = s->mem;
-    board.io = s->io;
-    board.clock = s->clock;
-    s->cpu = cpu_new(NULL, &board);
-    physmap_set_change_listener(s->mem, cpu_memory_changed, s->cpu);
-    physmap_set_code_listener(s->mem, cpu_code_written, s->cpu);
-    if (!jit)
-        return;
-    if (!cpu_set_accel(s->cpu, CPU_ACCEL_JIT, &error)) {
-        printf("skipped: %s\n", error->message);
-        exit(77);
-    }
-    jit_set_threshold(s->cpu, 0);
-}
-
-static void side_free(struct side *s)
-{
-    cpu_free(s->cpu);
-    clock_free(s->clock);
-    portio_free(s->io);
-    physmap_free(s->mem);
-}
-
-static void side_fill(struct side *s, const struct program *p)
+static void side_fill(struct rig *s, const struct program *p)
 {
     static const uint64_t gdt[] = {0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
     uint8_t code[MAX_INSNS * 32 + 1];
@@ -440,7 +360,7 @@ static void side_fill(struct side *s, const struct program *p)
         lockstep_fp_memory(p->memory_seed, ram + AT_FP);
 }
 
-static enum cpu_stop side_run(struct side *s, const struct program *p, unsigned n)
+static enum cpu_stop side_run(struct rig *s, const struct program *p, unsigned n)
 {
     struct cpu_boot_state state = {.eip = p->at, .gdt_base = AT_GDT, .gdt_limit = 31, .cs = 0x10, .ds = 0x18};
     struct cpu *cpu = s->cpu;
@@ -468,7 +388,7 @@ static enum cpu_stop side_run(struct side *s, const struct program *p, unsigned 
     cpu_set_eflags(cpu, p->eflags[n]);
     if (p->fp)
         lockstep_fp_state(p->memory_seed + n, cpu);
-    return watched_run(cpu);
+    return rig_run_watched(s);
 }
 
 struct outcome {
@@ -477,14 +397,14 @@ struct outcome {
 };
 
 /* The vector whose handler it is in, or -1. */
-static int vector_of(const struct side *s)
+static int vector_of(const struct rig *s)
 {
     uint32_t handler = s->cpu->eip - 1 - AT_HANDLERS;
 
     return handler > 0xfff ? -1 : (int)(handler / 16);
 }
 
-static bool compare(struct side *a, struct side *b, struct outcome *out)
+static bool compare(struct rig *a, struct rig *b, struct outcome *out)
 {
     static const char *const names[8] = {"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"};
     int vector = vector_of(a), other = vector_of(b);
@@ -524,7 +444,7 @@ static bool compare(struct side *a, struct side *b, struct outcome *out)
 }
 
 /* A program that overwrote the exceptions' HLTs runs on behind one, and its frame cannot be found. */
-static bool handlers_stand(const struct side *s)
+static bool handlers_stand(const struct rig *s)
 {
     for (uint32_t v = 0; v < 256; v++)
         if (physmap_ram(s->mem)[AT_HANDLERS + v * 16] != 0xf4)
@@ -532,7 +452,7 @@ static bool handlers_stand(const struct side *s)
     return true;
 }
 
-static bool program_agrees(struct side *a, struct side *b, const struct program *p, struct outcome *out)
+static bool program_agrees(struct rig *a, struct rig *b, const struct program *p, struct outcome *out)
 {
     side_fill(a, p);
     side_fill(b, p);
@@ -542,9 +462,9 @@ static bool program_agrees(struct side *a, struct side *b, const struct program 
         /* One may be slower by far, at code that overwrites itself for one: it gets more time. */
         for (unsigned more = 0; x != y && more < 20; more++) {
             if (x == CPU_STOP_REQUESTED)
-                x = watched_run(a->cpu);
+                x = rig_run_watched(a);
             else if (y == CPU_STOP_REQUESTED)
-                y = watched_run(b->cpu);
+                y = rig_run_watched(b);
         }
         if (x == CPU_STOP_REQUESTED && y == CPU_STOP_REQUESTED)
             break; /* neither ends: nothing to compare */
@@ -562,7 +482,7 @@ static bool program_agrees(struct side *a, struct side *b, const struct program 
 }
 
 /* Takes instructions out as long as the rest still differs. */
-static void shrink(struct side *a, struct side *b, struct program *p, struct outcome *out)
+static void shrink(struct rig *a, struct rig *b, struct program *p, struct outcome *out)
 {
     for (bool shorter = true; shorter;) {
         shorter = false;
@@ -627,7 +547,7 @@ int main(int argc, char **argv)
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_autoptr(GError) error = NULL;
-    struct side interpreter = {0}, translator = {0};
+    struct rig interpreter = {0}, translator = {0};
     unsigned failures = 0, faults = 0;
 
     g_option_context_add_main_entries(context, entries, NULL);
@@ -636,14 +556,8 @@ int main(int argc, char **argv)
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    signal(SIGVTALRM, watchdog);
-    setitimer(ITIMER_VIRTUAL, &(struct itimerval){{0, 100000}, {0, 100000}}, NULL);
-    side_setup(&interpreter, false);
-    side_setup(&translator, true);
-    if (index_by && !jit_set_index(translator.cpu, index_by)) {
-        printf("skipped: this host cannot use \"%s\"\n", index_by);
+    if (!rig_make_pair(&interpreter, &translator, RAM_SIZE, index_by))
         return 77;
-    }
     for (gint i = 0; i < count && failures < 5; i++) {
         struct program p;
         struct outcome outcome = {0};
@@ -663,7 +577,7 @@ int main(int argc, char **argv)
     }
     printf("seeds %" G_GINT64_FORMAT "…: %d programs of %d instructions, %u ended in a fault; %u differ\n",
            seed, count, length, faults, failures);
-    side_free(&interpreter);
-    side_free(&translator);
+    rig_free(&interpreter);
+    rig_free(&translator);
     return failures != 0;
 }

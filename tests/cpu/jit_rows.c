@@ -18,12 +18,11 @@
 #include "emu/cpu/lockstep_internal.h"
 #include "tests/cpu/fp_operands.h"
 #include "tests/cpu/jit_lockstep_fp.h"
+#include "tests/cpu/random.h"
+#include "tests/cpu/rig.h"
 
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 
 enum {
     RAM_SIZE = 1 << 20,
@@ -60,24 +59,8 @@ static const uint16_t selectors[] = {
     0x40, 0x48, 0x4b, 0x50, 0x58, 0x60, 0x68, 0x70, 0x0c, 0x14, 0xf8, 0x7ffc,
 };
 
-/* ---- random numbers ---- */
+/* ---- random choices ---- */
 
-struct random {
-    uint64_t state;
-};
-
-static uint32_t random32(struct random *r)
-{
-    uint64_t z = (r->state += 0x9e3779b97f4a7c15ull);
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-    return (uint32_t)(z >> 31);
-}
-static bool percent(struct random *r, unsigned n)
-{
-    return random32(r) % 100 < n;
-}
 static uint32_t some_selector(struct random *r)
 {
     return selectors[random32(r) % G_N_ELEMENTS(selectors)];
@@ -114,7 +97,7 @@ static void put_address32(struct random *r, struct code *c, unsigned modrm)
     case 1: /* anything */
         put(c, 1, reg | 0x84);
         put(c, 1, random32(r) & 0xff);
-        put(c, 4, percent(r, 80) ? random32(r) % 128 : random32(r));
+        put(c, 4, random_percent(r, 80) ? random32(r) % 128 : random32(r));
         break;
     case 2: /* ESP */
         put(c, 1, reg | 0x44);
@@ -127,7 +110,7 @@ static void put_address32(struct random *r, struct code *c, unsigned modrm)
         break;
     default:
         put(c, 1, reg | 0x40 | bases[random32(r) % 4]);
-        put(c, 1, percent(r, 70) ? random32(r) & 0x70 : random32(r) & 0x7f);
+        put(c, 1, random_percent(r, 70) ? random32(r) & 0x70 : random32(r) & 0x7f);
         break;
     }
 }
@@ -195,17 +178,18 @@ static bool prefix_allowed(const struct insn_row *row, uint8_t prefix)
 
 static void make_code(struct random *r, const struct insn_row *row, bool memory, bool code16, struct code *c)
 {
-    bool prefix66 = percent(r, 25) && prefix_allowed(row, 0x66), prefix67 = percent(r, code16 ? 40 : 8);
+    bool prefix66 = random_percent(r, 25) && prefix_allowed(row, 0x66),
+         prefix67 = random_percent(r, code16 ? 40 : 8);
     bool op16 = code16 != prefix66, addr16 = code16 != prefix67;
     static const uint8_t segments[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
 
     c->length = 0;
-    if (percent(r, 15))
+    if (random_percent(r, 15))
         put(c, 1, segments[random32(r) % 6]);
-    if (memory && (row->attr & ATTR_LOCK) && percent(r, 25))
+    if (memory && (row->attr & ATTR_LOCK) && random_percent(r, 25))
         put(c, 1, 0xf0);
-    if ((row->attr & ATTR_REP) && percent(r, 50))
-        put(c, 1, percent(r, 50) ? 0xf2 : 0xf3);
+    if ((row->attr & ATTR_REP) && random_percent(r, 50))
+        put(c, 1, random_percent(r, 50) ? 0xf2 : 0xf3);
     if (prefix67)
         put(c, 1, 0x67);
     if (prefix66)
@@ -234,45 +218,6 @@ static void make_code(struct random *r, const struct insn_row *row, bool memory,
 }
 
 /* ---- the two machines ---- */
-
-struct side {
-    struct physmap *mem;
-    struct portio *io;
-    struct clock *clock;
-    struct cpu *cpu;
-};
-
-static void side_setup(struct side *s, bool jit)
-{
-    struct cpu_board board = {0};
-    g_autoptr(GError) error = NULL;
-
-    s->mem = physmap_new(RAM_SIZE, NULL);
-    s->io = portio_new();
-    s->clock = clock_new_manual();
-    physmap_add_ram(s->mem, "ram", 0, RAM_SIZE, 0, 0);
-    board.mem = s->mem;
-    board.io = s->io;
-    board.clock = s->clock;
-    s->cpu = cpu_new(NULL, &board);
-    physmap_set_change_listener(s->mem, cpu_memory_changed, s->cpu);
-    physmap_set_code_listener(s->mem, cpu_code_written, s->cpu);
-    if (!jit)
-        return;
-    if (!cpu_set_accel(s->cpu, CPU_ACCEL_JIT, &error)) {
-        printf("skipped: %s\n", error->message);
-        exit(77);
-    }
-    jit_set_threshold(s->cpu, 0);
-}
-
-static void side_free(struct side *s)
-{
-    cpu_free(s->cpu);
-    clock_free(s->clock);
-    portio_free(s->io);
-    physmap_free(s->mem);
-}
 
 static uint64_t descriptor(uint32_t base, uint32_t limit, unsigned type_dpl_p, unsigned flags)
 {
@@ -328,21 +273,21 @@ static void fill_tables(uint8_t *ram)
 /* Stacks are what returns and POPs look at. */
 static void fill_stack(struct random *r, uint8_t *ram, uint32_t esp, bool words, bool segment)
 {
-    unsigned kind = segment && percent(r, 80) ? 3 : random32(r) % 3;
+    unsigned kind = segment && random_percent(r, 80) ? 3 : random32(r) % 3;
 
     for (unsigned i = 0; i < 16; i++) {
         uint32_t value = random32(r);
 
         if (kind == 0) /* IRET's, RETF's */
             value = i == 0   ? some_target(r)
-                    : i == 1 ? (percent(r, 50) ? SELECT_CODE : some_selector(r))
-                    : i == 2 ? (value & (percent(r, 20) ? 0x7fd7 : 0xcd5)) | FLAG_ONE
-                    : i == 3 ? AT_STACK - 64 + (percent(r, 50) ? 0 : value % 32)
+                    : i == 1 ? (random_percent(r, 50) ? SELECT_CODE : some_selector(r))
+                    : i == 2 ? (value & (random_percent(r, 20) ? 0x7fd7 : 0xcd5)) | FLAG_ONE
+                    : i == 3 ? AT_STACK - 64 + (random_percent(r, 50) ? 0 : value % 32)
                              : some_selector(r);
         else if (kind == 1)
             value = i ? some_selector(r) : some_target(r);
         else if (kind == 3)
-            value = percent(r, 30) ? SELECT_DATA : some_selector(r);
+            value = random_percent(r, 30) ? SELECT_DATA : some_selector(r);
         memcpy(ram + ((esp + i * (words ? 2 : 4)) & (RAM_SIZE - 1)), &value, words ? 2 : 4);
     }
 }
@@ -363,28 +308,28 @@ static void make_case(struct test_case *t, const struct insn_row *row, bool memo
 
     t->seed = seed;
     t->row = row;
-    t->mode = percent(&r, 60) ? RING0 : percent(&r, 50) ? RING3 : CODE16;
+    t->mode = random_percent(&r, 60) ? RING0 : random_percent(&r, 50) ? RING3 : CODE16;
     t->eip = AT_CODE + 0x100 + random32(&r) % 64;
-    if (percent(&r, 5)) /* across a page's border */
+    if (random_percent(&r, 5)) /* across a page's border */
         t->eip = AT_CODE + 0x1000 - 1 - random32(&r) % 6;
     make_code(&r, row, memory, t->mode == CODE16, &t->code);
     for (unsigned i = 0; i < 8; i++)
-        t->gpr[i] = percent(&r, 30) ? random32(&r) % 8 : random32(&r);
+        t->gpr[i] = random_percent(&r, 30) ? random32(&r) % 8 : random32(&r);
     for (unsigned i = EBX; i < 8; i++)
         t->gpr[i] = AT_DATA + 0x400 + random32(&r) % 0x2000;
-    if (percent(&r, 70))
+    if (random_percent(&r, 70))
         for (unsigned i = EBX; i < 8; i++)
             t->gpr[i] &= ~15u;
-    if (system && percent(&r, 60))
+    if (system && random_percent(&r, 60))
         for (unsigned i = EAX; i <= EDX; i++)
             t->gpr[i] = some_selector(&r);
     if (row == &insn_rows[INSN_rdmsr] || row == &insn_rows[INSN_wrmsr] || row == &insn_rows[INSN_rdpmc]) {
         static const uint32_t msrs[] = {0x174, 0x175, 0x176, 0x1a0, 0x277, 0x2ff, 0x200, 0x250, 0x8b, 0x17};
 
         t->gpr[ECX] = msrs[random32(&r) % G_N_ELEMENTS(msrs)];
-        if (percent(&r, 70))
+        if (random_percent(&r, 70))
             t->gpr[EDX] = 0;
-        if (percent(&r, 50))
+        if (random_percent(&r, 50))
             t->gpr[EAX] = 0;
         if (row == &insn_rows[INSN_rdpmc])
             t->gpr[ECX] = random32(&r) % 3;
@@ -392,37 +337,37 @@ static void make_case(struct test_case *t, const struct insn_row *row, bool memo
     if (row == &insn_rows[INSN_mov_cr_r] || row == &insn_rows[INSN_lmsw])
         for (unsigned i = EAX; i <= EDX; i++)
             t->gpr[i] =
-                percent(&r, 70)
+                random_percent(&r, 70)
                     ? (random32(&r) & (CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM)) | CR0_PE | CR0_ET
                     : random32(&r);
     if (row == &insn_rows[INSN_ltr])
         for (unsigned i = 0; i < 8; i++)
-            t->gpr[i] = i >= EBX ? t->gpr[i] : percent(&r, 50) ? SELECT_TSS_OTHER : t->gpr[i];
+            t->gpr[i] = i >= EBX ? t->gpr[i] : random_percent(&r, 50) ? SELECT_TSS_OTHER : t->gpr[i];
     if (row == &insn_rows[INSN_sysexit]) {
         t->gpr[EDX] = some_target(&r);
         t->gpr[ECX] = AT_STACK;
     }
     if ((row->attr & ATTR_REP) || row->attr & ATTR_BRANCH)
         t->gpr[ECX] = random32(&r) % 24;
-    t->gpr[ESP] = AT_STACK - 4 * (random32(&r) % 64) - (percent(&r, 10) ? random32(&r) % 4 : 0);
-    if (row->attr & ATTR_BRANCH && percent(&r, 80)) { /* an indirect one's target */
+    t->gpr[ESP] = AT_STACK - 4 * (random32(&r) % 64) - (random_percent(&r, 10) ? random32(&r) % 4 : 0);
+    if (row->attr & ATTR_BRANCH && random_percent(&r, 80)) { /* an indirect one's target */
         t->gpr[EAX] = some_target(&r);
-        t->gpr[ECX] = percent(&r, 50) ? t->gpr[ECX] : some_target(&r);
+        t->gpr[ECX] = random_percent(&r, 50) ? t->gpr[ECX] : some_target(&r);
     }
-    t->eflags = FLAG_ONE | (random32(&r) & (FLAG_STATUS | (percent(&r, 20) ? FLAG_DF : 0) | FLAG_IF));
-    if (percent(&r, 10))
+    t->eflags = FLAG_ONE | (random32(&r) & (FLAG_STATUS | (random_percent(&r, 20) ? FLAG_DF : 0) | FLAG_IF));
+    if (random_percent(&r, 10))
         t->eflags |= FLAG_IOPL;
-    if (percent(&r, 3))
+    if (random_percent(&r, 3))
         t->eflags |= FLAG_NT;
-    if (percent(&r, 1))
+    if (random_percent(&r, 1))
         t->eflags |= FLAG_TF;
-    if (percent(&r, 4))
+    if (random_percent(&r, 4))
         t->eflags |= FLAG_AC;
-    t->cr0_bits = percent(&r, 20) ? CR0_AM : 0;
-    t->ds = percent(&r, 8) ? 0x60 : 0;
+    t->cr0_bits = random_percent(&r, 20) ? CR0_AM : 0;
+    t->ds = random_percent(&r, 8) ? 0x60 : 0;
 }
 
-static void side_fill(struct side *s, const struct test_case *t)
+static void side_fill(struct rig *s, const struct test_case *t)
 {
     struct random r = {t->seed ^ 0x5555};
     uint8_t *ram = physmap_ram(s->mem);
@@ -439,14 +384,14 @@ static void side_fill(struct side *s, const struct test_case *t)
         bool near = t->row->attr & ATTR_BRANCH;
 
         for (uint32_t i = 0; i < DATA_SIZE; i += 16) {
-            uint32_t value[4] = {near || percent(&r, 80) ? some_target(&r) : some_selector(&r),
+            uint32_t value[4] = {near || random_percent(&r, 80) ? some_target(&r) : some_selector(&r),
                                  some_selector(&r), random32(&r), some_target(&r)};
 
-            if (t->row->operand[0] == OPERAND_Mp && percent(&r, 70))
+            if (t->row->operand[0] == OPERAND_Mp && random_percent(&r, 70))
                 value[0] = some_target(&r), value[1] = SELECT_CODE;
-            else if (percent(&r, 60))
-                value[1] = value[2] = percent(&r, 50) ? SELECT_DATA : SELECT_CODE;
-            if (t->row == &insn_rows[INSN_ltr] && percent(&r, 50))
+            else if (random_percent(&r, 60))
+                value[1] = value[2] = random_percent(&r, 50) ? SELECT_DATA : SELECT_CODE;
+            if (t->row == &insn_rows[INSN_ltr] && random_percent(&r, 50))
                 value[0] = SELECT_TSS_OTHER;
             if (table) {
                 value[0] = (t->row == &insn_rows[INSN_lgdt] ? AT_GDT : AT_IDT) << 16 | 0x7ff;
@@ -455,19 +400,8 @@ static void side_fill(struct side *s, const struct test_case *t)
             memcpy(ram + AT_DATA + i, value, sizeof(value));
         }
     }
-    fill_stack(&r, ram, t->gpr[ESP], percent(&r, 20),
+    fill_stack(&r, ram, t->gpr[ESP], random_percent(&r, 20),
                (t->row->attr & (ATTR_STACK | ATTR_NOTEST)) == (ATTR_STACK | ATTR_NOTEST));
-}
-
-static struct {
-    struct cpu *volatile cpu;
-    volatile sig_atomic_t ticks;
-} watched;
-
-static void watchdog(int signal)
-{
-    if (watched.cpu && ++watched.ticks > 3)
-        cpu_request_exit(watched.cpu);
 }
 
 static void set_segment(struct cpu *cpu, enum segment_register seg, uint16_t selector, uint32_t base,
@@ -476,7 +410,7 @@ static void set_segment(struct cpu *cpu, enum segment_register seg, uint16_t sel
     segment_set_cache(cpu, seg, selector, base, max, attr);
 }
 
-static void side_begin(struct side *s, const struct test_case *t)
+static void side_begin(struct rig *s, const struct test_case *t)
 {
     struct cpu_boot_state state = {
         .eip = t->eip, .gdt_base = AT_GDT, .gdt_limit = 0x77, .cs = SELECT_CODE, .ds = SELECT_DATA};
@@ -513,25 +447,13 @@ static void side_begin(struct side *s, const struct test_case *t)
     cpu_update_mode(cpu);
 }
 
-static enum cpu_stop side_run(struct side *s)
-{
-    enum cpu_stop stop;
-
-    watched.ticks = 0;
-    s->cpu->exit_request = 0; /* a tick may have come late */
-    watched.cpu = s->cpu;
-    stop = cpu_run(s->cpu);
-    watched.cpu = NULL;
-    return stop;
-}
-
 /* ---- comparing ---- */
 
 struct coverage {
     uint32_t executed, completed;
 };
 
-static bool memory_agrees(const struct side *a, const struct side *b, GString *why)
+static bool memory_agrees(const struct rig *a, const struct rig *b, GString *why)
 {
     const uint8_t *x = physmap_ram(a->mem), *y = physmap_ram(b->mem);
     unsigned shown = 0;
@@ -548,13 +470,13 @@ static bool memory_agrees(const struct side *a, const struct side *b, GString *w
 }
 
 /* The next case begins with the same memory on both sides. */
-static void memory_copy(struct side *to, const struct side *from)
+static void memory_copy(struct rig *to, const struct rig *from)
 {
     cpu_code_written(to->cpu, 0, RAM_SIZE);
     memcpy(physmap_ram(to->mem), physmap_ram(from->mem), RAM_SIZE);
 }
 
-static bool case_agrees(struct side *a, struct side *b, const struct test_case *t, struct coverage *c,
+static bool case_agrees(struct rig *a, struct rig *b, const struct test_case *t, struct coverage *c,
                         GString *why)
 {
     struct lockstep_state *start = g_aligned_alloc0(1, sizeof(*start), 64);
@@ -568,8 +490,8 @@ static bool case_agrees(struct side *a, struct side *b, const struct test_case *
     side_begin(b, t);
     memcpy(start->bytes, a->cpu, sizeof(start->bytes));
     exceptions = a->cpu->stats.exceptions;
-    x = side_run(a);
-    y = side_run(b);
+    x = rig_run_watched(a);
+    y = rig_run_watched(b);
     c->executed++;
     if (t->mode == RING0 && a->cpu->stats.exceptions == exceptions && x == CPU_STOP_HALTED)
         c->completed++;
@@ -643,7 +565,7 @@ int main(int argc, char **argv)
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_autoptr(GError) error = NULL;
     g_autofree struct coverage *coverage = g_new0(struct coverage, INSN_COUNT);
-    struct side interpreter = {0}, translator = {0};
+    struct rig interpreter = {0}, translator = {0};
     unsigned failures = 0, cases = 0, executed = 0, completed = 0, wanted = 0;
 
     g_option_context_add_main_entries(context, entries, NULL);
@@ -652,14 +574,8 @@ int main(int argc, char **argv)
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    signal(SIGVTALRM, watchdog);
-    setitimer(ITIMER_VIRTUAL, &(struct itimerval){{0, 100000}, {0, 100000}}, NULL);
-    side_setup(&interpreter, false);
-    side_setup(&translator, true);
-    if (index && !jit_set_index(translator.cpu, index)) {
-        printf("skipped: this host cannot do it by %s\n", index);
+    if (!rig_make_pair(&interpreter, &translator, RAM_SIZE, index))
         return 77;
-    }
     for (unsigned row = 0; row < INSN_COUNT; row++) {
         unsigned before = failures;
 
@@ -709,7 +625,7 @@ int main(int argc, char **argv)
     }
     printf("%u cases; %u of %u rows executed, %u without an exception in ring 0; %u failures\n", cases,
            executed, wanted, completed, failures);
-    side_free(&interpreter);
-    side_free(&translator);
+    rig_free(&interpreter);
+    rig_free(&translator);
     return failures != 0;
 }

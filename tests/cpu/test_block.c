@@ -10,17 +10,12 @@
  * which then translates every block before its first execution; those about the interpreter's own counts do
  * not.
  */
-#include "emu/cpu/cpu_internal.h"
-#include "emu/cpu/jit/jit.h"
+#include "tests/cpu/rig.h"
 
 #include <string.h>
 
 enum {
     RAM_SIZE = 4 << 20,
-    AT_GDT = 0x1000,
-    AT_IDT = 0x2000,
-    AT_HANDLERS = 0x3000, /* 16 bytes each: HLT */
-    AT_STACK = 0x8000,
     AT_DIRECTORY = 0x9000,
     AT_TABLE = 0xa000,
     AT_CODE = 0x10000,
@@ -28,14 +23,6 @@ enum {
 };
 
 enum engine { INTERPRETED, WITH_JIT };
-
-struct rig {
-    struct physmap *mem;
-    struct portio *io;
-    struct clock *clock;
-    struct cpu *cpu;
-    int vector; /* what acknowledge() gives, −1 for nothing */
-};
 
 static int acknowledge(void *opaque)
 {
@@ -49,75 +36,18 @@ static int acknowledge(void *opaque)
 
 static void rig_setup(struct rig *rig, gconstpointer data)
 {
-    static const uint64_t gdt[] = {0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
-    struct cpu_board board = {.opaque = rig, .acknowledge = acknowledge};
+    const struct cpu_board board = {.opaque = rig, .acknowledge = acknowledge};
+    g_autoptr(GError) error = NULL;
 
-    rig->vector = -1;
-    rig->mem = physmap_new(RAM_SIZE, NULL);
-    rig->io = portio_new();
-    rig->clock = clock_new_manual();
-    physmap_add_ram(rig->mem, "ram", 0, RAM_SIZE, 0, 0);
-    board.mem = rig->mem;
-    board.io = rig->io;
-    board.clock = rig->clock;
-    rig->cpu = cpu_new(NULL, &board);
-    if (GPOINTER_TO_INT(data) == WITH_JIT) {
-        g_autoptr(GError) error = NULL;
-
-        if (cpu_set_accel(rig->cpu, CPU_ACCEL_JIT, &error))
-            jit_set_threshold(rig->cpu, 0);
-        else
-            g_test_skip(error->message);
-    }
-    physmap_set_change_listener(rig->mem, cpu_memory_changed, rig->cpu);
-    physmap_set_code_listener(rig->mem, cpu_code_written, rig->cpu);
-    phys_write(rig->mem, AT_GDT, gdt, sizeof(gdt));
-    for (uint32_t v = 0; v < 256; v++) {
-        phys_write32(rig->mem, AT_IDT + v * 8, 0x100000 | (AT_HANDLERS + v * 16));
-        phys_write32(rig->mem, AT_IDT + v * 8 + 4, 0x8e00);
-        phys_write8(rig->mem, AT_HANDLERS + v * 16, 0xf4);
-    }
+    rig_make(rig, RAM_SIZE, &board);
+    if (GPOINTER_TO_INT(data) == WITH_JIT && !rig_translate(rig, &error))
+        g_test_skip(error->message);
+    rig_lay_out(rig);
 }
 
 static void rig_teardown(struct rig *rig, gconstpointer data)
 {
-    cpu_free(rig->cpu);
-    clock_free(rig->clock);
-    portio_free(rig->io);
-    physmap_free(rig->mem);
-}
-
-static void rig_load(struct rig *rig, uint32_t at, const char *hex)
-{
-    uint8_t bytes[512];
-    size_t n = 0;
-
-    for (; *hex; hex++) {
-        if (*hex == ' ')
-            continue;
-        bytes[n++] = (uint8_t)(g_ascii_xdigit_value(hex[0]) << 4 | g_ascii_xdigit_value(hex[1]));
-        hex++;
-    }
-    phys_write(rig->mem, at, bytes, n);
-}
-
-static void rig_start(struct rig *rig, uint32_t eip)
-{
-    struct cpu_boot_state state = {
-        .eip = eip, .esp = AT_STACK, .gdt_base = AT_GDT, .gdt_limit = 31, .cs = 0x10, .ds = 0x18};
-
-    cpu_reset(rig->cpu);
-    cpu_set_boot_state(rig->cpu, &state);
-    rig->cpu->idtr = (struct descriptor_table){.base = AT_IDT, .limit = 0x7ff};
-}
-
-/* Runs until HLT. Returns the vector when an exception's handler halted, −1 otherwise. */
-static int rig_run(struct rig *rig)
-{
-    g_assert_cmpint(cpu_run(rig->cpu), ==, CPU_STOP_HALTED);
-    if (rig->cpu->eip > AT_HANDLERS && rig->cpu->eip <= AT_HANDLERS + 0x1000)
-        return (int)(rig->cpu->eip - AT_HANDLERS) / 16;
-    return -1;
+    rig_free(rig);
 }
 
 static uint32_t pushed(struct rig *rig, unsigned index)

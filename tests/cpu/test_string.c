@@ -19,6 +19,8 @@
  * with a sum that tells which bytes were executed.
  */
 #include "emu/cpu/jit/jit.h"
+#include "tests/cpu/random.h"
+#include "tests/cpu/rig.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,32 +75,13 @@ struct state {
 
 struct side {
     const char *name;
-    struct physmap *mem;
-    struct portio *io;
-    struct clock *clock;
-    struct cpu *cpu;
+    struct rig rig;
+    struct cpu *cpu; /* the rig's */
     uint8_t *ram;
     uint8_t device[4096];
     bool disturbs; /* accesses of the device raise interrupts and ask for exits */
     unsigned accesses, interrupts, exits;
 };
-
-struct random {
-    uint64_t state;
-};
-
-static uint32_t random32(struct random *r)
-{
-    uint64_t z = (r->state += 0x9e3779b97f4a7c15ull);
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-    return (uint32_t)(z >> 31);
-}
-static bool one_in(struct random *r, unsigned n)
-{
-    return random32(r) % n == 0;
-}
 
 /* ---- cases ---- */
 
@@ -107,7 +90,7 @@ static uint32_t random_offset(struct random *r)
 {
     uint32_t page = random32(r) % PAGES * 4096;
 
-    return one_in(r, 2) ? page + random32(r) % 4096 : (page + random32(r) % 96 - 48) % ARENA_SIZE;
+    return random_one_in(r, 2) ? page + random32(r) % 4096 : (page + random32(r) % 96 - 48) % ARENA_SIZE;
 }
 
 /* hlt; jmp back: an interrupt may come as late as that */
@@ -152,11 +135,11 @@ static void make_sled_case(struct string_case *c, struct random *r)
     uint8_t insn[16], *to;
 
     memset(c->rights, 'w', PAGES);
-    c->form = one_in(r, 2) ? MOVS : STOS;
+    c->form = random_one_in(r, 2) ? MOVS : STOS;
     c->fs = false;
     c->sled = 20 + random32(r) % (SLED_MAX - 20);
-    c->code = one_in(r, 2) ? 4096 + random32(r) % (4096 - SLED_MAX - 64)
-                           : random_offset(r) % (ARENA_SIZE - SLED_MAX - 64);
+    c->code = random_one_in(r, 2) ? 4096 + random32(r) % (4096 - SLED_MAX - 64)
+                                  : random_offset(r) % (ARENA_SIZE - SLED_MAX - 64);
     make_code(c);
     plain_length = c->length - c->start - sizeof(ending);
     memcpy(insn, c->bytes + c->start, plain_length);
@@ -179,10 +162,10 @@ static void make_sled_case(struct string_case *c, struct random *r)
     c->length = (unsigned)(to - c->bytes) + sizeof(ending);
 
     room = c->sled / c->size;
-    count = c->repe || c->repne ? random32(r) % (one_in(r, 2) ? MIN(room, 8) + 1 : room + 1) : 1;
+    count = c->repe || c->repne ? random32(r) % (random_one_in(r, 2) ? MIN(room, 8) + 1 : room + 1) : 1;
     bytes = MAX(count, 1) * c->size;
     at = c->code + c->sled_at + random32(r) % (c->sled - bytes + 1);
-    if (c->code / 4096 == 1 && (c->code + c->length) / 4096 == 1 && one_in(r, 2)) {
+    if (c->code / 4096 == 1 && (c->code + c->length) / 4096 == 1 && random_one_in(r, 2)) {
         unsigned other = 3 + random32(r) % 12;
 
         c->rights[other] = 'a';
@@ -193,7 +176,7 @@ static void make_sled_case(struct string_case *c, struct random *r)
     c->gpr[EBX] = 2;
     c->gpr[ECX] = c->addr16 ? (c->gpr[ECX] & 0xffff0000) | count : count;
     c->gpr[EDI] = c->base + at + last;
-    c->gpr[ESI] = c->base + (one_in(r, 2) ? random_offset(r) % (ARENA_SIZE - bytes) : at) + last;
+    c->gpr[ESI] = c->base + (random_one_in(r, 2) ? random_offset(r) % (ARENA_SIZE - bytes) : at) + last;
     if (c->form == MOVS && c->gpr[ESI] - c->base - last + bytes > ARENA_SIZE)
         c->gpr[ESI] = c->base + last;
 }
@@ -204,7 +187,7 @@ static void make_case(struct string_case *c, uint64_t seed)
     static const char kinds[] = "wwwwwwwwr-da";
     struct random random = {seed}, *r = &random;
     uint32_t from = random_offset(r), to = random_offset(r);
-    bool tame = one_in(r, 2);
+    bool tame = random_one_in(r, 2);
 
     *c = (struct string_case){
         .base = bases[random32(r) % 3], .form = random32(r) % 5, .size = 1u << random32(r) % 3};
@@ -213,41 +196,43 @@ static void make_case(struct string_case *c, uint64_t seed)
     c->rights[1] = 'w';
     c->code = random_offset(r) % (ARENA_SIZE - 32);
     /* a page of its own, or of the data's */
-    if (one_in(r, 2))
-        c->code = (one_in(r, 2) ? from : to) & ~4095u;
+    if (random_one_in(r, 2))
+        c->code = (random_one_in(r, 2) ? from : to) & ~4095u;
     for (unsigned i = 0; i < 2; i++) {
         char *kind = &c->rights[(c->code + 16 * i) / 4096];
 
         if (*kind == '-' || *kind == 'd')
             *kind = 'w';
     }
-    c->addr16 = c->base == 0 && one_in(r, 2);
-    if (!one_in(r, 4)) {
-        c->repe = one_in(r, 2);
+    c->addr16 = c->base == 0 && random_one_in(r, 2);
+    if (!random_one_in(r, 4)) {
+        c->repe = random_one_in(r, 2);
         c->repne = !c->repe;
     }
-    c->fs = one_in(r, 8);
-    c->fs_limit = one_in(r, 2) ? ARENA_SIZE - 1 : from + random32(r) % 64;
-    if (one_in(r, 2))
+    c->fs = random_one_in(r, 8);
+    c->fs_limit = random_one_in(r, 2) ? ARENA_SIZE - 1 : from + random32(r) % 64;
+    if (random_one_in(r, 2))
         to = from + random32(r) % 137 - 68;
     for (unsigned g = 0; g < 8; g++)
         c->gpr[g] = random32(r);
-    if (one_in(r, 2))
+    if (random_one_in(r, 2))
         c->gpr[EAX] = (c->gpr[EAX] & 1 ? 0x5a : 0) * 0x01010101u;
     c->gpr[ESP] = AT_STACK;
-    c->gpr[ECX] = one_in(r, 8) ? 0xffffffff : one_in(r, 3) ? random32(r) % 9000 / c->size : random32(r) % 40;
+    c->gpr[ECX] = random_one_in(r, 8)   ? 0xffffffff
+                  : random_one_in(r, 3) ? random32(r) % 9000 / c->size
+                                        : random32(r) % 40;
     c->gpr[ESI] = from + (c->fs ? 0 : c->base);
     c->gpr[EDI] = to + c->base;
-    if (c->addr16 && one_in(r, 2))
+    if (c->addr16 && random_one_in(r, 2))
         for (unsigned i = 0; i < 3; i++) {
             static const uint8_t regs[] = {ECX, ESI, EDI};
 
             c->gpr[regs[i]] = (c->gpr[regs[i]] & 0xffff) | random32(r) << 16;
         }
-    c->eflags = FLAG_ONE | (random32(r) & STATUS) | (one_in(r, 3) ? FLAG_DF : 0);
-    if (one_in(r, 2))
+    c->eflags = FLAG_ONE | (random32(r) & STATUS) | (random_one_in(r, 3) ? FLAG_DF : 0);
+    if (random_one_in(r, 2))
         c->eflags |= FLAG_IF;
-    if (one_in(r, 4))
+    if (random_one_in(r, 4))
         make_sled_case(c, r);
     else
         make_code(c);
@@ -257,12 +242,12 @@ static void make_case(struct string_case *c, uint64_t seed)
 static void fill_memory(const struct string_case *c, uint64_t seed, uint8_t *memory, uint8_t *device)
 {
     struct random random = {seed * 3 + 1}, *r = &random;
-    unsigned rare = one_in(r, 2) ? 3 : 700;
+    unsigned rare = random_one_in(r, 2) ? 3 : 700;
 
     for (unsigned i = 0; i < ARENA_SIZE; i++)
-        memory[i] = one_in(r, rare) ? (uint8_t)random32(r) : 0x5a;
+        memory[i] = random_one_in(r, rare) ? (uint8_t)random32(r) : 0x5a;
     for (unsigned i = 0; i < 4096; i++)
-        device[i] = one_in(r, rare) ? (uint8_t)random32(r) : 0x5a;
+        device[i] = random_one_in(r, rare) ? (uint8_t)random32(r) : 0x5a;
     for (unsigned i = 0; c->sled && i < ARENA_SIZE; i++)
         memory[i] = sled_bytes[random32(r) % sizeof(sled_bytes)];
     for (unsigned i = 0; i < c->length; i++) {
@@ -473,37 +458,18 @@ static void device_write(void *opaque, uint32_t offset, uint32_t value, unsigned
 static bool side_setup(struct side *s, bool jit)
 {
     static const struct mmio_ops ops = {.read = device_read, .write = device_write};
-    struct cpu_board board = {.io = s->io = portio_new(),
-                              .clock = s->clock = clock_new_manual(),
-                              .opaque = s,
-                              .acknowledge = acknowledge};
+    const struct cpu_board board = {.opaque = s, .acknowledge = acknowledge};
     g_autoptr(GError) error = NULL;
 
     s->name = jit ? "translator" : "interpreter";
-    s->mem = board.mem = physmap_new(RAM_SIZE, &error);
-    g_assert_no_error(error);
-    physmap_add_ram(s->mem, "ram", 0, RAM_SIZE, 0, 0);
-    physmap_add_mmio(s->mem, "device", AT_DEVICE, 4096, &ops, s, 0);
-    s->ram = physmap_ram(s->mem);
-    s->cpu = cpu_new(NULL, &board);
-    physmap_set_change_listener(s->mem, cpu_memory_changed, s->cpu);
-    physmap_set_code_listener(s->mem, cpu_code_written, s->cpu);
-    if (!jit)
+    rig_make(&s->rig, RAM_SIZE, &board);
+    physmap_add_mmio(s->rig.mem, "device", AT_DEVICE, 4096, &ops, s, 0);
+    s->ram = physmap_ram(s->rig.mem);
+    s->cpu = s->rig.cpu;
+    if (!jit || rig_translate(&s->rig, &error))
         return true;
-    if (!cpu_set_accel(s->cpu, CPU_ACCEL_JIT, &error)) {
-        printf("without the translator: %s\n", error->message);
-        return false;
-    }
-    jit_set_threshold(s->cpu, 0);
-    return true;
-}
-
-static void side_free(struct side *s)
-{
-    cpu_free(s->cpu);
-    clock_free(s->clock);
-    portio_free(s->io);
-    physmap_free(s->mem);
+    printf("without the translator: %s\n", error->message);
+    return false;
 }
 
 static void put32(struct side *s, uint32_t at, uint32_t value)
@@ -576,7 +542,7 @@ static void side_run(struct side *s, const struct string_case *c, const struct s
     /* What was written, and not by the CPU: a device would do it so. */
     for (uint32_t i = 0; i < ARENA_SIZE; i += 4096)
         if (memcmp(s->ram + AT_ARENA + i, before->memory + i, 4096))
-            phys_write(s->mem, AT_ARENA + i, before->memory + i, 4096);
+            phys_write(s->rig.mem, AT_ARENA + i, before->memory + i, 4096);
     memcpy(s->device, before->device, sizeof(s->device));
     memcpy(cpu->gpr, c->gpr, sizeof(c->gpr));
     cpu->eip = c->base + c->code;
@@ -729,8 +695,8 @@ int main(int argc, char **argv)
         printf("nothing was ever interrupted\n");
         failures++;
     }
-    side_free(&sides[0]);
-    side_free(&sides[1]);
+    rig_free(&sides[0].rig);
+    rig_free(&sides[1].rig);
     g_free(before);
     g_free(want);
     g_free(got);

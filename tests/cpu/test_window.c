@@ -9,20 +9,17 @@
  * 0x40000000 and the pages behind it (WINDOW) as a test says. Every test runs with the interpreter too, which
  * shows that what is expected is right.
  */
-#include "emu/cpu/cpu_internal.h"
-#include "emu/cpu/jit/jit.h"
 #include "emu/cpu/jit/window.h"
+
+#include "emu/cpu/jit/jit.h"
+#include "tests/cpu/rig.h"
 
 #include <string.h>
 #include <sys/mman.h>
 
 enum {
     RAM_SIZE = 8 << 20,
-    AT_GDT = 0x1000,
     AT_TSS = 0x1800,
-    AT_IDT = 0x2000,
-    AT_HANDLERS = 0x3000, /* 16 bytes each: HLT */
-    AT_STACK = 0x8000,
     AT_DIRECTORY = 0x9000,
     AT_TABLE = 0xa000,  /* of the first 4 MiB */
     AT_WINDOW = 0xb000, /* of WINDOW */
@@ -32,109 +29,61 @@ enum {
     WINDOW = 0x40000000,
 };
 
-struct rig {
-    struct physmap *mem;
-    struct portio *io;
-    struct clock *clock;
-    struct cpu *cpu;
+/* What the rig has besides. */
+struct parts {
     struct phys_range *overlay; /* RAM of 6 MiB at 2 MiB when it is switched on */
     unsigned reads, writes;     /* of the device */
     uint32_t last;
-    bool jit;
 };
 
 static uint32_t device_read(void *opaque, uint32_t offset, unsigned size)
 {
-    struct rig *rig = opaque;
+    struct parts *parts = opaque;
 
-    return ++rig->reads;
+    return ++parts->reads;
 }
 
 static void device_write(void *opaque, uint32_t offset, uint32_t value, unsigned size)
 {
-    struct rig *rig = opaque;
+    struct parts *parts = opaque;
 
-    rig->writes++;
-    rig->last = value;
+    parts->writes++;
+    parts->last = value;
 }
 
 static const struct mmio_ops device = {.read = device_read, .write = device_write};
 
 static void rig_setup(struct rig *rig, gconstpointer data)
 {
-    static const uint64_t gdt[] = {
-        0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff};
-    struct cpu_board board = {.opaque = rig};
+    struct parts *parts = rig->own = g_new0(struct parts, 1);
+    g_autoptr(GError) error = NULL;
 
-    rig->mem = physmap_new(RAM_SIZE, NULL);
-    rig->io = portio_new();
-    rig->clock = clock_new_manual();
-    physmap_add_ram(rig->mem, "ram", 0, RAM_SIZE, 0, 0);
+    rig_make(rig, RAM_SIZE, NULL);
     physmap_add_ram(rig->mem, "top", 0xfffff000, 0x1000, 0x30000, 0);
-    rig->overlay = physmap_add_ram(rig->mem, "overlay", 0x200000, 0x10000, 0x600000, 1);
-    physmap_range_enable(rig->mem, rig->overlay, false);
-    physmap_add_mmio(rig->mem, "device", 0xf0000000, 0x1000, &device, rig, 0);
-    board.mem = rig->mem;
-    board.io = rig->io;
-    board.clock = rig->clock;
-    rig->cpu = cpu_new(NULL, &board);
-    if (data) {
-        g_autoptr(GError) error = NULL;
-
-        if (cpu_set_accel(rig->cpu, CPU_ACCEL_JIT, &error)) {
-            jit_set_threshold(rig->cpu, 0);
-            jit_set_heat(rig->cpu, 0);
-            rig->jit = rig->cpu->window != NULL;
-        } else {
-            g_test_skip(error->message);
-        }
-    }
-    physmap_set_change_listener(rig->mem, cpu_memory_changed, rig->cpu);
-    physmap_set_code_listener(rig->mem, cpu_code_written, rig->cpu);
-    phys_write(rig->mem, AT_GDT, gdt, sizeof(gdt));
-    for (uint32_t v = 0; v < 256; v++) {
-        phys_write32(rig->mem, AT_IDT + v * 8, 0x100000 | (AT_HANDLERS + v * 16));
-        phys_write32(rig->mem, AT_IDT + v * 8 + 4, 0x8e00);
-        phys_write8(rig->mem, AT_HANDLERS + v * 16, 0xf4);
-    }
-    phys_write32(rig->mem, AT_TSS + 4, AT_STACK);
+    parts->overlay = physmap_add_ram(rig->mem, "overlay", 0x200000, 0x10000, 0x600000, 1);
+    physmap_range_enable(rig->mem, parts->overlay, false);
+    physmap_add_mmio(rig->mem, "device", 0xf0000000, 0x1000, &device, parts, 0);
+    if (data && rig_translate(rig, &error))
+        jit_set_heat(rig->cpu, 0);
+    else if (data)
+        g_test_skip(error->message);
+    rig_lay_out(rig);
+    phys_write32(rig->mem, AT_TSS + 4, RIG_STACK);
     phys_write32(rig->mem, AT_TSS + 8, 0x18);
 }
 
 static void rig_teardown(struct rig *rig, gconstpointer data)
 {
-    cpu_free(rig->cpu);
-    clock_free(rig->clock);
-    portio_free(rig->io);
-    physmap_free(rig->mem);
-}
-
-static uint32_t load(struct rig *rig, uint32_t at, const char *hex)
-{
-    uint8_t bytes[1024];
-    size_t n = 0;
-
-    for (; *hex; hex++) {
-        if (*hex == ' ')
-            continue;
-        bytes[n++] = (uint8_t)(g_ascii_xdigit_value(hex[0]) << 4 | g_ascii_xdigit_value(hex[1]));
-        hex++;
-    }
-    phys_write(rig->mem, at, bytes, n);
-    return at + (uint32_t)n;
+    rig_free(rig);
+    g_free(rig->own);
 }
 
 static void start(struct rig *rig)
 {
-    struct cpu_boot_state state = {
-        .eip = AT_CODE, .esp = AT_STACK, .gdt_base = AT_GDT, .gdt_limit = 47, .cs = 0x10, .ds = 0x18};
-    struct cpu *cpu = rig->cpu;
-
-    cpu_reset(cpu);
-    cpu_set_boot_state(cpu, &state);
-    cpu->idtr = (struct descriptor_table){.base = AT_IDT, .limit = 0x7ff};
-    cpu->tr = (struct segment){.selector = 0x28, .base = AT_TSS, .limit = 0x67, .max = 0x67, .attr = 0x8b00};
-    cpu_write_cr4(cpu, CR4_OSFXSR | CR4_PSE);
+    rig_start(rig, AT_CODE);
+    rig->cpu->tr =
+        (struct segment){.selector = 0x28, .base = AT_TSS, .limit = 0x67, .max = 0x67, .attr = 0x8b00};
+    cpu_write_cr4(rig->cpu, CR4_OSFXSR | CR4_PSE);
 }
 
 static void map(struct rig *rig, unsigned page, uint32_t entry)
@@ -158,19 +107,14 @@ static void start_paging(struct rig *rig)
 /* Runs the code until HLT; the vector when an exception's handler halted, −1 otherwise. */
 static int run_at(struct rig *rig, uint32_t eip)
 {
-    struct cpu *cpu = rig->cpu;
-
-    cpu->eip = eip;
-    cpu->halted = false;
-    g_assert_cmpint(cpu_run(cpu), ==, CPU_STOP_HALTED);
-    if (cpu->eip > AT_HANDLERS && cpu->eip <= AT_HANDLERS + 0x1000)
-        return (int)(cpu->eip - AT_HANDLERS) / 16;
-    return -1;
+    rig->cpu->eip = eip;
+    rig->cpu->halted = false;
+    return rig_run(rig);
 }
 
 static int run(struct rig *rig, const char *hex)
 {
-    load(rig, AT_CODE, hex);
+    rig_load(rig, AT_CODE, hex);
     return run_at(rig, AT_CODE);
 }
 
@@ -178,7 +122,7 @@ static int run_with(struct rig *rig, uint32_t esi, uint32_t eax, const char *hex
 {
     rig->cpu->gpr[ESI] = esi;
     rig->cpu->gpr[EAX] = eax;
-    rig->cpu->gpr[ESP] = AT_STACK;
+    rig->cpu->gpr[ESP] = RIG_STACK;
     return run(rig, hex);
 }
 
@@ -200,7 +144,7 @@ static void flush_page(struct rig *rig, uint32_t esi)
 
 static uint64_t mapped(struct rig *rig)
 {
-    return rig->jit ? window_counts(rig->cpu->window).mapped : 0;
+    return rig->cpu->window ? window_counts(rig->cpu->window).mapped : 0;
 }
 
 /* ---- the tests ---- */
@@ -211,7 +155,7 @@ static void test_used(struct rig *rig, gconstpointer data)
     rig->cpu->gpr[ECX] = 1000;
     g_assert_cmpint(run_with(rig, AT_DATA, 0, "ff06 49 75fb f4"), ==, -1); /* inc dword [esi]; dec ecx; jnz */
     g_assert_cmpuint(phys_read32(rig->mem, AT_DATA), ==, 1000);
-    if (rig->jit) {
+    if (rig->cpu->window) {
         struct window_counts counts = window_counts(rig->cpu->window);
 
         g_assert_cmpuint(counts.mapped, >, 0);
@@ -248,7 +192,7 @@ static void test_remap(struct rig *rig, gconstpointer data)
         g_assert_cmpint(run_with(rig, WINDOW + 8, 0, "8b06 f4"), ==, VEC_PF);
         g_assert_cmpuint(rig->cpu->cr2, ==, WINDOW + 8);
     }
-    if (rig->jit)
+    if (rig->cpu->window)
         g_assert_cmpuint(mapped(rig), >, 5);
 }
 
@@ -283,7 +227,7 @@ static void test_code_modified(struct rig *rig, gconstpointer data)
 {
     start(rig);
     write_at(rig, 0x30800, 0);
-    load(rig, 0x30000, "b800000000 c3"); /* mov eax, …; ret */
+    rig_load(rig, 0x30000, "b800000000 c3"); /* mov eax, …; ret */
     rig->cpu->gpr[ECX] = 100;
     rig->cpu->gpr[EBX] = 0;
     rig->cpu->gpr[EDX] = 0x30000;
@@ -291,22 +235,24 @@ static void test_code_modified(struct rig *rig, gconstpointer data)
     g_assert_cmpint(run(rig, "890d01000300 ff0500080300 ffd2 01c3 49 75ed f4"), ==, -1);
     g_assert_cmpuint(rig->cpu->gpr[EBX], ==, 5050);
     g_assert_cmpuint(phys_read32(rig->mem, 0x30800), ==, 100);
-    if (rig->jit)
+    if (rig->cpu->window)
         g_assert_cmpuint(window_counts(rig->cpu->window).patched, >, 0);
 }
 
 static void test_device(struct rig *rig, gconstpointer data)
 {
+    struct parts *parts = rig->own;
+
     start(rig);
     rig->cpu->gpr[ECX] = 100;
     rig->cpu->gpr[EBX] = 0;
     /* again: add ebx, [esi]; mov [esi+4], ecx; dec ecx; jnz again; hlt */
     g_assert_cmpint(run_with(rig, 0xf0000000, 0, "031e 894e04 49 75f8 f4"), ==, -1);
-    g_assert_cmpuint(rig->reads, ==, 100);
-    g_assert_cmpuint(rig->writes, ==, 100);
-    g_assert_cmpuint(rig->last, ==, 1);
+    g_assert_cmpuint(parts->reads, ==, 100);
+    g_assert_cmpuint(parts->writes, ==, 100);
+    g_assert_cmpuint(parts->last, ==, 1);
     g_assert_cmpuint(rig->cpu->gpr[EBX], ==, 5050);
-    if (rig->jit) { /* the sites were given up; and go on with RAM */
+    if (rig->cpu->window) { /* the sites were given up; and go on with RAM */
         g_assert_cmpuint(window_counts(rig->cpu->window).patched, ==, 2);
         g_assert_cmpuint(window_counts(rig->cpu->window).faults, <, 30);
     }
@@ -398,18 +344,20 @@ static void test_dma(struct rig *rig, gconstpointer data)
 
 static void test_board(struct rig *rig, gconstpointer data)
 {
+    struct parts *parts = rig->own;
+
     start(rig);
     for (unsigned i = 0; i < 3; i++) {
         write_at(rig, 0x200000, 0x10 + i);
-        physmap_range_enable(rig->mem, rig->overlay, true);
+        physmap_range_enable(rig->mem, parts->overlay, true);
         g_assert_cmpuint(read_at(rig, 0x200000), ==, i ? 0x20 + i - 1 : 0);
         write_at(rig, 0x200000, 0x20 + i);
         /* as with PAM: reads from the overlay, writes below */
-        physmap_range_set_access(rig->mem, rig->overlay, true, false);
+        physmap_range_set_access(rig->mem, parts->overlay, true, false);
         write_at(rig, 0x200000, 0x30 + i);
         g_assert_cmpuint(read_at(rig, 0x200000), ==, 0x20 + i);
-        physmap_range_set_access(rig->mem, rig->overlay, true, true);
-        physmap_range_enable(rig->mem, rig->overlay, false);
+        physmap_range_set_access(rig->mem, parts->overlay, true, true);
+        physmap_range_enable(rig->mem, parts->overlay, false);
         g_assert_cmpuint(read_at(rig, 0x200000), ==, 0x30 + i);
     }
 }
@@ -441,7 +389,7 @@ static void test_replaced(struct rig *rig, gconstpointer data)
             g_assert_cmphex(phys_read32(rig->mem, at + 0x800), ==, (at + 0x800) ^ i);
         }
     }
-    if (rig->jit)
+    if (rig->cpu->window)
         g_assert_cmpuint(mapped(rig), >, 8);
 }
 
@@ -469,7 +417,7 @@ static void test_many(struct rig *rig, gconstpointer data)
         g_assert_cmpint(run_with(rig, WINDOW, 0, "031e 81c600100000 49 75f5 f4"), ==, -1);
         g_assert_cmpuint(rig->cpu->gpr[EBX], ==, (uint32_t)sum);
     }
-    if (rig->jit)
+    if (rig->cpu->window)
         g_assert_cmpuint(mapped(rig), >, PAGES);
 }
 
@@ -494,7 +442,7 @@ static void test_large(struct rig *rig, gconstpointer data)
             g_assert_cmpuint(phys_read32(rig->mem, 0x400000 * (i & 1) + (page << 12)), ==, page + 7);
         }
         /* code among it */
-        load(rig, 0x400000 * (i & 1) + 0x123000, "b811000000 c3");
+        rig_load(rig, 0x400000 * (i & 1) + 0x123000, "b811000000 c3");
         rig->cpu->gpr[EDX] = WINDOW + 0x123000;
         g_assert_cmpint(run(rig, "ffd2 89c3 c6420122 ffd2 f4"), ==, -1); /* call, store, call */
         g_assert_cmphex(rig->cpu->gpr[EBX], ==, 0x11);
@@ -508,7 +456,7 @@ static void test_budget(struct rig *rig, gconstpointer data)
     uint64_t before;
 
     start_paging(rig);
-    if (!rig->jit)
+    if (!rig->cpu->window)
         return;
     jit_set_heat(rig->cpu, 1);
     map(rig, 0, 0x20000 | 3);
@@ -535,7 +483,7 @@ static void test_lasting(struct rig *rig, gconstpointer data)
     rig->cpu->gpr[ECX] = 100;
     g_assert_cmpint(run_with(rig, WINDOW, 0, "ff06 49 75fb f4"), ==, -1);
     g_assert_cmpuint(phys_read32(rig->mem, 0x20000), ==, 100);
-    if (rig->jit) {
+    if (rig->cpu->window) {
         g_assert_cmpuint(mapped(rig), ==, 0);
         g_assert_cmpuint(window_counts(rig->cpu->window).faults, <, 20);
         g_assert_cmpuint(window_counts(rig->cpu->window).patched, ==, 1);
@@ -547,15 +495,15 @@ static void enter_ring3(struct rig *rig, uint32_t eflags, const char *hex)
 {
     struct cpu *cpu = rig->cpu;
 
-    load(rig, AT_CODE + 0x1000, hex);
-    cpu->gpr[ESP] = AT_STACK - 20;
-    phys_write32(rig->mem, AT_STACK - 20, AT_CODE + 0x1000);
-    phys_write32(rig->mem, AT_STACK - 16, 0x23);
-    phys_write32(rig->mem, AT_STACK - 12, eflags | 2);
-    phys_write32(rig->mem, AT_STACK - 8, AT_STACK - 0x400);
-    phys_write32(rig->mem, AT_STACK - 4, 0x2b);
+    rig_load(rig, AT_CODE + 0x1000, hex);
+    cpu->gpr[ESP] = RIG_STACK - 20;
+    phys_write32(rig->mem, RIG_STACK - 20, AT_CODE + 0x1000);
+    phys_write32(rig->mem, RIG_STACK - 16, 0x23);
+    phys_write32(rig->mem, RIG_STACK - 12, eflags | 2);
+    phys_write32(rig->mem, RIG_STACK - 8, RIG_STACK - 0x400);
+    phys_write32(rig->mem, RIG_STACK - 4, 0x2b);
     /* mov edx, 2b; mov ds, edx; iret */
-    load(rig, AT_CODE, "ba2b000000 8eda 8ec2 cf");
+    rig_load(rig, AT_CODE, "ba2b000000 8eda 8ec2 cf");
 }
 
 static int run_ring3(struct rig *rig, uint32_t eflags, uint32_t esi, const char *hex)
