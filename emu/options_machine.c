@@ -160,6 +160,8 @@ bool option_accel(struct options *o, const char *arg, GError **error)
         for (size_t i = 0; i < G_N_ELEMENTS(accels); i++)
             if (accels[i].state != ACCEL_NEVER)
                 g_string_append_printf(text, "  %-8s %s\n", accels[i].name, accels[i].text);
+        g_string_append(text, "Keys:\n");
+        keyval_describe(&accel_table, text);
         return option_print(o, text);
     }
     KEYVAL_AUTO struct keyval *kv = keyval_parse(&accel_table, arg, error);

@@ -319,7 +319,10 @@ static bool board_processor(struct machine *m, GError **error)
 
         if (!cpu_set_accel(m->cpu, CPU_ACCEL_JIT, &refusal)) {
             if (m->config->lockstep) {
-                g_propagate_prefixed_error(error, g_steal_pointer(&refusal), "-accel jit,lockstep=on: ");
+                g_set_error(error, refusal->domain, refusal->code,
+                            "-accel jit,lockstep=on: %s; without the translator there is nothing to compare "
+                            "(allow it executable memory, or run with -accel interp)",
+                            refusal->message);
                 return false;
             }
             m->accel_refusal = g_strdup(refusal->message);

@@ -73,18 +73,22 @@ def never_both():
     prctl(PR_SET_MDWE, 1)
 
 
-# what is done before the emulator starts, and whether the translator runs then
-SURROUNDINGS = [(signals_blocked, True), (small_files, False), (little_space, False), (no_windows, True), (no_memory_files, False),
-                (nothing_executable, False), (never_both, True)]
+# what is done before the emulator starts, and which call is said to have failed where the translator cannot run then
+SURROUNDINGS = [(signals_blocked, None), (small_files, b"ftruncate"), (little_space, b"ulimit -v"), (no_windows, None),
+                (no_memory_files, b"memfd_create"), (nothing_executable, b"mmap"), (never_both, None)]
 
 
-def run(emulator, image, expected, prepare, translated):
+def start(emulator, image, prepare, *more):
+    return subprocess.run([emulator, "-cpu", "n270", "-m", "64", "-kernel", image, "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+                           "-display", "none", "-no-reboot", "-nodefaults", *more],
+                          preexec_fn=prepare, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          timeout=TIME_LIMIT)
+
+
+def run(emulator, image, expected, prepare, lacking):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "transcript")
-        done = subprocess.run([emulator, "-cpu", "n270", "-m", "64", "-kernel", image, "-debugcon", f"file:{path}",
-                               "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-display", "none", "-no-reboot", "-nodefaults"],
-                              preexec_fn=prepare, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                              timeout=TIME_LIMIT)
+        done = start(emulator, image, prepare, "-debugcon", f"file:{path}")
         if done.returncode == 77:
             return "skipped: no seccomp filters here"
         if done.returncode != 1:  # what isa-debug-exit makes of 0
@@ -92,8 +96,16 @@ def run(emulator, image, expected, prepare, translated):
         with open(path) as f:
             if f.read().splitlines() != expected:
                 return "the transcript is not as in the golden file"
-    if (WARNING in done.stderr) == translated:
+    if (WARNING in done.stderr) != bool(lacking) or (lacking or b"") not in done.stderr:
         return "says " + (done.stderr.decode(errors="replace") or "nothing about the interpreter")
+    return lockstep_refused(emulator, image, prepare) if lacking else None
+
+
+def lockstep_refused(emulator, image, prepare):
+    """Nothing to compare: that is an error, which says what to do."""
+    done = start(emulator, image, prepare, "-accel", "jit,lockstep=on")
+    if done.returncode != 1 or b"lockstep=on" not in done.stderr or b"-accel interp" not in done.stderr:
+        return f"with lockstep=on ended with {done.returncode}: {done.stderr.decode(errors='replace')}"
     return None
 
 
@@ -107,8 +119,8 @@ def main():
 
     with open(args.golden) as f:
         expected = [line for line in f.read().splitlines() if not line.startswith("#")]
-    for prepare, translated in SURROUNDINGS:
-        wrong = run(args.emulator, args.image, expected, prepare, translated)
+    for prepare, lacking in SURROUNDINGS:
+        wrong = run(args.emulator, args.image, expected, prepare, lacking)
         print(f"{prepare.__name__}: {wrong or 'right'}")
         failed |= bool(wrong) and not wrong.startswith("skipped")
     sys.exit(failed)

@@ -50,10 +50,14 @@ static const char *const taken[] = {
     "-kernel k -accel interp",
     "-kernel k -accel kvm:interp",
     "-kernel k -accel jit",
+    "-kernel k -accel jit,window=0",
+    "-kernel k -accel jit,window=500",
     "-kernel k -accel jit,lockstep=on,from=1000,insns=1,sample=32",
     "-kernel k -accel jit,lockstep=off -perfmap",
     "-kernel k -accel tcg,thread=single",
     "-kernel k -machine pc,accel=interp,usb=off,vmport=off,graphics=off",
+    "-kernel k -machine pc,idle-ticks=late",
+    "-kernel k -machine pc,idle-ticks=exact",
     "-kernel k -M pc-i440fx-7.2",
     "-kernel k -smp 1",
     "-kernel k -smp cpus=1,cores=1,threads=1,sockets=1,maxcpus=1",
@@ -147,6 +151,8 @@ static const struct {
     {"-cpu n270,+avx512", "avx512"},
     {"-accel kvm", "-accel kvm: accelerator 'kvm': netlab-emu runs guests in its own engine"},
     {"-accel interp,lockstep=on", "lockstep=on compares the translator with the interpreter"},
+    {"-accel jit,window=-1", "window"},
+    {"-accel jit,window=some", "window"},
     {"-accel jit,insns=1", "insns= is for lockstep=on"},
     {"-accel jit,lockstep=on,insns=33", "insns"},
     {"-accel intrep", "no accelerator 'intrep' (did you mean 'interp'?)"},
@@ -154,6 +160,8 @@ static const struct {
     {"-machine q35", "machine type 'q35' is QEMU's and not in netlab-emu yet"},
     {"-machine pv", "no machine type 'pv' (did you mean 'pc'?)"},
     {"-machine pc,usb=on", "usb=on: must be one of: off"},
+    {"-machine pc,idle-ticks=never", "idle-ticks=never: must be one of: late, exact"},
+    {"-machine pc,idle-tick=late", "unknown key 'idle-tick' (did you mean 'idle-ticks'?)"},
     {"-machine pc,acel=interp", "unknown key 'acel' (did you mean 'accel'?)"},
     {"-smp 2", "cpus=2: a machine has one CPU here"},
     {"-smp cores=4", "cores=4: a machine has one CPU here"},
@@ -267,6 +275,8 @@ static void test_printed(void)
         {"-cpu help", "n270"},
         {"-machine help", "i440FX"},
         {"-accel help", "interp"},
+        {"-accel help", "window="},
+        {"-accel help", "lockstep="},
         {"-device help", "isa-debug-exit"},
         {"-device e1000,help", "mac=MAC"},
         {"-netdev help", "ifname="},
@@ -432,6 +442,32 @@ static void test_terminal(void)
     }
 }
 
+/* What keys of engine and machine come to. */
+static void test_engine(void)
+{
+    static const struct {
+        const char *line;
+        unsigned heat;
+        bool exact_ticks, lockstep;
+    } rows[] = {
+        {"-kernel k"},
+        {"-kernel k -accel jit,window=500", .heat = 500},
+        {"-kernel k -accel jit,window=0", .heat = G_MAXUINT32},
+        {"-kernel k -accel jit,lockstep=on", .lockstep = true},
+        {"-kernel k -machine pc,idle-ticks=late"},
+        {"-kernel k -machine pc,idle-ticks=exact", .exact_ticks = true},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct machine_config *c = take(rows[i].line);
+
+        g_assert_cmpuint(c->jit_heat, ==, rows[i].heat);
+        g_assert_cmpint(c->exact_ticks, ==, rows[i].exact_ticks);
+        g_assert_cmpint(c->lockstep, ==, rows[i].lockstep);
+        machine_config_free(c);
+    }
+}
+
 static void test_notes(void)
 {
     struct machine_config *c = take("-kernel k -accel tcg -netdev tap,id=n -fw_cfg etc/x,string=y");
@@ -524,6 +560,7 @@ int main(int argc, char **argv)
     TEST(network_values);
     TEST(fd);
     TEST(terminal);
+    TEST(engine);
     TEST(notes);
     TEST(nothing_happens);
     TEST(keyval);

@@ -64,9 +64,11 @@ static bool map_code(struct jit *jit, GError **error)
 {
     int fd = memfd_create("netlab-emu code", MFD_CLOEXEC);
     void *rw = MAP_FAILED, *rx = MAP_FAILED;
+    const char *step = fd < 0 ? "memfd_create" : "ftruncate of a memory file";
     int saved;
 
     if (fd >= 0 && ftruncate(fd, JIT_CODE_SIZE) == 0) {
+        step = "mmap of a memory file";
         rw = mmap(NULL, JIT_CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (rw != MAP_FAILED)
             rx = mmap(NULL, JIT_CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_32BIT, fd, 0);
@@ -78,7 +80,7 @@ static bool map_code(struct jit *jit, GError **error)
         if (rw != MAP_FAILED)
             munmap(rw, JIT_CODE_SIZE);
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(saved),
-                    "no executable memory for translated code: %s", g_strerror(saved));
+                    "no executable memory for translated code: %s: %s", step, g_strerror(saved));
         return false;
     }
     jit->code = rw;
