@@ -174,10 +174,10 @@ static const struct option_row rows[] = {
          "a back end others name by its id"),
     OURS("debugcon", NULL, "BACKEND", OPTION_CHARACTER, option_debugcon, "where bytes sent to port 0xe9 go"),
     OURS("parallel", NULL, "none", OPTION_CHARACTER, option_parallel, "there is none"),
-    OURS("display", NULL, "none", OPTION_CHARACTER, option_display, "no window"),
+    OURS("display", NULL, "none", OPTION_DISPLAY, option_display, "no window"),
+    OURS("vga", NULL, "std|none", OPTION_DISPLAY, option_vga, "the graphics card"),
     OURS("nographic", NULL, NULL, OPTION_CHARACTER, option_nographic,
          "console and monitor on this terminal (Ctrl-A h for help)"),
-    OURS("vga", NULL, "none", OPTION_CHARACTER, option_vga, "no graphics card"),
     OURS("echr", NULL, "N", OPTION_CHARACTER, option_echr, "escape key instead of Ctrl-A (1); 0: none"),
 
     OURS("qmp", NULL, "BACKEND", OPTION_CONTROL, option_qmp, "QMP server, as unix:PATH,server=on,wait=off"),
@@ -235,17 +235,17 @@ static const struct option_row rows[] = {
     LATER("object", ""),
     LATER("mem-path", "RAM is always anonymous; use -m"),
     LATER("mem-prealloc", "RAM is taken as the guest touches it"),
-    LATER("k", "there is no display"),
     LATER("audio", "there is no sound"),
     LATER("audiodev", "there is no sound"),
     LATER("audio-help", "there is no sound"),
     LATER("soundhw", "there is no sound"),
     LATER("usb", "there is no USB"),
     LATER("usbdevice", "there is no USB"),
-    LATER("vnc", "use -nographic or -serial"),
-    LATER("sdl", "use -nographic or -serial"),
-    LATER("curses", "use -nographic or -serial"),
-    LATER("spice", "use -nographic or -serial"),
+    LATER("k", "the layout is en-us"),
+    LATER("vnc", "use screendump in the monitor"),
+    LATER("curses", "use screendump in the monitor"),
+    LATER("sdl", "use -curses or -vnc"),
+    LATER("spice", "use -vnc"),
     LATER("full-screen", "use -nographic or -serial"),
     LATER("g", "use -nographic or -serial"),
     LATER("portrait", "use -nographic or -serial"),
@@ -289,11 +289,9 @@ static const struct option_row rows[] = {
 };
 
 static const char *const sections[OPTION_SECTIONS] = {
-    [OPTION_MACHINE] = "The machine",
-    [OPTION_BOOT] = "What it starts and how it ends",
-    [OPTION_NETWORK] = "Network",
-    [OPTION_CHARACTER] = "Consoles",
-    [OPTION_CONTROL] = "Control and process",
+    [OPTION_MACHINE] = "The machine",  [OPTION_BOOT] = "What it starts and how it ends",
+    [OPTION_NETWORK] = "Network",      [OPTION_DISPLAY] = "Screen and keyboard",
+    [OPTION_CHARACTER] = "Consoles",   [OPTION_CONTROL] = "Control and process",
     [OPTION_DEBUG] = "Looking inside",
 };
 _Static_assert(G_N_ELEMENTS(sections) == OPTION_SECTIONS, "a heading for each section");
@@ -434,7 +432,8 @@ enum options_outcome options_parse(int argc, char *const *argv, struct machine_c
         else if (o.print)
             outcome = OPTIONS_PRINT;
     }
-    if (outcome == OPTIONS_RUN && !(options_finish_devices(&o, error) && options_finish_machine(&o, error)))
+    if (outcome == OPTIONS_RUN && !(options_finish_display(&o, error) && options_finish_devices(&o, error) &&
+                                    options_finish_machine(&o, error)))
         outcome = OPTIONS_ERROR;
     g_ptr_array_free(o.legacy_nics, TRUE);
     g_ptr_array_free(o.legacy_taps, TRUE);

@@ -60,10 +60,23 @@ static const struct keyval_row serial_rows[] = {
     LATER("irq", "use index="),
 };
 
+static const struct keyval_row vga_rows[] = {
+    {"driver", KEYVAL_STRING},
+    {"vgamem_mb", KEYVAL_NUMBER, .help = "its memory: 1, 2, 4 … 256 MiB (16)", .min = 1, .max = 256},
+    {"addr", KEYVAL_STRING, .help = "PCI slot, hexadecimal (2)"},
+    {"id", KEYVAL_NAME, .help = "accepted, no effect here"},
+    {"bus", KEYVAL_CHOICE, "pci.0|pci"},
+    {"edid", KEYVAL_BOOL},
+    {"xres", KEYVAL_NUMBER},
+    {"yres", KEYVAL_NUMBER},
+    LATER("romfile", "the video BIOS is found by -L"),
+};
+
 static bool device_e1000(struct options *o, const struct keyval *kv, GError **error);
 static bool device_debug_exit(struct options *o, const struct keyval *kv, GError **error);
 static bool device_debugcon(struct options *o, const struct keyval *kv, GError **error);
 static bool device_serial(struct options *o, const struct keyval *kv, GError **error);
+static bool device_vga(struct options *o, const struct keyval *kv, GError **error);
 
 static const struct device_row {
     const char *name, *help;
@@ -79,6 +92,7 @@ static const struct device_row {
     {"isa-debug-exit", "a port that ends the machine", device_debug_exit, ROWS(debug_exit_rows)},
     {"isa-debugcon", "a port whose bytes are shown", device_debugcon, ROWS(debugcon_rows)},
     {"isa-serial", "16550 serial port", device_serial, ROWS(serial_rows)},
+    {"VGA", "VGA with Bochs VBE (-vga std)", device_vga, ROWS(vga_rows)},
 #undef ROWS
     {.name = "e1000-82540em", .later = "it is called e1000 here"},
     {.name = "e1000-82544gc", .later = "use e1000 (82540EM)"},
@@ -111,7 +125,6 @@ static const struct device_row {
     {.name = "ahci", .later = "put what the guest needs into the initrd"},
     {.name = "isa-fdc", .later = ""},
     {.name = "floppy", .later = ""},
-    {.name = "VGA", .later = "use -serial"},
     {.name = "cirrus-vga", .later = "use -serial"},
     {.name = "qxl-vga", .later = "use -serial"},
     {.name = "bochs-display", .later = "use -serial"},
@@ -246,6 +259,17 @@ static bool device_serial(struct options *o, const struct keyval *kv, GError **e
     serials->pdata[index] = spec;
     o->has_serial = true;
     return true;
+}
+
+static bool device_vga(struct options *o, const struct keyval *kv, GError **error)
+{
+    if (o->vga_device)
+        return option_fail(error, "there is a graphics card already");
+    o->vga_device = true;
+    o->vga = OPTION_VGA_STD;
+    if (keyval_has(kv, "addr") && !parse_slot(keyval_string(kv, "addr", ""), &o->config->vga_slot, error))
+        return false;
+    return option_vga_memory(o, keyval_number(kv, "vgamem_mb", 16), error);
 }
 
 bool option_device(struct options *o, const char *arg, GError **error)
@@ -636,37 +660,6 @@ bool option_mon(struct options *o, const char *arg, GError **error)
 
 /* ---- display ---- */
 
-bool option_display(struct options *o, const char *arg, GError **error)
-{
-    static const char *const later[] = {"gtk",   "sdl",          "vnc",       "curses",
-                                        "cocoa", "egl-headless", "spice-app", "dbus"};
-    o->has_display = true;
-    if (g_str_equal(arg, "none"))
-        return true;
-    if (g_str_equal(arg, "help"))
-        return option_print(o, g_string_new("Displays:\n  none\n"));
-    g_autofree char *word = first_word(arg);
-    for (size_t i = 0; i < G_N_ELEMENTS(later); i++)
-        if (g_str_equal(later[i], word))
-            return option_fail(error,
-                               "display '%s' is QEMU's and not in netlab-emu yet; use -display none or "
-                               "-nographic",
-                               word);
-    g_autofree char *suggestion = keyval_suggestion(word, later, G_N_ELEMENTS(later));
-    return option_fail(error, "no display '%s'%s; there is: none", word, suggestion);
-}
-
-bool option_vga(struct options *o, const char *arg, GError **error)
-{
-    static const char *const later[] = {"std", "cirrus", "vmware", "qxl", "virtio", "xenfb"};
-    if (g_str_equal(arg, "none"))
-        return true;
-    for (size_t i = 0; i < G_N_ELEMENTS(later); i++)
-        if (g_str_equal(later[i], arg))
-            return option_fail(error, "VGA '%s' is QEMU's and not in netlab-emu yet; use -vga none", arg);
-    return option_fail(error, "no VGA '%s'; there is: none", arg);
-}
-
 bool option_nographic(struct options *o, const char *arg, GError **error)
 {
     o->nographic = o->has_display = true;
@@ -709,7 +702,7 @@ static bool uses_stdio(const struct options *o)
 static void plug_terminal(struct options *o)
 {
     bool terminal = o->nographic || (!o->has_display && !o->has_serial && !o->config->daemonize);
-    if (!terminal || uses_stdio(o))
+    if (!terminal || o->config->curses || uses_stdio(o))
         return;
     struct char_spec spec = {.kind = CHAR_STDIO, .fd = -1, .mux = true, .signal = false};
     if (!o->has_serial)
@@ -840,6 +833,9 @@ bool options_finish_devices(struct options *o, GError **error)
         if (!netdev->used)
             option_note(o, "-netdev %s has no NIC (add -device e1000,netdev=%s)", netdev->id, netdev->id);
     }
+    if (o->config->curses && uses_stdio(o))
+        return option_fail(error,
+                           "-curses and a stdio back end want the same terminal; use pty or unix: for it");
     plug_terminal(o);
     return check_references(o, error);
 }

@@ -14,6 +14,8 @@ struct options {
     struct machine_config *config;
     GString *print; /* set by a handler: print this and end */
     bool nographic, has_display, has_serial, has_monitor;
+    bool vga_device; /* -device VGA */
+    enum { OPTION_VGA_AUTO, OPTION_VGA_NONE, OPTION_VGA_STD } vga;
     char *accel;            /* the last -accel or -machine accel= */
     GPtrArray *legacy_nics; /* -net nic: struct machine_nic *, owned by the config */
     GPtrArray *legacy_taps; /* -net tap: struct machine_netdev *, owned by the config */
@@ -24,6 +26,7 @@ enum option_section {
     OPTION_MACHINE,
     OPTION_BOOT,
     OPTION_NETWORK,
+    OPTION_DISPLAY,
     OPTION_CHARACTER,
     OPTION_CONTROL,
     OPTION_DEBUG,
@@ -73,8 +76,15 @@ bool option_monitor(struct options *o, const char *arg, GError **error);
 bool option_qmp(struct options *o, const char *arg, GError **error);
 bool option_qmp_pretty(struct options *o, const char *arg, GError **error);
 bool option_mon(struct options *o, const char *arg, GError **error);
-bool option_display(struct options *o, const char *arg, GError **error);
-bool option_vga(struct options *o, const char *arg, GError **error);
 bool option_nographic(struct options *o, const char *arg, GError **error);
 bool option_echr(struct options *o, const char *arg, GError **error);
 bool options_finish_devices(struct options *o, GError **error);
+
+/* options_display.c */
+bool option_display(struct options *o, const char *arg, GError **error);
+bool option_vga(struct options *o, const char *arg, GError **error);
+bool option_vnc(struct options *o, const char *arg, GError **error);
+bool option_curses(struct options *o, const char *arg, GError **error);
+bool option_keyboard(struct options *o, const char *arg, GError **error);
+bool option_vga_memory(struct options *o, uint64_t mib, GError **error);
+bool options_finish_display(struct options *o, GError **error);

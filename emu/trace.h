@@ -36,8 +36,10 @@
     X(LAPIC, lapic, "local APIC")                                                                            \
     X(IOAPIC, ioapic, "I/O APIC")                                                                            \
     X(FWCFG, fwcfg, "fw_cfg")                                                                                \
+    X(VGA, vga, "VGA registers and modes")                                                                   \
     X(E1000, e1000, "e1000 registers, descriptors, frames")                                                  \
     X(NET, net, "frames between NICs and back ends")                                                         \
+    X(DISPLAY, display, "viewers of the screen, their keys")                                                 \
     X(CHAR, char, "character back ends")                                                                     \
     X(QMP, qmp, "control socket")                                                                            \
     X(LOOP, loop, "event loop and doorbell")                                                                 \

@@ -237,6 +237,64 @@ static JsonNode *do_set_link(struct qmp_session *session, JsonObject *arguments,
                : NULL;
 }
 
+static JsonNode *do_screendump(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *format = json_object_has_member(arguments, "format")
+                             ? json_object_get_string_member(arguments, "format")
+                             : NULL;
+    return m->screendump(m->opaque, json_object_get_string_member(arguments, "filename"), format, error)
+               ? nothing()
+               : NULL;
+}
+
+static JsonNode *query_vnc(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    JsonObject *object = json_object_new();
+    struct control_vnc vnc;
+    bool there = m->vnc(m->opaque, 0, &vnc);
+    json_object_set_boolean_member(object, "enabled", there);
+    if (there) {
+        json_object_set_string_member(object, "host", vnc.host);
+        json_object_set_string_member(object, "service", vnc.service);
+        json_object_set_string_member(object, "family", vnc.family);
+        json_object_set_string_member(object, "auth", vnc.password ? "vnc" : "none");
+        json_object_set_array_member(object, "clients", json_array_new());
+        json_object_set_int_member(object, "x-netlab-viewers", vnc.viewers);
+    }
+    return node_of_object(object);
+}
+
+static JsonNode *query_mice(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    JsonArray *list = json_array_new();
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "name", "PS/2 Mouse");
+    json_object_set_int_member(object, "index", 0);
+    json_object_set_boolean_member(object, "current", TRUE);
+    json_object_set_boolean_member(object, "absolute", FALSE);
+    json_array_add_object_element(list, object);
+    return node_of_array(list);
+}
+
+static JsonNode *do_change_vnc_password(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    return m->vnc_password(m->opaque, json_object_get_string_member(arguments, "password"), error) ? nothing()
+                                                                                                   : NULL;
+}
+
+static JsonNode *do_set_password(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    if (!g_str_equal(json_object_get_string_member(arguments, "protocol"), "vnc")) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                            "Parameter 'protocol' expects 'vnc'");
+        return NULL;
+    }
+    return do_change_vnc_password(session, arguments, error);
+}
+
 static JsonNode *do_monitor(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     g_autoptr(GString) out = g_string_new(NULL);
@@ -286,6 +344,17 @@ static const struct qmp_command commands[] = {
     {"system_powerdown", do_powerdown},
     {"inject-nmi", do_nmi},
     {"set_link", do_set_link, {{"name", ARGUMENT_STRING, false}, {"up", ARGUMENT_BOOL, false}}},
+    {"screendump",
+     do_screendump,
+     {{"filename", ARGUMENT_STRING, false},
+      {"format", ARGUMENT_STRING, true},
+      {"device", ARGUMENT_STRING, true}}},
+    {"query-vnc", query_vnc},
+    {"query-mice", query_mice},
+    {"set_password",
+     do_set_password,
+     {{"protocol", ARGUMENT_STRING, false}, {"password", ARGUMENT_STRING, false}}},
+    {"change-vnc-password", do_change_vnc_password, {{"password", ARGUMENT_STRING, false}}},
     {"human-monitor-command",
      do_monitor,
      {{"command-line", ARGUMENT_STRING, false}, {"cpu-index", ARGUMENT_NUMBER, true}}},

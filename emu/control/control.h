@@ -34,6 +34,8 @@ enum control_info {
     CONTROL_INFO_LAPIC,
     CONTROL_INFO_FWCFG,
     CONTROL_INFO_STATISTICS,
+    CONTROL_INFO_VNC,
+    CONTROL_INFO_MICE,
     CONTROL_INFO_STATE, /* every device's saved state */
     CONTROL_INFO_COUNT
 };
@@ -62,6 +64,12 @@ struct control_nic {
     uint64_t dropped_tx, dropped_rx;
 };
 
+struct control_vnc {
+    bool password;
+    const char *family, *host, *service; /* "ipv4", "127.0.0.1", "5900"; "unix", its path, "" */
+    unsigned viewers;
+};
+
 /* What the machine offers. All are called on its thread. */
 struct control_machine {
     void *opaque;
@@ -87,6 +95,12 @@ struct control_machine {
     uint32_t (*read_port)(void *opaque, uint16_t port, unsigned size);
     void (*write_port)(void *opaque, uint16_t port, uint32_t value, unsigned size);
     void (*key)(void *opaque, unsigned code, bool down);
+    /* Motion, wheel, and the buttons now held (bit 0 left, 1 right, 2 middle); -1: as they are. */
+    void (*mouse)(void *opaque, int dx, int dy, int dz, int buttons);
+    /* A picture of the screen; format "png", "ppm" or NULL: by the end of the name. */
+    bool (*screendump)(void *opaque, const char *path, const char *format, GError **error);
+    bool (*vnc)(void *opaque, unsigned index, struct control_vnc *out); /* false: no more */
+    bool (*vnc_password)(void *opaque, const char *password, GError **error);
     /* "eip", "eax"…; false: no such register. */
     bool (*register_value)(void *opaque, const char *name, uint32_t *value);
     /* One instruction as text; its length in bytes, 0 where there is no memory. */
@@ -102,6 +116,8 @@ bool control_listen(struct control *control, const char *path, bool wait, bool p
 /* QMP, or the monitor, on a port; the port stays the caller's and must outlive the control room. */
 void control_add_qmp(struct control *control, struct char_port *port, bool pretty);
 void control_add_monitor(struct control *control, struct char_port *port);
+/* Runs one line of the text monitor and appends what it says. */
+void control_execute(struct control *control, const char *line, GString *out);
 /* Shows the prompt again: the monitor has come to the front of a shared terminal. */
 void control_prompt(struct control *control, struct char_port *port);
 /* A server with wait=on that nobody has connected to so far. */

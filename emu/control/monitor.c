@@ -38,6 +38,8 @@ static const struct info_row {
     {"pic", "8259s and I/O APIC", CONTROL_INFO_PIC},
     {"lapic", "the local APIC", CONTROL_INFO_LAPIC},
     {"fwcfg", "fw_cfg keys and files", CONTROL_INFO_FWCFG},
+    {"vnc", "VNC servers", CONTROL_INFO_VNC},
+    {"mice", "pointing devices", CONTROL_INFO_MICE},
     {"jit", "counters of the engine (statistics: the same)", CONTROL_INFO_STATISTICS},
     {"state", "every device's saved state", CONTROL_INFO_STATE},
 };
@@ -388,6 +390,76 @@ static void monitor_sendkey(struct control *control, char **words, GString *out)
         m->key(m->opaque, codes[count], false);
 }
 
+static bool parse_motion(const char *text, int *value, GString *out)
+{
+    char *end;
+    gint64 number = g_ascii_strtoll(text, &end, 0);
+    if (end == text || *end || number < -10000 || number > 10000) {
+        g_string_append_printf(out, "'%s' is no number from -10000 to 10000\n", text);
+        return false;
+    }
+    *value = (int)number;
+    return true;
+}
+
+static void monitor_mouse_move(struct control *control, char **words, GString *out)
+{
+    int d[3] = {0};
+    for (unsigned i = 0; i < G_N_ELEMENTS(d) && words[i]; i++)
+        if (!parse_motion(words[i], &d[i], out))
+            return;
+    control->machine->mouse(control->machine->opaque, d[0], d[1], d[2], -1);
+}
+
+static void monitor_mouse_button(struct control *control, char **words, GString *out)
+{
+    int buttons;
+    if (parse_motion(words[0], &buttons, out))
+        control->machine->mouse(control->machine->opaque, 0, 0, 0, buttons & 7);
+}
+
+/* ---- the screen ---- */
+
+static void monitor_screendump(struct control *control, char **words, GString *out)
+{
+    const struct control_machine *m = control->machine;
+    g_autoptr(GError) error = NULL;
+    if (words[1] && (!g_str_equal(words[1], "-f") || !words[2])) {
+        g_string_append(out, "usage: screendump FILE [-f png|ppm]\n");
+        return;
+    }
+    if (!m->screendump(m->opaque, words[0], words[1] ? words[2] : NULL, &error))
+        g_string_append_printf(out, "%s\n", error->message);
+}
+
+static void set_vnc_password(struct control *control, const char *word, GString *out)
+{
+    const struct control_machine *m = control->machine;
+    g_autoptr(GError) error = NULL;
+    if (!m->vnc_password(m->opaque, word, &error))
+        g_string_append_printf(out, "%s\n", error->message);
+}
+
+static void monitor_change(struct control *control, char **words, GString *out)
+{
+    if (!g_str_equal(words[0], "vnc"))
+        g_string_append_printf(out, "nothing called '%s' can be changed\n", words[0]);
+    else if (!g_str_equal(words[1], "password") && !g_str_equal(words[1], "passwd"))
+        g_string_append(out, "of vnc only the password can be changed: change vnc password WORD\n");
+    else if (!words[2])
+        g_string_append(out, "give the password too: change vnc password WORD\n");
+    else
+        set_vnc_password(control, words[2], out);
+}
+
+static void monitor_set_password(struct control *control, char **words, GString *out)
+{
+    if (g_str_equal(words[0], "vnc"))
+        set_vnc_password(control, words[1], out);
+    else
+        g_string_append_printf(out, "no display '%s' has a password; vnc has\n", words[0]);
+}
+
 /* ---- the machine ---- */
 
 static void monitor_stop(struct control *control, char **words, GString *out)
@@ -461,6 +533,12 @@ static const struct monitor_command commands[] = {
     {"i", NULL, "/FMT PORT", "read an I/O port", 1, 2, monitor_port_in},
     {"o", NULL, "/FMT PORT VALUE", "write an I/O port", 2, 3, monitor_port_out},
     {"sendkey", NULL, "KEY-KEY…", "press keys together, as ctrl-alt-delete", 1, 2, monitor_sendkey},
+    {"mouse_move", NULL, "DX DY [DZ]", "move the mouse, and its wheel", 2, 3, monitor_mouse_move},
+    {"mouse_button", NULL, "STATE", "hold these buttons: 1 left, 2 right, 4 middle, added up", 1, 1,
+     monitor_mouse_button},
+    {"screendump", NULL, "FILE [-f png|ppm]", "a picture of the screen", 1, 3, monitor_screendump},
+    {"change", NULL, "vnc password WORD", "the password of VNC viewers", 2, 3, monitor_change},
+    {"set_password", NULL, "vnc WORD", "the same", 2, 4, monitor_set_password},
     {"set_link", NULL, "NAME on|off", "plug a NIC's cable or pull it", 2, 2, monitor_set_link},
     {"trace", "log", "LIST|none|help", "trace these categories too", 1, 1, monitor_trace},
 };

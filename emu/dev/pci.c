@@ -156,6 +156,19 @@ void pci_add_memory_bar(struct pci_device *pci, unsigned bar, uint32_t size, con
     mask32(pci->wmask, PCI_BAR0 + 4 * bar, ~(size - 1));
 }
 
+void pci_add_ram_bar(struct pci_device *pci, unsigned bar, uint32_t size, uint64_t ram_offset)
+{
+    g_assert(bar < G_N_ELEMENTS(pci->bar) && !pci->bar[bar].size);
+    g_assert(size >= PHYS_PAGE_SIZE && (size & (size - 1)) == 0);
+    struct physmap *mem = pci->bus->mem;
+    physmap_begin(mem);
+    struct phys_range *range = physmap_add_ram(mem, pci->device.id, 0, size, ram_offset, PCI_BAR_PRIORITY);
+    physmap_range_enable(mem, range, false);
+    physmap_end(mem);
+    pci->bar[bar] = (struct pci_bar){.size = size, .range = range};
+    mask32(pci->wmask, PCI_BAR0 + 4 * bar, ~(size - 1));
+}
+
 void pci_add_io_bar(struct pci_device *pci, unsigned bar, uint32_t size, const struct portio_ops *ops,
                     void *opaque)
 {

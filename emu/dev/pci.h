@@ -89,6 +89,8 @@ void pci_device_remove(struct pci_device *pci);
 /* Declares a BAR; the window stays off until the guest maps it. */
 void pci_add_memory_bar(struct pci_device *pci, unsigned bar, uint32_t size, const struct mmio_ops *ops,
                         void *opaque);
+/* The same for memory that is a part of guest RAM, `ram_offset` in physmap_ram(). */
+void pci_add_ram_bar(struct pci_device *pci, unsigned bar, uint32_t size, uint64_t ram_offset);
 void pci_add_io_bar(struct pci_device *pci, unsigned bar, uint32_t size, const struct portio_ops *ops,
                     void *opaque);
 /* Base address a guest gave the BAR (I/O handlers get absolute ports). */

@@ -70,6 +70,13 @@ static void free_debugcon(void *data)
     g_free(console);
 }
 
+static void free_vnc(void *data)
+{
+    struct machine_vnc *vnc = data;
+    g_free(vnc->where);
+    g_free(vnc);
+}
+
 struct machine_config *machine_config_new(void)
 {
     struct machine_config *config = g_new0(struct machine_config, 1);
@@ -79,6 +86,9 @@ struct machine_config *machine_config_new(void)
     config->escape_key = 1;
     config->rtc.base = RTC_BASE_UTC;
     config->search_path = g_ptr_array_new_with_free_func(g_free);
+    config->vga_memory = 16 << 20;
+    config->vga_slot = -1;
+    config->vncs = g_ptr_array_new_with_free_func(free_vnc);
     config->serials = g_ptr_array_new_with_free_func(free_spec);
     config->chardevs = g_ptr_array_new_with_free_func(free_chardev);
     config->monitors = g_ptr_array_new_with_free_func(free_monitor);
@@ -95,13 +105,13 @@ void machine_config_free(struct machine_config *config)
 {
     if (!config)
         return;
-    char *strings[] = {config->name,   config->kernel,  config->append,     config->bios,
-                       config->initrd, config->pidfile, config->trace_file, config->run_as};
+    char *strings[] = {config->name,    config->kernel,     config->append, config->bios,    config->initrd,
+                       config->pidfile, config->trace_file, config->run_as, config->keyboard};
     for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);
     GPtrArray *lists[] = {config->search_path, config->serials, config->chardevs, config->monitors,
                           config->netdevs,     config->nics,    config->fwcfg,    config->debug_exits,
-                          config->debugcons,   config->notes};
+                          config->debugcons,   config->notes,   config->vncs};
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_free(lists[i], TRUE);
     cpu_model_free(config->cpu);

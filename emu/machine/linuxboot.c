@@ -62,6 +62,11 @@ enum { LOADED_HIGH = 0x01, CAN_USE_HEAP = 0x80, XLF_KERNEL_64 = 0x01 };
 /* Offsets of boot_params (zero page) proper. */
 enum {
     ZP_EXT_MEM_K = 0x002,
+    ZP_VIDEO_MODE = 0x006,
+    ZP_VIDEO_COLUMNS = 0x007,
+    ZP_VIDEO_LINES = 0x00e,
+    ZP_VIDEO_IS_VGA = 0x00f,
+    ZP_VIDEO_POINTS = 0x010,
     ZP_ACPI_RSDP = 0x070,
     ZP_ALT_MEM_K = 0x1e0,
     ZP_E820_ENTRIES = 0x1e8,
@@ -250,6 +255,13 @@ bool linux_place(const struct linux_plan *plan, struct boot_file *kernel, struct
     if (plan->version >= 0x0209)
         place_seed(mem, zp);
     put64(zp + ZP_ACPI_RSDP, board->rsdp);
+    if (board->screen) { /* struct screen_info: what a BIOS would say of mode 3 */
+        zp[ZP_VIDEO_MODE] = 3;
+        zp[ZP_VIDEO_COLUMNS] = 80;
+        zp[ZP_VIDEO_LINES] = 25;
+        zp[ZP_VIDEO_IS_VGA] = 1;
+        zp[ZP_VIDEO_POINTS] = 16;
+    }
 
     uint64_t above_1m_k = board->ram_below_4g > MIB ? (board->ram_below_4g - MIB) / 1024 : 0;
     zp[ZP_EXT_MEM_K] = (uint8_t)MIN(above_1m_k, UINT64_C(0xfc00));

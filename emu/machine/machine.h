@@ -59,6 +59,12 @@ struct machine_debugcon {
     struct char_spec spec;
 };
 
+struct machine_vnc {
+    char *where; /* "unix:PATH", or what to listen on: "localhost" */
+    unsigned port, port_to;
+    bool password;
+};
+
 struct machine_monitor {
     struct char_spec spec;
     bool qmp, pretty;
@@ -90,6 +96,13 @@ struct machine_config {
     bool exact_ticks; /* those of an idle guest too: dev/idle_tick.h */
     uint8_t boot_order[3]; /* as in rtc_config */
     bool boot_menu;
+
+    bool vga; /* a graphics card; with it come a mouse, and a screen for `displays` */
+    uint32_t vga_memory;    /* bytes, a power of two */
+    int vga_slot;           /* -1: 2 */
+    GPtrArray *vncs;        /* struct machine_vnc * */
+    bool curses;            /* the screen on the terminal */
+    char *keyboard;         /* -k; NULL: en-us */
 
     GPtrArray *serials;     /* struct char_spec *, COM1 first; at most 4 */
     GPtrArray *chardevs;    /* struct machine_chardev * */

@@ -22,6 +22,8 @@
 #include "emu/dev/pit.h"
 #include "emu/dev/rtc.h"
 #include "emu/dev/uart.h"
+#include "emu/dev/vga.h"
+#include "emu/display/display.h"
 #include "emu/machine/boot.h"
 #include "emu/machine/clock.h"
 #include "emu/machine/firmware.h"
@@ -79,6 +81,12 @@ struct machine {
     struct i8042 *kbc;
     struct rtc *rtc;
     struct irq_line ferr;
+    struct vga *vga; /* NULL: no graphics card */
+    uint8_t *vga_rom;
+    uint32_t vga_rom_size;
+    const uint8_t *vga_font; /* in the ROM, or NULL */
+    struct display *display;
+    unsigned mouse_buttons; /* as `mouse_button` left them */
 
     struct machine_card *cards;
     unsigned card_count;

@@ -145,6 +145,36 @@ static void operate_key(void *opaque, unsigned code, bool down)
     i8042_key(((struct machine *)opaque)->kbc, code, down);
 }
 
+static void operate_mouse(void *opaque, int dx, int dy, int dz, int buttons)
+{
+    struct machine *m = opaque;
+    if (buttons >= 0)
+        m->mouse_buttons = (unsigned)buttons;
+    i8042_mouse(m->kbc, dx, dy, dz, m->mouse_buttons);
+}
+
+static bool operate_screendump(void *opaque, const char *path, const char *format, GError **error)
+{
+    struct machine *m = opaque;
+    const struct display_surface *surface = display_snapshot(m->display);
+    if (surface)
+        return display_write_image(surface, path, format, error);
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                        "this machine has no graphics card (start it with -vga std)");
+    return false;
+}
+
+static bool operate_vnc(void *opaque, unsigned index, struct control_vnc *out)
+{
+    return false;
+}
+
+static bool operate_vnc_password(void *opaque, const char *password, GError **error)
+{
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "this machine has no VNC server (-vnc :0)");
+    return false;
+}
+
 static bool operate_register(void *opaque, const char *name, uint32_t *value)
 {
     static const char *const gprs[] = {"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"};
@@ -263,6 +293,17 @@ static void describe_statistics(struct machine *m, GString *out)
         cpu_describe_jit(m->cpu, out);
 }
 
+static void describe_vnc(struct machine *m, GString *out)
+{
+    struct control_vnc vnc;
+    for (unsigned i = 0; operate_vnc(m, i, &vnc); i++)
+        g_string_append_printf(out, "%s%s%s (%s): auth %s, %u viewer%s\n", vnc.host, *vnc.service ? ":" : "",
+                               vnc.service, vnc.family, vnc.password ? "vnc" : "none", vnc.viewers,
+                               vnc.viewers == 1 ? "" : "s");
+    if (!operate_vnc(m, 0, &vnc))
+        g_string_append(out, "None\n");
+}
+
 static void operate_describe(void *opaque, enum control_info what, GString *out)
 {
     struct machine *m = opaque;
@@ -297,6 +338,12 @@ static void operate_describe(void *opaque, enum control_info what, GString *out)
         break;
     case CONTROL_INFO_STATISTICS:
         describe_statistics(m, out);
+        break;
+    case CONTROL_INFO_VNC:
+        describe_vnc(m, out);
+        break;
+    case CONTROL_INFO_MICE:
+        g_string_append(out, m->config->vga ? "* Mouse #0: PS/2 Mouse\n" : "No mouse devices connected\n");
         break;
     case CONTROL_INFO_STATE:
         machine_foreach_device(m, describe_state, out);
@@ -334,6 +381,10 @@ void machine_offer(struct machine *m)
         .read_port = operate_read_port,
         .write_port = operate_write_port,
         .key = operate_key,
+        .mouse = operate_mouse,
+        .screendump = operate_screendump,
+        .vnc = operate_vnc,
+        .vnc_password = operate_vnc_password,
         .register_value = operate_register,
         .disassemble = operate_disassemble,
     };

@@ -25,6 +25,7 @@
 #define RAM_SPLIT (UINT64_C(3) << 30) /* RAM beyond goes above 4 GiB; PCI windows take its place */
 #define GIB4      (UINT64_C(1) << 32)
 
+enum { VGA_ROM_MOST = 256 << 10, VGA_SLOT = 2 };
 enum { ROM_MOST = 16 << 20, ROM_ISA_WINDOW = 128 << 10, PIIX_SLOT = 1 };
 
 /* ---- files ---- */
@@ -58,6 +59,39 @@ static bool read_rom(struct machine *m, GError **error)
     }
     boot_file_free(file);
     return good;
+}
+
+/* The video BIOS: found, copied, filled up to a power of two. A machine without firmware takes the font from
+ * it and can do without; with firmware nothing would ever be on the screen. */
+static bool read_vga_rom(struct machine *m, GError **error)
+{
+    static const char name[] = "vgabios-stdvga.bin", *const folders[] = {"/usr/share/seabios",
+                                                                         "/usr/share/qemu"};
+    g_autofree char *data = NULL;
+    gsize size = 0;
+    GPtrArray *own = m->config->search_path;
+    for (guint i = 0; i < own->len + G_N_ELEMENTS(folders) && !data; i++) {
+        g_autofree char *path =
+            g_build_filename(i < own->len ? own->pdata[i] : folders[i - own->len], name, NULL);
+        (void)g_file_get_contents(path, &data, &size, NULL); /* the next folder may have it */
+    }
+    if (!size || size > VGA_ROM_MOST) {
+        if (!m->config->bios)
+            return true;
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                    "-vga std: no usable %s in %s, %s or a folder given with -L; install Debian's package "
+                    "seabios, or "
+                    "do without with -vga none",
+                    name, folders[0], folders[1]);
+        return false;
+    }
+    m->vga_rom_size = 2048;
+    while (m->vga_rom_size < size)
+        m->vga_rom_size *= 2;
+    m->vga_rom = g_malloc0(m->vga_rom_size);
+    memcpy(m->vga_rom, data, size);
+    m->vga_font = vga_find_font(m->vga_rom, m->vga_rom_size);
+    return true;
 }
 
 /* "file args,file args", a comma in a name written twice. */
@@ -105,6 +139,9 @@ static bool board_files(struct machine *m, GError **error)
     m->board.ram_below_4g = MIN(config->ram_size, RAM_SPLIT);
     m->board.ram_above_4g = config->ram_size - m->board.ram_below_4g;
     m->board.rsdp = config->acpi ? FIRMWARE_ACPI_BASE : 0;
+    m->board.screen = config->vga;
+    if (config->vga && !read_vga_rom(m, error))
+        return false;
     if (config->bios)
         return read_rom(m, error);
     m->kernel = boot_file_open("kernel", config->kernel, error);
@@ -393,7 +430,8 @@ static bool board_isa(struct machine *m, GError **error)
                                &(struct i8042_wiring){.irq_keyboard = gsi_input(m->gsi, 1),
                                                       .irq_mouse = gsi_input(m->gsi, 12),
                                                       .reset = reset,
-                                                      .a20 = a20}));
+                                                      .a20 = a20,
+                                                      .mouse = config->vga}));
     keep(m, pit_new(m->io, m->clock, &irq0));
     struct rtc_config rtc = config->rtc;
     rtc.ram_below_4g = m->board.ram_below_4g;
@@ -428,6 +466,56 @@ static bool board_isa(struct machine *m, GError **error)
             return false;
     }
     return true;
+}
+
+static bool video_draw(void *opaque, struct display_surface *surface, bool steady,
+                       struct display_rect *changed)
+{
+    return vga_draw(((struct machine *)opaque)->vga, surface, steady, changed);
+}
+
+static bool video_text(void *opaque, struct display_text *text, unsigned *width, unsigned *height)
+{
+    return vga_text(((struct machine *)opaque)->vga, text, width, height);
+}
+
+static void input_key(void *opaque, unsigned code, bool down)
+{
+    i8042_key(((struct machine *)opaque)->kbc, code, down);
+}
+
+static void input_mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
+{
+    struct machine *m = opaque;
+    m->mouse_buttons = buttons;
+    i8042_mouse(m->kbc, dx, dy, dz, buttons);
+}
+
+static void input_monitor(void *opaque, const char *line, GString *out)
+{
+    control_execute(((struct machine *)opaque)->control, line, out);
+}
+
+/* The card, whose memory lies behind the guest's in physmap_ram(), and the screen it is seen on. */
+static bool board_video(struct machine *m, GError **error)
+{
+    const struct machine_config *config = m->config;
+    const struct display_video video = {.opaque = m, .draw = video_draw, .text = video_text};
+    const struct display_input input = {
+        .opaque = m, .key = input_key, .mouse = input_mouse, .monitor = input_monitor};
+    if (config->vga) {
+        struct vga_config card = {.id = "VGA",
+                                  .slot = config->vga_slot < 0 ? VGA_SLOT : config->vga_slot,
+                                  .ram_offset = config->ram_size,
+                                  .memory = config->vga_memory,
+                                  .rom = m->vga_rom,
+                                  .rom_size = m->vga_rom_size};
+        m->vga = keep(m, vga_new(m->bus, m->io, m->clock, &card, error));
+        if (!m->vga)
+            return false;
+    }
+    m->display = display_new(m->loop, m->vga ? &video : NULL, &input, error);
+    return m->display != NULL;
 }
 
 static bool board_network(struct machine *m, GError **error)
@@ -541,14 +629,15 @@ static bool board_build(struct machine *m, GError **error)
     m->clock = clock_new();
     clock_stop(m->clock); /* guest time begins when the guest does */
     m->loop = loop_new(m->clock, error);
-    if (!m->loop || !(m->mem = physmap_new(m->config->ram_size, error)))
+    if (!m->loop ||
+        !(m->mem = physmap_new(m->config->ram_size + (m->config->vga ? m->config->vga_memory : 0), error)))
         return false;
     m->io = portio_new();
     machine_offer(m);
     m->control = control_new(&m->offer, m->loop);
     board_memory(m);
     return board_processor(m, error) && board_bridges(m, error) && board_fwcfg(m, error) &&
-           board_control(m, error) && board_isa(m, error) && board_network(m, error);
+           board_control(m, error) && board_isa(m, error) && board_video(m, error) && board_network(m, error);
 }
 
 /* ---- reset and boot ---- */
@@ -564,11 +653,14 @@ static bool board_boot(struct machine *m, GError **error)
                                       .piix_slot = PIIX_SLOT,
                                       .ram_below_4g = m->board.ram_below_4g,
                                       .serial = {m->serial_there[0], m->serial_there[1]},
+                                      .mouse = config->vga,
                                       .fwcfg = true,
                                       .acpi = config->acpi,
                                       .mptable = config->mptable};
     if (!firmware_setup(&firmware, error))
         return false;
+    if (m->vga)
+        vga_start_text(m->vga, m->vga_font);
     if (m->kind == BOOT_LINUX) {
         struct linux_plan plan;
         if (!linux_plan(m->kernel, m->initrd, config->append, &m->board, &plan, error) ||
@@ -628,6 +720,7 @@ void machine_free(struct machine *m)
     if (m->loop)
         loop_stop_doorbell(m->loop); /* it rings the CPU */
     control_free(m->control);
+    display_free(m->display);
     for (unsigned i = 0; i < m->card_count; i++)
         net_port_free(m->cards[i].backend);
     for (guint i = m->devices->len; i-- > 0;)
@@ -651,6 +744,7 @@ void machine_free(struct machine *m)
         clock_free(m->clock);
     g_free(m->cards);
     g_free(m->rom);
+    g_free(m->vga_rom);
     boot_file_free(m->kernel);
     boot_file_free(m->initrd);
     for (unsigned i = 0; i < m->module_count; i++) {

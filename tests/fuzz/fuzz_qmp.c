@@ -70,6 +70,25 @@ static void counters(void *opaque,
     visit(visitor, "cpu", "instructions", 1);
 }
 
+static void mouse(void *opaque, int dx, int dy, int dz, int buttons)
+{
+}
+
+static bool screendump(void *opaque, const char *path, const char *format, GError **error)
+{
+    return true;
+}
+
+static bool no_vnc(void *opaque, unsigned index, struct control_vnc *out)
+{
+    return false;
+}
+
+static bool vnc_password(void *opaque, const char *password, GError **error)
+{
+    return true;
+}
+
 static const struct control_machine machine = {.name = "fuzz",
                                                .status = status,
                                                .stop = nothing,
@@ -86,7 +105,11 @@ static const struct control_machine machine = {.name = "fuzz",
                                                .read_memory = read_memory,
                                                .read_port = read_port,
                                                .write_port = write_port,
-                                               .key = key};
+                                               .key = key,
+                                               .mouse = mouse,
+                                               .screendump = screendump,
+                                               .vnc = no_vnc,
+                                               .vnc_password = vnc_password};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -154,6 +154,37 @@ static bool fake_register(void *opaque, const char *name, uint32_t *value)
     return g_str_equal(name, "eip");
 }
 
+static void fake_mouse(void *opaque, int dx, int dy, int dz, int buttons)
+{
+    struct bench *b = opaque;
+    g_snprintf(b->keys, sizeof b->keys, "mouse %d %d %d %d", dx, dy, dz, buttons);
+}
+
+static bool fake_screendump(void *opaque, const char *path, const char *format, GError **error)
+{
+    struct bench *b = opaque;
+    if (g_str_has_prefix(path, "/nowhere")) {
+        g_set_error(error, G_FILE_ERROR, 0, "writing a picture of the screen to %s: no", path);
+        return false;
+    }
+    g_snprintf(b->keys, sizeof b->keys, "dump %s %s", path, format ? format : "-");
+    return true;
+}
+
+static bool fake_vnc(void *opaque, unsigned index, struct control_vnc *out)
+{
+    *out = (struct control_vnc){
+        .password = true, .family = "ipv4", .host = "127.0.0.1", .service = "5901", .viewers = 2};
+    return index == 0;
+}
+
+static bool fake_vnc_password(void *opaque, const char *password, GError **error)
+{
+    struct bench *b = opaque;
+    g_snprintf(b->keys, sizeof b->keys, "password %s", password);
+    return true;
+}
+
 static void setup(struct bench *b, gconstpointer data)
 {
     GError *error = NULL;
@@ -179,6 +210,10 @@ static void setup(struct bench *b, gconstpointer data)
                                           .read_port = fake_read_port,
                                           .write_port = fake_write_port,
                                           .key = fake_key,
+                                          .mouse = fake_mouse,
+                                          .screendump = fake_screendump,
+                                          .vnc = fake_vnc,
+                                          .vnc_password = fake_vnc_password,
                                           .register_value = fake_register};
     b->control = control_new(&b->machine, b->loop);
     b->folder = g_dir_make_tmp("netlab-qmp-XXXXXX", NULL);
@@ -557,6 +592,14 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         {"trace help", "e1000"},
         {"trace nonsense", "nonsense"},
         {"sendkey ctrl-alt-delte", "no key 'delte'"},
+        {"mouse_move 1", "usage: mouse_move"},
+        {"mouse_move 1 much", "'much' is no number"},
+        {"screendump /nowhere/x", "no"},
+        {"screendump /tmp/x -f", "usage: screendump"},
+        {"change floppy0 password x", "nothing called 'floppy0'"},
+        {"change vnc password", "give the password too"},
+        {"change vnc port 5", "only the password"},
+        {"set_password spice x", "no display 'spice'"},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GString) out = g_string_new(NULL);
@@ -572,6 +615,22 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
     b->keys[0] = 0;
     monitor_execute(b->control, "sendkey ctrl-alt-delete", out);
     g_assert_cmpstr(b->keys, ==, "+1d +38 +153 -153 -38 -1d ");
+    static const struct {
+        const char *line, *does;
+    } screen[] = {
+        {"mouse_move 5 -3", "mouse 5 -3 0 -1"},
+        {"mouse_move 0 0 1", "mouse 0 0 1 -1"},
+        {"mouse_button 5", "mouse 0 0 0 5"},
+        {"screendump /tmp/x.png", "dump /tmp/x.png -"},
+        {"screendump /tmp/x -f png", "dump /tmp/x png"},
+        {"change vnc password secret", "password secret"},
+        {"set_password vnc other", "password other"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(screen); i++) {
+        b->keys[0] = 0;
+        monitor_execute(b->control, screen[i].line, out);
+        g_assert_cmpstr(b->keys, ==, screen[i].does);
+    }
     monitor_execute(b->control, "stop", out);
     g_assert_cmpint(b->status, ==, CONTROL_PAUSED);
     monitor_execute(b->control, "c", out);

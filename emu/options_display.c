@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Handlers of the options about the screen: graphics card, displays, keyboard layout; and what they come to
+ * when all is read (options_finish_display).
+ *
+ * There is a card when it is asked for, when something is to show it, and when firmware is booted; not when a
+ * kernel is started directly without a display: such a machine speaks through its serial port.
+ */
+#include "emu/options_internal.h"
+
+#include "emu/display/keymap.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+#define LATER(key_, help_)                                                                                   \
+    {                                                                                                        \
+        key_, KEYVAL_LATER, .help = help_                                                                    \
+    }
+
+enum { VNC_PORT = 5900, VNC_DISPLAYS = 65536 - VNC_PORT, VNCS_MOST = 4 };
+
+/* ---- -vnc ---- */
+
+static const struct keyval_row vnc_rows[] = {
+    {"vnc", KEYVAL_STRING, .help = "[HOST]:DISPLAY, unix:PATH or none"},
+    {"to", KEYVAL_NUMBER, .help = "the last display to try when others are taken", .max = VNC_DISPLAYS - 1},
+    {"password", KEYVAL_BOOL, .help = "viewers need one: `set_password vnc …` in the monitor"},
+    {"share", KEYVAL_CHOICE, "allow-exclusive|force-shared|ignore"},
+    {"lossy", KEYVAL_BOOL},
+    {"non-adaptive", KEYVAL_BOOL},
+    {"lock-key-sync", KEYVAL_BOOL},
+    {"key-delay-ms", KEYVAL_NUMBER},
+    {"id", KEYVAL_NAME},
+    LATER("reverse", "let viewers connect to this side"),
+    LATER("websocket", "use a viewer that speaks RFB over TCP"),
+    LATER("tls-creds", "use a UNIX socket, or an SSH tunnel to the loopback address"),
+    LATER("tls-authz", "use a UNIX socket, or an SSH tunnel to the loopback address"),
+    LATER("sasl", "use password=on"),
+    LATER("acl", "use password=on"),
+    LATER("audiodev", "there is no sound"),
+    LATER("power-control", "use the monitor"),
+    LATER("display", "there is one graphics card"),
+    LATER("head", "there is one graphics card"),
+};
+static const struct keyval_table vnc_table = {"-vnc", vnc_rows, G_N_ELEMENTS(vnc_rows), "vnc"};
+
+bool option_vnc(struct options *o, const char *arg, GError **error)
+{
+    o->has_display = true;
+    if (g_str_equal(arg, "help")) {
+        GString *text = g_string_new("Keys of -vnc:\n");
+        keyval_describe(&vnc_table, text);
+        return option_print(o, text);
+    }
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&vnc_table, arg, error);
+    if (!kv || !keyval_require(kv, "vnc", error))
+        return false;
+    const char *where = keyval_string(kv, "vnc", "");
+    if (g_str_equal(where, "none"))
+        return true;
+    if (o->config->vncs->len == VNCS_MOST)
+        return option_fail(error, "there are %d VNC servers already", VNCS_MOST);
+    struct machine_vnc vnc = {.password = keyval_bool(kv, "password", false)};
+    if (g_str_has_prefix(where, "unix:")) {
+        if (!where[strlen("unix:")])
+            return option_fail(error, "unix: needs the path of a socket, as unix:/run/screen.vnc");
+        if (keyval_has(kv, "to"))
+            return option_fail(error, "to= is for displays with numbers; leave it out with unix:");
+        vnc.where = g_strdup(where);
+    } else {
+        const char *colon = strrchr(where, ':');
+        uint64_t display, to;
+        if (!colon || !colon[1])
+            return option_fail(error,
+                               "'%s' is no place for a VNC server: give :0 (port %d of this host alone), "
+                               "ADDRESS:0, unix:PATH or none",
+                               where, VNC_PORT);
+        if (!keyval_parse_number("display", colon + 1, 0, VNC_DISPLAYS - 1, &display, error))
+            return false;
+        to = keyval_number(kv, "to", display);
+        if (to < display)
+            return option_fail(error, "to=%" G_GUINT64_FORMAT " is less than the display's own number", to);
+        vnc.where = colon == where ? g_strdup("127.0.0.1") : g_strndup(where, (gsize)(colon - where));
+        vnc.port = (unsigned)(VNC_PORT + display);
+        vnc.port_to = (unsigned)(VNC_PORT + to);
+    }
+    g_ptr_array_add(o->config->vncs, g_memdup2(&vnc, sizeof vnc));
+    return true;
+}
+
+/* ---- -display ---- */
+
+bool option_curses(struct options *o, const char *arg, GError **error)
+{
+    o->config->curses = o->has_display = true;
+    return true;
+}
+
+bool option_display(struct options *o, const char *arg, GError **error)
+{
+    static const char *const later[] = {"gtk",       "sdl",  "cocoa",  "egl-headless",
+                                        "spice-app", "dbus", "curses", "vnc"};
+    static const char *const here[] = {"none"};
+    o->has_display = true;
+    if (g_str_equal(arg, "none"))
+        return true;
+    if (g_str_equal(arg, "help"))
+        return option_print(o, g_string_new("Displays:\n"
+                                            "  none\n"));
+    g_autofree char *word = g_strndup(arg, strcspn(arg, ",="));
+    for (size_t i = 0; i < G_N_ELEMENTS(later); i++)
+        if (g_str_equal(later[i], word))
+            return option_fail(error,
+                               "display '%s' is QEMU's and not in netlab-emu yet; use -nographic"
+                               "",
+                               word);
+    g_autofree char *suggestion = keyval_suggestion(word, here, G_N_ELEMENTS(here));
+    return option_fail(error, "no display '%s'%s; there is: none", word, suggestion);
+}
+
+bool option_keyboard(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "help")) {
+        GString *text = g_string_new("Keyboard layouts:");
+        keymap_describe(text);
+        return option_print(o, text);
+    }
+    if (!keymap_find(arg)) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        keymap_describe(text);
+        return option_fail(error, "no keyboard layout '%s'; there are:%s", arg, text->str);
+    }
+    g_free(o->config->keyboard);
+    o->config->keyboard = g_strdup(arg);
+    return true;
+}
+
+/* ---- the card ---- */
+
+bool option_vga(struct options *o, const char *arg, GError **error)
+{
+    static const char *const later[] = {"cirrus", "vmware", "qxl", "virtio", "xenfb", "cg3", "tcx"};
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?"))
+        return option_print(o, g_string_new("Graphics cards:\n  std    VGA with Bochs VBE\n  none\n"));
+    if (g_str_equal(arg, "none") || g_str_equal(arg, "std")) {
+        o->vga = g_str_equal(arg, "std") ? OPTION_VGA_STD : OPTION_VGA_NONE;
+        return true;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(later); i++)
+        if (g_str_equal(later[i], arg))
+            return option_fail(error, "VGA '%s' is QEMU's and not in netlab-emu yet; use -vga std or none",
+                               arg);
+    return option_fail(error, "no VGA '%s'; there are: std, none", arg);
+}
+
+bool option_vga_memory(struct options *o, uint64_t mib, GError **error)
+{
+    if (!mib || mib & (mib - 1))
+        return option_fail(error, "vgamem_mb=%" G_GUINT64_FORMAT ": a power of two from 1 to 256", mib);
+    o->config->vga_memory = (uint32_t)mib << 20;
+    return true;
+}
+
+bool options_finish_display(struct options *o, GError **error)
+{
+    struct machine_config *config = o->config;
+    bool shown = config->curses || config->vncs->len;
+    switch (o->vga) {
+    case OPTION_VGA_STD:
+        config->vga = true;
+        break;
+    case OPTION_VGA_NONE:
+        config->vga = false;
+        if (shown)
+            option_note(o, "the display has nothing to show: -vga none");
+        break;
+    case OPTION_VGA_AUTO:
+        config->vga = shown || !config->kernel;
+        break;
+    }
+    if (config->curses && config->daemonize)
+        return option_fail(error, "-daemonize and -curses exclude each other: use -vnc");
+    if (config->curses && o->nographic)
+        return option_fail(error, "-nographic and -curses exclude each other: leave one out");
+    return true;
+}
