@@ -117,6 +117,18 @@ static bool option_sandbox(struct options *o, const char *arg, GError **error)
 
 /* ---- the table ---- */
 
+static bool option_snapshot(struct options *o, const char *arg, GError **error)
+{
+    o->snapshot = true;
+    return true;
+}
+
+static bool option_nodefaults(struct options *o, const char *arg, GError **error)
+{
+    o->nodefaults = true;
+    return true;
+}
+
 #define OURS(name_, alias_, form_, section_, apply_, help_)                                                  \
     {                                                                                                        \
         .name = name_, .alias = alias_, .form = form_, .section = section_, .apply = apply_, .help = help_   \
@@ -144,7 +156,7 @@ static const struct option_row rows[] = {
     OURS("fw_cfg", NULL, "[name=]NAME,string=TEXT|file=FILE", OPTION_MACHINE, option_fw_cfg,
          "a file for the guest to read through fw_cfg"),
     OURS("no-acpi", NULL, NULL, OPTION_MACHINE, option_no_acpi, "no ACPI tables"),
-    OURS("nodefaults", NULL, NULL, OPTION_MACHINE, option_nothing,
+    OURS("nodefaults", NULL, NULL, OPTION_MACHINE, option_nodefaults,
          "nothing but what is asked for is there anyway"),
 
     OURS("kernel", NULL, "FILE", OPTION_BOOT, option_kernel, "start this Linux bzImage or Multiboot kernel"),
@@ -160,6 +172,19 @@ static const struct option_row rows[] = {
          "stop, but do not end, when it powers off"),
     OURS("action", NULL, "reboot=…,shutdown=…", OPTION_BOOT, option_action, "the same two as one option"),
     OURS("S", NULL, NULL, OPTION_BOOT, option_stopped, "do not start before `cont` (monitor, QMP)"),
+
+    OURS("hda", NULL, "FILE", OPTION_DISKS, option_hda, "image of the first IDE hard disk; -hdb, -hdc, -hdd"),
+    {.name = "hdb", .form = "FILE", .apply = option_hdb},
+    {.name = "hdc", .form = "FILE", .apply = option_hdc},
+    {.name = "hdd", .form = "FILE", .apply = option_hdd},
+    OURS("cdrom", NULL, "FILE", OPTION_DISKS, option_cdrom,
+         "image of the CD in the drive (second channel, master)"),
+    OURS("fda", NULL, "FILE", OPTION_DISKS, option_fda, "image of the first floppy disk; -fdb"),
+    {.name = "fdb", .form = "FILE", .apply = option_fdb},
+    OURS("drive", NULL, "file=FILE[,format=][,media=]…", OPTION_DISKS, option_drive,
+         "a disk, CD or floppy with all that can be said of it; -drive help"),
+    OURS("snapshot", NULL, NULL, OPTION_DISKS, option_snapshot,
+         "no image is changed: what is written is gone at the end"),
 
     OURS("nic", NULL, "tap[,ifname=|fd=][,mac=]|none", OPTION_NETWORK, option_nic,
          "a NIC and its back end in one; -nic help"),
@@ -212,19 +237,10 @@ static const struct option_row rows[] = {
     LATER("s", "debug through the text monitor"),
     LATER("gdb", "debug through the text monitor"),
     LATER("enable-kvm", "guests run in netlab-emu's own engine; leave it out"),
-    LATER("drive", "put what the guest needs into the initrd"),
-    LATER("blockdev", "put what the guest needs into the initrd"),
-    LATER("hda", "put what the guest needs into the initrd"),
-    LATER("hdb", "put what the guest needs into the initrd"),
-    LATER("hdc", "put what the guest needs into the initrd"),
-    LATER("hdd", "put what the guest needs into the initrd"),
-    LATER("cdrom", "put what the guest needs into the initrd"),
-    LATER("fda", "put what the guest needs into the initrd"),
-    LATER("fdb", "put what the guest needs into the initrd"),
+    LATER("blockdev", "use -drive"),
     LATER("sd", "put what the guest needs into the initrd"),
     LATER("mtdblock", "put what the guest needs into the initrd"),
     LATER("pflash", "use -bios"),
-    LATER("snapshot", "nothing of a guest is kept anyway"),
     LATER("iscsi", ""),
     LATER("fsdev", "put what the guest needs into the initrd"),
     LATER("virtfs", "put what the guest needs into the initrd"),
@@ -289,9 +305,13 @@ static const struct option_row rows[] = {
 };
 
 static const char *const sections[OPTION_SECTIONS] = {
-    [OPTION_MACHINE] = "The machine",  [OPTION_BOOT] = "What it starts and how it ends",
-    [OPTION_NETWORK] = "Network",      [OPTION_DISPLAY] = "Screen and keyboard",
-    [OPTION_CHARACTER] = "Consoles",   [OPTION_CONTROL] = "Control and process",
+    [OPTION_MACHINE] = "The machine",
+    [OPTION_BOOT] = "What it starts and how it ends",
+    [OPTION_NETWORK] = "Network",
+    [OPTION_DISPLAY] = "Screen and keyboard",
+    [OPTION_DISKS] = "Disks",
+    [OPTION_CHARACTER] = "Consoles",
+    [OPTION_CONTROL] = "Control and process",
     [OPTION_DEBUG] = "Looking inside",
 };
 _Static_assert(G_N_ELEMENTS(sections) == OPTION_SECTIONS, "a heading for each section");
@@ -377,11 +397,12 @@ static bool take_option(struct options *o, int argc, char *const *argv, int *i, 
 {
     const char *word = argv[*i];
     if (word[0] != '-' || !word[1]) {
+        if (option_hda(o, word, error))
+            return true;
         g_autofree char *what = shown(word);
-        return option_fail(error,
-                           "'%s': disk images are QEMU's and not in netlab-emu yet; a kernel is given with "
-                           "-kernel",
-                           what);
+        g_prefix_error(error,
+                       "'%s' (taken for the image of a hard disk; a kernel is given with -kernel): ", what);
+        return false;
     }
     const char *name_start = word + (word[1] == '-' ? 2 : 1);
     const char *equals = strchr(name_start, '=');
@@ -432,8 +453,8 @@ enum options_outcome options_parse(int argc, char *const *argv, struct machine_c
         else if (o.print)
             outcome = OPTIONS_PRINT;
     }
-    if (outcome == OPTIONS_RUN && !(options_finish_display(&o, error) && options_finish_devices(&o, error) &&
-                                    options_finish_machine(&o, error)))
+    if (outcome == OPTIONS_RUN && !(options_finish_display(&o, error) && options_finish_drives(&o, error) &&
+                                    options_finish_devices(&o, error) && options_finish_machine(&o, error)))
         outcome = OPTIONS_ERROR;
     g_ptr_array_free(o.legacy_nics, TRUE);
     g_ptr_array_free(o.legacy_taps, TRUE);

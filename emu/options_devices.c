@@ -78,6 +78,8 @@ static bool device_debugcon(struct options *o, const struct keyval *kv, GError *
 static bool device_serial(struct options *o, const struct keyval *kv, GError **error);
 static bool device_vga(struct options *o, const struct keyval *kv, GError **error);
 
+enum { IDE_ROWS = OPTION_IDE_ROWS, FLOPPY_ROWS = OPTION_FLOPPY_ROWS };
+
 static const struct device_row {
     const char *name, *help;
     bool (*plug)(struct options *o, const struct keyval *kv, GError **error);
@@ -94,6 +96,9 @@ static const struct device_row {
     {"isa-serial", "16550 serial port", device_serial, ROWS(serial_rows)},
     {"VGA", "VGA with Bochs VBE (-vga std)", device_vga, ROWS(vga_rows)},
 #undef ROWS
+    {"ide-hd", "IDE hard disk", option_device_ide_disk, {"", option_ide_rows, IDE_ROWS, "driver"}},
+    {"ide-cd", "IDE CD-ROM drive", option_device_ide_cd, {"", option_ide_rows, IDE_ROWS, "driver"}},
+    {"floppy", "floppy drive", option_device_floppy, {"", option_floppy_rows, FLOPPY_ROWS, "driver"}},
     {.name = "e1000-82540em", .later = "it is called e1000 here"},
     {.name = "e1000-82544gc", .later = "use e1000 (82540EM)"},
     {.name = "e1000-82545em", .later = "use e1000 (82540EM)"},
@@ -109,8 +114,8 @@ static const struct device_row {
     {.name = "igb", .later = "use e1000"},
     {.name = "virtio-net-pci", .later = "use e1000"},
     {.name = "virtio-net", .later = "use e1000"},
-    {.name = "virtio-blk-pci", .later = "put what the guest needs into the initrd"},
-    {.name = "virtio-scsi-pci", .later = "put what the guest needs into the initrd"},
+    {.name = "virtio-blk-pci", .later = "use -drive (IDE)"},
+    {.name = "virtio-scsi-pci", .later = "use -drive (IDE)"},
     {.name = "virtio-serial-pci", .later = "use -serial"},
     {.name = "virtserialport", .later = "use -serial"},
     {.name = "virtconsole", .later = "use -serial"},
@@ -118,13 +123,10 @@ static const struct device_row {
     {.name = "virtio-balloon-pci", .later = ""},
     {.name = "virtio-9p-pci", .later = "put what the guest needs into the initrd"},
     {.name = "vhost-vsock-pci", .later = "use -serial"},
-    {.name = "ide-hd", .later = "put what the guest needs into the initrd"},
-    {.name = "ide-cd", .later = "put what the guest needs into the initrd"},
-    {.name = "scsi-hd", .later = "put what the guest needs into the initrd"},
-    {.name = "nvme", .later = "put what the guest needs into the initrd"},
-    {.name = "ahci", .later = "put what the guest needs into the initrd"},
-    {.name = "isa-fdc", .later = ""},
-    {.name = "floppy", .later = ""},
+    {.name = "scsi-hd", .later = "use ide-hd"},
+    {.name = "nvme", .later = "use ide-hd"},
+    {.name = "ahci", .later = "use ide-hd"},
+    {.name = "isa-fdc", .later = "it is there when a floppy drive is"},
     {.name = "cirrus-vga", .later = "use -serial"},
     {.name = "qxl-vga", .later = "use -serial"},
     {.name = "bochs-display", .later = "use -serial"},

@@ -16,6 +16,7 @@ struct options {
     bool nographic, has_display, has_serial, has_monitor;
     bool vga_device; /* -device VGA */
     enum { OPTION_VGA_AUTO, OPTION_VGA_NONE, OPTION_VGA_STD } vga;
+    bool snapshot, nodefaults; /* -snapshot: for all drives */
     char *accel;            /* the last -accel or -machine accel= */
     GPtrArray *legacy_nics; /* -net nic: struct machine_nic *, owned by the config */
     GPtrArray *legacy_taps; /* -net tap: struct machine_netdev *, owned by the config */
@@ -25,6 +26,7 @@ struct options {
 enum option_section {
     OPTION_MACHINE,
     OPTION_BOOT,
+    OPTION_DISKS,
     OPTION_NETWORK,
     OPTION_DISPLAY,
     OPTION_CHARACTER,
@@ -62,6 +64,23 @@ bool option_trace(struct options *o, const char *arg, GError **error);
 bool option_debug_items(struct options *o, const char *arg, GError **error);
 bool option_fw_cfg(struct options *o, const char *arg, GError **error);
 bool options_finish_machine(struct options *o, GError **error);
+
+/* options_drives.c */
+bool option_drive(struct options *o, const char *arg, GError **error);
+bool option_hda(struct options *o, const char *arg, GError **error);
+bool option_hdb(struct options *o, const char *arg, GError **error);
+bool option_hdc(struct options *o, const char *arg, GError **error);
+bool option_hdd(struct options *o, const char *arg, GError **error);
+bool option_cdrom(struct options *o, const char *arg, GError **error);
+bool option_fda(struct options *o, const char *arg, GError **error);
+bool option_fdb(struct options *o, const char *arg, GError **error);
+enum { OPTION_IDE_ROWS = 16, OPTION_FLOPPY_ROWS = 7 };
+extern const struct keyval_row option_ide_rows[OPTION_IDE_ROWS];       /* -device ide-hd, ide-cd */
+extern const struct keyval_row option_floppy_rows[OPTION_FLOPPY_ROWS]; /* -device floppy */
+bool option_device_ide_disk(struct options *o, const struct keyval *kv, GError **error);
+bool option_device_ide_cd(struct options *o, const struct keyval *kv, GError **error);
+bool option_device_floppy(struct options *o, const struct keyval *kv, GError **error);
+bool options_finish_drives(struct options *o, GError **error);
 
 /* options_devices.c */
 bool option_device(struct options *o, const char *arg, GError **error);

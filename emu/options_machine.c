@@ -297,31 +297,47 @@ static const struct keyval_row boot_rows[] = {
     {"order", KEYVAL_STRING, .help = "letters a (floppy), c (disk), d (CD-ROM), n (network), for -bios"},
     {"once", KEYVAL_STRING, .help = "the same"},
     {"menu", KEYVAL_BOOL, .help = "the firmware's boot menu"},
-    {"strict", KEYVAL_BOOL},
-    {"splash", KEYVAL_LATER, .help = "there is no display"},
-    {"splash-time", KEYVAL_NUMBER},
-    {"reboot-timeout", KEYVAL_LATER},
+    {"strict", KEYVAL_BOOL, .help = "nothing but what has a bootindex="},
+    {"splash", KEYVAL_LATER, .help = "leave it out; splash-time= works without a picture"},
+    {"splash-time", KEYVAL_NUMBER, .help = "milliseconds the boot menu waits for a key", .max = 0xffff},
+    {"reboot-timeout", KEYVAL_NUMBER, .help = "milliseconds until the machine is reset when nothing boots",
+     .max = 0xffff},
 };
 static const struct keyval_table boot_table = {"", boot_rows, G_N_ELEMENTS(boot_rows), "order"};
+
+static bool boot_letters(const char *key, const char *text, uint8_t out[3], GError **error)
+{
+    static const char letters[] = "acdn";
+    if (strlen(text) > 3)
+        return option_fail(error, "%s=%s: at most three letters of a, c, d, n", key, text);
+    memset(out, 0, 3);
+    for (unsigned i = 0; text[i]; i++) {
+        const char *at = strchr(letters, text[i]);
+        if (!at)
+            return option_fail(error, "%s=%s: '%c' is none of a (floppy), c (disk), d (CD-ROM), n (network)",
+                               key, text, text[i]);
+        out[i] = (uint8_t)(1 + (at - letters));
+    }
+    return true;
+}
 
 bool option_boot(struct options *o, const char *arg, GError **error)
 {
     KEYVAL_AUTO struct keyval *kv = keyval_parse(&boot_table, arg, error);
     if (!kv)
         return false;
-    const char *order = keyval_string(kv, "once", keyval_string(kv, "order", ""));
-    if (strlen(order) > sizeof o->config->boot_order)
-        return option_fail(error, "order=%s: at most three letters of a, c, d, n", order);
-    memset(o->config->boot_order, 0, sizeof o->config->boot_order);
-    for (unsigned i = 0; order[i]; i++) {
-        const char *at = strchr("acdn", order[i]);
-        if (!at)
-            return option_fail(error,
-                               "order=%s: '%c' is none of a (floppy), c (disk), d (CD-ROM), n (network)",
-                               order, order[i]);
-        o->config->boot_order[i] = (uint8_t)(1 + (at - "acdn"));
-    }
-    o->config->boot_menu = keyval_bool(kv, "menu", false);
+    struct machine_config *config = o->config;
+    if ((keyval_has(kv, "order") &&
+         !boot_letters("order", keyval_string(kv, "order", ""), config->boot_order, error)) ||
+        (keyval_has(kv, "once") &&
+         !boot_letters("once", keyval_string(kv, "once", ""), config->boot_once, error)))
+        return false;
+    config->boot_menu = keyval_bool(kv, "menu", config->boot_menu);
+    config->boot_strict = keyval_bool(kv, "strict", config->boot_strict);
+    if (keyval_has(kv, "splash-time"))
+        config->boot_splash_time = (int)keyval_number(kv, "splash-time", 0);
+    if (keyval_has(kv, "reboot-timeout"))
+        config->boot_fail_wait = (int)keyval_number(kv, "reboot-timeout", 0);
     return true;
 }
 
@@ -457,10 +473,14 @@ bool options_finish_machine(struct options *o, GError **error)
         return option_fail(error,
                            "-kernel and -bios together are QEMU's and not in netlab-emu yet; a kernel is "
                            "started without firmware: leave -bios out");
+    if (!config->kernel && !config->bios && !config->drives->len && !config->boot_order[0])
+        return option_fail(
+            error, "nothing to boot: give -kernel FILE (a Linux bzImage or a Multiboot kernel), a disk "
+                   "(-hda, -cdrom, -fda, -drive), or -bios FILE");
     if (!config->kernel && !config->bios)
-        return option_fail(error,
-                           "nothing to boot: give -kernel FILE (a Linux bzImage or a Multiboot kernel), or "
-                           "-bios FILE; disks and network boot are not here yet");
+        config->bios = g_strdup("bios-256k.bin");
+    if (!config->kernel && !config->boot_order[0])
+        memcpy(config->boot_order, (uint8_t[3]){2, 3, 1}, 3); /* disk, CD, floppy */
     if (!config->kernel && config->initrd)
         return option_fail(error, "-initrd needs -kernel");
     if (!config->kernel && config->append)

@@ -38,6 +38,8 @@
     X(FWCFG, fwcfg, "fw_cfg")                                                                                \
     X(VGA, vga, "VGA registers and modes")                                                                   \
     X(E1000, e1000, "e1000 registers, descriptors, frames")                                                  \
+    X(IDE, ide, "disk and CD-ROM commands")                                                                  \
+    X(FDC, fdc, "floppy controller")                                                                         \
     X(NET, net, "frames between NICs and back ends")                                                         \
     X(DISPLAY, display, "viewers of the screen, their keys")                                                 \
     X(CHAR, char, "character back ends")                                                                     \

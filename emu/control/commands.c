@@ -17,7 +17,7 @@ struct qmp_argument {
     bool optional;
 };
 
-enum { ARGUMENTS_MOST = 3 };
+enum { ARGUMENTS_MOST = 4 };
 
 struct qmp_command {
     const char *name;
@@ -49,6 +49,7 @@ static const char *const status_names[CONTROL_STATUS_COUNT] = {
     [CONTROL_PAUSED] = "paused",
     [CONTROL_SHUTDOWN] = "shutdown",
     [CONTROL_INTERNAL_ERROR] = "internal-error",
+    [CONTROL_IO_ERROR] = "io-error",
 };
 _Static_assert(G_N_ELEMENTS(status_names) == CONTROL_STATUS_COUNT, "a name for each status");
 
@@ -170,7 +171,35 @@ static JsonNode *query_network(struct qmp_session *session, JsonObject *argument
 
 static JsonNode *query_block(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
-    return node_of_array(json_array_new()); /* there are no disks */
+    const struct control_machine *m = session->control->machine;
+    JsonArray *list = json_array_new();
+    struct control_drive drive;
+    for (unsigned i = 0; m->drive && m->drive(m->opaque, i, &drive); i++) {
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "device", drive.id);
+        json_object_set_string_member(object, "qdev", drive.id);
+        json_object_set_string_member(object, "type", "unknown");
+        json_object_set_boolean_member(object, "removable", drive.removable);
+        json_object_set_boolean_member(object, "locked", drive.locked);
+        if (drive.removable)
+            json_object_set_boolean_member(object, "tray_open", drive.tray_open);
+        if (drive.file) {
+            JsonObject *inserted = json_object_new(), *image = json_object_new();
+            json_object_set_string_member(image, "filename", drive.file);
+            json_object_set_string_member(image, "format", drive.format);
+            json_object_set_int_member(image, "virtual-size", (gint64)drive.size);
+            json_object_set_string_member(inserted, "file", drive.file);
+            json_object_set_string_member(inserted, "drv", drive.format);
+            json_object_set_boolean_member(inserted, "ro", drive.read_only);
+            json_object_set_int_member(inserted, "backing_file_depth", drive.backing ? 1 : 0);
+            if (drive.backing)
+                json_object_set_string_member(inserted, "backing_file", drive.backing);
+            json_object_set_object_member(inserted, "image", image);
+            json_object_set_object_member(object, "inserted", inserted);
+        }
+        json_array_add_object_element(list, object);
+    }
+    return node_of_array(list);
 }
 
 static JsonNode *query_cpus(struct qmp_session *session, JsonObject *arguments, GError **error)
@@ -244,6 +273,41 @@ static JsonNode *do_screendump(struct qmp_session *session, JsonObject *argument
                              ? json_object_get_string_member(arguments, "format")
                              : NULL;
     return m->screendump(m->opaque, json_object_get_string_member(arguments, "filename"), format, error)
+               ? nothing()
+               : NULL;
+}
+
+static const char *optional_string(JsonObject *arguments, const char *name)
+{
+    return json_object_has_member(arguments, name) ? json_object_get_string_member(arguments, name) : NULL;
+}
+
+/* "device" is the old word for "id". */
+static const char *drive_name(JsonObject *arguments, GError **error)
+{
+    const char *name = optional_string(arguments, "id");
+    if (!name)
+        name = optional_string(arguments, "device");
+    if (!name)
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Parameter 'id' is missing");
+    return name;
+}
+
+static JsonNode *do_eject(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *name = arguments ? drive_name(arguments, error) : NULL;
+    bool force = name && json_object_has_member(arguments, "force") &&
+                 json_object_get_boolean_member(arguments, "force");
+    return name && m->eject(m->opaque, name, force, error) ? nothing() : NULL;
+}
+
+static JsonNode *do_change_medium(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *name = drive_name(arguments, error);
+    return name && m->change(m->opaque, name, json_object_get_string_member(arguments, "filename"),
+                             optional_string(arguments, "format"), error)
                ? nothing()
                : NULL;
 }
@@ -355,6 +419,15 @@ static const struct qmp_command commands[] = {
      do_set_password,
      {{"protocol", ARGUMENT_STRING, false}, {"password", ARGUMENT_STRING, false}}},
     {"change-vnc-password", do_change_vnc_password, {{"password", ARGUMENT_STRING, false}}},
+    {"eject",
+     do_eject,
+     {{"id", ARGUMENT_STRING, true}, {"device", ARGUMENT_STRING, true}, {"force", ARGUMENT_BOOL, true}}},
+    {"blockdev-change-medium",
+     do_change_medium,
+     {{"id", ARGUMENT_STRING, true},
+      {"device", ARGUMENT_STRING, true},
+      {"filename", ARGUMENT_STRING, false},
+      {"format", ARGUMENT_STRING, true}}},
     {"human-monitor-command",
      do_monitor,
      {{"command-line", ARGUMENT_STRING, false}, {"cpu-index", ARGUMENT_NUMBER, true}}},

@@ -28,6 +28,7 @@ enum control_info {
     CONTROL_INFO_MTREE,
     CONTROL_INFO_PCI,
     CONTROL_INFO_NETWORK,
+    CONTROL_INFO_BLOCK,
     CONTROL_INFO_QTREE,
     CONTROL_INFO_CHARDEV,
     CONTROL_INFO_PIC,
@@ -46,6 +47,7 @@ enum control_status {
     CONTROL_PAUSED,
     CONTROL_SHUTDOWN,       /* powered off, kept by -no-shutdown */
     CONTROL_INTERNAL_ERROR, /* could not be reset */
+    CONTROL_IO_ERROR,       /* a drive with werror=stop could not write */
     CONTROL_STATUS_COUNT
 };
 
@@ -70,6 +72,13 @@ struct control_vnc {
     unsigned viewers;
 };
 
+struct control_drive {
+    const char *id, *file, *format, *backing, *cache; /* file NULL: no medium */
+    uint64_t size;
+    bool read_only, removable, locked, tray_open;
+    uint64_t reads, read_bytes, writes, write_bytes, flushes, errors;
+};
+
 /* What the machine offers. All are called on its thread. */
 struct control_machine {
     void *opaque;
@@ -85,6 +94,10 @@ struct control_machine {
     bool (*nic)(void *opaque, unsigned index, struct control_nic *out);
     /* `name`: id of a NIC or of its back end. */
     bool (*set_link)(void *opaque, const char *name, bool up, GError **error);
+    /* Drives and their media; format NULL: by the first bytes. */
+    bool (*drive)(void *opaque, unsigned index, struct control_drive *out);
+    bool (*eject)(void *opaque, const char *id, bool force, GError **error);
+    bool (*change)(void *opaque, const char *id, const char *file, const char *format, GError **error);
     void (*describe)(void *opaque, enum control_info what, GString *out);
     /* Every counter of the engine, those of a group one after the other. */
     void (*counters)(void *opaque,

@@ -33,6 +33,7 @@ static const struct info_row {
     {"mtree", "the physical memory map", CONTROL_INFO_MTREE},
     {"pci", "PCI functions", CONTROL_INFO_PCI},
     {"network", "NICs, their cables and counters", CONTROL_INFO_NETWORK},
+    {"block", "drives and their images", CONTROL_INFO_BLOCK},
     {"qtree", "all devices", CONTROL_INFO_QTREE},
     {"chardev", "character back ends", CONTROL_INFO_CHARDEV},
     {"pic", "8259s and I/O APIC", CONTROL_INFO_PIC},
@@ -440,11 +441,9 @@ static void set_vnc_password(struct control *control, const char *word, GString 
         g_string_append_printf(out, "%s\n", error->message);
 }
 
-static void monitor_change(struct control *control, char **words, GString *out)
+static void change_vnc(struct control *control, char **words, GString *out)
 {
-    if (!g_str_equal(words[0], "vnc"))
-        g_string_append_printf(out, "nothing called '%s' can be changed\n", words[0]);
-    else if (!g_str_equal(words[1], "password") && !g_str_equal(words[1], "passwd"))
+    if (!g_str_equal(words[1], "password") && !g_str_equal(words[1], "passwd"))
         g_string_append(out, "of vnc only the password can be changed: change vnc password WORD\n");
     else if (!words[2])
         g_string_append(out, "give the password too: change vnc password WORD\n");
@@ -494,6 +493,27 @@ static void monitor_nmi(struct control *control, char **words, GString *out)
     control->machine->nmi(control->machine->opaque);
 }
 
+static void monitor_eject(struct control *control, char **words, GString *out)
+{
+    const struct control_machine *m = control->machine;
+    g_autoptr(GError) error = NULL;
+    bool force = g_str_equal(words[0], "-f");
+    if (force && !words[1])
+        g_string_append(out, "eject -f NAME\n");
+    else if (!m->eject(m->opaque, words[force], force, &error))
+        g_string_append_printf(out, "%s\n", error->message);
+}
+
+static void monitor_change(struct control *control, char **words, GString *out)
+{
+    const struct control_machine *m = control->machine;
+    g_autoptr(GError) error = NULL;
+    if (g_str_equal(words[0], "vnc"))
+        change_vnc(control, words, out);
+    else if (!m->change(m->opaque, words[0], words[1], words[2], &error))
+        g_string_append_printf(out, "%s\n", error->message);
+}
+
 static void monitor_set_link(struct control *control, char **words, GString *out)
 {
     g_autoptr(GError) error = NULL;
@@ -537,8 +557,11 @@ static const struct monitor_command commands[] = {
     {"mouse_button", NULL, "STATE", "hold these buttons: 1 left, 2 right, 4 middle, added up", 1, 1,
      monitor_mouse_button},
     {"screendump", NULL, "FILE [-f png|ppm]", "a picture of the screen", 1, 3, monitor_screendump},
-    {"change", NULL, "vnc password WORD", "the password of VNC viewers", 2, 3, monitor_change},
     {"set_password", NULL, "vnc WORD", "the same", 2, 4, monitor_set_password},
+    {"eject", NULL, "[-f] NAME", "take the medium out of a drive; -f: though the guest has it locked", 1, 2,
+     monitor_eject},
+    {"change", NULL, "NAME FILE [FORMAT] | vnc password WORD",
+     "put another medium into a drive; VNC's password", 2, 3, monitor_change},
     {"set_link", NULL, "NAME on|off", "plug a NIC's cable or pull it", 2, 2, monitor_set_link},
     {"trace", "log", "LIST|none|help", "trace these categories too", 1, 1, monitor_trace},
 };

@@ -55,6 +55,15 @@ static void free_fwcfg(void *data)
     g_free(file);
 }
 
+static void free_drive(void *data)
+{
+    struct machine_drive *drive = data;
+    g_free(drive->id);
+    g_free(drive->file);
+    g_free(drive->serial);
+    g_free(drive);
+}
+
 static void free_debug_exit(void *data)
 {
     struct machine_debug_exit *exit_port = data;
@@ -94,6 +103,8 @@ struct machine_config *machine_config_new(void)
     config->monitors = g_ptr_array_new_with_free_func(free_monitor);
     config->netdevs = g_ptr_array_new_with_free_func(free_netdev);
     config->nics = g_ptr_array_new_with_free_func(free_nic);
+    config->boot_splash_time = config->boot_fail_wait = -1;
+    config->drives = g_ptr_array_new_with_free_func(free_drive);
     config->fwcfg = g_ptr_array_new_with_free_func(free_fwcfg);
     config->debug_exits = g_ptr_array_new_with_free_func(free_debug_exit);
     config->debugcons = g_ptr_array_new_with_free_func(free_debugcon);
@@ -111,7 +122,7 @@ void machine_config_free(struct machine_config *config)
         g_free(strings[i]);
     GPtrArray *lists[] = {config->search_path, config->serials, config->chardevs, config->monitors,
                           config->netdevs,     config->nics,    config->fwcfg,    config->debug_exits,
-                          config->debugcons,   config->notes,   config->vncs};
+                          config->debugcons,   config->notes,   config->vncs, config->drives};
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_free(lists[i], TRUE);
     cpu_model_free(config->cpu);

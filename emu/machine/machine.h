@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "emu/block/block.h"
 #include "emu/char/backend.h"
 #include "emu/dev/rtc.h"
 
@@ -48,6 +49,22 @@ struct machine_fwcfg {
     char *name, *string, *file; /* one of string and file */
 };
 
+enum machine_bus { MACHINE_BUS_IDE, MACHINE_BUS_FLOPPY, MACHINE_BUS_NONE };
+enum machine_media { MACHINE_MEDIA_DISK, MACHINE_MEDIA_CD };
+
+/* -drive, -hda, -cdrom, -fda and the -device that takes a drive with if=none. */
+struct machine_drive {
+    char *id;   /* "ide0-hd0" unless given */
+    char *file; /* NULL: an empty drive */
+    enum machine_bus bus;
+    int index; /* IDE: 2 × channel + unit; floppy: unit; -1: the first free one */
+    enum machine_media media;
+    struct block_config block; /* but for id and file */
+    char *serial;              /* NULL: made up */
+    int bootindex;             /* -1: none */
+    bool claimed;              /* by a -device */
+};
+
 struct machine_debug_exit {
     uint32_t iobase, iosize;
     char *id;
@@ -82,7 +99,7 @@ struct machine_config {
     const struct cpu_model *cpu;
     enum machine_engine engine;
     uint32_t jit_heat; /* jit/jit.h; 0: as it is */
-    bool lockstep; /* with the translator: the interpreter beside it */
+    bool lockstep;     /* with the translator: the interpreter beside it */
     struct {
         uint64_t from, plant;
         unsigned insns, sample;
@@ -93,8 +110,11 @@ struct machine_config {
     char *initrd;           /* Linux: one file; Multiboot: "file args,file args" */
     GPtrArray *search_path; /* -L, for -bios */
     bool acpi, mptable;
-    bool exact_ticks; /* those of an idle guest too: dev/idle_tick.h */
+    bool exact_ticks;      /* those of an idle guest too: dev/idle_tick.h */
     uint8_t boot_order[3]; /* as in rtc_config */
+    uint8_t boot_once[3];  /* the same, until the first reset; all zero: not given */
+    bool boot_strict;
+    int boot_splash_time, boot_fail_wait; /* milliseconds; -1: the firmware's own */
     bool boot_menu;
 
     bool vga; /* a graphics card; with it come a mouse, and a screen for `displays` */
@@ -109,6 +129,7 @@ struct machine_config {
     GPtrArray *monitors;    /* struct machine_monitor * */
     GPtrArray *netdevs;     /* struct machine_netdev * */
     GPtrArray *nics;        /* struct machine_nic * */
+    GPtrArray *drives;      /* struct machine_drive * */
     GPtrArray *fwcfg;       /* struct machine_fwcfg * */
     GPtrArray *debug_exits; /* struct machine_debug_exit * */
     GPtrArray *debugcons;   /* struct machine_debugcon * */

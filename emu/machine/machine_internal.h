@@ -59,6 +59,11 @@ struct machine_card {
     uint8_t mac[6];
 };
 
+struct machine_disk {
+    struct block *block;
+    const struct machine_drive *config;
+};
+
 struct machine {
     const struct machine_config *config;
     struct clock *clock;
@@ -90,6 +95,8 @@ struct machine {
 
     struct machine_card *cards;
     unsigned card_count;
+    struct machine_disk *drives;
+    unsigned drive_count;
     GPtrArray *ports; /* struct machine_port * */
     bool serial_there[4];
 
@@ -124,5 +131,16 @@ bool machine_reset(struct machine *machine, GError **error);
 void machine_request(struct machine *machine, int what);
 void machine_stop(struct machine *machine, enum control_status why);
 bool machine_cont(struct machine *machine, GError **error);
+/* disks.c */
+bool machine_disks_open(struct machine *machine, GError **error);  /* images */
+bool machine_disks_build(struct machine *machine, GError **error); /* chips */
+void machine_disks_free(struct machine *machine);                  /* after the chips */
+void machine_disks_tell_cmos(struct machine *machine);
+bool machine_disks_tell_fwcfg(struct machine *machine, GError **error);
+void machine_disks_retry(struct machine *machine);
+bool machine_drive_status(void *machine, unsigned index, struct control_drive *out);
+bool machine_drive_eject(void *machine, const char *id, bool force, GError **error);
+bool machine_drive_change(void *machine, const char *id, const char *file, const char *format,
+                          GError **error);
 /* operate.c */
 void machine_offer(struct machine *machine);

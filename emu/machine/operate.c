@@ -255,6 +255,28 @@ static void describe_network(struct machine *m, GString *out)
     }
 }
 
+static void describe_drives(struct machine *m, GString *out)
+{
+    struct control_drive drive;
+    for (unsigned i = 0; machine_drive_status(m, i, &drive); i++) {
+        g_string_append_printf(out, "%s: %s%s%s%s%s\n", drive.id, drive.file ? drive.file : "[not inserted]",
+                               drive.file ? " (" : "", drive.file ? drive.format : "",
+                               drive.file && drive.read_only ? ", read-only" : "", drive.file ? ")" : "");
+        if (drive.backing)
+            g_string_append_printf(out, "    Backing file:     %s\n", drive.backing);
+        if (drive.removable)
+            g_string_append_printf(out, "    Removable device: %slocked, tray %s\n",
+                                   drive.locked ? "" : "not ", drive.tray_open ? "open" : "closed");
+        g_string_append_printf(out,
+                               "    Cache mode:       %s\n"
+                               "    %" G_GUINT64_FORMAT " reads of %" G_GUINT64_FORMAT
+                               " bytes, %" G_GUINT64_FORMAT " writes of %" G_GUINT64_FORMAT
+                               " bytes, %" G_GUINT64_FORMAT " flushes, %" G_GUINT64_FORMAT " errors\n",
+                               drive.cache, drive.reads, drive.read_bytes, drive.writes, drive.write_bytes,
+                               drive.flushes, drive.errors);
+    }
+}
+
 static void describe_device(struct device *device, void *opaque)
 {
     g_string_append_printf(opaque, "  dev: %s, id \"%s\"\n", device->class->name, device->id);
@@ -320,6 +342,9 @@ static void operate_describe(void *opaque, enum control_info what, GString *out)
     case CONTROL_INFO_NETWORK:
         describe_network(m, out);
         break;
+    case CONTROL_INFO_BLOCK:
+        describe_drives(m, out);
+        break;
     case CONTROL_INFO_QTREE:
         machine_foreach_device(m, describe_device, out);
         break;
@@ -375,6 +400,9 @@ void machine_offer(struct machine *m)
         .chardev = operate_chardev,
         .nic = operate_nic,
         .set_link = operate_set_link,
+        .drive = machine_drive_status,
+        .eject = machine_drive_eject,
+        .change = machine_drive_change,
         .describe = operate_describe,
         .counters = operate_counters,
         .read_memory = operate_read_memory,

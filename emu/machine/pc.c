@@ -34,11 +34,25 @@ static bool read_rom(struct machine *m, GError **error)
 {
     const char *name = m->config->bios;
     g_autofree char *found = NULL;
+    static const char *const usual[] = {"/usr/share/seabios", "/usr/share/qemu"};
     if (!g_file_test(name, G_FILE_TEST_EXISTS) && !strchr(name, '/')) {
         for (guint i = 0; i < m->config->search_path->len && !found; i++) {
             g_autofree char *path = g_build_filename(m->config->search_path->pdata[i], name, NULL);
             if (g_file_test(path, G_FILE_TEST_EXISTS))
                 found = g_steal_pointer(&path);
+        }
+        for (guint i = 0; i < G_N_ELEMENTS(usual) && !found; i++) {
+            g_autofree char *path = g_build_filename(usual[i], name, NULL);
+            if (g_file_test(path, G_FILE_TEST_EXISTS))
+                found = g_steal_pointer(&path);
+        }
+        if (!found && g_str_has_prefix(name, "bios-")) {
+            g_set_error(
+                error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                "the firmware %s is not there; install Debian's package seabios, or name a ROM with -bios "
+                "or its folder with -L",
+                name);
+            return false;
         }
     }
     struct boot_file *file = boot_file_open("ROM", found ? found : name, error);
@@ -436,9 +450,11 @@ static bool board_isa(struct machine *m, GError **error)
     struct rtc_config rtc = config->rtc;
     rtc.ram_below_4g = m->board.ram_below_4g;
     rtc.ram_above_4g = m->board.ram_above_4g;
-    memcpy(rtc.boot_device, config->boot_order, sizeof rtc.boot_device);
+    memcpy(rtc.boot_device, config->boot_once[0] ? config->boot_once : config->boot_order,
+           sizeof rtc.boot_device);
     rtc.skip_floppy_check = true;
     m->rtc = keep(m, rtc_new(m->io, m->clock, &irq8, &rtc));
+    machine_disks_tell_cmos(m);
     keep(m, dma8237_new(m->io));
 
     for (guint i = 0; i < G_N_ELEMENTS(serial_base); i++) {
@@ -629,15 +645,16 @@ static bool board_build(struct machine *m, GError **error)
     m->clock = clock_new();
     clock_stop(m->clock); /* guest time begins when the guest does */
     m->loop = loop_new(m->clock, error);
-    if (!m->loop ||
+    if (!m->loop || !machine_disks_open(m, error) ||
         !(m->mem = physmap_new(m->config->ram_size + (m->config->vga ? m->config->vga_memory : 0), error)))
         return false;
     m->io = portio_new();
     machine_offer(m);
     m->control = control_new(&m->offer, m->loop);
     board_memory(m);
-    return board_processor(m, error) && board_bridges(m, error) && board_fwcfg(m, error) &&
-           board_control(m, error) && board_isa(m, error) && board_video(m, error) && board_network(m, error);
+    return board_processor(m, error) && board_bridges(m, error) && machine_disks_build(m, error) &&
+           board_fwcfg(m, error) && board_control(m, error) && board_isa(m, error) && board_video(m, error) &&
+           board_network(m, error);
 }
 
 /* ---- reset and boot ---- */
@@ -726,6 +743,7 @@ void machine_free(struct machine *m)
     for (guint i = m->devices->len; i-- > 0;)
         device_free(m->devices->pdata[i]);
     g_ptr_array_free(m->devices, TRUE);
+    machine_disks_free(m);
     if (m->bus)
         pci_bus_free(m->bus);
     if (m->cpu) {

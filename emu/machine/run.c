@@ -56,10 +56,12 @@ bool machine_cont(struct machine *m, GError **error)
         return true;
     case CONTROL_PRELAUNCH:
     case CONTROL_PAUSED:
+    case CONTROL_IO_ERROR:
         m->status = CONTROL_RUNNING;
         clock_continue(m->clock);
         loop_wake(m->loop);
         control_event(m->control, "RESUME", NULL);
+        machine_disks_retry(m);
         return true;
     case CONTROL_SHUTDOWN:
     case CONTROL_INTERNAL_ERROR:

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Drives' requests, their thread, media and errors: see block.h.
+ *
+ * A request is in one place at a time: `queue` (worker's to take), with the worker, `finished` (worker's to
+ * give back), or `stalled` (machine's thread: it failed, the machine was stopped for it, and block_retry()
+ * gives it to the worker again). The mutex covers queue, finished and `busy`; everything else, the image
+ * included while nothing is in flight, belongs to the machine's thread.
+ *
+ * The thread is started with the first request and waits for good; a drive that is never used costs none.
+ */
+#include "emu/block/block.h"
+#include "emu/block/image.h"
+#include "emu/machine/loop.h"
+
+#include <errno.h>
+#include <gio/gio.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+const char *const block_cache_names[BLOCK_CACHE_COUNT] = {
+    [BLOCK_CACHE_WRITEBACK] = "writeback",
+    [BLOCK_CACHE_NONE] = "none",
+    [BLOCK_CACHE_WRITETHROUGH] = "writethrough",
+    [BLOCK_CACHE_DIRECTSYNC] = "directsync",
+    [BLOCK_CACHE_UNSAFE] = "unsafe",
+};
+_Static_assert(G_N_ELEMENTS(block_cache_names) == BLOCK_CACHE_COUNT, "a name for each cache mode");
+
+struct request_list {
+    struct block_request *first, *last;
+};
+
+struct block {
+    char *id;
+    struct block_config config; /* strings are not kept in it */
+    struct image *image;        /* NULL: no medium */
+    struct loop *loop;
+    struct loop_fd *watch;
+    int event;
+
+    pthread_t thread;
+    bool has_thread;
+    pthread_mutex_t lock;
+    pthread_cond_t work, progress;
+    struct request_list queue, finished;
+    bool busy, quit;
+
+    struct request_list stalled;
+    struct block_counters counters;
+    bool removable, tray_locked, tray_open;
+    void (*changed)(void *opaque);
+    void *changed_opaque;
+    void (*failed)(void *opaque, struct block *block, bool write, int error, bool stops, bool ignored);
+    void *failed_opaque;
+};
+
+/* ---- lists ---- */
+
+static void list_push(struct request_list *list, struct block_request *request)
+{
+    request->next = NULL;
+    if (list->last)
+        list->last->next = request;
+    else
+        list->first = request;
+    list->last = request;
+}
+
+static struct block_request *list_pop(struct request_list *list)
+{
+    struct block_request *request = list->first;
+    if (request) {
+        list->first = request->next;
+        if (!list->first)
+            list->last = NULL;
+    }
+    return request;
+}
+
+static bool list_remove(struct request_list *list, struct block_request *request)
+{
+    struct block_request *before = NULL;
+    for (struct block_request *at = list->first; at; before = at, at = at->next) {
+        if (at != request)
+            continue;
+        if (before)
+            before->next = at->next;
+        else
+            list->first = at->next;
+        if (list->last == at)
+            list->last = before;
+        return true;
+    }
+    return false;
+}
+
+/* ---- carrying out ---- */
+
+static int carry_out(struct image *image, const struct block_request *request)
+{
+    if (!image)
+        return ENOMEDIUM;
+    if (request->op != BLOCK_FLUSH &&
+        (request->offset % BLOCK_SECTOR || request->len % BLOCK_SECTOR || request->offset > image->size ||
+         request->len > image->size - request->offset))
+        return EINVAL;
+    switch (request->op) {
+    case BLOCK_READ:
+        return image->ops->read(image, request->offset, request->buf, request->len);
+    case BLOCK_WRITE:
+        return image->read_only ? EROFS
+                                : image->ops->write(image, request->offset, request->buf, request->len);
+    case BLOCK_FLUSH:
+        return image->read_only ? 0 : image->ops->flush(image);
+    case BLOCK_DISCARD:
+        return image->read_only       ? EROFS
+               : !image->ops->discard ? 0
+                                      : image->ops->discard(image, request->offset, request->len);
+    case BLOCK_OPS:
+        break;
+    }
+    return EINVAL;
+}
+
+static void *block_worker(void *opaque)
+{
+    struct block *b = opaque;
+    pthread_mutex_lock(&b->lock);
+    for (;;) {
+        struct block_request *request = list_pop(&b->queue);
+        if (!request && b->quit)
+            break;
+        if (!request) {
+            pthread_cond_wait(&b->work, &b->lock);
+            continue;
+        }
+        b->busy = true;
+        pthread_mutex_unlock(&b->lock);
+        request->error = carry_out(b->image, request);
+        pthread_mutex_lock(&b->lock);
+        b->busy = false;
+        bool tell = !b->finished.first;
+        list_push(&b->finished, request);
+        pthread_cond_broadcast(&b->progress);
+        if (tell) {
+            uint64_t one = 1;
+            ssize_t ignored = write(b->event, &one, sizeof one);
+            (void)ignored;
+        }
+    }
+    pthread_mutex_unlock(&b->lock);
+    return NULL;
+}
+
+static bool start_thread(struct block *b)
+{
+    if (b->has_thread)
+        return true;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the machine's thread */
+    b->has_thread = pthread_create(&b->thread, NULL, block_worker, b) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return b->has_thread;
+}
+
+/* ---- giving back ---- */
+
+static enum block_on_error policy(const struct block *b, const struct block_request *request)
+{
+    return request->op == BLOCK_READ ? b->config.on_read_error : b->config.on_write_error;
+}
+
+/* One request the worker is done with. */
+static void give_back(struct block *b, struct block_request *request)
+{
+    int code = request->error;
+    if (request->cancelled)
+        return;
+    if (code && code != EINVAL && code != ENOMEDIUM && code != EROFS && code != EPERM) {
+        enum block_on_error what = policy(b, request);
+        bool stops = what == BLOCK_ERROR_STOP || (what == BLOCK_ERROR_ENOSPC && code == ENOSPC);
+        bool ignored = what == BLOCK_ERROR_IGNORE;
+        b->counters.errors[request->op]++;
+        if (stops && b->failed)
+            list_push(&b->stalled, request);
+        if (b->failed)
+            b->failed(b->failed_opaque, b, request->op != BLOCK_READ, code, stops, ignored);
+        if (stops && b->failed)
+            return;
+        if (ignored)
+            code = 0;
+    }
+    request->done(request->opaque, code);
+}
+
+static void give_back_all(struct block *b)
+{
+    for (;;) {
+        pthread_mutex_lock(&b->lock);
+        struct block_request *request = list_pop(&b->finished);
+        pthread_mutex_unlock(&b->lock);
+        if (!request)
+            return;
+        give_back(b, request);
+    }
+}
+
+static void event_ready(void *opaque, unsigned events)
+{
+    struct block *b = opaque;
+    uint64_t count;
+    ssize_t ignored = read(b->event, &count, sizeof count);
+    (void)ignored;
+    give_back_all(b);
+}
+
+void block_submit(struct block *b, struct block_request *request)
+{
+    request->error = 0;
+    request->cancelled = false;
+    b->counters.requests[request->op]++;
+    b->counters.bytes[request->op] += request->op == BLOCK_FLUSH ? 0 : request->len;
+    if (!b->loop || !start_thread(b)) { /* no more threads to be had: slower, but right */
+        request->error = carry_out(b->image, request);
+        give_back(b, request);
+        return;
+    }
+    pthread_mutex_lock(&b->lock);
+    list_push(&b->queue, request);
+    pthread_cond_signal(&b->work);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static bool list_has(const struct request_list *list, const struct block_request *request)
+{
+    for (const struct block_request *at = list->first; at; at = at->next)
+        if (at == request)
+            return true;
+    return false;
+}
+
+void block_cancel(struct block *b, struct block_request *request)
+{
+    if (list_remove(&b->stalled, request) || !b->has_thread)
+        return;
+    pthread_mutex_lock(&b->lock);
+    if (!list_remove(&b->queue, request)) {
+        while (b->busy && !list_has(&b->finished, request))
+            pthread_cond_wait(&b->progress, &b->lock);
+        list_remove(&b->finished, request);
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+void block_drain(struct block *b)
+{
+    if (!b->has_thread)
+        return;
+    for (;;) {
+        pthread_mutex_lock(&b->lock);
+        while ((b->busy || b->queue.first) && !b->finished.first)
+            pthread_cond_wait(&b->progress, &b->lock);
+        bool more = b->finished.first != NULL;
+        pthread_mutex_unlock(&b->lock);
+        if (!more)
+            return;
+        give_back_all(b); /* what it calls may submit more */
+    }
+}
+
+void block_retry(struct block *b)
+{
+    struct request_list again = b->stalled;
+    struct block_request *request;
+    b->stalled = (struct request_list){0};
+    while ((request = list_pop(&again)))
+        block_submit(b, request);
+}
+
+/* ---- media ---- */
+
+static struct image *open_medium(struct block *b, const char *file, enum block_format format, bool read_only,
+                                 GError **error)
+{
+    const struct block_config *c = &b->config;
+    struct image *image = image_open(file, format, read_only || c->snapshot, c->cache, c->discard, 0, error);
+    if (!image)
+        return NULL;
+    if (c->snapshot && !read_only)
+        return overlay_new(image, error);
+    return image;
+}
+
+bool block_insert(struct block *b, const char *file, enum block_format format, bool read_only, GError **error)
+{
+    /* The new medium first: when it cannot be opened the old one stays. But it may be the same file. */
+    g_autoptr(GError) busy = NULL;
+    block_drain(b);
+    struct image *image = open_medium(b, file, format, read_only, &busy);
+    if (!image && b->image && g_error_matches(busy, G_IO_ERROR, G_IO_ERROR_BUSY)) {
+        image_close(b->image);
+        b->image = NULL;
+        image = open_medium(b, file, format, read_only, error);
+    } else if (!image) {
+        g_propagate_error(error, g_steal_pointer(&busy));
+        return false;
+    }
+    image_close(b->image);
+    b->image = image;
+    b->tray_open = false;
+    if (b->changed)
+        b->changed(b->changed_opaque);
+    return image != NULL;
+}
+
+bool block_eject(struct block *b, bool force, GError **error)
+{
+    if (!b->removable) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "Device '%s' is not removable", b->id);
+        return false;
+    }
+    if (b->tray_locked && !force) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
+                    "Device '%s' is locked by the guest; unmount it there, or force it", b->id);
+        return false;
+    }
+    block_drain(b);
+    image_close(b->image);
+    b->image = NULL;
+    if (b->changed)
+        b->changed(b->changed_opaque);
+    return true;
+}
+
+void block_set_removable(struct block *b, void (*changed)(void *opaque), void *opaque)
+{
+    b->removable = true;
+    b->changed = changed;
+    b->changed_opaque = opaque;
+}
+
+bool block_is_removable(const struct block *b)
+{
+    return b->removable;
+}
+
+void block_lock_tray(struct block *b, bool locked)
+{
+    b->tray_locked = locked;
+}
+
+bool block_tray_locked(const struct block *b)
+{
+    return b->tray_locked;
+}
+
+void block_open_tray(struct block *b, bool open)
+{
+    b->tray_open = open;
+}
+
+bool block_tray_open(const struct block *b)
+{
+    return b->tray_open;
+}
+
+void block_set_error_listener(struct block *b,
+                              void (*failed)(void *opaque, struct block *block, bool write, int error,
+                                             bool stops, bool ignored),
+                              void *opaque)
+{
+    b->failed = failed;
+    b->failed_opaque = opaque;
+}
+
+/* ---- what it is ---- */
+
+const char *block_id(const struct block *b)
+{
+    return b->id;
+}
+
+bool block_has_medium(const struct block *b)
+{
+    return b->image && !b->tray_open;
+}
+
+uint64_t block_size(const struct block *b)
+{
+    return b->image ? b->image->size : 0;
+}
+
+bool block_read_only(const struct block *b)
+{
+    return b->image && b->image->read_only;
+}
+
+bool block_write_cache(const struct block *b)
+{
+    return b->config.cache != BLOCK_CACHE_WRITETHROUGH && b->config.cache != BLOCK_CACHE_DIRECTSYNC;
+}
+
+bool block_discards(const struct block *b)
+{
+    return b->image && b->image->ops->discard && !b->image->read_only;
+}
+
+const char *block_path(const struct block *b)
+{
+    return b->image ? b->image->path : NULL;
+}
+
+const char *block_format(const struct block *b)
+{
+    return b->image ? b->image->ops->format : NULL;
+}
+
+const char *block_backing(const struct block *b)
+{
+    return b->image ? b->image->backing : NULL;
+}
+
+const struct block_counters *block_counters(const struct block *b)
+{
+    return &b->counters;
+}
+
+/* ---- life ---- */
+
+struct block *block_new(const struct block_config *config, struct loop *loop, GError **error)
+{
+    struct block *b = g_new0(struct block, 1);
+    b->id = g_strdup(config->id);
+    b->config = *config;
+    b->config.id = b->config.file = NULL;
+    b->loop = loop;
+    b->event = -1;
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_cond_init(&b->work, NULL);
+    pthread_cond_init(&b->progress, NULL);
+    if (loop) {
+        b->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (b->event < 0) {
+            g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "%s: %s (check `ulimit -n`)", b->id,
+                        g_strerror(errno));
+            block_free(b);
+            return NULL;
+        }
+        b->watch = loop_add_fd(loop, b->event, LOOP_READ, event_ready, b);
+    }
+    if (config->file &&
+        !(b->image = open_medium(b, config->file, config->format, config->read_only, error))) {
+        block_free(b);
+        return NULL;
+    }
+    return b;
+}
+
+void block_free(struct block *b)
+{
+    if (!b)
+        return;
+    if (b->has_thread) {
+        pthread_mutex_lock(&b->lock);
+        b->quit = true;
+        pthread_cond_signal(&b->work);
+        pthread_mutex_unlock(&b->lock);
+        pthread_join(b->thread, NULL);
+    }
+    loop_remove_fd(b->watch);
+    if (b->event >= 0)
+        close(b->event);
+    if (b->image && !b->image->read_only)
+        b->image->ops->flush(b->image);
+    image_close(b->image);
+    pthread_cond_destroy(&b->progress);
+    pthread_cond_destroy(&b->work);
+    pthread_mutex_destroy(&b->lock);
+    g_free(b->id);
+    g_free(b);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * What stands behind a drive: an image file or a block device, or nothing while a tray is empty.
+ *
+ *   drive (emu/dev) ── block_submit() ──► queue ──► one thread a drive ──► image (raw, qcow2, overlay)
+ *         ▲                                              │
+ *         └────────── done(), machine's thread ◄── eventfd in the loop
+ *
+ * A drive's requests are carried out one after the other in the order they were given, so a flush covers all
+ * writes before it and an image format needs no locks. Without a loop (tests) block_submit() does the work
+ * itself and calls done() before it returns; drives must take that, too. All functions are for the machine's
+ * thread. Images are hostile: see the formats' files.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct block;
+struct loop;
+
+#define BLOCK_SECTOR 512
+
+enum block_cache {
+    BLOCK_CACHE_WRITEBACK,    /* through the host's page cache; a guest's flush is an fdatasync() */
+    BLOCK_CACHE_NONE,         /* the same past the host's page cache (O_DIRECT) where the file system can */
+    BLOCK_CACHE_WRITETHROUGH, /* each write is on the disk when it is done (O_DSYNC) */
+    BLOCK_CACHE_DIRECTSYNC,   /* both */
+    BLOCK_CACHE_UNSAFE,       /* flushes are ignored: for images that can be made anew */
+    BLOCK_CACHE_COUNT
+};
+enum block_format { BLOCK_FORMAT_AUTO, BLOCK_FORMAT_RAW, BLOCK_FORMAT_QCOW2 };
+/* What becomes of a request the host could not carry out. ENOSPC: stop when the host's disk is full, else
+ * report. A stopped request is tried again by block_retry(). */
+enum block_on_error { BLOCK_ERROR_REPORT, BLOCK_ERROR_STOP, BLOCK_ERROR_IGNORE, BLOCK_ERROR_ENOSPC };
+
+struct block_config {
+    const char *id;
+    const char *file; /* NULL: nothing in the drive yet */
+    enum block_format format;
+    enum block_cache cache;
+    bool read_only; /* of the image; a CD drive asks for it always */
+    bool snapshot;  /* writes go to a temporary file and are gone at the end */
+    bool discard;   /* a guest's discards are passed on as holes */
+    enum block_on_error on_read_error, on_write_error;
+};
+
+enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_OPS };
+
+/* Owned by who submits it, untouched until done() is called. offset and len: multiples of 512. */
+struct block_request {
+    enum block_op op;
+    uint64_t offset;
+    uint32_t len;
+    uint8_t *buf;
+    void (*done)(void *opaque, int error); /* 0 or an errno; may submit again */
+    void *opaque;
+
+    struct block_request *next; /* block.c's */
+    int error;
+    bool cancelled;
+};
+
+struct block_counters {
+    uint64_t requests[BLOCK_OPS], bytes[BLOCK_OPS], errors[BLOCK_OPS];
+};
+
+/* loop NULL: see above. A failure names file and what to do. */
+struct block *block_new(const struct block_config *config, struct loop *loop, GError **error);
+void block_free(struct block *block); /* ends what is in flight, flushes */
+
+void block_submit(struct block *block, struct block_request *request);
+/* Takes the request back: done() is not called any more, and its buffer is free when this returns. No effect
+ * when it is not in flight. */
+void block_cancel(struct block *block, struct block_request *request);
+/* Waits for all that is in flight (but for what stopped the machine). */
+void block_drain(struct block *block);
+
+const char *block_id(const struct block *block);
+bool block_has_medium(const struct block *block);
+uint64_t block_size(const struct block *block); /* bytes, a multiple of 512; 0 without a medium */
+bool block_read_only(const struct block *block);
+bool block_write_cache(const struct block *block); /* false: writes are durable when they are done */
+bool block_discards(const struct block *block);
+const char *block_path(const struct block *block);    /* NULL without a medium */
+const char *block_format(const struct block *block);  /* "raw", "qcow2"; NULL without a medium */
+const char *block_backing(const struct block *block); /* path of the image below, or NULL */
+const struct block_counters *block_counters(const struct block *block);
+
+/* ---- removable media ---- */
+
+/* changed() is called after a medium was taken out or put in. A drive that sets it is removable. */
+void block_set_removable(struct block *block, void (*changed)(void *opaque), void *opaque);
+bool block_is_removable(const struct block *block);
+/* The guest locks and moves the tray. */
+void block_lock_tray(struct block *block, bool locked);
+bool block_tray_locked(const struct block *block);
+void block_open_tray(struct block *block, bool open);
+bool block_tray_open(const struct block *block);
+/* From outside. A locked tray is refused unless `force`. */
+bool block_eject(struct block *block, bool force, GError **error);
+bool block_insert(struct block *block, const char *file, enum block_format format, bool read_only,
+                  GError **error);
+
+/* ---- errors that stop the machine ---- */
+
+/* failed() is told each error before its policy is carried out; `stops`: stop the machine, please. */
+void block_set_error_listener(struct block *block,
+                              void (*failed)(void *opaque, struct block *block, bool write, int error,
+                                             bool stops, bool ignored),
+                              void *opaque);
+void block_retry(struct block *block); /* the machine goes on */
+
+/* Words of options: "writeback", "raw", "enospc". */
+extern const char *const block_cache_names[BLOCK_CACHE_COUNT];

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The files images are in: regular files and block devices.
+ *
+ * Locks are open file description locks (fcntl(2)) over the whole file: shared by readers, exclusive to one
+ * writer, gone with the process however it ends. Other programs that lock image files the same way are seen
+ * and see us. O_DIRECT needs alignment that differs from one file system to the next; where it is refused
+ * (tmpfs) or an access turns out not to be aligned, the flag is dropped and the page cache used: slower is
+ * better than failing.
+ *
+ * Short reads and writes are continued; a file that shrank underneath reads as zeros, and the caller learns
+ * how many bytes were not there.
+ */
+#include "emu/block/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool file_refuse(GError **error, const char *path, int code, const char *advice)
+{
+    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code), "%s: %s%s%s", path, g_strerror(code),
+                advice ? "; " : "", advice ? advice : "");
+    return false;
+}
+
+static const char *open_advice(int code, bool read_only)
+{
+    if (code == EACCES || code == EPERM || code == EROFS)
+        return read_only ? "make it readable"
+                         : "make it writable, or open it with readonly=on or snapshot=on";
+    if (code == ENOENT)
+        return "check the name; truncate -s 1G FILE makes an empty raw image";
+    return NULL;
+}
+
+static bool file_lock(struct block_file *file, GError **error)
+{
+    struct flock lock = {.l_type = file->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(file->fd, F_OFD_SETLK, &lock) == 0)
+        return true;
+    if (errno != EAGAIN && errno != EACCES)
+        return true; /* a file system without locks */
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
+                "%s: the image is in use by another machine or program%s; end that one, or use "
+                "snapshot=on or a copy (or a qcow2 image with this one as backing file)",
+                file->path, file->read_only ? " that writes to it" : "");
+    return false;
+}
+
+static bool file_measure(struct block_file *file, GError **error)
+{
+    struct stat st;
+    if (fstat(file->fd, &st))
+        return file_refuse(error, file->path, errno, NULL);
+    if (S_ISREG(st.st_mode)) {
+        file->size = (uint64_t)st.st_size;
+        return true;
+    }
+    if (S_ISBLK(st.st_mode)) {
+        file->is_device = true;
+        if (ioctl(file->fd, BLKGETSIZE64, &file->size))
+            return file_refuse(error, file->path, errno, "the device tells no size");
+        return true;
+    }
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                "%s: is %s; an image is a regular file or a block device", file->path,
+                S_ISDIR(st.st_mode) ? "a folder" : "neither file nor block device");
+    return false;
+}
+
+struct block_file *block_file_open(const char *path, bool read_only, enum block_cache cache, GError **error)
+{
+    bool direct = cache == BLOCK_CACHE_NONE || cache == BLOCK_CACHE_DIRECTSYNC;
+    int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (read_only ? O_RDONLY : O_RDWR);
+    if (cache == BLOCK_CACHE_WRITETHROUGH || cache == BLOCK_CACHE_DIRECTSYNC)
+        flags |= O_DSYNC;
+    int fd = open(path, flags | (direct ? O_DIRECT : 0));
+    if (fd < 0 && direct && errno == EINVAL) {
+        direct = false;
+        fd = open(path, flags);
+    }
+    if (fd < 0) {
+        file_refuse(error, path, errno, open_advice(errno, read_only));
+        return NULL;
+    }
+    struct block_file *file = g_new0(struct block_file, 1);
+    file->fd = fd;
+    file->path = g_strdup(path);
+    file->read_only = read_only;
+    file->direct = direct;
+    file->sync_ignored = cache == BLOCK_CACHE_UNSAFE;
+    if (file_measure(file, error) && file_lock(file, error))
+        return file;
+    block_file_close(file);
+    return NULL;
+}
+
+struct block_file *block_file_temporary(GError **error)
+{
+    const char *folder = g_getenv("TMPDIR");
+    if (!folder || !*folder)
+        folder = "/var/tmp"; /* on disk, where /tmp may be memory */
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        g_autofree char *name = g_build_filename(folder, "netlab-snapshot-XXXXXX", NULL);
+        fd = mkostemp(name, O_CLOEXEC);
+        if (fd >= 0)
+            unlink(name);
+    }
+    if (fd < 0) {
+        file_refuse(error, folder, errno, "set TMPDIR to a folder for temporary files");
+        return NULL;
+    }
+    struct block_file *file = g_new0(struct block_file, 1);
+    file->fd = fd;
+    file->path = g_strdup("(temporary)");
+    file->sync_ignored = true;
+    return file;
+}
+
+void block_file_close(struct block_file *file)
+{
+    if (!file)
+        return;
+    close(file->fd);
+    g_free(file->path);
+    g_free(file);
+}
+
+/* True: worth trying again without O_DIRECT. */
+static bool drop_direct(struct block_file *file)
+{
+    int flags;
+    if (!file->direct || (flags = fcntl(file->fd, F_GETFL)) < 0)
+        return false;
+    file->direct = false;
+    return fcntl(file->fd, F_SETFL, flags & ~O_DIRECT) == 0;
+}
+
+int block_file_read(struct block_file *file, uint64_t offset, void *buf, size_t len, size_t *beyond)
+{
+    uint8_t *to = buf;
+    size_t left = len;
+    if (offset > INT64_MAX - len)
+        return EFBIG;
+    while (left) {
+        ssize_t got = pread(file->fd, to, left, (off_t)offset);
+        if (got < 0) {
+            if (errno == EINTR || (errno == EINVAL && drop_direct(file)))
+                continue;
+            return errno;
+        }
+        if (got == 0)
+            break;
+        to += got;
+        offset += (uint64_t)got;
+        left -= (size_t)got;
+    }
+    memset(to, 0, left);
+    if (beyond)
+        *beyond = left;
+    return 0;
+}
+
+int block_file_write(struct block_file *file, uint64_t offset, const void *buf, size_t len)
+{
+    const uint8_t *from = buf;
+    if (offset > INT64_MAX - len)
+        return EFBIG;
+    while (len) {
+        ssize_t put = pwrite(file->fd, from, len, (off_t)offset);
+        if (put < 0) {
+            if (errno == EINTR || (errno == EINVAL && drop_direct(file)))
+                continue;
+            return errno;
+        }
+        if (put == 0)
+            return ENOSPC;
+        from += put;
+        offset += (uint64_t)put;
+        len -= (size_t)put;
+    }
+    file->size = MAX(file->size, offset);
+    return 0;
+}
+
+int block_file_sync(struct block_file *file)
+{
+    if (file->sync_ignored || file->read_only)
+        return 0;
+    return fdatasync(file->fd) ? errno : 0;
+}
+
+int block_file_punch(struct block_file *file, uint64_t offset, uint64_t len)
+{
+    if (offset > INT64_MAX - len || !len)
+        return 0;
+    if (fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) == 0)
+        return 0;
+    return errno == EINTR || errno == EOPNOTSUPP || errno == ENODEV || errno == ENOSYS ? 0 : errno;
+}

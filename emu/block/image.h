@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Images and the files they are in, from the inside of this room. Functions return 0 or an errno; everything
+ * but opening is called by one thread at a time (block.c's worker, or the machine's while that one is idle).
+ */
+#pragma once
+
+#include "emu/block/block.h"
+
+/* ---- files (file.c) ---- */
+
+struct block_file {
+    int fd;
+    char *path;
+    uint64_t size; /* when it was opened or last grown by us */
+    bool read_only, direct, sync_ignored;
+    bool is_device;
+};
+
+/* Opens, checks the kind, and locks: one writer, or any number of readers. */
+struct block_file *block_file_open(const char *path, bool read_only, enum block_cache cache, GError **error);
+/* A file without a name, for what is gone at the end. */
+struct block_file *block_file_temporary(GError **error);
+void block_file_close(struct block_file *file);
+/* Exactly len bytes; what lies behind the end of the file reads as zeros and is counted in *beyond. */
+int block_file_read(struct block_file *file, uint64_t offset, void *buf, size_t len, size_t *beyond);
+int block_file_write(struct block_file *file, uint64_t offset, const void *buf, size_t len);
+int block_file_sync(struct block_file *file);
+int block_file_punch(struct block_file *file, uint64_t offset, uint64_t len);
+
+/* ---- images ---- */
+
+struct image;
+
+struct image_ops {
+    const char *format;
+    int (*read)(struct image *image, uint64_t offset, void *buf, size_t len);
+    int (*write)(struct image *image, uint64_t offset, const void *buf, size_t len);
+    int (*flush)(struct image *image);
+    int (*discard)(struct image *image, uint64_t offset, uint64_t len); /* NULL: nothing to gain */
+    void (*close)(struct image *image);
+};
+
+struct image { /* first member of each format's own struct */
+    const struct image_ops *ops;
+    uint64_t size; /* a multiple of 512 */
+    bool read_only;
+    char *path;    /* owned */
+    char *backing; /* path of the image below, or NULL; owned */
+};
+
+enum { IMAGE_DEPTH_MOST = 16 }; /* backing files below each other */
+
+/* Opens with the format asked for, or the one the first bytes show. `depth`: 0 for the top. */
+struct image *image_open(const char *path, enum block_format format, bool read_only, enum block_cache cache,
+                         bool discard, unsigned depth, GError **error);
+void image_close(struct image *image);
+
+/* Take over `file`, on failure too. guarded: the format was only guessed, so a guest must not turn it into
+ * another one by what it writes to the first sector. */
+struct image *raw_new(struct block_file *file, bool guarded, bool discard, GError **error);
+struct image *qcow2_new(struct block_file *file, bool discard, enum block_cache cache, unsigned depth,
+                        GError **error);
+/* Takes over `base`. */
+struct image *overlay_new(struct image *base, GError **error);
+
+/* First bytes of a file: the format, AUTO for what is none of ours but known (then *foreign is its name). */
+enum { IMAGE_PROBE = 512 };
+enum block_format image_probe(const uint8_t bytes[IMAGE_PROBE], const char **foreign);

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Raw images: byte n of the disk is byte n of the file, and how files of any format are told apart.
+ *
+ * A size that is no multiple of a sector is rounded up: the missing bytes read as zeros, and writing them
+ * makes the file longer. A file that was cut short while it is in use gives I/O errors where nothing is left,
+ * not zeros: a guest that reads zeros believes them.
+ *
+ * When the user named no format and the file is none of those we know, it is taken for raw; a guest could
+ * then write a header of another format, whose backing file is any file of the host, and wait for the next
+ * start. So such a write to the first sector is refused ("guarded").
+ */
+#include "emu/block/image.h"
+
+#include <errno.h>
+#include <gio/gio.h>
+#include <string.h>
+
+struct raw {
+    struct image image;
+    struct block_file *file;
+    bool guarded;
+};
+
+static int raw_read(struct image *image, uint64_t offset, void *buf, size_t len)
+{
+    struct raw *raw = (struct raw *)image;
+    size_t beyond = 0;
+    int code = block_file_read(raw->file, offset, buf, len, &beyond);
+    return code ? code : beyond >= BLOCK_SECTOR ? EIO : 0;
+}
+
+static int raw_write(struct image *image, uint64_t offset, const void *buf, size_t len)
+{
+    struct raw *raw = (struct raw *)image;
+    if (raw->guarded && offset == 0 && len >= IMAGE_PROBE) {
+        const char *foreign = NULL;
+        if (image_probe(buf, &foreign) != BLOCK_FORMAT_RAW)
+            return EPERM;
+    }
+    return block_file_write(raw->file, offset, buf, len);
+}
+
+static int raw_flush(struct image *image)
+{
+    return block_file_sync(((struct raw *)image)->file);
+}
+
+static int raw_discard(struct image *image, uint64_t offset, uint64_t len)
+{
+    return block_file_punch(((struct raw *)image)->file, offset, len);
+}
+
+static void raw_close(struct image *image)
+{
+    block_file_close(((struct raw *)image)->file);
+    g_free(image);
+}
+
+static const struct image_ops raw_ops = {
+    .format = "raw", .read = raw_read, .write = raw_write, .flush = raw_flush, .close = raw_close};
+static const struct image_ops raw_discard_ops = {.format = "raw",
+                                                 .read = raw_read,
+                                                 .write = raw_write,
+                                                 .flush = raw_flush,
+                                                 .discard = raw_discard,
+                                                 .close = raw_close};
+
+struct image *raw_new(struct block_file *file, bool guarded, bool discard, GError **error)
+{
+    if (!file->size) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "%s: the image is empty; give it a size, as truncate -s 1G does", file->path);
+        block_file_close(file);
+        return NULL;
+    }
+    struct raw *raw = g_new0(struct raw, 1);
+    raw->image.ops = discard ? &raw_discard_ops : &raw_ops;
+    raw->image.size = (file->size + BLOCK_SECTOR - 1) & ~(uint64_t)(BLOCK_SECTOR - 1);
+    raw->image.read_only = file->read_only;
+    raw->image.path = g_strdup(file->path);
+    raw->file = file;
+    raw->guarded = guarded;
+    return &raw->image;
+}
+
+/* ---- which format ---- */
+
+enum block_format image_probe(const uint8_t bytes[IMAGE_PROBE], const char **foreign)
+{
+    static const struct {
+        const char *magic, *name;
+        unsigned offset, len;
+    } known[] = {
+        {"KDMV", "VMDK", 0, 4},
+        {"COWD", "VMDK", 0, 4},
+        {"vhdxfile", "VHDX", 0, 8},
+        {"conectix", "VHD", 0, 8},
+        {"QED\0", "QED", 0, 4},
+        {"\x7f\x10\xda\xbe", "VDI", 64, 4},
+        {"OOOO CD", "CD image in a format of its own", 0, 7},
+    };
+    *foreign = NULL;
+    if (!memcmp(bytes, "QFI\xfb", 4)) {
+        if (bytes[7] != 1)
+            return BLOCK_FORMAT_QCOW2;
+        *foreign = "qcow (version 1)";
+        return BLOCK_FORMAT_AUTO;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(known); i++) {
+        if (!memcmp(bytes + known[i].offset, known[i].magic, known[i].len)) {
+            *foreign = known[i].name;
+            return BLOCK_FORMAT_AUTO;
+        }
+    }
+    return BLOCK_FORMAT_RAW;
+}
+
+struct image *image_open(const char *path, enum block_format format, bool read_only, enum block_cache cache,
+                         bool discard, unsigned depth, GError **error)
+{
+    if (g_str_has_prefix(path, "file:"))
+        path += strlen("file:");
+    struct block_file *file = block_file_open(path, read_only, cache, error);
+    if (!file)
+        return NULL;
+    bool guessed = format == BLOCK_FORMAT_AUTO;
+    if (guessed) {
+        uint8_t first[IMAGE_PROBE];
+        const char *foreign;
+        int code = block_file_read(file, 0, first, sizeof first, NULL);
+        if (code) {
+            g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code), "%s: reading its first bytes: %s",
+                        path, g_strerror(code));
+            block_file_close(file);
+            return NULL;
+        }
+        format = image_probe(first, &foreign);
+        if (format == BLOCK_FORMAT_AUTO) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                        "%s: looks like a %s image; raw and qcow2 are read here: convert it, as by "
+                        "`qemu-img convert -O qcow2`, or say format=raw if it is a disk all the same",
+                        path, foreign);
+            block_file_close(file);
+            return NULL;
+        }
+    }
+    if (format == BLOCK_FORMAT_QCOW2)
+        return qcow2_new(file, discard, cache, depth, error);
+    return raw_new(file, guessed, discard, error);
+}
+
+void image_close(struct image *image)
+{
+    if (!image)
+        return;
+    g_free(image->path);
+    g_free(image->backing);
+    image->ops->close(image);
+}

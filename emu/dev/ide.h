@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The PIIX3's IDE function, 00:01.1 (8086:7010): two channels at the legacy ports 0x1f0/0x3f6 and 0x170/0x376
+ * with ISA interrupts 14 and 15, two drives on each, disks (ATA) or CD-ROMs (ATAPI), bus-master DMA.
+ */
+#pragma once
+
+#include "emu/block/block.h"
+#include "emu/dev/pci.h"
+
+enum { IDE_CHANNELS = 2, IDE_UNITS = 2, IDE_SERIAL_MOST = 20 };
+enum ide_kind { IDE_NONE, IDE_DISK, IDE_CD };
+
+struct ide;
+
+struct ide_plug {
+    enum ide_kind kind;
+    struct block *block;              /* not owned; must outlive the controller. A CD's may have no medium */
+    char serial[IDE_SERIAL_MOST + 1]; /* empty: made up */
+};
+
+/* drives[channel][unit]; slot: the ISA bridge's, function 1. */
+struct ide *ide_new(struct pci_bus *bus, struct portio *io, int slot, const struct irq_line irq[IDE_CHANNELS],
+                    const struct ide_plug drives[IDE_CHANNELS][IDE_UNITS], GError **error);
+enum ide_kind ide_kind(const struct ide *ide, unsigned channel, unsigned unit);

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Drives: from the configuration to block devices, the IDE function and what firmware reads about them, and
+ * back again for the control room (info block, change, eject).
+ *
+ * Images are opened while the board is built and before anything outside of the process is touched, so that a
+ * wrong name ends the start and nothing else. A drive whose policy is to stop on errors stops the machine
+ * here; the request is tried again when the machine goes on.
+ */
+#include "emu/machine/machine_internal.h"
+
+#include "emu/dev/ide.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+enum { CMOS_TRANSLATION = 0x39, TRANSLATION_LBA = 1 };
+enum { LBA_FROM_CYLINDERS = 1024, HEADS = 16, SECTORS = 63 };
+enum { IDE_SLOT = 1 };
+
+/* ---- errors of the host ---- */
+
+static void drive_failed(void *opaque, struct block *block, bool write, int error, bool stops, bool ignored)
+{
+    struct machine *m = opaque;
+    const char *action = stops ? "stop" : ignored ? "ignore" : "report";
+    g_autofree char *data = g_strdup_printf(
+        "\"device\": \"%s\", \"operation\": \"%s\", \"action\": \"%s\", \"nospace\": %s, \"reason\": \"%s\"",
+        block_id(block), write ? "write" : "read", action, error == ENOSPC ? "true" : "false",
+        g_strerror(error));
+    control_event(m->control, "BLOCK_IO_ERROR", data);
+    trace(IDE, "%s: %s: %s (%s)", block_id(block), write ? "writing" : "reading", g_strerror(error), action);
+    if (stops)
+        machine_stop(m, CONTROL_IO_ERROR);
+}
+
+void machine_disks_retry(struct machine *m)
+{
+    for (unsigned i = 0; i < m->drive_count; i++)
+        block_retry(m->drives[i].block);
+}
+
+/* ---- building ---- */
+
+static bool open_drive(struct machine *m, const struct machine_drive *drive, GError **error)
+{
+    bool cd = drive->media == MACHINE_MEDIA_CD;
+    struct block_config config = drive->block;
+    config.id = drive->id;
+    config.file = drive->file;
+    config.read_only |= cd;
+    struct block *block = block_new(&config, m->loop, error);
+    if (!block) {
+        g_prefix_error(error, "drive %s: ", drive->id);
+        return false;
+    }
+    m->drives[m->drive_count++] = (struct machine_disk){.block = block, .config = drive};
+    block_set_error_listener(block, drive_failed, m);
+    if (!drive->file && !cd && drive->bus == MACHINE_BUS_IDE) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "drive %s: a hard disk needs file=; media=cdrom makes a drive that may be empty",
+                    drive->id);
+        return false;
+    }
+    return true;
+}
+
+static bool build_ide(struct machine *m, GError **error)
+{
+    struct ide_plug plugs[IDE_CHANNELS][IDE_UNITS] = {0};
+    struct irq_line irqs[IDE_CHANNELS] = {gsi_input(m->gsi, 14), gsi_input(m->gsi, 15)};
+    for (unsigned i = 0; i < m->drive_count; i++) {
+        const struct machine_drive *drive = m->drives[i].config;
+        if (drive->bus != MACHINE_BUS_IDE)
+            continue;
+        struct ide_plug *plug = &plugs[drive->index / IDE_UNITS % IDE_CHANNELS][drive->index % IDE_UNITS];
+        plug->kind = drive->media == MACHINE_MEDIA_CD ? IDE_CD : IDE_DISK;
+        plug->block = m->drives[i].block;
+        if (drive->serial)
+            g_strlcpy(plug->serial, drive->serial, sizeof plug->serial);
+    }
+    struct ide *ide = ide_new(m->bus, m->io, IDE_SLOT, irqs, plugs, error);
+    if (ide)
+        g_ptr_array_add(m->devices, ide);
+    return ide != NULL;
+}
+
+bool machine_disks_open(struct machine *m, GError **error)
+{
+    const struct machine_config *config = m->config;
+    m->drives = g_new0(struct machine_disk, config->drives->len);
+    for (guint i = 0; i < config->drives->len; i++) {
+        const struct machine_drive *drive = config->drives->pdata[i];
+        if (drive->bus != MACHINE_BUS_NONE && !open_drive(m, drive, error))
+            return false;
+    }
+    return true;
+}
+
+bool machine_disks_build(struct machine *m, GError **error)
+{
+    /* A machine started without firmware and without drives is spared the function. */
+    if (m->config->kernel && !m->drive_count)
+        return true;
+    return build_ide(m, error);
+}
+
+void machine_disks_free(struct machine *m)
+{
+    for (unsigned i = 0; i < m->drive_count; i++)
+        block_free(m->drives[i].block);
+    g_free(m->drives);
+    m->drives = NULL;
+    m->drive_count = 0;
+}
+
+/* ---- for firmware ---- */
+
+/* How INT 13h is to translate each IDE disk's geometry: two bits a disk. */
+void machine_disks_tell_cmos(struct machine *m)
+{
+    uint8_t translation = 0;
+    for (unsigned i = 0; i < m->drive_count; i++) {
+        const struct machine_drive *drive = m->drives[i].config;
+        uint64_t tracks = block_size(m->drives[i].block) / BLOCK_SECTOR / (HEADS * SECTORS);
+        if (drive->bus == MACHINE_BUS_IDE && drive->media == MACHINE_MEDIA_DISK &&
+            tracks > LBA_FROM_CYLINDERS)
+            translation |= (uint8_t)(TRANSLATION_LBA << 2 * (drive->index & 3));
+    }
+    rtc_cmos_write(m->rtc, CMOS_TRANSLATION, translation);
+}
+
+static int by_bootindex(gconstpointer a, gconstpointer b)
+{
+    const struct machine_drive *x = *(const struct machine_drive *const *)a;
+    const struct machine_drive *y = *(const struct machine_drive *const *)b;
+    return (x->bootindex > y->bootindex) - (x->bootindex < y->bootindex);
+}
+
+/* Open Firmware paths, a line each, as SeaBIOS names what it can boot from. */
+bool machine_disks_tell_fwcfg(struct machine *m, GError **error)
+{
+    const struct machine_config *config = m->config;
+    g_autoptr(GPtrArray) order = g_ptr_array_new();
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (unsigned i = 0; i < m->drive_count; i++)
+        if (m->drives[i].config->bootindex >= 0)
+            g_ptr_array_add(order, (gpointer)m->drives[i].config);
+    g_ptr_array_sort(order, by_bootindex);
+    for (guint i = 0; i < order->len; i++) {
+        const struct machine_drive *drive = order->pdata[i];
+        if (drive->bus == MACHINE_BUS_FLOPPY)
+            g_string_append_printf(text, "/pci@i0cf8/isa@1/fdc@03f0/floppy@%u\n", drive->index);
+        else
+            g_string_append_printf(text, "/pci@i0cf8/ide@1,1/drive@%u/disk@%u\n", drive->index / 2,
+                                   drive->index % 2);
+    }
+    if (config->boot_strict)
+        g_string_append(text, "HALT\n");
+    if (!text->len)
+        return true;
+    g_string_truncate(text, text->len - 1);
+    return fwcfg_add_file(m->fwcfg, "bootorder", text->str, text->len + 1, error);
+}
+
+/* ---- control room ---- */
+
+static struct machine_disk *find_drive(struct machine *m, const char *id, GError **error)
+{
+    for (unsigned i = 0; i < m->drive_count; i++)
+        if (g_str_equal(m->drives[i].config->id, id))
+            return &m->drives[i];
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "Device '%s' not found", id);
+    return NULL;
+}
+
+bool machine_drive_status(void *opaque, unsigned index, struct control_drive *out)
+{
+    struct machine *m = opaque;
+    if (index >= m->drive_count)
+        return false;
+    const struct block *block = m->drives[index].block;
+    const struct block_counters *n = block_counters(block);
+    *out = (struct control_drive){
+        .id = block_id(block),
+        .file = block_path(block),
+        .format = block_format(block),
+        .backing = block_backing(block),
+        .size = block_size(block),
+        .read_only = block_read_only(block),
+        .removable = block_is_removable(block),
+        .locked = block_tray_locked(block),
+        .tray_open = block_tray_open(block),
+        .cache = block_cache_names[m->drives[index].config->block.cache],
+        .reads = n->requests[BLOCK_READ],
+        .read_bytes = n->bytes[BLOCK_READ],
+        .writes = n->requests[BLOCK_WRITE],
+        .write_bytes = n->bytes[BLOCK_WRITE],
+        .flushes = n->requests[BLOCK_FLUSH],
+        .errors = n->errors[BLOCK_READ] + n->errors[BLOCK_WRITE] + n->errors[BLOCK_FLUSH],
+    };
+    return true;
+}
+
+bool machine_drive_eject(void *opaque, const char *id, bool force, GError **error)
+{
+    struct machine *m = opaque;
+    struct machine_disk *disk = find_drive(m, id, error);
+    if (!disk || !block_eject(disk->block, force, error))
+        return false;
+    g_autofree char *data =
+        g_strdup_printf("\"device\": \"%s\", \"id\": \"%s\", \"tray-open\": true", id, id);
+    control_event(m->control, "DEVICE_TRAY_MOVED", data);
+    return true;
+}
+
+bool machine_drive_change(void *opaque, const char *id, const char *file, const char *format, GError **error)
+{
+    struct machine *m = opaque;
+    struct machine_disk *disk = find_drive(m, id, error);
+    enum block_format wanted = BLOCK_FORMAT_AUTO;
+    if (!disk)
+        return false;
+    if (format && g_str_equal(format, "raw")) {
+        wanted = BLOCK_FORMAT_RAW;
+    } else if (format && g_str_equal(format, "qcow2")) {
+        wanted = BLOCK_FORMAT_QCOW2;
+    } else if (format) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "format '%s': there are raw and qcow2",
+                    format);
+        return false;
+    }
+    if (!block_is_removable(disk->block)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "Device '%s' is not removable", id);
+        return false;
+    }
+    if (block_tray_locked(disk->block)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
+                    "Device '%s' is locked by the guest; unmount it there, or eject -f %s first", id, id);
+        return false;
+    }
+    bool read_only = disk->config->media == MACHINE_MEDIA_CD || disk->config->block.read_only;
+    return block_insert(disk->block, file, wanted, read_only, error);
+}

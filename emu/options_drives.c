@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Handlers of the options about disks, CDs and floppies.
+ *
+ * -hda FILE and its like are -drive with the place filled in. Places are given out when all is read
+ * (options_finish_drives): first those that were named, then the first free one for each drive that has none.
+ * A drive with if=none stands aside until a -device takes it.
+ */
+#include "emu/options_internal.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+enum { IDE_PLACES = 4, FLOPPY_PLACES = 2, CD_PLACE = 2 };
+
+#define LATER(key_, help_)                                                                                   \
+    {                                                                                                        \
+        key_, KEYVAL_LATER, .help = help_                                                                    \
+    }
+#define RATE_LATER "limits of the rate are set on the host: systemd-run -p IOReadBandwidthMax=…"
+
+static const struct keyval_row drive_rows[] = {
+    {"file", KEYVAL_STRING, .help = "image file or block device; empty or none: nothing in the drive"},
+    {"format", KEYVAL_CHOICE, "raw|qcow2", "of the image; by its first bytes unless given"},
+    {"if", KEYVAL_CHOICE, "ide|floppy|none|scsi|virtio|sd|mtd|pflash", "ide (the default), floppy, or none"},
+    {"media", KEYVAL_CHOICE, "disk|cdrom", "what it is a medium of"},
+    {"index", KEYVAL_NUMBER, .help = "place: 0 to 3 for ide, 0 and 1 for floppy", .max = 255},
+    {"bus", KEYVAL_NUMBER, .help = "IDE channel, 0 or 1", .max = 255},
+    {"unit", KEYVAL_NUMBER, .help = "0 master, 1 slave; floppy: 0 or 1", .max = 255},
+    {"id", KEYVAL_NAME, .help = "its name; ide0-hd0 and so on unless given"},
+    {"snapshot", KEYVAL_BOOL, .help = "what is written is gone at the end"},
+    {"readonly", KEYVAL_BOOL, .help = "the guest must not write"},
+    {"read-only", KEYVAL_BOOL, .help = "the same"},
+    {"cache", KEYVAL_CHOICE, "none|writeback|writethrough|directsync|unsafe", "writeback unless given"},
+    {"werror", KEYVAL_CHOICE, "report|stop|ignore|enospc", "when the host cannot write; enospc unless given"},
+    {"rerror", KEYVAL_CHOICE, "report|stop|ignore", "when the host cannot read; report unless given"},
+    {"discard", KEYVAL_CHOICE, "ignore|off|unmap|on", "what becomes of a guest's discards"},
+    {"serial", KEYVAL_STRING, .help = "serial number the guest sees, at most 20 characters"},
+    {"aio", KEYVAL_CHOICE, "threads|native|io_uring"},
+    {"detect-zeroes", KEYVAL_CHOICE, "off"},
+    {"copy-on-read", KEYVAL_CHOICE, "off"},
+    {"locking", KEYVAL_STRING},
+    LATER("cyls", "the geometry is that of every disk of this size: leave it out"),
+    LATER("heads", "the geometry is that of every disk of this size: leave it out"),
+    LATER("secs", "the geometry is that of every disk of this size: leave it out"),
+    LATER("trans", "the translation follows from the size: leave it out"),
+    LATER("addr", "for virtio; use if=ide"),
+    LATER("group", RATE_LATER),
+    LATER("bps", RATE_LATER),
+    LATER("bps_rd", RATE_LATER),
+    LATER("bps_wr", RATE_LATER),
+    LATER("iops", RATE_LATER),
+    LATER("iops_rd", RATE_LATER),
+    LATER("iops_wr", RATE_LATER),
+    LATER("bps_max", RATE_LATER),
+    LATER("bps_rd_max", RATE_LATER),
+    LATER("bps_wr_max", RATE_LATER),
+    LATER("iops_max", RATE_LATER),
+    LATER("iops_rd_max", RATE_LATER),
+    LATER("iops_wr_max", RATE_LATER),
+    LATER("iops_size", RATE_LATER),
+};
+static const struct keyval_table drive_table = {"", drive_rows, G_N_ELEMENTS(drive_rows), "file"};
+
+const struct keyval_row option_ide_rows[OPTION_IDE_ROWS] = {
+    {"driver", KEYVAL_STRING},
+    {"drive", KEYVAL_NAME, .help = "id of the -drive with if=none it is made of"},
+    {"bus", KEYVAL_CHOICE, "ide.0|ide.1", "channel; the first with a free place unless given"},
+    {"unit", KEYVAL_NUMBER, .help = "0 master, 1 slave", .max = 1},
+    {"id", KEYVAL_NAME, .help = "accepted; the drive keeps its own id"},
+    {"bootindex", KEYVAL_NUMBER, .help = "the firmware tries the lowest first", .max = INT32_MAX},
+    {"serial", KEYVAL_STRING, .help = "serial number the guest sees, at most 20 characters"},
+    {"ver", KEYVAL_STRING},
+    {"model", KEYVAL_STRING},
+    {"write-cache", KEYVAL_CHOICE, "on|auto"},
+    {"werror", KEYVAL_CHOICE, "report|stop|ignore|enospc|auto", "as of -drive"},
+    {"rerror", KEYVAL_CHOICE, "report|stop|ignore|auto", "as of -drive"},
+    {"physical_block_size", KEYVAL_NUMBER},
+    {"logical_block_size", KEYVAL_NUMBER, .min = 512, .max = 512},
+    {"wwn", KEYVAL_STRING},
+    {"rotation_rate", KEYVAL_NUMBER},
+};
+const struct keyval_row option_floppy_rows[OPTION_FLOPPY_ROWS] = {
+    {"driver", KEYVAL_STRING},
+    {"drive", KEYVAL_NAME, .help = "id of the -drive with if=none it is made of"},
+    {"unit", KEYVAL_NUMBER, .help = "0 or 1", .max = 1},
+    {"bus", KEYVAL_STRING},
+    {"id", KEYVAL_NAME, .help = "accepted; the drive keeps its own id"},
+    {"bootindex", KEYVAL_NUMBER, .help = "the firmware tries the lowest first", .max = INT32_MAX},
+    {"drive-type", KEYVAL_CHOICE, "144|288|120|auto"},
+};
+
+/* ---- single drives ---- */
+
+static struct machine_drive *drive_new(struct options *o, enum machine_bus bus, enum machine_media media)
+{
+    struct machine_drive *drive = g_new0(struct machine_drive, 1);
+    drive->bus = bus;
+    drive->media = media;
+    drive->index = drive->bootindex = -1;
+    drive->block.on_write_error = BLOCK_ERROR_ENOSPC;
+    g_ptr_array_add(o->config->drives, drive);
+    return drive;
+}
+
+static bool add_file(struct options *o, enum machine_bus bus, enum machine_media media, int index,
+                     const char *file, GError **error)
+{
+    if (!*file)
+        return option_fail(error, "needs the name of an image");
+    struct machine_drive *drive = drive_new(o, bus, media);
+    drive->file = g_strdup(file);
+    drive->index = index;
+    return true;
+}
+
+#define FILE_OPTION(name_, bus_, media_, index_)                                                             \
+    bool option_##name_(struct options *o, const char *arg, GError **error)                                  \
+    {                                                                                                        \
+        return add_file(o, MACHINE_BUS_##bus_, MACHINE_MEDIA_##media_, index_, arg, error);                  \
+    }
+FILE_OPTION(hda, IDE, DISK, 0)
+FILE_OPTION(hdb, IDE, DISK, 1)
+FILE_OPTION(hdc, IDE, DISK, 2)
+FILE_OPTION(hdd, IDE, DISK, 3)
+FILE_OPTION(cdrom, IDE, CD, CD_PLACE)
+FILE_OPTION(fda, FLOPPY, DISK, 0)
+FILE_OPTION(fdb, FLOPPY, DISK, 1)
+
+static enum block_on_error error_policy(const char *word)
+{
+    return g_str_equal(word, "stop")     ? BLOCK_ERROR_STOP
+           : g_str_equal(word, "ignore") ? BLOCK_ERROR_IGNORE
+           : g_str_equal(word, "report") ? BLOCK_ERROR_REPORT
+                                         : BLOCK_ERROR_ENOSPC;
+}
+
+static bool set_serial(struct machine_drive *drive, const char *serial, GError **error)
+{
+    if (!serial)
+        return true;
+    if (strlen(serial) > 20)
+        return option_fail(error, "serial=%s: at most 20 characters", serial);
+    for (const char *c = serial; *c; c++)
+        if (*c < ' ' || *c > '~')
+            return option_fail(error, "serial=: only ASCII characters that can be printed");
+    g_free(drive->serial);
+    drive->serial = g_strdup(serial);
+    return true;
+}
+
+static bool drive_bus(const char *word, enum machine_bus *bus, GError **error)
+{
+    if (g_str_equal(word, "ide"))
+        *bus = MACHINE_BUS_IDE;
+    else if (g_str_equal(word, "floppy"))
+        *bus = MACHINE_BUS_FLOPPY;
+    else if (g_str_equal(word, "none"))
+        *bus = MACHINE_BUS_NONE;
+    else
+        return option_fail(error, "if=%s: QEMU's and not in netlab-emu; use if=ide%s", word,
+                           g_str_equal(word, "pflash") ? ", or -bios for firmware" : "");
+    return true;
+}
+
+static bool drive_place(struct machine_drive *drive, const struct keyval *kv, GError **error)
+{
+    unsigned places = drive->bus == MACHINE_BUS_FLOPPY ? FLOPPY_PLACES : IDE_PLACES;
+    unsigned units = 2, bus = (unsigned)keyval_number(kv, "bus", 0),
+             unit = (unsigned)keyval_number(kv, "unit", 0);
+    if (keyval_has(kv, "index") && (keyval_has(kv, "bus") || keyval_has(kv, "unit")))
+        return option_fail(error, "give index=, or bus= and unit=, not both");
+    if (keyval_has(kv, "index"))
+        drive->index = (int)keyval_number(kv, "index", 0);
+    else if (keyval_has(kv, "unit") && unit >= units)
+        return option_fail(error, "unit=%u: there are 0 and 1", unit);
+    else if (keyval_has(kv, "bus") || keyval_has(kv, "unit"))
+        drive->index = (int)(bus * units + unit);
+    if (drive->index >= (int)places)
+        return option_fail(error, "there is no place %d: %s", drive->index,
+                           drive->bus == MACHINE_BUS_FLOPPY ? "two floppy drives are the most"
+                                                            : "IDE has two channels of two drives");
+    return true;
+}
+
+bool option_drive(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        GString *text = g_string_new("Keys of -drive:\n");
+        keyval_describe(&drive_table, text);
+        return option_print(o, text);
+    }
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&drive_table, arg, error);
+    enum machine_bus bus;
+    if (!kv || !drive_bus(keyval_string(kv, "if", "ide"), &bus, error))
+        return false;
+    bool cd = g_str_equal(keyval_string(kv, "media", "disk"), "cdrom");
+    if (cd && bus == MACHINE_BUS_FLOPPY)
+        return option_fail(error, "media=cdrom does not go into a floppy drive; leave if= out");
+    struct machine_drive *drive = drive_new(o, bus, cd ? MACHINE_MEDIA_CD : MACHINE_MEDIA_DISK);
+    const char *file = keyval_string(kv, "file", ""), *format = keyval_string(kv, "format", "");
+    const char *cache = keyval_string(kv, "cache", "writeback"),
+               *discard = keyval_string(kv, "discard", "ignore");
+    drive->file = *file && !g_str_equal(file, "none") ? g_strdup(file) : NULL;
+    drive->id = g_strdup(keyval_string(kv, "id", NULL));
+    drive->block.format = g_str_equal(format, "raw")     ? BLOCK_FORMAT_RAW
+                          : g_str_equal(format, "qcow2") ? BLOCK_FORMAT_QCOW2
+                                                         : BLOCK_FORMAT_AUTO;
+    for (unsigned i = 0; i < BLOCK_CACHE_COUNT; i++)
+        if (g_str_equal(cache, block_cache_names[i]))
+            drive->block.cache = (enum block_cache)i;
+    drive->block.snapshot = keyval_bool(kv, "snapshot", false);
+    drive->block.read_only = keyval_bool(kv, "readonly", keyval_bool(kv, "read-only", false));
+    drive->block.discard = g_str_equal(discard, "unmap") || g_str_equal(discard, "on");
+    drive->block.on_write_error = error_policy(keyval_string(kv, "werror", "enospc"));
+    drive->block.on_read_error = error_policy(keyval_string(kv, "rerror", "report"));
+    return set_serial(drive, keyval_string(kv, "serial", NULL), error) && drive_place(drive, kv, error);
+}
+
+/* ---- -device ---- */
+
+static bool take_drive(struct options *o, const struct keyval *kv, enum machine_bus bus,
+                       enum machine_media media, int index, GError **error)
+{
+    const char *id = keyval_string(kv, "drive", NULL);
+    struct machine_drive *drive = NULL;
+    GPtrArray *drives = o->config->drives;
+    for (guint i = 0; id && i < drives->len && !drive; i++) {
+        struct machine_drive *other = drives->pdata[i];
+        if (other->id && g_str_equal(other->id, id))
+            drive = other;
+    }
+    if (id && !drive)
+        return option_fail(error,
+                           "drive=%s: there is no -drive with that id before it; write -drive "
+                           "if=none,id=%s,file=… first",
+                           id, id);
+    if (drive && (drive->claimed || drive->bus != MACHINE_BUS_NONE))
+        return option_fail(error, "drive=%s: is plugged in already; say if=none in its -drive", id);
+    if (!drive && media != MACHINE_MEDIA_CD && bus == MACHINE_BUS_IDE)
+        return option_fail(error, "drive= is missing: a hard disk needs an image");
+    if (!drive)
+        drive = drive_new(o, bus, media);
+    drive->claimed = true;
+    drive->bus = bus;
+    drive->media = media;
+    drive->index = index;
+    if (keyval_has(kv, "bootindex"))
+        drive->bootindex = (int)keyval_number(kv, "bootindex", 0);
+    if (bus == MACHINE_BUS_FLOPPY)
+        return true;
+    if (keyval_has(kv, "werror") && !g_str_equal(keyval_string(kv, "werror", ""), "auto"))
+        drive->block.on_write_error = error_policy(keyval_string(kv, "werror", ""));
+    if (keyval_has(kv, "rerror") && !g_str_equal(keyval_string(kv, "rerror", ""), "auto"))
+        drive->block.on_read_error = error_policy(keyval_string(kv, "rerror", ""));
+    return set_serial(drive, keyval_string(kv, "serial", NULL), error);
+}
+
+static bool device_ide(struct options *o, const struct keyval *kv, enum machine_media media, GError **error)
+{
+    int index = -1;
+    if (keyval_has(kv, "bus") || keyval_has(kv, "unit"))
+        index =
+            2 * g_str_equal(keyval_string(kv, "bus", "ide.0"), "ide.1") + (int)keyval_number(kv, "unit", 0);
+    return take_drive(o, kv, MACHINE_BUS_IDE, media, index, error);
+}
+
+bool option_device_ide_disk(struct options *o, const struct keyval *kv, GError **error)
+{
+    return device_ide(o, kv, MACHINE_MEDIA_DISK, error);
+}
+
+bool option_device_ide_cd(struct options *o, const struct keyval *kv, GError **error)
+{
+    return device_ide(o, kv, MACHINE_MEDIA_CD, error);
+}
+
+bool option_device_floppy(struct options *o, const struct keyval *kv, GError **error)
+{
+    int index = keyval_has(kv, "unit") ? (int)keyval_number(kv, "unit", 0) : -1;
+    return take_drive(o, kv, MACHINE_BUS_FLOPPY, MACHINE_MEDIA_DISK, index, error);
+}
+
+/* ---- when all is read ---- */
+
+static struct machine_drive *drive_at(struct options *o, enum machine_bus bus, int index)
+{
+    for (guint i = 0; i < o->config->drives->len; i++) {
+        struct machine_drive *drive = o->config->drives->pdata[i];
+        if (drive->bus == bus && drive->index == index)
+            return drive;
+    }
+    return NULL;
+}
+
+static bool find_place(struct options *o, struct machine_drive *drive, GError **error)
+{
+    int places = drive->bus == MACHINE_BUS_FLOPPY ? FLOPPY_PLACES : IDE_PLACES;
+    for (int index = 0; index < places; index++) {
+        if (drive_at(o, drive->bus, index))
+            continue;
+        drive->index = index;
+        return true;
+    }
+    return option_fail(error, "-drive file=%s: no place is left: %s", drive->file ? drive->file : "",
+                       drive->bus == MACHINE_BUS_FLOPPY ? "two floppy drives are the most"
+                                                        : "IDE has two channels of two drives");
+}
+
+static bool name_drive(struct options *o, struct machine_drive *drive, GError **error)
+{
+    if (!drive->id && drive->bus == MACHINE_BUS_IDE)
+        drive->id = g_strdup_printf("ide%d-%s%d", drive->index / 2,
+                                    drive->media == MACHINE_MEDIA_CD ? "cd" : "hd", drive->index % 2);
+    else if (!drive->id)
+        drive->id = g_strdup_printf("floppy%d", drive->index);
+    for (guint i = 0; i < o->config->drives->len; i++) {
+        const struct machine_drive *other = o->config->drives->pdata[i];
+        if (other != drive && other->id && g_str_equal(other->id, drive->id))
+            return option_fail(error, "-drive id=%s: the id is taken by another drive", drive->id);
+        if (other != drive && drive->bootindex >= 0 && other->bootindex == drive->bootindex)
+            return option_fail(error, "bootindex=%d is given twice", drive->bootindex);
+    }
+    return true;
+}
+
+bool options_finish_drives(struct options *o, GError **error)
+{
+    struct machine_config *config = o->config;
+    GPtrArray *drives = config->drives;
+    for (guint i = 0; i < drives->len; i++) {
+        const struct machine_drive *drive = drives->pdata[i];
+        if (drive->bus == MACHINE_BUS_NONE || drive->index < 0)
+            continue;
+        const struct machine_drive *other = drive_at(o, drive->bus, drive->index);
+        if (other != drive)
+            return option_fail(
+                error, "-drive file=%s: place %d (%s) is taken by file=%s; give it another index=",
+                drive->file ? drive->file : "", drive->index,
+                drive->bus == MACHINE_BUS_FLOPPY ? "floppy" : "IDE", other->file ? other->file : "");
+    }
+    for (guint i = 0; i < drives->len; i++) {
+        struct machine_drive *drive = drives->pdata[i];
+        if (drive->bus != MACHINE_BUS_NONE && drive->index < 0 && !find_place(o, drive, error))
+            return false;
+    }
+    /* An empty CD drive, as QEMU plugs in: something `change` can put a CD into. */
+    if (!config->kernel && drives->len && !o->nodefaults && !drive_at(o, MACHINE_BUS_IDE, CD_PLACE))
+        drive_new(o, MACHINE_BUS_IDE, MACHINE_MEDIA_CD)->index = CD_PLACE;
+    for (guint i = 0; i < drives->len; i++) {
+        struct machine_drive *drive = drives->pdata[i];
+        if (drive->bus == MACHINE_BUS_NONE) {
+            option_note(o, "-drive id=%s has if=none and no -device (add -device ide-hd,drive=%s)",
+                        drive->id ? drive->id : "", drive->id ? drive->id : "ID");
+            continue;
+        }
+        if (!name_drive(o, drive, error))
+            return false;
+        drive->block.snapshot |= o->snapshot;
+    }
+    return true;
+}
