@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * Drives' requests, their thread, media and errors: see block.h.
+ * Drives' requests, their thread, media and errors: see backend.h.
  *
  * A request is in one place at a time: `queue` (worker's to take), with the worker, `finished` (worker's to
  * give back), or `stalled` (machine's thread: it failed, the machine was stopped for it, and block_retry()
@@ -10,7 +10,7 @@
  *
  * The thread is started with the first request and waits for good; a drive that is never used costs none.
  */
-#include "emu/block/block.h"
+#include "emu/block/backend.h"
 #include "emu/block/image.h"
 #include "emu/machine/loop.h"
 

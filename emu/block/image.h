@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "emu/block/block.h"
+#include "emu/block/backend.h"
 
 /* ---- files (file.c) ---- */
 

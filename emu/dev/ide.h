@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "emu/block/block.h"
+#include "emu/block/backend.h"
 #include "emu/dev/pci.h"
 
 enum { IDE_CHANNELS = 2, IDE_UNITS = 2, IDE_SERIAL_MOST = 20 };

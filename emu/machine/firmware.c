@@ -139,6 +139,16 @@ static void set_up_power(struct pci_bus *bus, uint8_t slot)
     pci_config_write(bus, devfn, 0xd2, 9, 1); /* SMBus on, IRQ 9 */
 }
 
+/* Both channels decode their ports: drivers leave one that does not alone. */
+static void set_up_ide(struct pci_bus *bus, uint8_t slot)
+{
+    uint8_t devfn = (uint8_t)(slot << 3 | 1);
+    if (!pci_bus_find(bus, devfn))
+        return;
+    pci_config_write(bus, devfn, 0x40, 0x8000, 2);
+    pci_config_write(bus, devfn, 0x42, 0x8000, 2);
+}
+
 static void set_up_keyboard(struct portio *io)
 {
     portio_write(io, 0x64, 0x60, 1);
@@ -187,6 +197,7 @@ bool firmware_setup(const struct firmware_board *board, GError **error)
     i440fx_shadow_all(board->host);
     firmware_route_interrupts(board->bus, board->io, board->piix_slot);
     set_up_power(board->bus, board->piix_slot);
+    set_up_ide(board->bus, board->piix_slot);
     if (!firmware_assign_pci(board->bus, hole_start, HOLE_END, error))
         return false;
     set_up_local_apic(board->mem);

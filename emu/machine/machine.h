@@ -12,7 +12,7 @@
  */
 #pragma once
 
-#include "emu/block/block.h"
+#include "emu/block/backend.h"
 #include "emu/char/backend.h"
 #include "emu/dev/rtc.h"
 

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The netlab authors
+"""A Linux guest with disks, for the tests: the image `mini` with the disk drivers of its kernel package, and a script.
+
+The second cpio archive of an initrd is laid over the first, so the image stays as it is. The kernel package
+(linux-image-*-686, .deb) is looked for where NETLAB_KERNEL_PACKAGE says, else in apt's archives; without it there are no
+drivers, and tests that need them are skipped with the reason.
+"""
+import glob
+import io
+import os
+import re
+import subprocess
+import tarfile
+
+MODULES = ("ata_piix", "sd_mod", "sr_mod", "isofs", "ext4", "vfat", "nls_iso8859-1", "nls_cp437", "nls_ascii", "floppy")
+PLACES = ("/var/cache/apt/archives", "/var/cache/netlab/**", "/tmp/apt386/dl")
+
+INIT = """#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /mnt
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t devtmpfs dev /dev
+exec </dev/console >/dev/console 2>&1
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+for m in $(/bin/busybox cat /disk-modules); do /bin/busybox insmod $m || echo "insmod $m failed"; done
+busybox sh /disk-script
+echo "SCRIPT ENDED $?"
+/bin/busybox sync
+/bin/busybox poweroff -f
+"""
+
+
+def find_package(release):
+    given = os.environ.get("NETLAB_KERNEL_PACKAGE")
+    if given:
+        return given
+    for place in PLACES:
+        for path in glob.glob(f"{place}/linux-image-{release}_*.deb", recursive=True):
+            return path
+    return None
+
+
+def package_files(path, wanted):
+    data = subprocess.run(["dpkg-deb", "--fsys-tarfile", path], capture_output=True, check=True).stdout
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        for member in tar:
+            if member.isfile() and wanted(member.name):
+                found[member.name.lstrip("./")] = tar.extractfile(member).read()
+    return found
+
+
+def drivers(package, names=MODULES):
+    """[(path, bytes)] in the order they have to be loaded."""
+    files = package_files(package, lambda name: name.endswith(".ko") and "/kernel/" in name)
+    by_name = {os.path.basename(path)[:-3].replace("-", "_"): path for path in files}
+    order = []
+
+    def add(name):
+        path = by_name.get(name.replace("-", "_"))
+        if not path or any(path == have for have, _ in order):
+            return
+        depends = re.search(rb"\0depends=([^\0]*)\0", b"\0" + files[path])
+        soft = re.findall(rb"\0softdep=pre: ([^\0]*)\0", b"\0" + files[path])
+        for word in ((depends.group(1).decode().split(",") if depends else []) + [w for s in soft for w in s.decode().split()]):
+            if word:
+                add(word)
+        order.append((path, files[path]))
+    for name in names:
+        add(name)
+    return order
+
+
+def cpio(entries):
+    """newc archive of (name, mode, bytes)."""
+    out = bytearray()
+    for number, (name, mode, data) in enumerate(entries + [("TRAILER!!!", 0, b"")], 1):
+        encoded = name.encode() + b"\0"
+        fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(encoded), 0)
+        out += b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
+        out += b"\0" * (-len(out) % 4)
+        out += data
+        out += b"\0" * (-len(out) % 4)
+    return bytes(out)
+
+
+def overlay(script, modules):
+    folders = sorted({"/".join(path.split("/")[:n]) for path, _ in modules for n in range(1, path.count("/") + 1)})
+    entries = [(folder, 0o040755, b"") for folder in folders]
+    entries += [(path, 0o100644, data) for path, data in modules]
+    entries += [("init", 0o100755, INIT.encode()), ("disk-script", 0o100644, script.encode()),
+                ("disk-modules", 0o100644, "".join(f"/{path}\n" for path, _ in modules).encode())]
+    return cpio(entries)
+
+
+def write_initrd(path, base, script, modules):
+    with open(base, "rb") as file:
+        data = file.read()
+    with open(path, "wb") as file:
+        file.write(data + b"\0" * (-len(data) % 512) + overlay(script, modules))
