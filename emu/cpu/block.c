@@ -35,7 +35,7 @@
 #include <sys/mman.h>
 
 #define POOL_SIZE       (32u << 20)
-#define POOL_FIRST      (5u << 20) /* how much of it is used at first */
+#define POOL_FIRST      (12u << 20) /* how much of it is used at first */
 #define WORTHWHILE      (2u << 20) /* what is given back when there is so much */
 #define POOL_LARGEST    4096u      /* what one allocation may need */
 #define LINE_SHIFT      6

@@ -219,6 +219,8 @@ void flat_flush(struct cpu *cpu, bool global_too)
         give_back(flat);
         return;
     }
+    if (global_too)
+        window_flush(cpu->window);
     log_clear(flat, false);
     if (global_too)
         log_clear(flat, true);

@@ -41,9 +41,12 @@
 #define SPAN         (1ull << 32)
 #define GUARD        (1ull << 20) /* accesses that begin near the end, and displacements that wrap */
 #define RUN_MOST     64u          /* pages mapped at once */
+#define RUN_UNPAGED  16u          /* without paging, of what was not touched yet */
+#define RANGES       8u           /* of pages to be unmapped, that grow side by side */
 #define SITES        (1u << 19)
 #define TRAP_GP      13     /* the processor's exception, in REG_TRAPNO */
 #define REFUSED_MOST 8      /* times that a site is refused before it is a jump */
+#define MAPS_APART   32u    /* as many are unmapped one by one when all go */
 #define MAPS_MOST    16000u /* mappings; the kernel allows a process 65530 */
 
 enum { COST_FAULT = 4000, COST_MOST = 50000 }; /* ns: what the handler cannot see; more is another's doing */
@@ -67,9 +70,11 @@ struct window {
     struct site *sites;
     unsigned site_count;
     unsigned maps; /* no more mappings than this */
-    /* pages to be unmapped: [first, end) of `table` */
-    unsigned pending_table;
-    uint32_t pending_first, pending_end;
+    struct range { /* pages to be unmapped: [first, end) */
+        unsigned table;
+        uint32_t first, end;
+    } pending[RANGES];
+    unsigned pendings;
     bool has_gs, unlimited;
     struct account {
         uint64_t on; /* translated code loads it */
@@ -195,21 +200,26 @@ static void unmap(struct window *window, unsigned table, uint32_t first, uint32_
              (uint64_t)(end - first) << PHYS_PAGE_SHIFT, PROT_NONE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
         g_error("a page could not be taken out of the window: no memory for the host's page tables");
-    window->counts.unmapped += end - first;
     window->maps++;
+}
+
+static void unmap_range(struct window *window, const struct range *range)
+{
+    int64_t since = now_ns();
+
+    unmap(window, range->table, range->first, range->end);
+    window->counts.unmapped += range->end - range->first;
+    pay(&window->account[range->table], since, 0);
+    window->account[range->table].wasted++;
 }
 
 void window_settle(struct window *window)
 {
-    int64_t since;
-
-    if (!window || window->pending_first == window->pending_end)
+    if (!window)
         return;
-    since = now_ns();
-    unmap(window, window->pending_table, window->pending_first, window->pending_end);
-    pay(&window->account[window->pending_table], since, 0);
-    window->account[window->pending_table].wasted++;
-    window->pending_first = window->pending_end = 0;
+    for (unsigned i = 0; i < window->pendings; i++)
+        unmap_range(window, &window->pending[i]);
+    window->pendings = 0;
 }
 
 void window_forget(struct window *window, unsigned table, uint32_t page)
@@ -217,20 +227,24 @@ void window_forget(struct window *window, unsigned table, uint32_t page)
     if (!window || !is_mapped(window, table, page))
         return;
     window->mapped[table][page >> 6] &= ~(1ull << (page & 63));
-    if (window->pending_first != window->pending_end && table == window->pending_table) {
-        if (page == window->pending_end) {
-            window->pending_end++;
+    for (unsigned i = 0; i < window->pendings; i++) {
+        struct range *range = &window->pending[i];
+
+        if (range->table == table && page == range->end) {
+            range->end++;
             return;
         }
-        if (page + 1 == window->pending_first) {
-            window->pending_first--;
+        if (range->table == table && page + 1 == range->first) {
+            range->first--;
             return;
         }
     }
-    window_settle(window);
-    window->pending_table = table;
-    window->pending_first = page;
-    window->pending_end = page + 1;
+    if (window->pendings == RANGES) {
+        unmap_range(window, &window->pending[0]);
+        memmove(&window->pending[0], &window->pending[1], (RANGES - 1) * sizeof(window->pending[0]));
+        window->pendings--;
+    }
+    window->pending[window->pendings++] = (struct range){table, page, page + 1};
 }
 
 void window_forget_all(struct window *window)
@@ -239,10 +253,26 @@ void window_forget_all(struct window *window)
         return;
     for (unsigned table = 0; table < 2; table++) {
         unmap(window, table, 0, 1u << 20);
-        memset(window->mapped[table], 0, (1u << 20) / 8);
+        for (unsigned i = 0; i < (1u << 20) / 64; i++) {
+            if (!window->mapped[table][i])
+                continue;
+            window->counts.unmapped += (unsigned)__builtin_popcountll(window->mapped[table][i]);
+            window->mapped[table][i] = 0;
+        }
     }
     window->maps = 0;
-    window->pending_first = window->pending_end = 0;
+    window->pendings = 0;
+}
+
+void window_flush(struct window *window)
+{
+    int64_t since;
+
+    if (!window || window->maps < MAPS_APART)
+        return;
+    since = now_ns();
+    window_forget_all(window);
+    pay(&window->account[TLB_SUPERVISOR], since, 0);
 }
 
 /* Whether the page may be mapped together with one that has the same addend. Of a large page the parts that
@@ -260,6 +290,31 @@ static bool belongs(const struct window *window, unsigned table, uint32_t page, 
     return large && write && flat_fill_both(cpu, page << PHYS_PAGE_SHIFT) == addend;
 }
 
+/* The same without paging, where nothing has to be touched to be granted: a decompressor's output is written
+ * from one end to the other. */
+static bool belongs_unpaged(const struct window *window, unsigned table, uint32_t page, uintptr_t addend,
+                            bool write)
+{
+    struct cpu *cpu = window->cpu;
+    uint32_t linear = page << PHYS_PAGE_SHIFT;
+
+    if (is_mapped(window, table, page) && (!write || flat_peek(cpu, table, page, true)))
+        return false;
+    return flat_fill(cpu, linear, 1, false, true) == addend &&
+           (write ? flat_fill(cpu, linear, 1, true, true) == addend : !flat_peek(cpu, table, page, true));
+}
+
+/* Filling a slot may have cleared all the others. */
+static bool still_granted(const struct window *window, unsigned table, uint32_t first, uint32_t end,
+                          uintptr_t addend, bool write)
+{
+    for (uint32_t page = first; page < end; page++)
+        if (flat_peek(window->cpu, table, page, false) != addend ||
+            (write && flat_peek(window->cpu, table, page, true) != addend))
+            return false;
+    return true;
+}
+
 /* A kernel's own pages are global; those of processes it touches here and there, and soon they are others:
  * the instructions that do that are better off without the window. */
 static bool is_lasting(const struct cpu *cpu, unsigned table, uint32_t linear)
@@ -275,7 +330,7 @@ static bool map_page(struct window *window, unsigned table, uint32_t linear, boo
     uint32_t page = linear >> PHYS_PAGE_SHIFT, first = page, end = page + 1, low, high;
     uintptr_t addend = flat_fill(cpu, linear, 1, write, true);
     uint64_t offset;
-    bool writable, large;
+    bool writable, large, paged = cpu->cr0 & CR0_PG;
 
     if (!addend || (write && flat_fill(cpu, linear, 1, false, true) != addend))
         return false;
@@ -286,18 +341,20 @@ static bool map_page(struct window *window, unsigned table, uint32_t linear, boo
         return false;
     writable = flat_peek(cpu, table, page, true) == addend;
     large = mmu_page_is_large(cpu, linear);
-    if (is_mapped(window, table, page))
-        window->mapped[table][page >> 6] &= ~(1ull << (page & 63)); /* it becomes writable */
     low = page & ~(RUN_MOST - 1);
     high = low + RUN_MOST;
     while (end < high && belongs(window, table, end, addend, writable, large))
+        end++;
+    high = MIN(high, (page | (RUN_UNPAGED - 1)) + 1);
+    while (!paged && end < high && belongs_unpaged(window, table, end, addend, writable))
         end++;
     while (first > low && offset >= PHYS_PAGE_SIZE &&
            belongs(window, table, first - 1, addend, writable, large)) {
         first--;
         offset -= PHYS_PAGE_SIZE;
     }
-    if (offset + ((uint64_t)(end - first) << PHYS_PAGE_SHIFT) > physmap_ram_size(cpu->board.mem))
+    if (offset + ((uint64_t)(end - first) << PHYS_PAGE_SHIFT) > physmap_ram_size(cpu->board.mem) ||
+        !still_granted(window, table, first, end, addend, writable))
         return false;
     if (!physmap_ram_unite(cpu->board.mem, offset, (uint64_t)(end - first) << PHYS_PAGE_SHIFT))
         return false;

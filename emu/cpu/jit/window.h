@@ -42,6 +42,8 @@ void window_forget(struct window *window, unsigned table, uint32_t page);
 void window_settle(struct window *window);
 /* All slots were: takes effect at once. */
 void window_forget_all(struct window *window);
+/* All slots are about to be. */
+void window_flush(struct window *window);
 
 /* Faults, pages mapped and unmapped, how often a credit was used up, accesses that became jumps. */
 struct window_counts {
