@@ -207,6 +207,10 @@ static void put32(uint8_t *p, uint32_t v)
 {
     memcpy(p, &v, 4);
 }
+static void put64(uint8_t *p, uint64_t v)
+{
+    memcpy(p, &v, 8);
+}
 static uint16_t get16(const uint8_t *p)
 {
     uint16_t v;
@@ -269,6 +273,18 @@ static unsigned x87_environment_store(const struct cpu *cpu, bool op16, uint8_t 
     return 28;
 }
 
+/* Where an image is in host memory if it is all on one plain page, or NULL: kernels save so at each switch.
+ */
+static uint8_t *fpu_plain_image(struct cpu *cpu, const struct insn *in, uint32_t ea, unsigned size,
+                                bool write)
+{
+    uint32_t linear = mem_linear(cpu, in->seg, ea, size, write);
+    const struct tlb_entry *e = tlb_slot(cpu->tlb_data, linear);
+    if (!ACCESS_TAG_MATCHES(write ? e->write : e->read, linear, size))
+        return NULL;
+    return (uint8_t *)(e->addend + linear);
+}
+
 /* Stores an image whole or not at all; `alignment` is what #AC asks of it. */
 static void fpu_write_image(struct cpu *cpu, const struct insn *in, const uint8_t *image, unsigned size,
                             unsigned alignment)
@@ -279,11 +295,9 @@ static void fpu_write_image(struct cpu *cpu, const struct insn *in, const uint8_
         mem_write_bytes(cpu, in->seg, ea, image, size);
         return;
     }
-    uint32_t linear = mem_linear(cpu, in->seg, ea, size, true);
-    const struct tlb_entry *e = tlb_slot(cpu->tlb_data, linear);
-    if (ACCESS_TAG_MATCHES(e->write, linear,
-                           size)) { /* all on one plain page: kernels save so at each switch */
-        memcpy((void *)(e->addend + linear), image, size);
+    uint8_t *plain = fpu_plain_image(cpu, in, ea, size, true);
+    if (plain) {
+        memcpy(plain, image, size);
         return;
     }
     mem_check_write(cpu, in->seg, ea, size);
@@ -400,43 +414,51 @@ static void fxsave_begin(struct cpu *cpu, const struct insn *in, uint32_t ea)
     sse_check_alignment(cpu, in, ea);
 }
 
+/* Eight bytes at a time: guest memory is written but once, and nothing waits for narrow stores. */
+static void fxsave_fill(const struct fpu *f, bool sse, uint8_t *image)
+{
+    unsigned valid = 0;
+    for (unsigned i = 0; i < 8; i++)
+        valid |= (unsigned)!x87_empty(f, i) << i;
+    put64(image, f->fcw | (uint32_t)f->fsw << 16 | (uint64_t)valid << 32 | (uint64_t)f->fop << 48);
+    put64(image + 8, f->fip | (uint64_t)f->fcs << 32);
+    put64(image + 16, f->fdp | (uint64_t)f->fds << 32);
+    put64(image + 24, sse ? f->mxcsr | (uint64_t)MXCSR_VALID << 32 : 0);
+    for (unsigned i = 0; i < 8; i++) {
+        const union fpu_reg *r = &f->r[x87_phys(f, i)];
+        put64(image + 32 + 16 * i, r->significand);
+        put64(image + 40 + 16 * i, r->sign_exponent);
+    }
+    if (sse)
+        memcpy(image + 160, f->xmm, sizeof f->xmm);
+}
+
 void op_fxsave(struct cpu *cpu, const struct insn *in)
 {
     uint32_t ea = insn_ea(cpu, in);
     fxsave_begin(cpu, in, ea);
-    uint8_t image[288] = {0};
-    struct fpu *f = &cpu->fpu;
+    uint8_t image[288], *plain;
     bool sse = fxsave_has_sse(cpu);
-    unsigned valid = 0;
-    for (unsigned i = 0; i < 8; i++)
-        valid |= (unsigned)!x87_empty(f, i) << i;
-    put16(image, f->fcw);
-    put16(image + 2, f->fsw);
-    put16(image + 4, valid);
-    put16(image + 6, f->fop);
-    put32(image + 8, f->fip);
-    put16(image + 12, f->fcs);
-    put32(image + 16, f->fdp);
-    put16(image + 20, f->fds);
-    if (sse) {
-        put32(image + 24, f->mxcsr);
-        put32(image + 28, MXCSR_VALID);
-    }
-    for (unsigned i = 0; i < 8; i++)
-        memcpy(image + 32 + 16 * i, f->r[x87_phys(f, i)].bytes, 10);
-    if (sse)
-        memcpy(image + 160, f->xmm, sizeof f->xmm);
-    fpu_write_image(cpu, in, image, sse ? 288 : 160, 16);
+    unsigned size = sse ? 288 : 160;
+    plain = cpu->align_check ? NULL : fpu_plain_image(cpu, in, ea, size, true);
+    fxsave_fill(&cpu->fpu, sse, plain ? plain : image);
+    if (!plain)
+        fpu_write_image(cpu, in, image, size, 16);
 }
 
 void op_fxrstor(struct cpu *cpu, const struct insn *in)
 {
     uint32_t ea = insn_ea(cpu, in);
     fxsave_begin(cpu, in, ea);
-    uint8_t image[288];
+    uint8_t copy[288];
+    const uint8_t *image;
     struct fpu *f = &cpu->fpu;
     bool sse = fxsave_has_sse(cpu);
-    fpu_read_image(cpu, in, image, sse ? 288 : 160, 16);
+    image = cpu->align_check ? NULL : fpu_plain_image(cpu, in, ea, sse ? 288 : 160, false);
+    if (!image) {
+        fpu_read_image(cpu, in, copy, sse ? 288 : 160, 16);
+        image = copy;
+    }
     if (sse) {
         uint32_t mxcsr = get32(image + 24);
         if (mxcsr & ~MXCSR_VALID)
