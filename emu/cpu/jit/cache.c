@@ -547,25 +547,34 @@ bool jit_enter(struct cpu *cpu, struct block *b)
     return true;
 }
 
-/* The code to go on with at EIP, from inside; NULL: back to the run loop. */
+/* The code at EIP, or NULL. In another address space nobody may have been on its page yet. */
+const uint8_t *jit_find_eip(struct cpu *cpu)
+{
+    unsigned table = present_table(cpu);
+    uint32_t page = cpu->eip >> PHYS_PAGE_SHIFT;
+    const uint32_t *exec =
+        (const uint32_t *)(const void *)((uint8_t *)flat_region(cpu->flat, table) + FLAT_EXEC);
+    const struct flat_cached *slot = cache_slot(cpu, table, cpu->eip);
+
+    if (slot->page != ~exec[page]) {
+        if (!slot->page || cpu->jit->unlinked || exec[page] || !flat_find_exec(cpu, cpu->eip) ||
+            slot->page != ~exec[page])
+            return NULL;
+    }
+    cpu->jit->continued++;
+    return (const uint8_t *)(uintptr_t)slot->code;
+}
+
+/* The same after an instruction that may have changed anything; NULL: back to the run loop. */
 const uint8_t *jit_continue(struct cpu *cpu)
 {
-    const uint32_t *exec;
-    const struct flat_cached *slot;
+    const uint8_t *code;
 
     if (cpu->block_stale || cpu->halted || cpu->events || cpu->align_check ||
         __atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) || !(block_mode(cpu) & BLOCK_MODE_FLAT))
         return NULL;
-    exec =
-        (const uint32_t *)(const void *)((uint8_t *)flat_region(cpu->flat, present_table(cpu)) + FLAT_EXEC);
-    slot = cache_slot(cpu, present_table(cpu), cpu->eip);
-    if (slot->page != ~exec[cpu->eip >> PHYS_PAGE_SHIFT]) {
-        /* Another address space, perhaps, in which nobody was on this page yet. */
-        if (!slot->page || cpu->jit->unlinked || exec[cpu->eip >> PHYS_PAGE_SHIFT] ||
-            !flat_find_exec(cpu, cpu->eip) || slot->page != ~exec[cpu->eip >> PHYS_PAGE_SHIFT])
-            return NULL;
-    }
-    cpu->jit->continued++;
-    jit_prepare(cpu, true);
-    return (const uint8_t *)(uintptr_t)slot->code;
+    code = jit_find_eip(cpu);
+    if (code)
+        jit_prepare(cpu, true);
+    return code;
 }

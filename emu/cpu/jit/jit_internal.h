@@ -99,7 +99,7 @@ struct jit {
     const uint8_t *leave_link;   /* r8d: offset in the page, r9d: the link's offset in `data` */
     const uint8_t *leave_offset; /* r8d: offset in the page */
     const uint8_t *leave_eip;    /* r8d: EIP, r9d: as above */
-    const uint8_t *find_eip;     /* r8d: EIP; goes on there if jit_continue() knows where that is */
+    const uint8_t *find_eip;     /* r8d: EIP; goes on there if jit_find_eip() knows where that is */
     const uint8_t *look_up;      /* r8d: EIP */
     const uint8_t *run_one;  /* called; r9d: instruction's offset in the pool, r10d: its offset in the page */
     const uint8_t *run_last; /* jumped to; the same, and leaves or finds the next block */
@@ -137,6 +137,8 @@ void jit_emit_runtime(struct jit *jit);
 void jit_status_back(struct cpu *cpu);
 /* cache.c: the code to go on with at EIP, or NULL to leave. */
 const uint8_t *jit_continue(struct cpu *cpu);
+/* The same from translated code at the present privilege, when its own look failed. */
+const uint8_t *jit_find_eip(struct cpu *cpu);
 void jit_prepare(struct cpu *cpu, bool flat);
 
 /* What jit->look_up is, for a jump of one's own. */

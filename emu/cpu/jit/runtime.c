@@ -128,13 +128,6 @@ static bool run_instruction(struct cpu *cpu, uint32_t insn, uint32_t offset)
     return !cpu->block_stale && jit->generation == flat_generation(cpu->flat);
 }
 
-/* Nothing was found at EIP: where to go on all the same, or NULL. */
-static const uint8_t *find_eip(struct cpu *cpu)
-{
-    status_from_flags(cpu);
-    return jit_continue(cpu);
-}
-
 /* The last of its block: where to go on, or NULL. */
 static const uint8_t *run_last_instruction(struct cpu *cpu, uint32_t insn, uint32_t offset)
 {
@@ -178,6 +171,22 @@ static void load_all(struct emit *e)
     for (int i = ECX; i < 8; i++)
         emit_load(e, 4, host_of((unsigned)i), R15, i * 4);
     emit_load(e, 8, R14, R15, CPU(jit_tables));
+    load_flags(e);
+}
+
+/* What C does not keep of the guest's, for functions that look at none of it. */
+static const uint8_t clobbered[] = {ECX, EDX, ESI, EDI};
+
+static void save_clobbered(struct emit *e)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(clobbered); i++)
+        emit_store(e, 4, host_of(clobbered[i]), R15, clobbered[i] * 4);
+}
+
+static void load_clobbered(struct emit *e)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(clobbered); i++)
+        emit_load(e, 4, host_of(clobbered[i]), R15, clobbered[i] * 4);
     load_flags(e);
 }
 
@@ -236,6 +245,64 @@ static void emit_leave(struct emit *e)
     emit8(e, 0xc3);
 }
 
+void emit_look_up(const struct jit *jit, struct emit *e)
+{
+    uint8_t *hit;
+
+    emit_page_index(e, jit, R9, R8);
+    emit_rm(e, 4, EMIT_LOAD, RCX, R14, R9, 2, TABLE(FLAT_EXEC));
+    emit_rr(e, 4, 0x0fb7, R9, R8); /* movzx r9d, r8w */
+    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, page)));
+    emit_rm(e, 4, EMIT_LEA, RCX, RCX, R10, 0, 1);
+    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, code)));
+    hit = emit_jump_if_zero(e);
+    emit_jump_to(e, jit->find_eip);
+    emit_fill_short(hit, e->at);
+    emit_rr(e, 4, 0xff, 4, R10);
+}
+
+static void emit_exits(struct jit *jit, struct emit *e)
+{
+    static const uint8_t kept[] = {EBX, ESP, EBP}; /* by C */
+    uint8_t *none;
+
+    jit->leave_offset = e->at;
+    emit_imm32(e, R9, 0);
+    jit->leave_link = e->at;
+    emit_load(e, 4, R10, R15, CPU(jit_page));
+    emit_rm(e, 4, EMIT_LEA, R8, R8, R10, 0, 0);
+    jit->leave_eip = e->at;
+    emit_store(e, 4, R8, R15, CPU(eip));
+    save_flags(e);
+    save_others(e);
+    emit_to_c(e);
+    emit_move(e, 4, RAX, R9);
+    emit_leave(e);
+
+    jit->find_eip = e->at;
+    emit_store(e, 4, R8, R15, CPU(eip));
+    save_flags(e);
+    save_clobbered(e);
+    emit_to_c(e);
+    emit_call_c(e, (uintptr_t)jit_find_eip);
+    emit_rr(e, 8, 0x85, RAX, RAX);
+    none = emit_jump_if(e, CC_E);
+    emit_move(e, 8, R10, RAX);
+    emit_load(e, 8, RSP, R15, CPU(jit_stack));
+    load_clobbered(e);
+    emit_load(e, 4, R8, R15, CPU(eip));
+    emit_rr(e, 4, 0xff, 4, R10);
+    emit_fill(none, e->at);
+    for (unsigned i = 0; i < G_N_ELEMENTS(kept); i++)
+        emit_store(e, 4, host_of(kept[i]), R15, kept[i] * 4);
+    emit_leave(e); /* eax is 0: no link */
+
+    jit->look_up = e->at;
+    emit_look_up(jit, e);
+}
+
+/* ---- calls of interpreter functions ---- */
+
 /* On the C stack, all saved: where to go on is to be found anew. *found: with that in rax. */
 static uint8_t *emit_find_next(struct emit *e, uint8_t **found)
 {
@@ -255,57 +322,9 @@ static uint8_t *emit_find_next(struct emit *e, uint8_t **found)
     return at;
 }
 
-void emit_look_up(const struct jit *jit, struct emit *e)
+static void emit_runs(struct jit *jit, struct emit *e, uint8_t **slow_saved)
 {
-    uint8_t *hit;
-
-    emit_page_index(e, jit, R9, R8);
-    emit_rm(e, 4, EMIT_LOAD, RCX, R14, R9, 2, TABLE(FLAT_EXEC));
-    emit_rr(e, 4, 0x0fb7, R9, R8); /* movzx r9d, r8w */
-    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, page)));
-    emit_rm(e, 4, EMIT_LEA, RCX, RCX, R10, 0, 1);
-    emit_rm(e, 4, EMIT_LOAD, R10, R14, R9, 3, TABLE(FLAT_CACHE + offsetof(struct flat_cached, code)));
-    hit = emit_jump_if_zero(e);
-    emit_jump_to(e, jit->find_eip);
-    emit_fill_short(hit, e->at);
-    emit_rr(e, 4, 0xff, 4, R10);
-}
-
-/* *next, *found: emit_find_next(). */
-static void emit_exits(struct jit *jit, struct emit *e, uint8_t **next, uint8_t **found)
-{
-    jit->leave_offset = e->at;
-    emit_imm32(e, R9, 0);
-    jit->leave_link = e->at;
-    emit_load(e, 4, R10, R15, CPU(jit_page));
-    emit_rm(e, 4, EMIT_LEA, R8, R8, R10, 0, 0);
-    jit->leave_eip = e->at;
-    emit_store(e, 4, R8, R15, CPU(eip));
-    save_flags(e);
-    save_others(e);
-    emit_to_c(e);
-    emit_move(e, 4, RAX, R9);
-    emit_leave(e);
-
-    *next = emit_find_next(e, found);
-    jit->find_eip = e->at;
-    emit_store(e, 4, R8, R15, CPU(eip));
-    save_flags(e);
-    save_others(e);
-    emit_to_c(e);
-    emit_call_c(e, (uintptr_t)find_eip);
-    emit_jump_to(e, *found);
-
-    jit->look_up = e->at;
-    emit_look_up(jit, e);
-}
-
-/* ---- calls of interpreter functions ---- */
-
-static void emit_runs(struct jit *jit, struct emit *e, const uint8_t *next, const uint8_t *found,
-                      uint8_t **slow_saved)
-{
-    uint8_t *left, *stale[2], *last;
+    uint8_t *found, *next = emit_find_next(e, &found), *left, *stale[2], *last;
 
     jit->run_last = e->at;
     save_flags(e);
@@ -392,7 +411,7 @@ static void emit_piece(struct jit *jit, struct emit *e, bool write, unsigned pie
         emit8(e, 0xc3);
         emit_fill(miss, e->at);
     }
-    save_others(e);
+    save_clobbered(e);
     emit_store(e, 8, R10, R15, CPU(jit_saved));
     emit_to_c(e);
     emit_push_host(e, R8);
@@ -406,25 +425,25 @@ static void emit_piece(struct jit *jit, struct emit *e, bool write, unsigned pie
     emit_load(e, 8, RSP, R15, CPU(jit_stack));
     emit_move(e, 8, RCX, RAX);
     emit_load(e, 8, R10, R15, CPU(jit_saved));
-    load_all(e);
+    load_clobbered(e);
     none = emit_jump_if_zero(e);
     emit8(e, 0xc3);
     emit_fill_short(none, e->at);
     save_flags(e);
     if (crosses)
         emit_fill(crosses, e->at);
-    emit_jump_to(e, slow_saved);
+    emit_jump_to(e, slow_saved); /* saves the others */
 }
 
 void jit_emit_runtime(struct jit *jit)
 {
     struct emit emit = {jit->at}, *e = &emit;
-    uint8_t *slow_saved, *next, *found;
+    uint8_t *slow_saved;
 
     jit->enter = e->at;
     emit_enter(e);
-    emit_exits(jit, e, &next, &found);
-    emit_runs(jit, e, next, found, &slow_saved);
+    emit_exits(jit, e);
+    emit_runs(jit, e, &slow_saved);
     for (unsigned write = 0; write < 2; write++)
         for (unsigned piece = 0; piece < PIECE_SIZES; piece++)
             emit_piece(jit, e, write, piece, slow_saved);
