@@ -100,24 +100,31 @@ bool option_curses(struct options *o, const char *arg, GError **error)
 
 bool option_display(struct options *o, const char *arg, GError **error)
 {
-    static const char *const later[] = {"gtk",       "sdl",  "cocoa",  "egl-headless",
-                                        "spice-app", "dbus", "curses", "vnc"};
-    static const char *const here[] = {"none"};
+    static const char *const later[] = {"gtk", "sdl", "cocoa", "egl-headless", "spice-app", "dbus"};
+    static const char *const here[] = {"none", "curses", "vnc"};
     o->has_display = true;
     if (g_str_equal(arg, "none"))
         return true;
     if (g_str_equal(arg, "help"))
         return option_print(o, g_string_new("Displays:\n"
-                                            "  none\n"));
+                                            "  none\n"
+                                            "  curses   the screen's characters on this terminal\n"
+                                            "  vnc=:N   a VNC server, as -vnc\n"));
+    if (g_str_has_prefix(arg, "vnc="))
+        return option_vnc(o, arg + strlen("vnc="), error);
     g_autofree char *word = g_strndup(arg, strcspn(arg, ",="));
+    if (g_str_equal(word, "curses"))
+        return option_curses(o, NULL, error);
+    if (g_str_equal(word, "vnc"))
+        return option_fail(error, "vnc needs a place: -display vnc=:0");
     for (size_t i = 0; i < G_N_ELEMENTS(later); i++)
         if (g_str_equal(later[i], word))
             return option_fail(error,
-                               "display '%s' is QEMU's and not in netlab-emu yet; use -nographic"
-                               "",
+                               "display '%s' is QEMU's and not in netlab-emu yet; use -display curses, -vnc "
+                               ":0 or -nographic",
                                word);
     g_autofree char *suggestion = keyval_suggestion(word, here, G_N_ELEMENTS(here));
-    return option_fail(error, "no display '%s'%s; there is: none", word, suggestion);
+    return option_fail(error, "no display '%s'%s; there are: none, curses, vnc", word, suggestion);
 }
 
 bool option_keyboard(struct options *o, const char *arg, GError **error)

@@ -172,6 +172,11 @@ void i8042_mouse(struct i8042 *kbc, int dx, int dy, int dz, unsigned buttons)
     refill(kbc);
 }
 
+unsigned i8042_key_room(const struct i8042 *kbc)
+{
+    return PS2_EVENTS - kbc->keyboard.queue.events;
+}
+
 unsigned i8042_leds(const struct i8042 *kbc)
 {
     return kbc->keyboard.leds;

@@ -24,6 +24,8 @@ struct i8042 *i8042_new(struct portio *io, struct clock *clock, const struct i80
  * (0x11c keypad Enter); 0x145 is Pause and 0x137 is Print Screen. Unknown codes and keys beyond the full
  * queue are dropped. */
 void i8042_key(struct i8042 *kbc, unsigned code, bool down);
+/* How many bytes of keys the keyboard can still hold; a key makes up to eight. */
+unsigned i8042_key_room(const struct i8042 *kbc);
 /* Relative motion and buttons (bit 0 left, 1 right, 2 middle) of the mouse; dz: wheel. */
 void i8042_mouse(struct i8042 *kbc, int dx, int dy, int dz, unsigned buttons);
 unsigned i8042_leds(const struct i8042 *kbc); /* bit 0 scroll, 1 num, 2 caps */

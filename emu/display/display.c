@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 enum { LOOK_SOONEST_MS = 33, LOOK_LATEST_MS = 250 };
+enum { KEYS_MOST = 4096, KEY_BYTES_MOST = 8, KEY_RETRY_MS = 5, KEY_PATIENCE = 2000 / KEY_RETRY_MS };
 
 struct display_viewer {
     struct display *display;
@@ -34,7 +35,18 @@ struct display {
     int timer;
     struct loop_fd *watch;
     unsigned interval_ms; /* 0: the timer is not armed */
+
+    struct {
+        int timer;
+        struct loop_fd *watch;
+        uint16_t ring[KEYS_MOST]; /* code, KEY_UP */
+        unsigned first, count;
+        unsigned waits; /* since the keyboard last took one */
+        bool armed;
+    } keys;
 };
+
+enum { KEY_UP = 0x8000 };
 
 static bool anybody(const struct display *d)
 {
@@ -44,11 +56,16 @@ static bool anybody(const struct display *d)
     return false;
 }
 
-static void arm(struct display *d, unsigned ms)
+static void arm_timer(int timer, unsigned ms)
 {
     struct itimerspec when = {.it_value = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}};
+    (void)timerfd_settime(timer, 0, &when, NULL); /* cannot fail with these values */
+}
+
+static void arm(struct display *d, unsigned ms)
+{
     d->interval_ms = ms;
-    (void)timerfd_settime(d->timer, 0, &when, NULL); /* cannot fail with these values */
+    arm_timer(d->timer, ms);
 }
 
 static bool look(struct display *d, bool whole)
@@ -93,12 +110,57 @@ static void timer_ready(void *opaque, unsigned events)
     arm(d, any ? LOOK_SOONEST_MS : MIN(next, (unsigned)LOOK_LATEST_MS));
 }
 
+/* ---- keys ---- */
+
+static void pump_keys(struct display *d)
+{
+    const struct display_input *input = &d->input;
+    while (d->keys.count && input->key_room(input->opaque) >= KEY_BYTES_MOST) {
+        unsigned key = d->keys.ring[d->keys.first];
+        d->keys.first = (d->keys.first + 1) % KEYS_MOST;
+        d->keys.count--;
+        d->keys.waits = 0;
+        input->key(input->opaque, key & ~(unsigned)KEY_UP, !(key & KEY_UP));
+    }
+    if (d->keys.count && ++d->keys.waits > KEY_PATIENCE) {
+        trace(DISPLAY, "%u keys forgotten: the guest reads none", d->keys.count);
+        d->keys.count = 0;
+    }
+    d->keys.armed = d->keys.count != 0;
+    if (d->keys.armed)
+        arm_timer(d->keys.timer, KEY_RETRY_MS);
+}
+
+static void keys_ready(void *opaque, unsigned events)
+{
+    struct display *d = opaque;
+    uint64_t expirations;
+    if (read(d->keys.timer, &expirations, sizeof expirations) > 0)
+        pump_keys(d);
+}
+
+void display_key(struct display *d, unsigned code, bool down)
+{
+    if (d->keys.count == KEYS_MOST)
+        return;
+    d->keys.ring[(d->keys.first + d->keys.count++) % KEYS_MOST] = (uint16_t)(code | (down ? 0 : KEY_UP));
+    if (!d->keys.armed) {
+        d->keys.waits = 0;
+        pump_keys(d);
+    }
+}
+
+/* ---- life ---- */
+
 struct display *display_new(struct loop *loop, const struct display_video *video,
                             const struct display_input *input, GError **error)
 {
     int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (timer < 0) {
+    int keys = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (timer < 0 || keys < 0) {
         int why = errno;
+        if (timer >= 0)
+            close(timer);
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(why), "a timer for the screen: %s",
                     g_strerror(why));
         return NULL;
@@ -111,6 +173,8 @@ struct display *display_new(struct loop *loop, const struct display_video *video
     d->viewers = g_ptr_array_new();
     d->timer = timer;
     d->watch = loop_add_fd(loop, timer, LOOP_READ, timer_ready, d);
+    d->keys.timer = keys;
+    d->keys.watch = loop_add_fd(loop, keys, LOOP_READ, keys_ready, d);
     return d;
 }
 
@@ -120,6 +184,8 @@ void display_free(struct display *d)
         return;
     g_assert(!d->viewers->len);
     loop_remove_fd(d->watch);
+    loop_remove_fd(d->keys.watch);
+    close(d->keys.timer);
     close(d->timer);
     g_ptr_array_free(d->viewers, TRUE);
     g_free(d->surface.pixels);

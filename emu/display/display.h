@@ -32,6 +32,8 @@ struct display_input {
     void *opaque;
     void (*key)(void *opaque, unsigned code, bool down);                   /* as i8042_key() */
     void (*mouse)(void *opaque, int dx, int dy, int dz, unsigned buttons); /* as i8042_mouse() */
+    unsigned (*key_room)(void *opaque);                                    /* as i8042_key_room() */
+    unsigned (*leds)(void *opaque);                                        /* as i8042_leds() */
     void (*monitor)(void *opaque, const char *line, GString *out); /* one command of the text monitor */
 };
 
@@ -56,6 +58,9 @@ void display_set_active(struct display_viewer *viewer, bool active);
  * callback is called for all of the surface even if nothing changed. */
 void display_hurry(struct display *display, bool whole);
 
+/* A key goes down or up, once the keyboard has room for it: it holds some fifteen keys, and people paste.
+ * Keys that a guest does not take for two seconds are forgotten. */
+void display_key(struct display *display, unsigned code, bool down);
 /* The screen as it is now, nothing in the dark half of its blinking. NULL without a card. */
 const struct display_surface *display_snapshot(struct display *display);
 bool display_text(struct display *display, struct display_text *text, unsigned *width, unsigned *height);

@@ -72,8 +72,8 @@ bool keymap_of_character(const struct keymap *map, gunichar character, struct ke
     static const struct {
         gunichar character;
         uint16_t code;
-    } always[] = {{' ', 0x39},        {'\r', KEY_ENTER},     {'\n', KEY_ENTER},    {'\t', KEY_TAB},
-                  {0x1b, KEY_ESCAPE}, {'\b', KEY_BACKSPACE}, {0x7f, KEY_BACKSPACE}};
+    } always[] = {{' ', 0x39},         {'\r', CODE_ENTER},     {'\n', CODE_ENTER},    {'\t', CODE_TAB},
+                  {0x1b, CODE_ESCAPE}, {'\b', CODE_BACKSPACE}, {0x7f, CODE_BACKSPACE}};
     for (size_t i = 0; i < G_N_ELEMENTS(always); i++) {
         if (always[i].character == character) {
             *key = (struct keymap_key){always[i].code, 0};
@@ -90,35 +90,35 @@ bool keymap_of_keysym(const struct keymap *map, uint32_t keysym, struct keymap_k
     static const struct {
         uint16_t keysym, code;
     } rows[] = {
-        {0xff08, KEY_BACKSPACE}, {0xff09, KEY_TAB},   {0xfe20, KEY_TAB}, /* with Shift */
-        {0xff0d, KEY_ENTER},     {0xff13, 0x145},                        /* Pause */
-        {0xff14, 0x46},                                                  /* Scroll Lock */
-        {0xff15, 0x137},                                                 /* SysRq */
-        {0xff61, 0x137},                                                 /* Print */
-        {0xff1b, KEY_ESCAPE},    {0xffff, 0x153},                        /* Delete */
-        {0xff50, 0x147},                                                 /* Home */
-        {0xff51, 0x14b},         {0xff52, 0x148},     {0xff53, 0x14d},
-        {0xff54, 0x150},         {0xff55, 0x149}, /* Page Up */
-        {0xff56, 0x151},         {0xff57, 0x14f}, /* End */
-        {0xff63, 0x152},                          /* Insert */
-        {0xff67, 0x15d},                          /* Menu */
-        {0xff6b, 0x146},                          /* Break */
-        {0xff7f, 0x45},                           /* Num Lock */
-        {0xff8d, 0x11c},                          /* keypad */
-        {0xff95, 0x47},          {0xff96, 0x4b},      {0xff97, 0x48},
-        {0xff98, 0x4d},          {0xff99, 0x50},      {0xff9a, 0x49},
-        {0xff9b, 0x51},          {0xff9c, 0x4f},      {0xff9d, 0x4c},
-        {0xff9e, 0x52},          {0xff9f, 0x53},      {0xffaa, 0x37},
-        {0xffab, 0x4e},          {0xffad, 0x4a},      {0xffae, 0x53},
-        {0xffaf, 0x135},         {0xffb0, 0x52},      {0xffb1, 0x4f},
-        {0xffb2, 0x50},          {0xffb3, 0x51},      {0xffb4, 0x4b},
-        {0xffb5, 0x4c},          {0xffb6, 0x4d},      {0xffb7, 0x47},
-        {0xffb8, 0x48},          {0xffb9, 0x49},      {0xffc8, 0x57}, /* F11 */
-        {0xffc9, 0x58},          {0xffe1, KEY_SHIFT}, {0xffe2, KEY_SHIFT_RIGHT},
-        {0xffe3, KEY_CTRL},      {0xffe4, 0x11d},     {0xffe5, KEY_CAPS},
+        {0xff08, CODE_BACKSPACE}, {0xff09, CODE_TAB},   {0xfe20, CODE_TAB}, /* with Shift */
+        {0xff0d, CODE_ENTER},     {0xff13, 0x145},                          /* Pause */
+        {0xff14, 0x46},                                                     /* Scroll Lock */
+        {0xff15, 0x137},                                                    /* SysRq */
+        {0xff61, 0x137},                                                    /* Print */
+        {0xff1b, CODE_ESCAPE},    {0xffff, 0x153},                          /* Delete */
+        {0xff50, 0x147},                                                    /* Home */
+        {0xff51, 0x14b},          {0xff52, 0x148},      {0xff53, 0x14d},
+        {0xff54, 0x150},          {0xff55, 0x149}, /* Page Up */
+        {0xff56, 0x151},          {0xff57, 0x14f}, /* End */
+        {0xff63, 0x152},                           /* Insert */
+        {0xff67, 0x15d},                           /* Menu */
+        {0xff6b, 0x146},                           /* Break */
+        {0xff7f, 0x45},                            /* Num Lock */
+        {0xff8d, 0x11c},                           /* keypad */
+        {0xff95, 0x47},           {0xff96, 0x4b},       {0xff97, 0x48},
+        {0xff98, 0x4d},           {0xff99, 0x50},       {0xff9a, 0x49},
+        {0xff9b, 0x51},           {0xff9c, 0x4f},       {0xff9d, 0x4c},
+        {0xff9e, 0x52},           {0xff9f, 0x53},       {0xffaa, 0x37},
+        {0xffab, 0x4e},           {0xffad, 0x4a},       {0xffae, 0x53},
+        {0xffaf, 0x135},          {0xffb0, 0x52},       {0xffb1, 0x4f},
+        {0xffb2, 0x50},           {0xffb3, 0x51},       {0xffb4, 0x4b},
+        {0xffb5, 0x4c},           {0xffb6, 0x4d},       {0xffb7, 0x47},
+        {0xffb8, 0x48},           {0xffb9, 0x49},       {0xffc8, 0x57}, /* F11 */
+        {0xffc9, 0x58},           {0xffe1, CODE_SHIFT}, {0xffe2, CODE_SHIFT_RIGHT},
+        {0xffe3, CODE_CTRL},      {0xffe4, 0x11d},      {0xffe5, CODE_CAPS},
         {0xffe7, 0x15b}, /* Meta */
-        {0xffe8, 0x15c},         {0xffe9, KEY_ALT},   {0xffea, KEY_ALTGR},
-        {0xfe03, KEY_ALTGR},     {0xff7e, KEY_ALTGR}, {0xffeb, 0x15b}, /* Super */
+        {0xffe8, 0x15c},          {0xffe9, CODE_ALT},   {0xffea, CODE_ALTGR},
+        {0xfe03, CODE_ALTGR},     {0xff7e, CODE_ALTGR}, {0xffeb, 0x15b}, /* Super */
         {0xffec, 0x15c},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {

@@ -15,16 +15,16 @@ enum { KEYMAP_SHIFT = 1, KEYMAP_ALTGR = 2 };
 
 /* Codes as i8042_key() takes them. */
 enum {
-    KEY_ESCAPE = 0x01,
-    KEY_BACKSPACE = 0x0e,
-    KEY_TAB = 0x0f,
-    KEY_ENTER = 0x1c,
-    KEY_CTRL = 0x1d,
-    KEY_SHIFT = 0x2a,
-    KEY_SHIFT_RIGHT = 0x36,
-    KEY_ALT = 0x38,
-    KEY_CAPS = 0x3a,
-    KEY_ALTGR = 0x138,
+    CODE_ESCAPE = 0x01,
+    CODE_BACKSPACE = 0x0e,
+    CODE_TAB = 0x0f,
+    CODE_ENTER = 0x1c,
+    CODE_CTRL = 0x1d,
+    CODE_SHIFT = 0x2a,
+    CODE_SHIFT_RIGHT = 0x36,
+    CODE_ALT = 0x38,
+    CODE_CAPS = 0x3a,
+    CODE_ALTGR = 0x138,
 };
 
 struct keymap_key {

@@ -23,7 +23,7 @@
 #include "emu/dev/rtc.h"
 #include "emu/dev/uart.h"
 #include "emu/dev/vga.h"
-#include "emu/display/display.h"
+#include "emu/display/backends.h"
 #include "emu/machine/boot.h"
 #include "emu/machine/clock.h"
 #include "emu/machine/firmware.h"
@@ -91,6 +91,8 @@ struct machine {
     uint32_t vga_rom_size;
     const uint8_t *vga_font; /* in the ROM, or NULL */
     struct display *display;
+    GPtrArray *vncs; /* struct vnc * */
+    struct terminal *terminal;
     unsigned mouse_buttons; /* as `mouse_button` left them */
 
     struct machine_card *cards;

@@ -142,7 +142,7 @@ static void operate_write_port(void *opaque, uint16_t port, uint32_t value, unsi
 
 static void operate_key(void *opaque, unsigned code, bool down)
 {
-    i8042_key(((struct machine *)opaque)->kbc, code, down);
+    display_key(((struct machine *)opaque)->display, code, down);
 }
 
 static void operate_mouse(void *opaque, int dx, int dy, int dz, int buttons)
@@ -166,13 +166,28 @@ static bool operate_screendump(void *opaque, const char *path, const char *forma
 
 static bool operate_vnc(void *opaque, unsigned index, struct control_vnc *out)
 {
-    return false;
+    struct machine *m = opaque;
+    if (index >= m->vncs->len)
+        return false;
+    struct vnc *vnc = m->vncs->pdata[index];
+    *out = (struct control_vnc){.password = vnc_wants_password(vnc),
+                                .family = vnc_family(vnc),
+                                .host = vnc_host(vnc),
+                                .service = vnc_service(vnc),
+                                .viewers = vnc_viewers(vnc)};
+    return true;
 }
 
 static bool operate_vnc_password(void *opaque, const char *password, GError **error)
 {
-    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "this machine has no VNC server (-vnc :0)");
-    return false;
+    struct machine *m = opaque;
+    bool any = false;
+    for (guint i = 0; i < m->vncs->len; i++)
+        any |= vnc_set_password(m->vncs->pdata[i], password);
+    if (!any)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "%s (start it with -vnc :0,password=on)",
+                    m->vncs->len ? "the VNC server wants no password" : "this machine has no VNC server");
+    return any;
 }
 
 static bool operate_register(void *opaque, const char *name, uint32_t *value)

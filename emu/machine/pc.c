@@ -507,9 +507,50 @@ static void input_mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
     i8042_mouse(m->kbc, dx, dy, dz, buttons);
 }
 
+static unsigned input_key_room(void *opaque)
+{
+    return i8042_key_room(((struct machine *)opaque)->kbc);
+}
+
+static unsigned input_leds(void *opaque)
+{
+    return i8042_leds(((struct machine *)opaque)->kbc);
+}
+
+static void terminal_gone(void *opaque)
+{
+    machine_request(opaque, MACHINE_REQUEST_QUIT);
+}
+
 static void input_monitor(void *opaque, const char *line, GString *out)
 {
     control_execute(((struct machine *)opaque)->control, line, out);
+}
+
+/* Those who show the screen: last of all, for they take what is outside of the process. */
+static bool board_displays(struct machine *m, GError **error)
+{
+    const struct machine_config *config = m->config;
+    const struct keymap *keymap = keymap_find(config->keyboard ? config->keyboard : "en-us");
+    for (guint i = 0; i < config->vncs->len; i++) {
+        const struct machine_vnc *wanted = config->vncs->pdata[i];
+        struct vnc *vnc = vnc_new(m->display,
+                                  &(struct vnc_config){.where = wanted->where,
+                                                       .port = wanted->port,
+                                                       .port_to = wanted->port_to,
+                                                       .password = wanted->password,
+                                                       .name = config->name,
+                                                       .keymap = keymap},
+                                  error);
+        if (!vnc) {
+            g_prefix_error(error, "-vnc: ");
+            return false;
+        }
+        g_ptr_array_add(m->vncs, vnc);
+    }
+    if (config->curses && !config->check_only)
+        m->terminal = terminal_new(m->display, keymap, terminal_gone, m, error);
+    return !config->curses || config->check_only || m->terminal;
 }
 
 /* The card, whose memory lies behind the guest's in physmap_ram(), and the screen it is seen on. */
@@ -517,8 +558,12 @@ static bool board_video(struct machine *m, GError **error)
 {
     const struct machine_config *config = m->config;
     const struct display_video video = {.opaque = m, .draw = video_draw, .text = video_text};
-    const struct display_input input = {
-        .opaque = m, .key = input_key, .mouse = input_mouse, .monitor = input_monitor};
+    const struct display_input input = {.opaque = m,
+                                        .key = input_key,
+                                        .mouse = input_mouse,
+                                        .key_room = input_key_room,
+                                        .leds = input_leds,
+                                        .monitor = input_monitor};
     if (config->vga) {
         struct vga_config card = {.id = "VGA",
                                   .slot = config->vga_slot < 0 ? VGA_SLOT : config->vga_slot,
@@ -654,7 +699,7 @@ static bool board_build(struct machine *m, GError **error)
     board_memory(m);
     return board_processor(m, error) && board_bridges(m, error) && machine_disks_build(m, error) &&
            board_fwcfg(m, error) && board_control(m, error) && board_isa(m, error) && board_video(m, error) &&
-           board_network(m, error);
+           board_network(m, error) && board_displays(m, error);
 }
 
 /* ---- reset and boot ---- */
@@ -723,6 +768,7 @@ struct machine *machine_new(const struct machine_config *config, GError **error)
     m->config = config;
     m->devices = g_ptr_array_new();
     m->ports = g_ptr_array_new_with_free_func(free_port);
+    m->vncs = g_ptr_array_new_with_free_func((GDestroyNotify)vnc_free);
     m->status = CONTROL_PRELAUNCH;
     if (board_files(m, error) && board_build(m, error) && machine_reset(m, error))
         return m;
@@ -737,6 +783,8 @@ void machine_free(struct machine *m)
     if (m->loop)
         loop_stop_doorbell(m->loop); /* it rings the CPU */
     control_free(m->control);
+    terminal_free(m->terminal);
+    g_ptr_array_free(m->vncs, TRUE);
     display_free(m->display);
     for (unsigned i = 0; i < m->card_count; i++)
         net_port_free(m->cards[i].backend);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Those who show the screen: VNC servers and the terminal.
+ */
+#pragma once
+
+#include "emu/display/display.h"
+#include "emu/display/keymap.h"
+
+/* ---- vnc.c ---- */
+
+struct vnc;
+
+struct vnc_config {
+    const char *where;      /* "unix:PATH", or an address or name of this host */
+    unsigned port, port_to; /* the first free one of these */
+    bool password;          /* wanted from viewers; nobody gets in before vnc_set_password() */
+    const char *name;       /* in the title of viewers' windows */
+    const struct keymap *keymap;
+};
+
+struct vnc *vnc_new(struct display *display, const struct vnc_config *config, GError **error);
+void vnc_free(struct vnc *vnc); /* NULL is allowed */
+/* The first eight characters count (RFB 7.2.2). False when this server wants none. */
+bool vnc_set_password(struct vnc *vnc, const char *password);
+bool vnc_wants_password(const struct vnc *vnc);
+const char *vnc_family(const struct vnc *vnc);  /* "ipv4", "ipv6", "unix" */
+const char *vnc_host(const struct vnc *vnc);    /* address or path */
+const char *vnc_service(const struct vnc *vnc); /* port, "" for a socket with a path */
+unsigned vnc_viewers(struct vnc *vnc);
+
+/* ---- typist.c ---- */
+
+/* Turns keysyms into the keys of the guest's keyboard, modifiers included. */
+struct typist {
+    struct display *display;
+    const struct keymap *keymap;
+    uint32_t held_keysym[16]; /* keys that are down, but modifiers; 0: free */
+    uint16_t held_code[16];
+    bool down[0x200]; /* by code */
+};
+
+void typist_init(struct typist *typist, struct display *display, const struct keymap *keymap);
+void typist_keysym(struct typist *typist, uint32_t keysym, bool down);
+/* A character as if typed: with its modifiers around it. False: the layout has no such key. */
+bool typist_character(struct typist *typist, gunichar character);
+/* Key and modifiers, pressed and let go. */
+void typist_stroke(struct typist *typist, unsigned code, unsigned modifiers, bool ctrl, bool alt);
+void typist_release_all(struct typist *typist);
+
+/* ---- curses.c ---- */
+
+struct terminal;
+
+/* Takes the terminal of standard input and output. `quit` is called when it hangs up. */
+struct terminal *terminal_new(struct display *display, const struct keymap *keymap,
+                              void (*quit)(void *opaque), void *opaque, GError **error);
+void terminal_free(struct terminal *terminal); /* NULL is allowed */
