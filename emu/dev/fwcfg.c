@@ -43,6 +43,9 @@ struct fwcfg {
     uint16_t key;
     uint32_t offset;
     uint32_t dma_high;
+    uint16_t refresh_key;
+    void (*refresh)(void *opaque);
+    void *refresh_opaque;
 };
 
 /* ---- contents ---- */
@@ -134,6 +137,15 @@ bool fwcfg_add_file(struct fwcfg *fw, const char *name, const void *data, size_t
     return true;
 }
 
+void fwcfg_set_refresh(struct fwcfg *fw, const char *name, void (*refresh)(void *opaque), void *opaque)
+{
+    const struct directory_entry *entry = find_file(fw, name);
+    g_return_if_fail(entry);
+    fw->refresh_key = GUINT16_FROM_BE(entry->key);
+    fw->refresh = refresh;
+    fw->refresh_opaque = opaque;
+}
+
 /* ---- selector and data ---- */
 
 static void select_key(struct fwcfg *fw, uint16_t key)
@@ -141,6 +153,8 @@ static void select_key(struct fwcfg *fw, uint16_t key)
     trace(FWCFG, "select %04x", key);
     fw->key = key;
     fw->offset = 0;
+    if (fw->refresh && key == fw->refresh_key)
+        fw->refresh(fw->refresh_opaque);
 }
 
 /* What is left of the selected item from the offset on. */

@@ -53,4 +53,7 @@ void fwcfg_set_u64(struct fwcfg *fw, uint16_t key, uint64_t value);
 /* Adds a named file ("opt/org.example/name", at most FWCFG_NAME_MAX characters); a copy is kept. The same
  * name again replaces the content. Fails when the name is bad or the directory full. */
 bool fwcfg_add_file(struct fwcfg *fw, const char *name, const void *data, size_t len, GError **error);
+/* refresh() is called before a guest begins to read the file `name`: it may set it again, with the same size.
+ * One file can have it. */
+void fwcfg_set_refresh(struct fwcfg *fw, const char *name, void (*refresh)(void *opaque), void *opaque);
 void fwcfg_describe(const struct fwcfg *fw, GString *out);

@@ -15,7 +15,7 @@
 #include <gio/gio.h>
 #include <string.h>
 
-enum { CMOS_TRANSLATION = 0x39, TRANSLATION_LBA = 1 };
+enum { CMOS_BOOT3 = 0x38, CMOS_BOOT12 = 0x3d, CMOS_TRANSLATION = 0x39, TRANSLATION_LBA = 1 };
 enum { LBA_FROM_CYLINDERS = 1024, HEADS = 16, SECTORS = 63 };
 enum { IDE_SLOT = 1 };
 
@@ -129,6 +129,16 @@ void machine_disks_tell_cmos(struct machine *m)
             translation |= (uint8_t)(TRANSLATION_LBA << 2 * (drive->index & 3));
     }
     rtc_cmos_write(m->rtc, CMOS_TRANSLATION, translation);
+}
+
+void machine_disks_boot_order(struct machine *m)
+{
+    const uint8_t *order = m->config->boot_order;
+    uint8_t low = rtc_cmos_read(m->rtc, CMOS_BOOT3) & 15;
+    if (!m->config->boot_once[0])
+        return;
+    rtc_cmos_write(m->rtc, CMOS_BOOT12, (uint8_t)(order[1] << 4 | order[0]));
+    rtc_cmos_write(m->rtc, CMOS_BOOT3, (uint8_t)(order[2] << 4 | low));
 }
 
 static int by_bootindex(gconstpointer a, gconstpointer b)

@@ -99,6 +99,7 @@ struct machine {
     unsigned card_count;
     struct machine_disk *drives;
     unsigned drive_count;
+    bool was_reset; /* the board has been started before */
     GPtrArray *ports; /* struct machine_port * */
     bool serial_there[4];
 
@@ -137,6 +138,7 @@ bool machine_cont(struct machine *machine, GError **error);
 bool machine_disks_open(struct machine *machine, GError **error);  /* images */
 bool machine_disks_build(struct machine *machine, GError **error); /* chips */
 void machine_disks_free(struct machine *machine);                  /* after the chips */
+void machine_disks_boot_order(struct machine *machine); /* order=, for the next start of the firmware */
 void machine_disks_tell_cmos(struct machine *machine);
 bool machine_disks_tell_fwcfg(struct machine *machine, GError **error);
 void machine_disks_retry(struct machine *machine);

@@ -18,6 +18,7 @@
 #include "emu/dev/debugcon.h"
 #include "emu/dev/dma8237.h"
 #include "emu/dev/port92.h"
+#include "emu/machine/romtables.h"
 
 #include <gio/gio.h>
 #include <string.h>
@@ -617,6 +618,46 @@ static bool board_network(struct machine *m, GError **error)
     return true;
 }
 
+/* What firmware has set up decides where registers and windows are, so the tables are made when it asks. */
+static void set_tables(void *opaque)
+{
+    enum { PMBASE = 0x40, PMBASE_BITS = 0xffc0 };
+    struct machine *m = opaque;
+    static const uint8_t pirq_isa[4] = {10, 10, 11, 11};
+    uint16_t pm_base = pci_config_read(m->bus, PIIX_SLOT << 3 | 3, PMBASE, 2) & PMBASE_BITS;
+    struct acpi_config config = {
+        .pm_base = pm_base ? pm_base : PIIX4_PM_BASE,
+        .pci_hole_start = (uint32_t)MAX(m->board.ram_below_4g, UINT64_C(0xc0000000)),
+        .pci_hole_end = 0xfec00000,
+        .serial = {m->serial_there[0], m->serial_there[1]},
+        .mouse = m->config->vga,
+        .fwcfg = true,
+        .pirq_isa = pirq_isa,
+    };
+    romtables_set_acpi(m->fwcfg, &config, NULL);
+}
+
+/* What firmware reads about booting, and tables for it to place. */
+static bool board_boot_files(struct machine *m, GError **error)
+{
+    const struct machine_config *config = m->config;
+    uint16_t menu = GUINT16_TO_LE((uint16_t)config->boot_splash_time);
+    uint32_t fail = GUINT32_TO_LE((uint32_t)config->boot_fail_wait);
+    if ((config->boot_splash_time >= 0 &&
+         !fwcfg_add_file(m->fwcfg, "etc/boot-menu-wait", &menu, sizeof menu, error)) ||
+        (config->boot_fail_wait >= 0 &&
+         !fwcfg_add_file(m->fwcfg, "etc/boot-fail-wait", &fail, sizeof fail, error)) ||
+        !machine_disks_tell_fwcfg(m, error))
+        return false;
+    if (!m->rom)
+        return true;
+    if (config->acpi) {
+        set_tables(m);
+        fwcfg_set_refresh(m->fwcfg, "etc/acpi/tables", set_tables, m);
+    }
+    return romtables_set_smbios(m->fwcfg, config->uuid, config->ram_size, error);
+}
+
 static bool board_fwcfg(struct machine *m, GError **error)
 {
     const struct machine_config *config = m->config;
@@ -636,6 +677,8 @@ static bool board_fwcfg(struct machine *m, GError **error)
     };
     size_t rows = m->board.ram_above_4g ? 2 : 1;
     if (!fwcfg_add_file(m->fwcfg, "etc/e820", e820, rows * sizeof e820[0], error))
+        return false;
+    if (!board_boot_files(m, error))
         return false;
     for (guint i = 0; i < config->fwcfg->len; i++) {
         const struct machine_fwcfg *file = config->fwcfg->pdata[i];
@@ -697,8 +740,9 @@ static bool board_build(struct machine *m, GError **error)
     machine_offer(m);
     m->control = control_new(&m->offer, m->loop);
     board_memory(m);
+    /* fw_cfg describes the rest, so it comes after the ports. */
     return board_processor(m, error) && board_bridges(m, error) && machine_disks_build(m, error) &&
-           board_fwcfg(m, error) && board_control(m, error) && board_isa(m, error) && board_video(m, error) &&
+           board_control(m, error) && board_isa(m, error) && board_fwcfg(m, error) && board_video(m, error) &&
            board_network(m, error) && board_displays(m, error);
 }
 
@@ -750,6 +794,9 @@ bool machine_reset(struct machine *m, GError **error)
     cpu_reset(m->cpu);
     for (guint i = 0; i < m->devices->len; i++)
         device_reset(m->devices->pdata[i]);
+    if (m->was_reset)
+        machine_disks_boot_order(m); /* -boot once= was for the first time */
+    m->was_reset = true;
     return m->rom ? true : board_boot(m, error);
 }
 

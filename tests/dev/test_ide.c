@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The IDE function by its specifications: detection, IDENTIFY, PIO and bus-master DMA both ways, 48-bit
+ * addresses, errors, resets, packets of the CD-ROM, media changes, PRD tables that end early or never, saved
+ * state.
+ */
+#include "tests/dev/ide_rig.h"
+
+#include <string.h>
+
+enum { BASE = 0x1f0, CONTROL = 0x3f6, STATUS = BASE + 7 };
+enum { DISK = 0xe0, CD = 0xb0 };
+enum { TABLE = 0x1000, BUFFER = 0x10000 };
+
+static void set_up(struct ide_rig *r, gconstpointer data)
+{
+    ide_rig_set_up(r);
+}
+
+static void tear_down(struct ide_rig *r, gconstpointer data)
+{
+    ide_rig_tear_down(r);
+}
+
+/* ---- driving ---- */
+
+static void command(struct ide_rig *r, uint8_t device, uint8_t code, uint8_t count, uint32_t lba)
+{
+    out8(r->b, BASE + 6, (uint8_t)(device | (lba >> 24 & 15)));
+    out8(r->b, BASE + 2, count);
+    out8(r->b, BASE + 3, (uint8_t)lba);
+    out8(r->b, BASE + 4, (uint8_t)(lba >> 8));
+    out8(r->b, BASE + 5, (uint8_t)(lba >> 16));
+    out8(r->b, STATUS, code);
+}
+
+static void command_48(struct ide_rig *r, uint8_t code, uint16_t count, uint64_t lba)
+{
+    out8(r->b, BASE + 6, DISK);
+    out8(r->b, BASE + 2, (uint8_t)(count >> 8));
+    out8(r->b, BASE + 2, (uint8_t)count);
+    for (unsigned i = 0; i < 3; i++) {
+        out8(r->b, (uint16_t)(BASE + 3 + i), (uint8_t)(lba >> (24 + 8 * i)));
+        out8(r->b, (uint16_t)(BASE + 3 + i), (uint8_t)(lba >> 8 * i));
+    }
+    out8(r->b, STATUS, code);
+}
+
+static void read_block(struct ide_rig *r, uint8_t *to, unsigned len)
+{
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x58);
+    for (unsigned i = 0; i < len; i += 2) {
+        uint16_t word = in16(r->b, BASE);
+        memcpy(to + i, &word, 2);
+    }
+}
+
+static void check_sector(const uint8_t *data, unsigned n)
+{
+    for (unsigned i = 0; i < 512; i++)
+        g_assert_cmphex(data[i], ==, (uint8_t)((i & 1 ? n >> 8 : n) ^ (i >> 1)));
+}
+
+static void packet(struct ide_rig *r, const uint8_t bytes[12], unsigned limit, bool dma)
+{
+    out8(r->b, BASE + 6, CD);
+    out8(r->b, BASE + 1, dma);
+    out8(r->b, BASE + 4, (uint8_t)limit);
+    out8(r->b, BASE + 5, (uint8_t)(limit >> 8));
+    out8(r->b, STATUS, 0xa0);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x58);
+    g_assert_cmphex(in8(r->b, BASE + 2), ==, 1);
+    for (unsigned i = 0; i < 12; i += 2)
+        out16(r->b, BASE, (uint16_t)(bytes[i] | bytes[i + 1] << 8));
+}
+
+/* Sense key and additional code of the last failure. */
+static unsigned sense(struct ide_rig *r)
+{
+    uint8_t data[18];
+    packet(r, (const uint8_t[12]){0x03, 0, 0, 0, 18}, 18, false);
+    read_block(r, data, sizeof data);
+    return (unsigned)data[2] << 8 | data[12];
+}
+
+/* One PIO answer of at most `most` bytes; its length. */
+static unsigned answer(struct ide_rig *r, uint8_t *to, unsigned most)
+{
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x58);
+    unsigned len = in8(r->b, BASE + 4) | in8(r->b, BASE + 5) << 8;
+    g_assert_cmphex(in8(r->b, BASE + 2), ==, 2);
+    g_assert_cmpuint(len, <=, most);
+    read_block(r, to, len);
+    return len;
+}
+
+static void descriptor(struct ide_rig *r, unsigned n, uint32_t address, uint16_t count, bool last)
+{
+    phys_write32(r->b->mem, TABLE + 8 * n, address);
+    phys_write32(r->b->mem, TABLE + 8 * n + 4, count | (last ? 1u << 31 : 0));
+}
+
+static void start_master(struct ide_rig *r, bool to_memory)
+{
+    out32(r->b, RIG_MASTER + 4, TABLE);
+    out8(r->b, RIG_MASTER + 2, 6);
+    out8(r->b, RIG_MASTER, to_memory ? 9 : 1);
+}
+
+/* ---- tests ---- */
+
+static void test_detection(struct ide_rig *r, gconstpointer data)
+{
+    g_assert_cmphex(in8(r->b, 0x177), ==, 0xff); /* nobody on the second channel: it floats */
+    out8(r->b, 0x172, 0x55);
+    g_assert_cmphex(in8(r->b, 0x172), ==, 0xff);
+    out8(r->b, BASE + 2, 0x55);
+    out8(r->b, BASE + 3, 0xaa);
+    g_assert_cmphex(in8(r->b, BASE + 2), ==, 0x55);
+    g_assert_cmphex(in8(r->b, BASE + 3), ==, 0xaa);
+    out8(r->b, CONTROL, 4);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x80);
+    out8(r->b, CONTROL, 0);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    g_assert_cmphex(in8(r->b, BASE + 1), ==, 1);
+    g_assert_cmphex(in8(r->b, BASE + 4), ==, 0);
+    out8(r->b, BASE + 6, CD);
+    g_assert_cmphex(in8(r->b, BASE + 4), ==, 0x14);
+    g_assert_cmphex(in8(r->b, BASE + 5), ==, 0xeb);
+    command(r, CD, 0xec, 0, 0); /* IDENTIFY DEVICE of a packet device */
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+    g_assert_cmphex(in8(r->b, BASE + 1), ==, 4);
+    g_assert_cmphex(in8(r->b, BASE + 4), ==, 0x14);
+}
+
+static void test_identify(struct ide_rig *r, gconstpointer data)
+{
+    uint16_t id[256];
+    command(r, DISK, 0xec, 0, 0);
+    g_assert_cmpuint(r->b->rises[IRQ14], ==, 1);
+    read_block(r, (uint8_t *)id, sizeof id);
+    g_assert_false(r->b->level[IRQ14]); /* reading the status took it back */
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    g_assert_cmphex(id[0], ==, 0x40);
+    g_assert_cmpuint(id[60] | id[61] << 16, ==, RIG_SECTORS);
+    g_assert_cmpuint(id[100], ==, RIG_SECTORS);
+    g_assert_cmphex(id[10], ==, 'S' << 8 | 'E');
+    g_assert_cmphex(id[49] & 0x300, ==, 0x300);
+    g_assert_cmphex(id[85] & 0x20, ==, 0x20); /* write cache on */
+    command(r, CD, 0xa1, 0, 0);
+    read_block(r, (uint8_t *)id, sizeof id);
+    g_assert_cmphex(id[0], ==, 0x85c0);
+}
+
+static void test_pio(struct ide_rig *r, gconstpointer unused)
+{
+    uint8_t data[1024], back[512];
+    command(r, DISK, 0x20, 2, 5);
+    read_block(r, data, 512);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x58); /* the next one is ready */
+    read_block(r, data + 512, 512);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    check_sector(data, 5);
+    check_sector(data + 512, 6);
+    g_assert_cmphex(in8(r->b, BASE + 3), ==, 6); /* the last sector */
+
+    r->b->rises[IRQ14] = 0;
+    command(r, DISK, 0x30, 1, 9);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x58);
+    g_assert_cmpuint(r->b->rises[IRQ14], ==, 0); /* the first block is asked for without */
+    for (unsigned i = 0; i < 512; i += 4)
+        out32(r->b, BASE, 0x01020304u * (i / 4 + 1));
+    g_assert_cmpuint(r->b->rises[IRQ14], ==, 1);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    command(r, DISK, 0xe7, 0, 0);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    g_assert_cmpuint(block_counters(r->disk)->requests[BLOCK_FLUSH], ==, 1);
+    command(r, DISK, 0x20, 1, 9);
+    read_block(r, back, 512);
+    for (unsigned i = 0; i < 512; i += 4)
+        g_assert_cmpmem(back + i, 4, &(uint32_t){0x01020304u * (i / 4 + 1)}, 4);
+
+    command(r, DISK, 0xc6, 16, 0); /* SET MULTIPLE, READ MULTIPLE: one interrupt for all */
+    r->b->rises[IRQ14] = 0;
+    command(r, DISK, 0xc4, 2, 100);
+    read_block(r, data, 1024);
+    check_sector(data, 100);
+    check_sector(data + 512, 101);
+    g_assert_cmpuint(r->b->rises[IRQ14], ==, 1);
+
+    command(r, 0xa0, 0x20, 1, 0x000001); /* CHS 0/0/1 */
+    read_block(r, data, 512);
+    check_sector(data, 0);
+    command(r, 0xa1, 0x20, 1, 0x000002); /* 0/1/2 is sector 64 */
+    read_block(r, data, 512);
+    check_sector(data, 64);
+}
+
+static void test_dma(struct ide_rig *r, gconstpointer unused)
+{
+    uint8_t data[3 * 512];
+    descriptor(r, 0, BUFFER, 700, false);
+    descriptor(r, 1, BUFFER + 0x4000, 3 * 512 - 700, true);
+    start_master(r, true); /* before the command, as some drivers do */
+    command(r, DISK, 0xc8, 3, 40);
+    g_assert_cmphex(in8(r->b, RIG_MASTER + 2) & 6, ==, 4);
+    g_assert_true(r->b->level[IRQ14]);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    phys_read(r->b->mem, BUFFER, data, 700);
+    phys_read(r->b->mem, BUFFER + 0x4000, data + 700, sizeof data - 700);
+    for (unsigned i = 0; i < 3; i++)
+        check_sector(data + 512 * i, 40 + i);
+    out8(r->b, RIG_MASTER, 0);
+
+    command_48(r, 0x35, 3, 1000); /* and after it */
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x58);
+    start_master(r, false);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    out8(r->b, RIG_MASTER, 0);
+    command_48(r, 0x24, 3, 1000);
+    for (unsigned i = 0; i < 3; i++) {
+        read_block(r, data, 512);
+        check_sector(data, 40 + i);
+    }
+    g_assert_cmpuint(in8(r->b, BASE + 3) | in8(r->b, BASE + 4) << 8, ==, 1002);
+    out8(r->b, CONTROL, 0x80);
+    g_assert_cmphex(in8(r->b, BASE + 3), ==, 0);
+}
+
+static void test_short_tables(struct ide_rig *r, gconstpointer unused)
+{
+    descriptor(r, 0, BUFFER, 512, true);
+    command(r, DISK, 0xc8, 2, 0);
+    start_master(r, true);
+    g_assert_cmphex(in8(r->b, RIG_MASTER + 2) & 5, ==, 0); /* not active, no interrupt: it waits */
+    g_assert_cmphex(in8(r->b, STATUS) & 0x88, ==, 0x08);
+    out8(r->b, CONTROL, 4);
+    out8(r->b, CONTROL, 0);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+
+    descriptor(r, 0, 0xfffffff0, 0, false); /* nowhere, then on to what is no table */
+    command(r, DISK, 0xc8, 0, 0);
+    start_master(r, true);
+    in8(r->b, STATUS);
+    out8(r->b, RIG_MASTER, 0);
+
+    out32(r->b, RIG_MASTER + 4, 0xfffffffc); /* a table outside of memory reads as ones */
+    out8(r->b, CONTROL, 4);
+    out8(r->b, CONTROL, 0);
+    command(r, DISK, 0xca, 4, 0);
+    out8(r->b, RIG_MASTER, 1);
+    out8(r->b, RIG_MASTER, 0);
+}
+
+static void test_errors(struct ide_rig *r, gconstpointer unused)
+{
+    command(r, DISK, 0x20, 1, RIG_SECTORS); /* behind the end */
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+    g_assert_cmphex(in8(r->b, BASE + 1), ==, 0x10);
+    command(r, DISK, 0x20, 2, RIG_SECTORS - 1);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+    command_48(r, 0x25, 0, RIG_SECTORS - 1); /* 65536 sectors */
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+    command_48(r, 0x24, 1, UINT64_C(0xffffffffffff));
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+    command(r, DISK, 0xff, 0, 0);
+    g_assert_cmphex(in8(r->b, BASE + 1), ==, 4);
+    out8(r->b, BASE + 1, 0x03);
+    command(r, DISK, 0xef, 0x47, 0); /* UDMA 7 */
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+    command(r, DISK, 0xef, 0x45, 0);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+}
+
+static void test_interrupts_off(struct ide_rig *r, gconstpointer unused)
+{
+    out8(r->b, CONTROL, 2);
+    command(r, DISK, 0xe5, 0, 0);
+    g_assert_false(r->b->level[IRQ14]);
+    g_assert_cmphex(in8(r->b, BASE + 2), ==, 0xff);
+    out8(r->b, CONTROL, 0);
+    g_assert_true(r->b->level[IRQ14]);
+    g_assert_cmphex(in8(r->b, CONTROL), ==, 0x50); /* the alternate status leaves it */
+    g_assert_true(r->b->level[IRQ14]);
+    in8(r->b, STATUS);
+    g_assert_false(r->b->level[IRQ14]);
+}
+
+static void test_host_protected_area(struct ide_rig *r, gconstpointer unused)
+{
+    uint16_t id[256];
+    command(r, DISK, 0xf8, 0, 0);
+    g_assert_cmpuint(in8(r->b, BASE + 3) | in8(r->b, BASE + 4) << 8, ==, RIG_SECTORS - 1);
+    command(r, DISK, 0xf9, 0, 999);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    command(r, DISK, 0xec, 0, 0);
+    read_block(r, (uint8_t *)id, sizeof id);
+    g_assert_cmpuint(id[60], ==, 1000);
+    command(r, DISK, 0x20, 1, 1000);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+    command(r, DISK, 0xf9, 0, RIG_SECTORS - 1); /* not without READ NATIVE MAX right before */
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+}
+
+static void test_cd(struct ide_rig *r, gconstpointer unused)
+{
+    uint8_t data[8192];
+    packet(r, (const uint8_t[12]){0x12, 0, 0, 0, 36}, 36, false);
+    g_assert_cmpuint(answer(r, data, 36), ==, 36);
+    g_assert_cmphex(data[0], ==, 5);
+    packet(r, (const uint8_t[12]){0x25}, 8, false);
+    answer(r, data, 8);
+    g_assert_cmphex(data[3], ==, RIG_CD_SECTORS - 1);
+    g_assert_cmphex(data[6], ==, 8);
+
+    packet(r, (const uint8_t[12]){0x28, 0, 0, 0, 0, 3, 0, 0, 2}, 2048, false); /* READ(10), two blocks */
+    g_assert_cmpuint(answer(r, data, 2048), ==, 2048);
+    g_assert_cmpuint(answer(r, data + 2048, 2048), ==, 2048);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    g_assert_cmphex(in8(r->b, BASE + 2), ==, 3);
+    for (unsigned i = 0; i < 8; i++)
+        check_sector(data + 512 * i, 12 + i);
+
+    descriptor(r, 0, BUFFER, 4096, true);
+    packet(r, (const uint8_t[12]){0xa8, 0, 0, 0, 0, 62, 0, 0, 0, 2}, 0, true); /* READ(12) by DMA */
+    start_master(r, true);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    phys_read(r->b->mem, BUFFER, data, 4096);
+    check_sector(data + 4096 - 512, 255);
+    out8(r->b, RIG_MASTER, 0);
+
+    packet(r, (const uint8_t[12]){0xbe, 0, 0, 0, 0, 1, 0, 0, 1, 0xf8}, 2352, false); /* raw */
+    g_assert_cmpuint(answer(r, data, 2352), ==, 2352);
+    g_assert_cmphex(data[1], ==, 0xff);
+    g_assert_cmphex(data[14], ==, 0x01); /* frame 151 is 00:02:01 */
+    g_assert_cmphex(data[13], ==, 0x02);
+    check_sector(data + 16, 4);
+
+    packet(r, (const uint8_t[12]){0x43, 2, 0, 0, 0, 0, 0, 0, 100}, 100, false); /* table of contents */
+    g_assert_cmpuint(answer(r, data, 100), ==, 20);
+    g_assert_cmphex(data[14], ==, 0xaa);
+    g_assert_cmphex(data[18], ==, 2); /* (64 + 150) frames: 2 s 64 f */
+    g_assert_cmphex(data[19], ==, 64);
+
+    packet(r, (const uint8_t[12]){0x28, 0, 0, 0, 0, RIG_CD_SECTORS, 0, 0, 1}, 2048, false);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+    g_assert_cmphex(in8(r->b, BASE + 1), ==, 0x54);
+    g_assert_cmphex(sense(r), ==, 0x521);
+    packet(r, (const uint8_t[12]){0xff}, 8, false);
+    g_assert_cmphex(sense(r), ==, 0x520);
+}
+
+static void test_media(struct ide_rig *r, gconstpointer unused)
+{
+    static const uint8_t ready[12] = {0x00}, event[12] = {0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8};
+    g_autofree char *other = ide_rig_image(r, "other", 16);
+    g_autoptr(GError) error = NULL;
+    uint8_t data[16];
+    packet(r, (const uint8_t[12]){0x1e, 0, 0, 0, 1}, 0, false); /* the guest locks the tray */
+    g_assert_false(block_eject(r->cd, false, &error));
+    g_assert_nonnull(strstr(error->message, "locked by the guest"));
+    g_assert_true(block_eject(r->cd, true, NULL));
+    packet(r, ready, 0, false);
+    g_assert_cmphex(sense(r), ==, 0x23a);
+    packet(r, event, 8, false);
+    answer(r, data, 8);
+    g_assert_cmphex(data[4], ==, 3);
+    g_assert_true(block_insert(r->cd, other, BLOCK_FORMAT_AUTO, true, NULL));
+    packet(r, ready, 0, false);
+    g_assert_cmphex(sense(r), ==, 0x628); /* unit attention, once */
+    packet(r, ready, 0, false);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    packet(r, event, 8, false);
+    answer(r, data, 8);
+    g_assert_cmphex(data[4], ==, 2);
+    g_assert_cmphex(data[5], ==, 2);
+    packet(r, (const uint8_t[12]){0x25}, 8, false);
+    answer(r, data, 8);
+    g_assert_cmphex(data[3], ==, 3);
+    packet(r, (const uint8_t[12]){0x1b, 0, 0, 0, 2}, 0, false); /* the guest opens the tray, and shuts it */
+    g_assert_true(block_tray_open(r->cd));
+    packet(r, ready, 0, false);
+    g_assert_cmphex(sense(r), ==, 0x23a);
+    packet(r, (const uint8_t[12]){0x1b, 0, 0, 0, 3}, 0, false);
+    packet(r, ready, 0, false);
+    g_assert_cmphex(sense(r), ==, 0x628);
+    g_clear_error(&error);
+    g_assert_false(block_insert(r->cd, "/nonexistent/image", BLOCK_FORMAT_AUTO, true, &error) &&
+                   block_has_medium(r->cd));
+}
+
+static void disturb(void *opaque)
+{
+    struct ide_rig *r = opaque;
+    command(r, DISK, 0x30, 7, 3);
+    out16(r->b, BASE, 0x1234);
+    out32(r->b, RIG_MASTER + 4, 0x123400);
+}
+
+static void test_state(struct ide_rig *r, gconstpointer unused)
+{
+    command(r, CD, 0xa0, 0, 0);
+    bench_round_trip((struct device *)r->ide, disturb, r);
+    bench_damaged_state(r->b, (struct device *)r->ide);
+    bench_reset_is_complete((struct device *)r->ide, disturb, r);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+#define TEST(name) g_test_add("/ide/" #name, struct ide_rig, NULL, set_up, test_##name, tear_down)
+    TEST(detection);
+    TEST(identify);
+    TEST(pio);
+    TEST(dma);
+    TEST(short_tables);
+    TEST(errors);
+    TEST(interrupts_off);
+    TEST(host_protected_area);
+    TEST(cd);
+    TEST(media);
+    TEST(state);
+    return g_test_run();
+}
