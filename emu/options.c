@@ -229,6 +229,9 @@ static const struct option_row rows[] = {
     OURS("d", NULL, "ITEMS", OPTION_DEBUG, option_debug_items, "the same by QEMU's names; -d help"),
     OURS("perfmap", NULL, NULL, OPTION_DEBUG, option_perfmap,
          "name translated code for perf, in /tmp/perf-PID.map"),
+    OURS("gdb", NULL, "BACKEND", OPTION_DEBUG, option_gdb,
+         "GDB's `target remote`: tcp:[HOST]:PORT (this host alone unless named) or unix:PATH"),
+    OURS("s", NULL, NULL, OPTION_DEBUG, option_gdb_short, "-gdb tcp::1234"),
     OURS("D", NULL, "FILE", OPTION_DEBUG, option_log_file, "write traces there instead of to stderr"),
 
     /* QEMU's words for what is the case here anyway. */
@@ -241,8 +244,6 @@ static const struct option_row rows[] = {
     {.name = "msg", .form = "…", .apply = option_nothing},
 
     /* QEMU's, not here yet. */
-    LATER("s", "debug through the text monitor"),
-    LATER("gdb", "debug through the text monitor"),
     LATER("enable-kvm", "guests run in netlab-emu's own engine; leave it out"),
     LATER("blockdev", "use -drive"),
     LATER("sd", "put what the guest needs into the initrd"),

@@ -630,6 +630,35 @@ static bool add_qmp(struct options *o, const char *arg, bool pretty, GError **er
     return add_monitor(o, &spec, true, pretty);
 }
 
+/* A socket listens, without waiting, as QEMU's does; but without a host in it for this host alone: who may
+ * debug the guest may do everything with it. */
+bool option_gdb(struct options *o, const char *arg, GError **error)
+{
+    struct char_spec spec;
+    if (g_str_equal(arg, "none"))
+        return true;
+    if (!char_spec_parse(arg, &spec, error))
+        return false;
+    if (spec.kind == CHAR_NULL || spec.kind == CHAR_FILE) {
+        char_spec_clear(&spec);
+        return option_fail(error, "GDB answers back: use tcp::1234 or unix:PATH, and `target remote` in GDB");
+    }
+    if (spec.kind == CHAR_TCP || spec.kind == CHAR_UNIX)
+        spec.server = true;
+    if (spec.kind == CHAR_TCP && (!spec.host || !*spec.host)) {
+        g_free(spec.host);
+        spec.host = g_strdup("127.0.0.1");
+    }
+    add_monitor(o, &spec, false, false);
+    ((struct machine_monitor *)o->config->monitors->pdata[o->config->monitors->len - 1])->gdb = true;
+    return true;
+}
+
+bool option_gdb_short(struct options *o, const char *arg, GError **error)
+{
+    return option_gdb(o, "tcp::1234", error);
+}
+
 bool option_qmp(struct options *o, const char *arg, GError **error)
 {
     return add_qmp(o, arg, false, error);

@@ -92,6 +92,8 @@ bool option_parallel(struct options *o, const char *arg, GError **error);
 bool option_chardev(struct options *o, const char *arg, GError **error);
 bool option_debugcon(struct options *o, const char *arg, GError **error);
 bool option_monitor(struct options *o, const char *arg, GError **error);
+bool option_gdb(struct options *o, const char *arg, GError **error);
+bool option_gdb_short(struct options *o, const char *arg, GError **error);
 bool option_qmp(struct options *o, const char *arg, GError **error);
 bool option_qmp_pretty(struct options *o, const char *arg, GError **error);
 bool option_mon(struct options *o, const char *arg, GError **error);

@@ -7,6 +7,7 @@
  * noticed, and freed from a deferred sweep: it may be noticed in the middle of its own input callback.
  */
 #include "emu/control/control_internal.h"
+#include "emu/control/gdbstub.h"
 
 #include "emu/machine/loop.h"
 
@@ -128,8 +129,16 @@ bool control_is_waiting(const struct control *control)
     return false;
 }
 
+void control_set_debugger(struct control *control, struct gdbstub *stub)
+{
+    control->debugger = stub;
+}
+
 void control_event(struct control *control, const char *name, const char *data)
 {
+    if (control->debugger)
+        gdbstub_event(control->debugger, name);
+
     gint64 now = g_get_real_time();
     trace(QMP, "event %s %s", name, data ? data : "");
     g_autofree char *json =

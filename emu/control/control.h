@@ -121,6 +121,7 @@ struct control_machine {
 };
 
 /* `machine` must outlive the control room. */
+struct gdbstub;
 struct control *control_new(const struct control_machine *machine, struct loop *loop);
 void control_free(struct control *control);
 
@@ -136,5 +137,7 @@ void control_prompt(struct control *control, struct char_port *port);
 /* A server with wait=on that nobody has connected to so far. */
 bool control_is_waiting(const struct control *control);
 
+/* GDB is told as well; NULL: nobody is there any more. */
+void control_set_debugger(struct control *control, struct gdbstub *stub);
 /* Tells all QMP clients. data: a JSON object's members as text ("\"guest\": true"), or NULL. */
 void control_event(struct control *control, const char *name, const char *data);

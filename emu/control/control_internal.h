@@ -53,6 +53,7 @@ struct control {
     GPtrArray *servers;  /* struct control_server * */
     GPtrArray *sessions; /* struct qmp_session * */
     GPtrArray *monitors; /* struct monitor_session * */
+    struct gdbstub *debugger;
     unsigned clients;    /* accepted so far, for their names */
     bool sweeping;       /* a deferred clean-up of dead sessions is on its way */
 };

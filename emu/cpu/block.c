@@ -28,6 +28,7 @@
  * Machine thread only. SDM vol. 3, 11.6 (self-modifying code).
  */
 #include "emu/cpu/block.h"
+#include "emu/cpu/debugger.h"
 #include "emu/cpu/access.h"
 #include "emu/cpu/jit/jit.h"
 #include "emu/cpu/lockstep.h"
@@ -493,8 +494,12 @@ static struct block *block_make(struct cpu *cpu, uintptr_t host, uint32_t linear
     b->count = 0;
     while (left && b->count < BLOCK_MAX_INSNS && at - start < BLOCK_MAX_BYTES && !(attr & ATTR_END)) {
         struct insn *in = &b->insns[b->count];
-        enum decode_result result = decode(cpu, at, left, mode, in);
+        enum decode_result result;
 
+        if (access_unlikely(cpu->debugger) &&
+            debugger_splits(cpu->debugger, linear + (uint32_t)(at - start)) && b->count)
+            break;
+        result = decode(cpu, at, left, mode, in);
         if (result == DECODE_MORE) {
             if (b->count)
                 break;
@@ -528,7 +533,8 @@ struct block *block_find(struct cpu *cpu, unsigned mode)
     uint32_t linear = cs->base + cpu->eip;
     uintptr_t host;
 
-    if (access_unlikely(cpu->eip > cs->max))
+    if (access_unlikely(cpu->eip > cs->max) ||
+        (access_unlikely(cpu->debugger) && debugger_splits(cpu->debugger, linear)))
         return NULL;
     host = fetch_host(cpu, linear);
     if (!host)

@@ -44,6 +44,7 @@ void cpu_free(struct cpu *cpu)
     jit_free(cpu, cpu->jit);
     lockstep_free(cpu->lockstep);
     block_cache_free(cpu->blocks);
+    g_free(cpu->debugger);
     free(cpu);
 }
 

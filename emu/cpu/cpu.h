@@ -70,6 +70,7 @@ enum cpu_stop {
     CPU_STOP_REQUESTED, /* cpu_request_exit() was called */
     CPU_STOP_HALTED,    /* HLT, no interrupt pending */
     CPU_STOP_SHUTDOWN,  /* triple fault: the board resets or stops */
+    CPU_STOP_DEBUG,     /* a point of the debugger's: cpu_debug_hit() */
     CPU_STOP_DIFFERENCE, /* lockstep found one: cpu_difference(). It stays at that */
 };
 enum cpu_stop cpu_run(struct cpu *cpu);
@@ -118,6 +119,42 @@ void cpu_get_registers(struct cpu *cpu, struct cpu_registers *out);
 /* Guest-linear access for the debugger: no faults, no A/D bits. Returns the bytes copied. */
 size_t cpu_debug_read(struct cpu *cpu, uint32_t linear, void *buf, size_t len);
 void cpu_describe(struct cpu *cpu, GString *out); /* `info registers` */
+
+/* ---- a debugger outside of the guest (debugger.c); between two calls of cpu_run() ---- */
+/* While one is attached; afterwards all its points are gone. */
+void cpu_debug_attach(struct cpu *cpu, bool attached);
+/* Execution is stopped before the instruction at the linear address, an access behind the one that made it. */
+enum cpu_break { CPU_BREAK_EXEC, CPU_BREAK_WRITE, CPU_BREAK_READ, CPU_BREAK_ACCESS };
+struct cpu_break_hit {
+    enum cpu_break kind;
+    uint32_t linear; /* of the point */
+};
+bool cpu_debug_add(struct cpu *cpu, enum cpu_break kind, uint32_t linear, uint32_t len); /* false: too many */
+bool cpu_debug_remove(struct cpu *cpu, enum cpu_break kind, uint32_t linear, uint32_t len);
+/* Why cpu_run() returned CPU_STOP_DEBUG; false: it did not, or cpu_debug_resume() was called since. */
+bool cpu_debug_hit(const struct cpu *cpu, struct cpu_break_hit *out);
+/* Before cpu_run() goes on; one instruction is stepped by cpu_debug_step(), which needs no such call. */
+void cpu_debug_resume(struct cpu *cpu);
+enum cpu_stop cpu_debug_step(struct cpu *cpu);
+/* RAM at guest-linear addresses. Returns the bytes written. */
+size_t cpu_debug_write(struct cpu *cpu, uint32_t linear, const void *buf, size_t len);
+/* Registers by number: eax ecx edx ebx esp ebp esi edi eip eflags cs ss ds es fs gs, st0…st7 (10 bytes), fctrl
+ * fstat ftag fiseg fioff foseg fooff fop, xmm0…xmm7 (16 bytes), mxcsr, cr0 cr2 cr3 cr4 fs_base gs_base efer; 4
+ * bytes where nothing else is said. Returns the size, 0 when there is no such register. */
+enum {
+    CPU_REGISTER_EIP = 8,
+    CPU_REGISTER_EFLAGS,
+    CPU_REGISTER_CS,
+    CPU_REGISTER_ST0 = 16,
+    CPU_REGISTER_FCTRL = 24,
+    CPU_REGISTER_XMM0 = 32,
+    CPU_REGISTER_MXCSR = 40,
+    CPU_REGISTER_CR0,
+    CPU_REGISTER_COUNT = 48
+};
+unsigned cpu_debug_get_register(struct cpu *cpu, unsigned number, uint8_t out[16]);
+/* False: no such register, or one that only the guest can change. */
+bool cpu_debug_set_register(struct cpu *cpu, unsigned number, const uint8_t *value);
 /* One instruction as text, decoded in the CPU's present mode; `eip` is its own address. Returns its length in
  * bytes: at least 1 (what is none is shown as a byte), 0 when `available` is too little. */
 unsigned cpu_disassemble(struct cpu *cpu, const uint8_t *bytes, unsigned available, uint32_t eip, char *out,

@@ -281,6 +281,7 @@ struct cpu {
     /* The translator (jit/), NULL with the interpreter alone; what follows is set when its code is entered. */
     struct jit *jit;
     struct lockstep *lockstep; /* NULL: the translator runs alone */
+    struct debugger *debugger; /* NULL: there is none. debugger.h */
     struct window *window; /* its windows, NULL without: jit/window.h */
     struct flat *flat; /* its tables for memory, NULL without it: jit/flat.h */
     /* x87 and SSE registers kept in the host's while translated code runs: jit/fp_live.c. */

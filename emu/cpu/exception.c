@@ -16,6 +16,7 @@
  * STI's shadow is an address instead: while eip is still there a maskable interrupt waits, and only when one
  * does is that instruction stepped. So STI costs nothing as long as nothing is pending.
  */
+#include "emu/cpu/debugger.h"
 #include "emu/cpu/descriptor.h"
 
 /* ---- raising ---- */
@@ -81,11 +82,17 @@ static bool virtual_interrupt_due(const struct cpu *cpu)
     return (cpu->cr4 & (cpu_v86(cpu) ? CR4_VME : CR4_PVI)) != 0;
 }
 
+static bool interrupt_is_due(const struct cpu *cpu)
+{
+    return cpu->intr && (cpu->eflags & FLAG_IF) &&
+           !(access_unlikely(cpu->debugger) && cpu->debugger->stepping);
+}
+
 void cpu_update_events(struct cpu *cpu)
 {
     uint32_t events =
         cpu->events & ~(CPU_EVENT_INTR | CPU_EVENT_NMI | CPU_EVENT_INIT | CPU_EVENT_STEP | CPU_EVENT_TRAP);
-    if (cpu->intr && (cpu->eflags & FLAG_IF))
+    if (interrupt_is_due(cpu))
         events |= CPU_EVENT_INTR;
     if (cpu->nmi_pending && !cpu->nmi_blocked)
         events |= CPU_EVENT_NMI;
@@ -519,6 +526,8 @@ bool cpu_deliver_fault(struct cpu *cpu)
     }
     cpu->eip = cpu->insn_eip;
     cpu->block_stale = false;
+    if (access_unlikely(cpu->debugger))
+        cpu->debugger->stopped = false; /* the instruction will run again */
     /* Debug traps of the instruction that faulted are not taken: it will run again. */
     cpu->dr6_pending &= DR6_BT;
     cpu->exception_vector = (uint8_t)vector;
@@ -569,7 +578,7 @@ bool cpu_take_events(struct cpu *cpu)
         cpu_interrupt(cpu, INTERRUPT_HARDWARE, VEC_NMI, false, 0);
         return true;
     }
-    if (cpu->intr && (cpu->eflags & FLAG_IF)) {
+    if (interrupt_is_due(cpu)) {
         if (cpu->shadow && cpu->eip == cpu->shadow_eip) {
             cpu->events |= CPU_EVENT_STEP;
             return false;

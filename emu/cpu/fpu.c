@@ -182,7 +182,7 @@ static unsigned x87_tag_of(const struct fpu *f, unsigned phys)
     return exponent != 0x7fff && (significand >> 63) ? 0 : 2;
 }
 
-static uint16_t x87_full_tags(const struct fpu *f)
+uint16_t fpu_full_tags(const struct fpu *f)
 {
     unsigned tags = 0;
     for (unsigned i = 0; i < 8; i++)
@@ -236,7 +236,7 @@ static void fpu_check_alignment(struct cpu *cpu, const struct insn *in, uint32_t
 static unsigned x87_environment_store(const struct cpu *cpu, bool op16, uint8_t *out)
 {
     const struct fpu *f = &cpu->fpu;
-    uint16_t tags = x87_full_tags(f);
+    uint16_t tags = fpu_full_tags(f);
     uint32_t ip = f->fip + (uint32_t)f->fcs * 16;
     uint32_t dp = f->fdp + (uint32_t)f->fds * 16;
     if (op16) {

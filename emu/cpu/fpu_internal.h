@@ -281,3 +281,6 @@ FPU_INLINE union xmm sse_read128_unaligned(struct cpu *cpu, const struct insn *i
     mem_read128(cpu, in->seg, insn_ea(cpu, in), &value);
     return value;
 }
+
+/* fpu.c: two bits a register, as FSTENV shows them. */
+uint16_t fpu_full_tags(const struct fpu *f);

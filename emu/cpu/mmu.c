@@ -25,6 +25,7 @@
  * first byte is written.
  */
 #include "emu/cpu/access.h"
+#include "emu/cpu/debugger.h"
 #include "emu/cpu/jit/flat.h"
 #include "emu/cpu/lockstep.h"
 #include "emu/cpu/mmu_internal.h"
@@ -402,7 +403,8 @@ static uint32_t data_breakpoints(struct cpu *cpu, uint32_t linear, unsigned size
 
 static bool page_has_breakpoint(struct cpu *cpu, uint32_t page)
 {
-    return cpu->has_breakpoints && data_breakpoints(cpu, page, PHYS_PAGE_SIZE, true);
+    return (cpu->has_breakpoints && data_breakpoints(cpu, page, PHYS_PAGE_SIZE, true)) ||
+           (access_unlikely(cpu->debugger) && debugger_watches_page(cpu, page));
 }
 
 static void log_entry(struct cpu *cpu, unsigned table, struct tlb_entry *e)
@@ -648,6 +650,8 @@ uint64_t mmu_read_slow(struct cpu *cpu, uint32_t linear, unsigned size, bool use
     }
     unsigned first = PHYS_PAGE_SIZE - (linear & PHYS_PAGE_MASK);
     struct tlb_entry *e = tlb_grant(cpu, linear, user, kind);
+    if (access_unlikely(cpu->debugger))
+        debugger_accessed(cpu, linear, size, kind == ACCESS_RMW);
     if (access_likely(first >= size))
         return page_read(cpu, e, linear, size);
 
@@ -680,6 +684,8 @@ void mmu_write_slow(struct cpu *cpu, uint32_t linear, uint64_t value, unsigned s
         if (hit)
             cpu_note_debug(cpu, hit);
     }
+    if (access_unlikely(cpu->debugger))
+        debugger_accessed(cpu, linear, size, true);
     if (access_likely(first >= size)) {
         page_write(cpu, e, linear, value, size);
         return;

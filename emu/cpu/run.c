@@ -16,6 +16,7 @@
  */
 #include "emu/cpu/access.h"
 #include "emu/cpu/block.h"
+#include "emu/cpu/debugger.h"
 #include "emu/cpu/jit/jit.h"
 #include "emu/cpu/lockstep.h"
 
@@ -50,6 +51,8 @@ static void run_one(struct cpu *cpu)
 
 static void step_one(struct cpu *cpu)
 {
+    if (access_unlikely(cpu->debugger) && debugger_stops(cpu))
+        return;
     cpu_step_begin(cpu);
     run_one(cpu);
     cpu_step_end(cpu);
@@ -101,7 +104,8 @@ static void run_blocks(struct cpu *cpu)
 
         if (access_unlikely(!b || !block_fits_limit(cpu, b))) {
             cache->running = &cache->none;
-            run_one(cpu);
+            if (!(access_unlikely(cpu->debugger) && debugger_stops(cpu)))
+                run_one(cpu);
             return;
         }
         trace(EXEC, "%04x:%08x cpl %u mode %u", cpu->seg[SEG_CS].selector, cpu->eip, cpu->cpl, mode);
@@ -163,6 +167,8 @@ enum cpu_stop cpu_run(struct cpu *cpu)
     for (;;) {
         if (access_unlikely(cpu->lockstep) && lockstep_report(cpu->lockstep))
             return CPU_STOP_DIFFERENCE;
+        if (access_unlikely(cpu->debugger) && cpu->debugger->stopped)
+            return CPU_STOP_DEBUG;
         if (something_pending(cpu)) {
             if (__atomic_exchange_n(&cpu->exit_request, 0, __ATOMIC_ACQUIRE))
                 return CPU_STOP_REQUESTED;

@@ -85,6 +85,7 @@ struct machine_vnc {
 struct machine_monitor {
     struct char_spec spec;
     bool qmp, pretty;
+    bool gdb; /* neither, but GDB's protocol */
 };
 
 #define MACHINE_EXIT_DIFFERENCE 4 /* of netlab-emu: -accel jit,lockstep=on found one */

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "emu/control/control.h"
+#include "emu/control/gdbstub.h"
 #include "emu/cpu/cpu.h"
 #include "emu/dev/a20.h"
 #include "emu/dev/e1000.h"
@@ -105,6 +106,8 @@ struct machine {
 
     struct control *control;
     struct control_machine offer;
+    struct control_debug debug_offer;
+    struct gdbstub *gdb; /* NULL: no -gdb */
 
     /* what is booted */
     struct boot_board board;
@@ -146,5 +149,6 @@ bool machine_drive_status(void *machine, unsigned index, struct control_drive *o
 bool machine_drive_eject(void *machine, const char *id, bool force, GError **error);
 bool machine_drive_change(void *machine, const char *id, const char *file, const char *format,
                           GError **error);
-/* operate.c */
+/* operate.c, debug.c */
 void machine_offer(struct machine *machine);
+void machine_offer_debug(struct machine *machine);

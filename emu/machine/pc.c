@@ -716,11 +716,15 @@ static bool board_control(struct machine *m, GError **error)
             }
             continue;
         }
-        g_autofree char *id = g_strdup_printf("%s%u", monitor->qmp ? "qmp" : "monitor", i);
+        g_autofree char *id =
+            g_strdup_printf("%s%u", monitor->gdb ? "gdb" : monitor->qmp ? "qmp" : "monitor", i);
         struct char_port *port = plug(m, id, spec, error);
         if (!port)
             return false;
-        if (monitor->qmp)
+        if (monitor->gdb) {
+            m->gdb = gdbstub_new(m->control, &m->offer, &m->debug_offer, port);
+            control_set_debugger(m->control, m->gdb);
+        } else if (monitor->qmp)
             control_add_qmp(m->control, port, monitor->pretty);
         else
             control_add_monitor(m->control, port);
@@ -738,6 +742,7 @@ static bool board_build(struct machine *m, GError **error)
         return false;
     m->io = portio_new();
     machine_offer(m);
+    machine_offer_debug(m);
     m->control = control_new(&m->offer, m->loop);
     board_memory(m);
     /* fw_cfg describes the rest, so it comes after the ports. */
@@ -829,6 +834,7 @@ void machine_free(struct machine *m)
         return;
     if (m->loop)
         loop_stop_doorbell(m->loop); /* it rings the CPU */
+    gdbstub_free(m->gdb);
     control_free(m->control);
     terminal_free(m->terminal);
     g_ptr_array_free(m->vncs, TRUE);

@@ -58,6 +58,7 @@ bool machine_cont(struct machine *m, GError **error)
     case CONTROL_PAUSED:
     case CONTROL_IO_ERROR:
         m->status = CONTROL_RUNNING;
+        cpu_debug_resume(m->cpu);
         clock_continue(m->clock);
         loop_wake(m->loop);
         control_event(m->control, "RESUME", NULL);
@@ -193,6 +194,9 @@ int machine_run(struct machine *m, GError **error)
         case CPU_STOP_SHUTDOWN:
             trace(RESET, "triple fault");
             machine_request(m, MACHINE_REQUEST_RESET);
+            break;
+        case CPU_STOP_DEBUG:
+            machine_stop(m, CONTROL_PAUSED);
             break;
         case CPU_STOP_DIFFERENCE:
             g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED, cpu_difference(m->cpu));
