@@ -97,6 +97,12 @@ static bool fake_nic(void *opaque, unsigned index, struct control_nic *out)
     return index == 0;
 }
 
+static bool fake_change(void *opaque, const char *id, const char *file, const char *format, GError **error)
+{
+    g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 1, "nothing called '%s'", id);
+    return false;
+}
+
 static bool fake_set_link(void *opaque, const char *name, bool up, GError **error)
 {
     struct bench *b = opaque;
@@ -204,6 +210,7 @@ static void setup(struct bench *b, gconstpointer data)
                                           .chardev = fake_chardev,
                                           .nic = fake_nic,
                                           .set_link = fake_set_link,
+                                          .change = fake_change,
                                           .describe = fake_describe,
                                           .counters = fake_counters,
                                           .read_memory = fake_read_memory,
