@@ -21,6 +21,7 @@
 #include "emu/dev/port92.h"
 #include "emu/dev/rtc.h"
 #include "emu/dev/uart.h"
+#include "emu/dev/vga.h"
 #include "emu/machine/firmware.h"
 #include "tests/dev/chip_bench.h"
 #include "tests/fuzz/fuzz_main.h"
@@ -63,6 +64,9 @@ struct board {
     struct i440fx *host;
     struct piix4_pm *power;
     struct i8042 *kbc;
+    struct vga *vga;
+    struct display_surface surface;
+    struct display_text text;
     struct char_port port[2];
     struct irq_line spare[2]; /* an ISA and a PCI interrupt from elsewhere */
     GByteArray *saved[MOST_DEVICES];
@@ -129,6 +133,9 @@ static void build_pci(struct board *p)
     p->bus = pci_bus_new(b->mem, b->io);
     p->host = keep(p, i440fx_new(p->bus, NULL));
     keep(p, piix3_new(p->bus, b->io, 1, &south, NULL));
+    struct vga_config vga = {
+        .id = "VGA", .slot = 2, .ram_offset = BENCH_RAM - VGA_MEMORY_LEAST, .memory = VGA_MEMORY_LEAST};
+    p->vga = keep(p, vga_new(p->bus, b->io, b->clock, &vga, NULL));
     p->power = keep(p, piix4_pm_new(p->bus, b->io, b->clock, 1, 3, &power, NULL));
 }
 
@@ -178,7 +185,8 @@ static const uint16_t favourite_ports[] = {
     0x20,  0x21,  0xa0,  0xa1,  0x4d0, 0x4d1, 0x40,  0x41,  0x42,  0x43,  0x61,  0x70,  0x71,  0x72,
     0x73,  0x60,  0x64,  0x92,  0xb2,  0xb3,  0xcf8, 0xcf9, 0xcfc, 0xcfe, 0x3f8, 0x3f9, 0x3fa, 0x3fb,
     0x3fc, 0x3fd, 0x3fe, 0x2f8, 0x2fa, 0x510, 0x511, 0x514, 0x518, 0x600, 0x602, 0x604, 0x608, 0x60c,
-    0x60e, 0x620, 0x700, 0x702, 0x00,  0x08,  0x0d,  0xc0,  0xd6,  0x80,  0x402, 0x501,
+    0x3c0, 0x3c2, 0x3c4, 0x3c5, 0x3c8, 0x3c9, 0x3ce, 0x3cf, 0x3d4, 0x3d5, 0x3da, 0x1ce, 0x1cf, 0x60e,
+    0x620, 0x700, 0x702, 0x00,  0x08,  0x0d,  0xc0,  0xd6,  0x80,  0x402, 0x501,
 };
 
 static uint16_t take_port(struct input *in)
@@ -274,6 +282,16 @@ static void set_up_firmware(struct board *p)
     firmware_setup(&board, NULL);
 }
 
+static void look_at_screen(struct board *p, bool steady)
+{
+    struct display_rect changed;
+    unsigned width, height;
+    vga_draw(p->vga, &p->surface, steady, &changed);
+    g_assert_cmpuint(changed.x + changed.width, <=, p->surface.width);
+    g_assert_cmpuint(changed.y + changed.height, <=, p->surface.height);
+    vga_text(p->vga, &p->text, &width, &height);
+}
+
 static void operate(struct board *p, struct input *in)
 {
     struct bench *b = p->b;
@@ -326,6 +344,8 @@ static void operate(struct board *p, struct input *in)
     case 13:
         n = take(in, 1);
         irq_set(&p->spare[n & 1], n & 2);
+        if (n & 0x80)
+            look_at_screen(p, n & 4);
         break;
     case 14:
         if (b->level[WIRE_INTR])
@@ -380,6 +400,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     while (p.devices)
         device_free(p.device[--p.devices]);
+    g_free(p.surface.pixels);
     pci_bus_free(p.bus);
     bench_free(p.b);
     return 0;

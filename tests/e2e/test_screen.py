@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The netlab authors
+"""The screen of real guests: SeaBIOS and a Linux console in pictures, in VNC viewers and on a terminal; keys from all of them.
+
+Needs Debian's SeaBIOS and video BIOS, and for some the image `mini`; without them those tests are skipped with the reason.
+"""
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+from harness import BIN, check, main, wait_until
+from screen import BIOS, EMULATOR, VGABIOS, Machine, Viewer
+
+FIRMWARE = ["-m", "64", "-bios", BIOS, "-serial", "none"]
+BANNER = "No bootable device"
+BOOT_SECONDS = 120
+
+
+def mini():
+    listed = subprocess.run([BIN, "image", "list", "--json"], capture_output=True, text=True)
+    images = json.loads(listed.stdout) if listed.returncode == 0 else []
+    for image in images:
+        if image["name"] == "mini":
+            return image["kernel"], image["initrd"]
+    return None
+
+
+def shell(*more):
+    kernel, initrd = KERNEL
+    return ["-m", "96", "-kernel", kernel, "-initrd", initrd, "-append", "console=tty0 quiet rdinit=/bin/sh", "-vga", "std", "-serial",
+            "none", *more]
+
+
+def firmware_in_a_picture():
+    with Machine([*FIRMWARE, "-display", "none"]) as m:
+        text = m.wait_text(BANNER)
+        check(text.startswith("SeaBIOS (version "), text)
+        ppm, png = m.picture(), m.picture("screen.png")
+        check((png.width, png.height) == (720, 400), f"{png.width} x {png.height}")
+        check(png.rows == ppm.rows, "PNG and PPM differ")
+        check("No such file or directory" in m.monitor("screendump /nowhere/x.png"), "an error")
+        check("no format 'gif'" in m.monitor(f"screendump {m.folder}/x -f gif"), "a format that is none")
+        m.quit()
+
+
+def linux_in_a_picture():
+    with Machine(shell("-display", "none")) as m:
+        m.wait_text("/ #", BOOT_SECONDS)
+        for key in "e c h o spc shift-6 minus 4 2 ret".split():
+            m.monitor(f"sendkey {key}")
+        m.wait_text("\n^-42\n")
+        # A screen that scrolls: the start address moves, the picture is what is seen.
+        for key in "s e q spc 3 0 0 ret".split():
+            m.monitor(f"sendkey {key}")
+        text = m.wait_text("\n300\n")
+        check(text.rstrip().endswith("\n".join(str(n) for n in range(278, 301)) + "\n/ #"), text)
+        m.quit()
+
+
+def vnc_viewers():
+    folder = tempfile.mkdtemp(prefix="netlab-vnc-")
+    path = os.path.join(folder, "screen")
+    try:
+        with Machine(shell("-vnc", f"unix:{path}", "-name", "seen")) as m:
+            first = Viewer(path)
+            check(os.stat(path).st_mode & 0o777 == 0o600, "the socket is for its owner alone")
+            check(first.name == "netlab-emu: seen", first.name)
+            first.wait_text("/ #", BOOT_SECONDS)
+            first.type('echo "Hi #$((6*7))" {A,b} ~\n')
+            first.wait_text("\nHi #42 {A,b} /\n")
+            second, third = Viewer(path), Viewer(path)
+            check((second.width, second.height) == (720, 400), "a viewer is told the size at once")
+            second.type("echo second\n")
+            third.wait_text("\nsecond\n")
+            check("3 viewers" in m.monitor("info vnc"), m.monitor("info vnc"))
+            # What has not changed is not sent again: a key changes a line, and the cursor.
+            first.update()
+            first.type("x")
+            rectangles = first.update(incremental=True)
+            check(sum(w * h for _, _, w, h, e in rectangles if e == 0) < 720 * 64, f"{rectangles}")
+            for viewer in (first, second, third):
+                viewer.close()
+            wait_until("no viewers", lambda: "0 viewers" in m.monitor("info vnc"))
+            m.quit()
+        check(not os.path.exists(path), "the socket is gone")
+    finally:
+        os.rmdir(folder)
+
+
+def vnc_password_and_ports():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        if not 5900 <= port < 65500:
+            return f"skipped: port {port} is no display"
+        refused = subprocess.run([EMULATOR, *FIRMWARE, "-display", "none", "-vnc", f":{port - 5900}"], capture_output=True, text=True, timeout=30)
+        check(refused.returncode == 1 and "in use" in refused.stderr and "display number" in refused.stderr, refused.stderr)
+        with Machine([*FIRMWARE, "-vnc", f":{port - 5900},to={port - 5900 + 20},password=on"]) as m:
+            host, service = m.monitor("info vnc").split()[0].rsplit(":", 1)
+            check(host == "127.0.0.1" and port < int(service) <= port + 20, f"{host}:{service}")
+            where = (host, int(service))
+            check(not Viewer(where, password="").accepted, "nobody gets in before there is a password")
+            check(not m.monitor("change vnc password secret"), "no complaint")
+            check(not Viewer(where, password="Secret").accepted, "a wrong password")
+            viewer = Viewer(where, password="secret")
+            check(viewer.accepted, "the right one")
+            viewer.wait_text(BANNER)
+            m.quit()
+
+
+def vnc_peers_that_mean_harm():
+    folder = tempfile.mkdtemp(prefix="netlab-vnc-")
+    path = os.path.join(folder, "screen")
+    try:
+        with Machine([*FIRMWARE, "-vnc", f"unix:{path}"]) as m:
+            m.wait_text(BANNER)
+            silent = []
+            for junk in (b"", b"GET / HTTP/1.0\r\n\r\n", b"RFB 003.008\n\x01\x01" + b"\xff" * 4096, b"RFB 003.008\n\x07",
+                         b"RFB 003.008\n\x01\x01" + struct.pack(">BxH", 2, 65535) + b"\0" * 100,
+                         b"RFB 003.008\n\x01\x01" + struct.pack(">BxxxI", 6, 0xffffffff) + b"x" * 5000):
+                peer = socket.socket(socket.AF_UNIX)
+                peer.connect(path)
+                try:
+                    peer.sendall(junk)
+                except OSError:
+                    pass
+                silent.append(peer)
+            # One that asks and never reads; the guest and its monitor do not wait for it.
+            greedy = Viewer(path)
+            greedy.socket.settimeout(0.2)
+            try:
+                for _ in range(300):
+                    greedy.socket.sendall(struct.pack(">BBHHHH", 3, 0, 0, 0, greedy.width, greedy.height))
+            except OSError:
+                pass
+            began = time.monotonic()
+            check("running" in m.monitor("info status"), "the machine runs")
+            check(time.monotonic() - began < 2, "the monitor answers at once")
+            for peer in (*silent, greedy.socket):
+                peer.close()
+            wait_until("all of them are gone", lambda: "0 viewers" in m.monitor("info vnc"), 60)
+            viewer = Viewer(path)
+            viewer.wait_text(BANNER)
+            viewer.pointer(100, 100)
+            viewer.pointer(65535, 65535, 255)
+            viewer.key(0xffffffff, True)
+            viewer.close()
+            m.quit()
+    finally:
+        os.rmdir(folder)
+
+
+class Terminal:
+    """A terminal of a size, what is written to it, and a program on it."""
+    def __init__(self, rows, columns):
+        self.master, self.slave = pty.openpty()
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.seen = b""
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def drain(self):
+        while select.select([self.master], [], [], 0.02)[0]:
+            self.seen += os.read(self.master, 65536)
+
+    def wait(self, text, seconds=60):
+        def there():
+            self.drain()
+            return text in self.seen
+        wait_until(f"{text} on the terminal, which got {self.seen[-1500:]}", there, seconds)
+
+    def send(self, keys):
+        self.seen = b""
+        os.write(self.master, keys)
+
+    def close(self):
+        os.close(self.master)
+        os.close(self.slave)
+
+
+def on_a_terminal():
+    terminal = Terminal(30, 100)
+    before = termios.tcgetattr(terminal.slave)
+    env = {**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8"}
+    try:
+        with Machine(shell("-curses"), stdin=terminal.slave, stdout=terminal.slave, env=env) as m:
+            terminal.wait(b"/ # ", BOOT_SECONDS)
+            terminal.send(b'echo "Hi_#$((6*7))"{A,b}~\r')
+            terminal.wait(b"Hi_#42{A,b}~")
+            terminal.send(b"cat\rAB\x7f\x7fCD\x04\x04")  # backspace, Ctrl-D
+            terminal.wait(b"CD")
+            terminal.send(b"\x1b2")  # Alt-2
+            terminal.wait(b"monitor")
+            terminal.send(b"info name\r")
+            terminal.resize(12, 50)
+            terminal.wait(b"(netlab)")
+            terminal.send(b"info status\r")
+            terminal.wait(b"running")
+            terminal.send(b"\x1b1")
+            terminal.wait(b"/ #")
+            terminal.send(b"\x1b2quit\r")
+            wait_until("the end", lambda: m.process.poll() is not None)
+            check(m.process.returncode == 0, f"exit code {m.process.returncode}")
+        terminal.drain()
+        check(termios.tcgetattr(terminal.slave) == before, "the terminal is as it was")
+    finally:
+        terminal.close()
+
+
+def no_terminal():
+    done = subprocess.run([EMULATOR, *FIRMWARE, "-curses"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    check(done.returncode == 1 and "no terminal" in done.stderr and "-vnc" in done.stderr, done.stderr)
+    terminal = Terminal(24, 80)
+    try:
+        done = subprocess.run([EMULATOR, *FIRMWARE, "-curses"], stdin=terminal.slave, stdout=terminal.slave, stderr=subprocess.PIPE, text=True,
+                              timeout=30, env={**os.environ, "TERM": "no-such-terminal"})
+        check(done.returncode == 1 and "set TERM" in done.stderr, done.stderr)
+        # A terminal that goes away ends the machine.
+        process = subprocess.Popen([EMULATOR, *FIRMWARE, "-curses"], stdin=terminal.slave, stdout=terminal.slave,
+                                   env={**os.environ, "TERM": "xterm", "LC_ALL": "C"})
+        terminal.wait(b"bootable")
+        process.send_signal(signal.SIGTERM)
+        check(process.wait(20) == 0, f"exit code {process.returncode}")
+    finally:
+        terminal.close()
+
+
+if __name__ == "__main__":
+    if not (os.path.exists(BIOS) and os.path.exists(VGABIOS)):
+        print("SKIP: needs SeaBIOS and its video BIOS: apt-get install seabios")
+        sys.exit(77)
+    tests = [firmware_in_a_picture, vnc_password_and_ports, vnc_peers_that_mean_harm, no_terminal]
+    KERNEL = mini()
+    if KERNEL:
+        tests += [linux_in_a_picture, vnc_viewers, on_a_terminal]
+    else:
+        print("without a Linux console: needs the image `mini` (netlab image build mini)")
+    main(*tests)
