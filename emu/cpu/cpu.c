@@ -30,6 +30,7 @@ struct cpu *cpu_new(const struct cpu_model *model, const struct cpu_board *board
     cpu->model = model ? model : cpu_model_default();
     cpu->board = *board;
     cpu->ram_flags = board->mem ? physmap_page_flags(board->mem) : NULL;
+    mmu_attach(cpu);
     cpu->a20_mask = 0xffffffffu;
     cpu->blocks = block_cache_new();
     mmu_reset(cpu);
@@ -45,6 +46,7 @@ void cpu_free(struct cpu *cpu)
     lockstep_free(cpu->lockstep);
     block_cache_free(cpu->blocks);
     g_free(cpu->debugger);
+    mmu_detach(cpu);
     free(cpu);
 }
 

@@ -198,6 +198,7 @@ enum { TLB_SUPERVISOR, TLB_USER, TLB_EMPTY, TLB_TABLES };
 
 struct block;
 struct block_cache;
+struct page_writers;
 struct jit;
 struct lockstep;
 struct insn;
@@ -304,6 +305,7 @@ struct cpu {
     uint64_t window_base, window_size, window_ram_offset;
     uint8_t *window_host;
     uint8_t *ram_flags; /* physmap_page_flags() */
+    struct page_writers *writers; /* by RAM page: mmu.c */
 };
 
 /* events: why the fast loop must look up */
@@ -384,6 +386,8 @@ void segment_interrupt_return(struct cpu *cpu, unsigned opsize);
 void cpu_update_mode(struct cpu *cpu);
 
 /* ---- mmu.c; the inline half is access.h ---- */
+void mmu_attach(struct cpu *cpu); /* the board's memory is known */
+void mmu_detach(struct cpu *cpu);
 void mmu_flush(struct cpu *cpu, bool global_too);
 void mmu_flush_page(struct cpu *cpu, uint32_t linear);
 /* Translates for instruction fetch: fills the TLB or faults. Returns the physical address. */

@@ -95,6 +95,92 @@ static inline uint8_t *ram_at(struct cpu *cpu, uint64_t physical, unsigned size,
     return cpu->window_host + offset;
 }
 
+/* ---- who writes to a RAM page ----
+ *
+ * A page that becomes code loses its write tags, here and in the flat tables, so they must be found: two
+ * linear pages where it has, or had, any; or MANY, and then all logs are searched. Either table: both have
+ * the slots of a linear page at the same place. */
+
+#define MANY 0xffffffffu
+
+struct page_writers {
+    uint32_t page[2]; /* number of the linear page + 1; 0: none. The first may be MANY */
+};
+
+void mmu_attach(struct cpu *cpu)
+{
+    if (cpu->board.mem)
+        cpu->writers = g_new0(struct page_writers, physmap_ram_size(cpu->board.mem) >> PHYS_PAGE_SHIFT);
+}
+
+void mmu_detach(struct cpu *cpu)
+{
+    g_clear_pointer(&cpu->writers, g_free);
+}
+
+/* Whether a tag of linear page `page`, or a slot of the flat tables, leads to a write at `host`. */
+static bool is_writer(struct cpu *cpu, uint32_t page, uintptr_t host)
+{
+    uint32_t linear = page << PHYS_PAGE_SHIFT;
+    for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++) {
+        const struct tlb_entry *e = tlb_slot(cpu->tlb[table], linear);
+        if (e->write == linear && e->addend + linear == host)
+            return true;
+    }
+    return flat_writes(cpu, page, host);
+}
+
+static void writer_note(struct cpu *cpu, uint32_t linear, uint64_t ram_offset)
+{
+    struct page_writers *w = &cpu->writers[ram_offset >> PHYS_PAGE_SHIFT];
+    uint32_t entry = (linear >> PHYS_PAGE_SHIFT) + 1;
+    uintptr_t host = (uintptr_t)physmap_ram(cpu->board.mem) + (ram_offset & ~(uint64_t)PHYS_PAGE_MASK);
+    if (w->page[0] == entry || w->page[1] == entry || w->page[0] == MANY)
+        return;
+    for (unsigned i = 0; i < 2; i++) {
+        if (!w->page[i] || !is_writer(cpu, w->page[i] - 1, host)) {
+            w->page[i] = entry;
+            return;
+        }
+    }
+    w->page[0] = MANY;
+}
+
+static void write_tag_give(struct cpu *cpu, struct tlb_entry *e, uint32_t linear, uint64_t ram_offset)
+{
+    writer_note(cpu, linear, ram_offset);
+    e->write = PAGE_OF(linear);
+}
+
+static void write_tag_take(struct tlb_entry *e, uintptr_t host)
+{
+    if (e->write != TLB_NONE && e->addend + e->write == host)
+        e->write = TLB_NONE;
+}
+
+void mmu_protect_code(struct cpu *cpu, uint64_t ram_page)
+{
+    uintptr_t host = (uintptr_t)physmap_ram(cpu->board.mem) + ram_page;
+    struct page_writers *w = &cpu->writers[ram_page >> PHYS_PAGE_SHIFT];
+    struct page_writers was = *w;
+    *w = (struct page_writers){0};
+    if (was.page[0] == MANY) {
+        flat_protect_anywhere(cpu, host);
+        for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++)
+            for (unsigned log = 0; log < 2; log++)
+                for (unsigned i = 0; i < cpu->tlb_logged[table][log]; i++)
+                    write_tag_take(&cpu->tlb[table][cpu->tlb_log[table][log][i]], host);
+        return;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        if (!was.page[i])
+            continue;
+        flat_protect(cpu, was.page[i] - 1, host);
+        for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++)
+            write_tag_take(tlb_slot(cpu->tlb[table], (was.page[i] - 1) << PHYS_PAGE_SHIFT), host);
+    }
+}
+
 /* Whether a write tag may be given: not while each store is to be noticed. */
 static bool may_tag(const struct cpu *cpu)
 {
@@ -472,7 +558,7 @@ static struct tlb_entry *tlb_try_fill(struct cpu *cpu, uint32_t linear, bool use
         bool dirty = (*flags & PHYS_PAGE_DIRTY) || kind == ACCESS_WRITE || kind == ACCESS_RMW;
         if ((w.grants & GRANT_WRITE) && dirty && !watched && !(*flags & PHYS_PAGE_CODE) && may_tag(cpu)) {
             *flags |= PHYS_PAGE_DIRTY;
-            e->write = page;
+            write_tag_give(cpu, e, page, ram_offset);
         }
     }
     return e;
@@ -631,7 +717,7 @@ static void page_write(struct cpu *cpu, struct tlb_entry *e, uint32_t linear, ui
     memcpy(host, &value, size);
     if (!(*flags & PHYS_PAGE_CODE) && (e->flags & GRANT_WRITE) &&
         !page_has_breakpoint(cpu, PAGE_OF(linear)) && may_tag(cpu))
-        e->write = PAGE_OF(linear);
+        write_tag_give(cpu, e, linear, ram_offset);
 }
 
 static void check_alignment(struct cpu *cpu, uint32_t linear, unsigned size, bool user)
@@ -708,7 +794,7 @@ uint8_t *mmu_plain_span(struct cpu *cpu, uint32_t linear, uint32_t first, uint32
         uint8_t *flags = &cpu->ram_flags[ram_offset >> PHYS_PAGE_SHIFT];
         ram_written(cpu, ram_offset, len);
         if (!(*flags & PHYS_PAGE_CODE) && may_tag(cpu))
-            e->write = PAGE_OF(linear);
+            write_tag_give(cpu, e, linear, ram_offset);
     }
     return (uint8_t *)(e->addend + linear);
 }
@@ -759,21 +845,6 @@ uint64_t mmu_fetch_physical(struct cpu *cpu, uint32_t linear)
     if (access_unlikely(e->exec != PAGE_OF(linear)))
         e = tlb_grant(cpu, linear, cpu->cpl == 3, ACCESS_FETCH);
     return e->physical | (linear & PHYS_PAGE_MASK);
-}
-
-void mmu_protect_code(struct cpu *cpu, uint64_t ram_page)
-{
-    uintptr_t host = (uintptr_t)physmap_ram(cpu->board.mem) + ram_page;
-    flat_protect(cpu, host);
-    for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++) {
-        for (unsigned global = 0; global < 2; global++) {
-            for (unsigned i = 0; i < cpu->tlb_logged[table][global]; i++) {
-                struct tlb_entry *e = &cpu->tlb[table][cpu->tlb_log[table][global][i]];
-                if (e->write != TLB_NONE && e->addend + e->write == host)
-                    e->write = TLB_NONE;
-            }
-        }
-    }
 }
 
 /* PHYS_PAGE_DIRTY flags were cleared: the next store to each page must set its own again. */

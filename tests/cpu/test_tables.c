@@ -214,6 +214,28 @@ static void test_becomes_code(struct rig *rig, gconstpointer data)
     }
 }
 
+/* The same where the page was written by way of several addresses: each of them must be noticed. */
+static void test_becomes_code_aliases(struct rig *rig, gconstpointer data)
+{
+    for (uint32_t aliases = 1; aliases <= 5; aliases++) {
+        for (uint32_t i = 0; i < aliases; i++) {
+            map(rig, 0, i, FRAME | 7);
+            flush_page(rig, PAGE + i * 0x1000);
+        }
+        for (uint32_t i = 0; i < aliases; i++) {
+            rig_load(rig, FRAME, "b311 cc"); /* mov bl, 11; int3; and what was code is none any more */
+            for (uint32_t j = 0; j < aliases; j++)
+                g_assert_cmpint(access_at(rig, j & 1, WRITE4, PAGE + j * 0x1000 + 0x100), ==, -1);
+            g_assert_cmpint(run_user(rig, PAGE), ==, VEC_GP);
+            g_assert_cmphex(rig->cpu->gpr[EBX] & 0xff, ==, 0x11);
+            rig->cpu->gpr[EAX] = 0xcc22b3;
+            g_assert_cmpint(access_at(rig, i & 1, WRITE4, PAGE + i * 0x1000), ==, -1);
+            g_assert_cmpint(run_user(rig, PAGE), ==, VEC_GP);
+            g_assert_cmphex(rig->cpu->gpr[EBX] & 0xff, ==, 0x22);
+        }
+    }
+}
+
 /* Two address spaces have other code at one address, called from a page that they share. */
 static void test_spaces(struct rig *rig, gconstpointer data)
 {
@@ -266,9 +288,13 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(struct rig *rig, gconstpointer data);
     } tests[] = {
-        {"/tables/rights", test_rights},         {"/tables/no-protection", test_no_protection},
-        {"/tables/dirty", test_dirty},           {"/tables/becomes-code", test_becomes_code},
-        {"/tables/address-spaces", test_spaces}, {"/tables/many", test_many},
+        {"/tables/rights", test_rights},
+        {"/tables/no-protection", test_no_protection},
+        {"/tables/dirty", test_dirty},
+        {"/tables/becomes-code", test_becomes_code},
+        {"/tables/becomes-code-aliases", test_becomes_code_aliases},
+        {"/tables/address-spaces", test_spaces},
+        {"/tables/many", test_many},
     };
 
     g_test_init(&argc, &argv, NULL);

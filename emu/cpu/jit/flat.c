@@ -25,9 +25,6 @@
  *
  * For code there is the number of the RAM page by linear page (FLAT_EXEC), which links between pages and
  * indirect branches check instead of being undone at flushes. Whatever takes one away counts up `generation`.
- *
- * A store that makes a page code must find the page's writable entries: `writer` has the linear page of the
- * last one by RAM page, or MANY.
  */
 #include "emu/cpu/jit/flat.h"
 #include "emu/cpu/access.h"
@@ -38,7 +35,6 @@
 
 #define LOG_SIZE    32768u
 #define TOUCHED_MAX 768u /* pages of the tables: 3 MiB */
-#define MANY        0xffffffffu
 
 #define PAGES (1u << 20)
 
@@ -59,7 +55,6 @@ struct note {
 struct flat {
     struct cpu *cpu;
     uint8_t *memory; /* TLB_TABLES regions */
-    uint32_t *writer[2];
     size_t ram_pages;
     uint32_t generation;
     unsigned touched;
@@ -93,9 +88,7 @@ struct flat *flat_new(struct cpu *cpu)
     flat->ram_pages = physmap_ram_size(cpu->board.mem) >> PHYS_PAGE_SHIFT;
     flat->memory = take((size_t)TLB_TABLES * FLAT_SIZE);
     flat->notes = take(PAGES * sizeof(struct note));
-    for (unsigned i = 0; i < 2; i++)
-        flat->writer[i] = take(flat->ram_pages * 4 + 1);
-    if (!flat->memory || !flat->notes || !flat->writer[0] || !flat->writer[1]) {
+    if (!flat->memory || !flat->notes) {
         flat_free(flat);
         return NULL;
     }
@@ -110,8 +103,6 @@ void flat_free(struct flat *flat)
         return;
     give(flat->memory, (size_t)TLB_TABLES * FLAT_SIZE);
     give(flat->notes, PAGES * sizeof(struct note));
-    for (unsigned i = 0; i < 2; i++)
-        give(flat->writer[i], flat->ram_pages * 4 + 1);
     munmap(flat, sizeof(*flat));
 }
 
@@ -152,7 +143,7 @@ static uint32_t slot_offset(enum flat_kind kind, uint32_t page)
     return FLAT_EXEC + page * 4;
 }
 
-static uintptr_t *addend_slot(struct flat *flat, unsigned table, enum flat_kind kind, uint32_t page)
+static uintptr_t *addend_slot(const struct flat *flat, unsigned table, enum flat_kind kind, uint32_t page)
 {
     return (uintptr_t *)(void *)(flat->memory + (size_t)table * FLAT_SIZE + slot_offset(kind, page));
 }
@@ -260,15 +251,20 @@ void flat_flush_page(struct cpu *cpu, uint32_t linear)
 /* ---- writable pages ---- */
 
 /* Which of the page's slots for writing lead to `host`. */
-static unsigned page_writes(struct flat *flat, unsigned table, uint32_t page, uintptr_t host)
+static unsigned page_writes(const struct flat *flat, uint32_t page, uintptr_t host)
 {
     const struct note *note = &flat->notes[page];
-    unsigned found = 0, filled = note->filled[0] | note->filled[1];
+    unsigned bits = (note->filled[0] | note->filled[1]) & (BITS_WRITE(TLB_SUPERVISOR) | BITS_WRITE(TLB_USER));
+    unsigned found = 0;
 
-    for (enum flat_kind kind = KIND_WRITE4; kind <= KIND_WRITE1; kind += KIND_WRITE1 - KIND_WRITE4)
-        if ((filled & BIT_DATA(table, kind)) &&
-            *addend_slot(flat, table, kind, page) + ((uintptr_t)page << PHYS_PAGE_SHIFT) == host)
-            found |= BIT_DATA(table, kind);
+    for (; bits; bits &= bits - 1) {
+        unsigned n = (unsigned)__builtin_ctz(bits);
+
+        if (*addend_slot(flat, n / KINDS, (enum flat_kind)(n % KINDS), page) +
+                ((uintptr_t)page << PHYS_PAGE_SHIFT) ==
+            host)
+            found |= 1u << n;
+    }
     return found;
 }
 
@@ -277,47 +273,32 @@ static size_t ram_page_of(struct cpu *cpu, uintptr_t host)
     return (host - (uintptr_t)physmap_ram(cpu->board.mem)) >> PHYS_PAGE_SHIFT;
 }
 
-static void writer_note(struct cpu *cpu, unsigned table, uint32_t page, uintptr_t host)
+bool flat_writes(const struct cpu *cpu, uint32_t page, uintptr_t host)
 {
-    struct flat *flat = cpu->flat;
-    size_t number = ram_page_of(cpu, host);
-    uint32_t *writer;
-
-    if (number >= flat->ram_pages)
-        return;
-    writer = &flat->writer[table][number];
-    if (*writer == page + 1)
-        return;
-    if (*writer && (*writer == MANY || page_writes(flat, table, *writer - 1, host)))
-        *writer = MANY;
-    else
-        *writer = page + 1;
+    return cpu->flat && page_writes(cpu->flat, page, host);
 }
 
-void flat_protect(struct cpu *cpu, uintptr_t host)
+void flat_protect(struct cpu *cpu, uint32_t page, uintptr_t host)
 {
     struct flat *flat = cpu->flat;
-    size_t number;
 
     if (!flat)
         return;
-    number = ram_page_of(cpu, host);
-    if (number >= flat->ram_pages)
+    page_clear(flat, page, page_writes(flat, page, host));
+    window_settle(cpu->window);
+}
+
+void flat_protect_anywhere(struct cpu *cpu, uintptr_t host)
+{
+    struct flat *flat = cpu->flat;
+
+    if (!flat)
         return;
-    for (unsigned table = TLB_SUPERVISOR; table <= TLB_USER; table++) {
-        uint32_t writer = flat->writer[table][number];
+    for (unsigned global = 0; global < 2; global++) {
+        for (unsigned i = 0; i < flat->logged[global]; i++) {
+            uint32_t page = flat->log[global][i];
 
-        flat->writer[table][number] = 0;
-        if (writer && writer != MANY)
-            page_clear(flat, writer - 1, page_writes(flat, table, writer - 1, host));
-        if (writer != MANY)
-            continue;
-        for (unsigned global = 0; global < 2; global++) {
-            for (unsigned i = 0; i < flat->logged[global]; i++) {
-                uint32_t page = flat->log[global][i];
-
-                page_clear(flat, page, page_writes(flat, table, page, host));
-            }
+            page_clear(flat, page, page_writes(flat, page, host));
         }
     }
     window_settle(cpu->window);
@@ -404,8 +385,6 @@ static void fill_others(struct cpu *cpu, struct note *note, const struct tlb_ent
 
         note->filled[global] |= (uint16_t)(1u << n);
         *addend_slot(flat, n / KINDS, (enum flat_kind)(n % KINDS), page) = e->addend;
-        if (1u << n & (BITS_WRITE(TLB_SUPERVISOR) | BITS_WRITE(TLB_USER)))
-            writer_note(cpu, n / KINDS, page, e->addend + ((uintptr_t)page << PHYS_PAGE_SHIFT));
     }
 }
 
@@ -429,8 +408,6 @@ uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write,
     global = mmu_entry_is_global(e);
     slot_note(cpu->flat, note, BIT_DATA(table, kind), global, page);
     *addend_slot(cpu->flat, table, kind, page) = e->addend;
-    if (write)
-        writer_note(cpu, table, page, e->addend + tag);
     fill_others(cpu, note, e, table, page, global);
     return e->addend;
 }

@@ -54,7 +54,11 @@ bool flat_find_exec(struct cpu *cpu, uint32_t linear);
 /* ---- mmu.c tells; each does nothing without tables ---- */
 void flat_flush(struct cpu *cpu, bool global_too);
 void flat_flush_page(struct cpu *cpu, uint32_t linear);
-/* The RAM page at host address `host` may no longer be written plainly. */
-void flat_protect(struct cpu *cpu, uintptr_t host);
+/* Linear page `page` may no longer be written to when that leads to the RAM page at host address `host`. */
+void flat_protect(struct cpu *cpu, uint32_t page, uintptr_t host);
+/* The same for all linear pages. */
+void flat_protect_anywhere(struct cpu *cpu, uintptr_t host);
+/* Whether it may now, at any privilege. */
+bool flat_writes(const struct cpu *cpu, uint32_t page, uintptr_t host);
 /* No page may. */
 void flat_protect_all(struct cpu *cpu);
