@@ -108,6 +108,8 @@ bool char_is_shared(const struct char_port *port);
 /* Puts the terminal back as it was found; async-signal-safe, for handlers of fatal signals. No effect when no
  * stdio port is open. */
 void char_terminal_restore(void);
+/* Another part of the program takes the terminal: call it before (false) and after (true) it changes the mode. */
+void char_terminal_lend(bool changed);
 /* After SIGCONT: raw mode again. */
 void char_terminal_resume(void);
 

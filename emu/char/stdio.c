@@ -31,6 +31,11 @@ void char_terminal_restore(void)
     errno = saved;
 }
 
+void char_terminal_lend(bool changed)
+{
+    terminal.changed = !tcgetattr(STDIN_FILENO, changed ? &terminal.raw : &terminal.before) && changed;
+}
+
 void char_terminal_resume(void)
 {
     if (terminal.changed && tcgetpgrp(STDIN_FILENO) == getpgrp())

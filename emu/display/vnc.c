@@ -17,6 +17,7 @@
 #include "emu/machine/loop.h"
 #include "emu/trace.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
@@ -42,6 +43,28 @@ enum {
 };
 enum { EMPTY_WIDTH = 640, EMPTY_HEIGHT = 480 }; /* before there is a picture */
 
+/* What is used of libvncserver. It is loaded with the first server: the libraries it needs in turn cost every
+ * other machine as much time at its start as all the rest of it. */
+#define RFB_FUNCTIONS(X)                                                                                     \
+    X(rfbLogEnable)                                                                                          \
+    X(rfbGetScreen)                                                                                          \
+    X(rfbInitServer)                                                                                         \
+    X(rfbNewFramebuffer)                                                                                     \
+    X(rfbNewClient)                                                                                          \
+    X(rfbProcessEvents)                                                                                      \
+    X(rfbMarkRectAsModified)                                                                                 \
+    X(rfbEncryptBytes)                                                                                       \
+    X(rfbCloseClient)                                                                                        \
+    X(rfbClientConnectionGone)                                                                               \
+    X(rfbScreenCleanup)
+
+struct rfb {
+#define X(name) __typeof__(name) *name##_;
+    RFB_FUNCTIONS(X)
+#undef X
+    int *client_wait;
+};
+
 struct event {
     enum { EVENT_KEY, EVENT_POINTER, EVENT_LEFT } kind;
     uint32_t keysym;
@@ -65,6 +88,7 @@ struct shared {
 };
 
 struct vnc {
+    struct rfb rfb;
     struct display *display;
     struct shared shared;
     int listener;
@@ -269,7 +293,7 @@ static rfbBool check_password(rfbClientPtr client, const char *response, int len
     if (!has || len != CHALLENGE_BYTES)
         return FALSE;
     memcpy(want, client->authChallenge, CHALLENGE_BYTES);
-    rfbEncryptBytes(want, password);
+    v->rfb.rfbEncryptBytes_(want, password);
     for (unsigned i = 0; i < CHALLENGE_BYTES; i++)
         differ |= want[i] ^ (uint8_t)response[i];
     return differ == 0;
@@ -296,7 +320,7 @@ static void resize_screen(struct vnc *v, unsigned width, unsigned height)
 {
     char *before = v->screen->frameBuffer;
     char *pixels = g_malloc0((size_t)width * height * sizeof(uint32_t));
-    rfbNewFramebuffer(v->screen, pixels, (int)width, (int)height, 8, 3, 4);
+    v->rfb.rfbNewFramebuffer_(v->screen, pixels, (int)width, (int)height, 8, 3, 4);
     v->screen->serverFormat.redShift = 16;
     v->screen->serverFormat.greenShift = 8;
     v->screen->serverFormat.blueShift = 0;
@@ -321,10 +345,11 @@ static bool take_shared(struct vnc *v)
     if (quit)
         return false;
     if (r.height)
-        rfbMarkRectAsModified(v->screen, (int)r.x, (int)r.y, (int)(r.x + r.width), (int)(r.y + r.height));
+        v->rfb.rfbMarkRectAsModified_(v->screen, (int)r.x, (int)r.y, (int)(r.x + r.width),
+                                      (int)(r.y + r.height));
     if (fresh && v->waiting_count) {
         while (v->waiting_count)
-            rfbNewClient(v->screen, v->waiting[--v->waiting_count]);
+            v->rfb.rfbNewClient_(v->screen, v->waiting[--v->waiting_count]);
         count_viewers(v);
     }
     return true;
@@ -347,7 +372,7 @@ static void *serve(void *opaque)
             return NULL;
         if (fds[1].revents & POLLIN)
             accept_viewer(v);
-        rfbProcessEvents(v->screen, 0);
+        v->rfb.rfbProcessEvents_(v->screen, 0);
     }
 }
 
@@ -446,11 +471,33 @@ static bool start_listening(struct vnc *v, const struct vnc_config *config, GErr
 
 /* ---- life ---- */
 
+static bool load_library(struct vnc *v, GError **error)
+{
+    /* It stays loaded until the end: libraries it needs have exit handlers. */
+    void *library = dlopen("libvncserver.so.1", RTLD_NOW | RTLD_LOCAL);
+    bool whole = library != NULL;
+    /* Names that are macros in the header are those they stand for. */
+#define TEXT(name) #name
+#define X(name)                                                                                              \
+    if (whole)                                                                                               \
+        whole = (v->rfb.name##_ = (__typeof__(name) *)dlsym(library, TEXT(name))) != NULL;
+    RFB_FUNCTIONS(X)
+#undef X
+#undef TEXT
+    if (whole)
+        whole = (v->rfb.client_wait = dlsym(library, "rfbMaxClientWait")) != NULL;
+    if (!whole)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                    "VNC needs the library libvncserver: %s (install Debian's package libvncserver1)",
+                    dlerror());
+    return whole;
+}
+
 static void start_screen(struct vnc *v)
 {
-    rfbLogEnable(FALSE);
-    rfbMaxClientWait = CLIENT_WAIT_MS;
-    v->screen = rfbGetScreen(NULL, NULL, EMPTY_WIDTH, EMPTY_HEIGHT, 8, 3, 4);
+    v->rfb.rfbLogEnable_(FALSE);
+    *v->rfb.client_wait = CLIENT_WAIT_MS;
+    v->screen = v->rfb.rfbGetScreen_(NULL, NULL, EMPTY_WIDTH, EMPTY_HEIGHT, 8, 3, 4);
     v->screen->frameBuffer = NULL;
     v->screen->screenData = v;
     v->screen->desktopName = v->name;
@@ -467,7 +514,7 @@ static void start_screen(struct vnc *v)
         v->screen->passwordCheck = check_password;
     }
     resize_screen(v, EMPTY_WIDTH, EMPTY_HEIGHT);
-    rfbInitServer(v->screen);
+    v->rfb.rfbInitServer_(v->screen);
 }
 
 struct vnc *vnc_new(struct display *display, const struct vnc_config *config, GError **error)
@@ -480,7 +527,8 @@ struct vnc *vnc_new(struct display *display, const struct vnc_config *config, GE
     v->to_thread = v->to_machine = -1;
     pthread_mutex_init(&v->shared.lock, NULL);
     typist_init(&v->typist, display, config->keymap);
-    if (!start_listening(v, config, error)) {
+    v->listener = -1;
+    if (!load_library(v, error) || !start_listening(v, config, error)) {
         vnc_free(v);
         return NULL;
     }
@@ -520,12 +568,12 @@ void vnc_free(struct vnc *v)
     display_remove_viewer(v->viewer);
     if (v->screen) {
         while (v->clients) { /* calls client_gone() */
-            rfbCloseClient(v->client[0]);
-            rfbClientConnectionGone(v->client[0]);
+            v->rfb.rfbCloseClient_(v->client[0]);
+            v->rfb.rfbClientConnectionGone_(v->client[0]);
         }
         g_free(v->screen->frameBuffer);
         v->screen->frameBuffer = NULL;
-        rfbScreenCleanup(v->screen);
+        v->rfb.rfbScreenCleanup_(v->screen);
     }
     while (v->waiting_count)
         close(v->waiting[--v->waiting_count]);

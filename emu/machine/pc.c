@@ -549,8 +549,11 @@ static bool board_displays(struct machine *m, GError **error)
         }
         g_ptr_array_add(m->vncs, vnc);
     }
-    if (config->curses && !config->check_only)
+    if (config->curses && !config->check_only) {
+        char_terminal_lend(false);
         m->terminal = terminal_new(m->display, keymap, terminal_gone, m, error);
+        char_terminal_lend(m->terminal != NULL);
+    }
     return !config->curses || config->check_only || m->terminal;
 }
 
@@ -716,8 +719,11 @@ static bool board_control(struct machine *m, GError **error)
             }
             continue;
         }
-        g_autofree char *id =
-            g_strdup_printf("%s%u", monitor->gdb ? "gdb" : monitor->qmp ? "qmp" : "monitor", i);
+        g_autofree char *id = g_strdup_printf("%s%u",
+                                              monitor->gdb   ? "gdb"
+                                              : monitor->qmp ? "qmp"
+                                                             : "monitor",
+                                              i);
         struct char_port *port = plug(m, id, spec, error);
         if (!port)
             return false;

@@ -37,15 +37,15 @@ class Picture:
     def pixel(self, x, y):
         return tuple(self.rows[y][3 * x:3 * x + 3])
 
-    def text(self):
-        """Lines of 9×16 cells; what is no letter of the font is '?'. The cursor's lines are not looked at in a space."""
+    def text(self, wide=9):
+        """Lines of 9×16 (or 8×16) cells; what is no letter of the font is '?'. The cursor's lines are not looked at in a space."""
         letters, lines = font(), []
         for row in range(self.height // 16):
             line = ""
-            for column in range(self.width // 9):
+            for column in range(self.width // wide):
                 cell = bytearray(16)
                 for y in range(16):
-                    pixels = self.rows[row * 16 + y][27 * column:27 * column + 24]
+                    pixels = self.rows[row * 16 + y][3 * wide * column:3 * wide * column + 24]
                     for x in range(8):
                         cell[y] |= (pixels[3 * x:3 * x + 3] != b"\0\0\0") << (7 - x)
                 line += letters.get(bytes(cell), " " if not any(cell[:13]) else "?")

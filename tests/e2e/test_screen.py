@@ -67,6 +67,84 @@ def linux_in_a_picture():
         m.quit()
 
 
+# A boot sector: for each mode a diagonal from (1, 21) to (100, 120), colours 8 to 15, and a line of text; then a key is waited for.
+MODES = (0x03, 0x04, 0x0d, 0x12, 0x13, 0x101, 0x110, 0x111, 0x112, 0x4118)
+SECTOR = """
+.code16
+        ljmp $0x7c0, $begin
+begin:  mov %cs, %ax
+        mov %ax, %ds
+        mov %ax, %ss
+        mov $0x7000, %sp
+        mov $modes, %si
+next:   lodsw
+        push %si
+        mov %ax, %bx
+        cmp $0x100, %ax
+        jb set
+        mov $0x4f02, %ax
+set:    int $0x10
+        mov $100, %cx
+dot:    push %cx
+        mov $0x0c, %ah
+        mov %cl, %al
+        and $0x0f, %al
+        or $8, %al
+        xor %bx, %bx
+        mov %cx, %dx
+        add $20, %dx
+        int $0x10
+        pop %cx
+        loop dot
+        mov $text, %si
+letter: lodsb
+        test %al, %al
+        jz key
+        mov $0x0e, %ah
+        mov $0x0e, %bx
+        int $0x10
+        jmp letter
+key:    xor %ax, %ax
+        int $0x16
+        pop %si
+        jmp next
+text:   .asciz "Hello, mode!"
+modes:  .word {modes}
+.org 510
+        .word 0xaa55
+"""
+
+
+def modes_by_the_video_bios():
+    with tempfile.TemporaryDirectory(prefix="netlab-modes-") as folder:
+        image = os.path.join(folder, "disk")
+        subprocess.run(["as", "--32", "-o", image + ".o"], input=SECTOR.format(modes=", ".join(map(str, MODES))), text=True, check=True)
+        subprocess.run(["objcopy", "-O", "binary", "-j", ".text", image + ".o", image], check=True)
+        os.truncate(image, 1 << 20)
+        with Machine([*FIRMWARE, "-drive", f"file={image},format=raw", "-display", "none"]) as m:
+            for mode in MODES:
+                size = {0x03: (720, 400), 0x04: (640, 400), 0x0d: (640, 400), 0x13: (640, 400), 0x4118: (1024, 768)}.get(mode, (640, 480))
+                twice = 2 if mode in (0x04, 0x0d, 0x13) else 1
+                seen = {}
+
+                def drawn():
+                    p = seen["picture"] = m.picture()
+                    if (p.width, p.height) != size:
+                        return False
+                    if mode == 0x03:
+                        return p.text().startswith("Hello, mode!")
+                    lit = all(any(p.pixel(x * twice, (x + 20) * twice)) for x in range(1, 81) if not (mode == 0x04 and x % 4 == 0))
+                    return lit and (twice == 2 or p.text(8).startswith("Hello, mode!"))
+                wait_until(f"mode {mode:#x}", drawn)
+                if mode > 0x04:
+                    p = seen["picture"]
+                    colors = {p.pixel(x * twice, (x + 20) * twice) for x in range(1, 81)}
+                    check(len(colors) == 8, f"mode {mode:#x}: {colors}")
+                    check(not any(p.pixel(50 * twice, 75 * twice)), f"mode {mode:#x}: beside the line")
+                m.monitor("sendkey spc")
+            m.quit()
+
+
 def vnc_viewers():
     folder = tempfile.mkdtemp(prefix="netlab-vnc-")
     path = os.path.join(folder, "screen")
@@ -102,8 +180,9 @@ def vnc_password_and_ports():
         taken.bind(("127.0.0.1", 0))
         taken.listen(1)
         port = taken.getsockname()[1]
-        if not 5900 <= port < 65500:
-            return f"skipped: port {port} is no display"
+        with socket.socket() as probe:
+            if not 5900 <= port < 65500 or probe.connect_ex(("127.0.0.1", port)):
+                return f"skipped: port {port} is no display, or the loopback device is down and may not be set up"
         refused = subprocess.run([EMULATOR, *FIRMWARE, "-display", "none", "-vnc", f":{port - 5900}"], capture_output=True, text=True, timeout=30)
         check(refused.returncode == 1 and "in use" in refused.stderr and "display number" in refused.stderr, refused.stderr)
         with Machine([*FIRMWARE, "-vnc", f":{port - 5900},to={port - 5900 + 20},password=on"]) as m:
@@ -241,7 +320,7 @@ if __name__ == "__main__":
     if not (os.path.exists(BIOS) and os.path.exists(VGABIOS)):
         print("SKIP: needs SeaBIOS and its video BIOS: apt-get install seabios")
         sys.exit(77)
-    tests = [firmware_in_a_picture, vnc_password_and_ports, vnc_peers_that_mean_harm, no_terminal]
+    tests = [firmware_in_a_picture, modes_by_the_video_bios, vnc_password_and_ports, vnc_peers_that_mean_harm, no_terminal]
     KERNEL = mini()
     if KERNEL:
         tests += [linux_in_a_picture, vnc_viewers, on_a_terminal]
