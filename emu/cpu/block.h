@@ -81,9 +81,10 @@ static inline unsigned block_mode(const struct cpu *cpu)
     return mode;
 }
 
+/* Neighbours in memory share cache lines of the table: most look-ups are of code that is not warm. */
 static inline unsigned block_hash(uintptr_t host)
 {
-    return (unsigned)(host ^ host >> 15) & (BLOCK_HASH_SIZE - 1);
+    return (unsigned)(host >> 3 ^ host >> 12 << 4) & (BLOCK_HASH_SIZE - 1);
 }
 
 /* The block at CS:EIP for block_mode(), decoded now when there was none. NULL: this code cannot be cached

@@ -41,7 +41,7 @@
 #define SPAN         (1ull << 32)
 #define GUARD        (1ull << 20) /* accesses that begin near the end, and displacements that wrap */
 #define RUN_MOST     64u          /* pages mapped at once */
-#define RUN_UNPAGED  16u          /* without paging, of what was not touched yet */
+#define RUN_AHEAD    16u          /* of those that were not touched yet */
 #define RANGES       8u           /* of pages to be unmapped, that grow side by side */
 #define SITES        (1u << 19)
 #define TRAP_GP      13     /* the processor's exception, in REG_TRAPNO */
@@ -290,10 +290,10 @@ static bool belongs(const struct window *window, unsigned table, uint32_t page, 
     return large && write && flat_fill_both(cpu, page << PHYS_PAGE_SHIFT) == addend;
 }
 
-/* The same without paging, where nothing has to be touched to be granted: a decompressor's output is written
- * from one end to the other. */
-static bool belongs_unpaged(const struct window *window, unsigned table, uint32_t page, uintptr_t addend,
-                            bool write)
+/* The same where nothing has to be touched to be granted, without paging and in large pages: a decompressor's
+ * output and a kernel's fresh memory are written from one end to the other. */
+static bool belongs_untouched(const struct window *window, unsigned table, uint32_t page, uintptr_t addend,
+                              bool write)
 {
     struct cpu *cpu = window->cpu;
     uint32_t linear = page << PHYS_PAGE_SHIFT;
@@ -330,7 +330,8 @@ static bool map_page(struct window *window, unsigned table, uint32_t linear, boo
     uint32_t page = linear >> PHYS_PAGE_SHIFT, first = page, end = page + 1, low, high;
     uintptr_t addend = flat_fill(cpu, linear, 1, write, true);
     uint64_t offset;
-    bool writable, large, paged = cpu->cr0 & CR0_PG;
+    bool writable, large;
+    uint32_t ahead;
 
     if (!addend || (write && flat_fill(cpu, linear, 1, false, true) != addend))
         return false;
@@ -345,8 +346,9 @@ static bool map_page(struct window *window, unsigned table, uint32_t linear, boo
     high = low + RUN_MOST;
     while (end < high && belongs(window, table, end, addend, writable, large))
         end++;
-    high = MIN(high, (page | (RUN_UNPAGED - 1)) + 1);
-    while (!paged && end < high && belongs_unpaged(window, table, end, addend, writable))
+    ahead = !(cpu->cr0 & CR0_PG) || (large && write) ? RUN_AHEAD : 1;
+    high = MIN(high, (page | (ahead - 1)) + 1);
+    while (end < high && belongs_untouched(window, table, end, addend, writable))
         end++;
     while (first > low && offset >= PHYS_PAGE_SIZE &&
            belongs(window, table, first - 1, addend, writable, large)) {
