@@ -33,6 +33,8 @@ enum char_kind {
     CHAR_TCP,
     CHAR_PIPE,
     CHAR_FD,
+    CHAR_UDP,
+    CHAR_RINGBUF,
     CHAR_REFERENCE, /* "chardev:ID": a -chardev, looked up by the board */
     CHAR_KINDS
 };
@@ -46,7 +48,10 @@ struct char_spec {
     bool append;          /* file */
     bool signal;          /* stdio: Ctrl-C ends the program instead of reaching the guest */
     unsigned reconnect_s; /* client: try again after this many seconds; 0: never */
+    bool telnet;          /* TCP server: to be connected to with telnet */
     char *path, *host, *service, *input_path;
+    char *local_host, *local_service; /* UDP: where to send from; NULL: anywhere */
+    uint32_t size;                    /* ringbuf, bytes; 0: as usual */
     int fd;
     char *log_path;  /* a copy of all output goes there too; NULL: none */
     bool log_append; /* keep what is in it */
@@ -82,6 +87,10 @@ uint64_t char_dropped(const struct char_port *port);
 const char *char_id(const struct char_port *port);
 /* What it is, for people: "unix:/run/r1.sock,server=on", "pty:/dev/pts/4". */
 const char *char_spec(const struct char_port *port);
+/* Memory (ringbuf): what was written and not read yet, and input as if it came from outside. */
+bool char_is_ringbuf(const struct char_port *port);
+size_t char_ringbuf_read(struct char_port *port, uint8_t *out, size_t len);
+void char_ringbuf_write(struct char_port *port, const uint8_t *data, size_t len);
 /* Writes out what is waiting, as far as that goes without blocking. */
 void char_flush(struct char_port *port);
 

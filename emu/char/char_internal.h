@@ -49,7 +49,9 @@ struct char_port {
 
     int in_fd, out_fd; /* may be the same; -1: none. Owned unless keep_fds. */
     bool keep_fds, in_ended;
-    bool watch_hangup; /* sockets: hear of a hang-up though nothing is read */
+    bool datagrams;             /* what fails is lost, and nothing ends */
+    struct char_telnet *telnet; /* NULL: bytes are bytes */
+    bool watch_hangup;          /* sockets: hear of a hang-up though nothing is read */
     enum char_write_mode write_mode;
     struct loop_fd *in_watch, *out_watch;
 
@@ -71,6 +73,11 @@ struct char_log *char_log_open(const char *path, bool append, GError **error);
 void char_log_write(struct char_log *log, const uint8_t *data, size_t len);
 void char_log_free(struct char_log *log);
 
+/* telnet.c. The first words to a client; takes the protocol out of what it sends, in place. */
+struct char_telnet *char_telnet_new(void);
+void char_telnet_begin(struct char_telnet *telnet, const uint8_t **hello, size_t *len);
+size_t char_telnet_filter(struct char_telnet *telnet, uint8_t *data, size_t len, bool *broke);
+
 struct char_port *char_port_new(const char *id, const struct char_ops *ops, struct loop *loop);
 /* Starts the stream on these fds. */
 void char_port_attach(struct char_port *port, int in_fd, int out_fd, enum char_write_mode mode);
@@ -85,5 +92,9 @@ struct char_port *char_socket_open(const char *id, const struct char_spec *spec,
                                    GError **error);
 struct char_port *char_file_open(const char *id, const struct char_spec *spec, struct loop *loop,
                                  GError **error);
+struct char_port *char_udp_open(const char *id, const struct char_spec *spec, struct loop *loop,
+                                GError **error);
+struct char_port *char_ringbuf_open(const char *id, const struct char_spec *spec, struct loop *loop,
+                                    GError **error);
 
 G_GNUC_PRINTF(3, 4) void char_error_errno(GError **error, int why, const char *format, ...);

@@ -170,6 +170,8 @@ struct char_port *char_file_open(const char *id, const struct char_spec *spec, s
     case CHAR_STDIO:
     case CHAR_UNIX:
     case CHAR_TCP:
+    case CHAR_UDP:
+    case CHAR_RINGBUF:
     case CHAR_REFERENCE:
     case CHAR_KINDS:
         break;

@@ -178,6 +178,20 @@ static void stream_flush_deferred(void *opaque)
     char_flush(port);
 }
 
+/* For telnet: a 255 is sent as two. */
+static void append_doubled(struct char_port *port, const uint8_t *data, size_t len)
+{
+    static const uint8_t iac[] = {0xff};
+    for (const uint8_t *end = data + len; data < end;) {
+        const uint8_t *found = memchr(data, 0xff, (size_t)(end - data));
+        size_t run = found ? (size_t)(found - data) + 1 : (size_t)(end - data);
+        ring_append(port, data, run);
+        if (found)
+            ring_append(port, iac, 1);
+        data += run;
+    }
+}
+
 void char_write(struct char_port *port, const uint8_t *data, size_t len)
 {
     if (port->log)
@@ -192,7 +206,10 @@ void char_write(struct char_port *port, const uint8_t *data, size_t len)
         port->dropped += len;
         return;
     }
-    ring_append(port, data, len);
+    if (port->telnet)
+        append_doubled(port, data, len);
+    else
+        ring_append(port, data, len);
     if (port->out_deferred || port->out_blocked)
         return;
     port->out_deferred = true;
@@ -293,16 +310,26 @@ void char_accept(struct char_port *port, size_t bytes)
     stream_watch(port);
 }
 
+static void stream_arrived(struct char_port *port, uint8_t *data, size_t len)
+{
+    bool broke = false;
+    if (port->telnet)
+        len = char_telnet_filter(port->telnet, data, len, &broke);
+    if (broke && port->events && port->events->broke)
+        port->events->broke(port->opaque);
+    char_port_deliver(port, data, len);
+}
+
 static void stream_ready(void *opaque, unsigned events)
 {
     struct char_port *port = opaque;
     bool ended = false;
-    if (events & LOOP_READ) {
+    if ((events & LOOP_READ) || port->datagrams) { /* whose errors are read, and forgotten */
         uint8_t buffer[CHAR_IN_MOST];
         ssize_t got = read(port->in_fd, buffer, CHAR_IN_MOST - port->in_len);
         if (got > 0)
-            char_port_deliver(port, buffer, (size_t)got);
-        else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+            stream_arrived(port, buffer, (size_t)got);
+        else if (!port->datagrams && (got == 0 || (errno != EAGAIN && errno != EINTR)))
             ended = true;
     } else if (events & LOOP_HANGUP) {
         ended = true;
@@ -332,6 +359,13 @@ void char_port_attach(struct char_port *port, int in_fd, int out_fd, enum char_w
     port->waiting = false;
     stream_watch(port);
     trace(CHAR, "%s: open", port->id);
+    if (port->telnet) {
+        const uint8_t *hello;
+        size_t len;
+        char_telnet_begin(port->telnet, &hello, &len);
+        ring_append(port, hello, len);
+        char_flush(port);
+    }
     if (port->events && port->events->opened)
         port->events->opened(port->opaque);
 }
@@ -382,6 +416,7 @@ void char_free(struct char_port *port)
         port->ops->free(port);
     loop_cancel_deferred(port->loop, port);
     char_log_free(port->log);
+    g_free(port->telnet);
     g_free(port->in);
     g_free(port->out);
     g_free(port->id);
@@ -442,6 +477,10 @@ static struct char_port *open_kind(const char *id, const struct char_spec *spec,
     case CHAR_UNIX:
     case CHAR_TCP:
         return char_socket_open(id, spec, loop, error);
+    case CHAR_UDP:
+        return char_udp_open(id, spec, loop, error);
+    case CHAR_RINGBUF:
+        return char_ringbuf_open(id, spec, loop, error);
     case CHAR_NULL:
     case CHAR_FILE:
     case CHAR_PTY:

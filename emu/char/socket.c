@@ -329,9 +329,12 @@ struct char_port *char_socket_open(const char *id, const struct char_spec *spec,
     s->host = g_strdup(spec->host);
     s->service = g_strdup(spec->service);
     s->reconnect_s = spec->reconnect_s;
+    if (spec->telnet)
+        port->telnet = char_telnet_new();
     s->listener.fd = s->retry_fd = s->pending_fd = -1;
-    g_autofree char *where = s->unix_domain ? g_strdup_printf("unix:%s", s->path)
-                                            : g_strdup_printf("tcp:%s:%s", s->host, s->service);
+    g_autofree char *where =
+        s->unix_domain ? g_strdup_printf("unix:%s", s->path)
+                       : g_strdup_printf("%s:%s:%s", spec->telnet ? "telnet" : "tcp", s->host, s->service);
     port->text = g_strconcat(where, spec->server ? ",server=on" : "", NULL);
 
     bool good;

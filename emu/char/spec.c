@@ -21,7 +21,7 @@
     {"server", KEYVAL_BOOL, .help = "listen instead of connecting"},                                         \
         {"wait", KEYVAL_BOOL, .help = "server: hold the machine until somebody connects"},                   \
         {"reconnect", KEYVAL_NUMBER, .help = "client: seconds before the next attempt", .max = 86400},       \
-        {"telnet", KEYVAL_LATER, .help = "connect with socat or nc"},                                        \
+        {"telnet", KEYVAL_BOOL, .help = "server: speak the telnet protocol"},                                \
         {"websocket", KEYVAL_LATER, .help = "connect with socat or nc"},                                     \
         {"tls-creds", KEYVAL_LATER, .help = "use a UNIX socket, or a tunnel"}, {"nodelay", KEYVAL_BOOL},     \
     {                                                                                                        \
@@ -42,6 +42,10 @@ static const struct keyval_row tcp_rows[] = {{"address", KEYVAL_PATH, .help = "H
 static const struct keyval_row file_rows[] = {
     {"path", KEYVAL_PATH, .help = "file that takes the output"},
     {"append", KEYVAL_BOOL, .help = "keep what is in it"},
+};
+static const struct keyval_row udp_rows[] = {
+    {"address", KEYVAL_PATH, .help = "[HOST]:PORT[@[HOST]:PORT], the second where to send from"},
+    LOG_ROWS,
 };
 static const struct keyval_row pipe_rows[] = {{"path", KEYVAL_PATH, .help = "FIFO, or PATH.in and PATH.out"}};
 static const struct keyval_row fd_rows[] = {
@@ -72,6 +76,17 @@ static const struct keyval_row chardev_file_rows[] = {
 };
 static const struct keyval_row chardev_pipe_rows[] = {
     CHARDEV_COMMON, {"path", KEYVAL_PATH, .help = "FIFO, or PATH.in and PATH.out"}};
+static const struct keyval_row chardev_udp_rows[] = {
+    CHARDEV_COMMON,
+    {"host", KEYVAL_STRING, .help = "name or address to send to (localhost)"},
+    {"port", KEYVAL_PATH, .help = "number or service there"},
+    {"localaddr", KEYVAL_STRING, .help = "address to send from"},
+    {"localport", KEYVAL_PATH, .help = "number or service to send from"},
+    {"ipv4", KEYVAL_BOOL},
+    {"ipv6", KEYVAL_BOOL},
+};
+static const struct keyval_row chardev_ringbuf_rows[] = {
+    CHARDEV_COMMON, {"size", KEYVAL_SIZE, .help = "bytes, a power of two (64K)", .max = 1 << 30}};
 static const struct keyval_row chardev_fd_rows[] = {
     CHARDEV_COMMON, {"fd", KEYVAL_NUMBER, .help = "an open file descriptor", .max = 1 << 20}};
 
@@ -103,6 +118,12 @@ static const struct backend_row backends[] = {
      TABLE("", unix_rows, "path"), TABLE("socket", chardev_socket_rows, "backend")},
     {"tcp", NULL, "tcp:HOST:PORT[,server=on][,wait=off]", "a TCP connection", CHAR_TCP, true,
      TABLE("", tcp_rows, "address")},
+    {"telnet", NULL, "telnet:HOST:PORT[,server=on][,wait=off]", "the same, for telnet", CHAR_TCP, true,
+     TABLE("", tcp_rows, "address")},
+    {"udp", "udp", "udp:[HOST]:PORT[@[HOST]:PORT]", "datagrams to a port (and from one)", CHAR_UDP, true,
+     TABLE("", udp_rows, "address"), TABLE("udp", chardev_udp_rows, "backend")},
+    {"ringbuf", "ringbuf", "ringbuf", "memory, for ringbuf_read in the monitor", CHAR_RINGBUF,
+     .options = TABLE("ringbuf", chardev_ringbuf_rows, "backend")},
     {"pipe", "pipe", "pipe:PATH", "FIFOs: PATH.in and PATH.out, or PATH", CHAR_PIPE, true,
      TABLE("", pipe_rows, "path"), TABLE("pipe", chardev_pipe_rows, "backend")},
     {"fd", "fd", "fd:N", "a file descriptor that was passed in", CHAR_FD, true, TABLE("", fd_rows, "fd"),
@@ -110,14 +131,11 @@ static const struct backend_row backends[] = {
     {"chardev", NULL, "chardev:ID", "a -chardev", CHAR_REFERENCE, true, TABLE("", pipe_rows, "path")},
     {"vc", "vc", .later = "there is no display; use stdio, pty or a UNIX socket"},
     {"con", "console", .later = "use stdio"},
-    {"udp", "udp", .later = "use a UNIX socket and socat"},
-    {"telnet", NULL, .later = "use tcp:HOST:PORT,server"},
     {"websocket", NULL, .later = "use tcp:HOST:PORT,server"},
     {"msmouse", "msmouse", .later = "there is no pointing device"},
     {"braille", "braille", .later = "use a screen reader on the host with stdio"},
     {"serial", "serial", .later = "open the host's serial port as a file descriptor and give fd:N"},
     {"parallel", "parallel", .later = "there is no parallel port"},
-    {"ringbuf", "ringbuf", .later = "use file:PATH"},
     {"spicevmc", "spicevmc", .later = "there is no SPICE"},
 };
 
@@ -158,6 +176,7 @@ static bool take_socket(const struct keyval *kv, struct char_spec *out, GError *
     out->server = keyval_bool(kv, "server", false);
     out->wait = out->server && keyval_bool(kv, "wait", true);
     out->reconnect_s = (unsigned)keyval_number(kv, "reconnect", 0);
+    out->telnet = keyval_bool(kv, "telnet", false);
     if (!out->server && keyval_has(kv, "wait"))
         return fail(error, "wait= is for servers: add server=on");
     if (out->server && out->reconnect_s)
@@ -166,17 +185,37 @@ static bool take_socket(const struct keyval *kv, struct char_spec *out, GError *
 }
 
 /* "host:port", "[v6]:port", ":port". */
-static bool take_address(const char *text, struct char_spec *out, GError **error)
+static bool split_address(const char *what, const char *text, char **host, char **service, GError **error)
 {
     const char *colon = strrchr(text, ':');
     if (!colon || !colon[1])
-        return fail(error, "tcp:%s: the port is missing (tcp:HOST:PORT)", text);
+        return fail(error, "%s:%s: the port is missing (%s:HOST:PORT)", what, text, what);
     size_t len = (size_t)(colon - text);
     if (len >= 2 && text[0] == '[' && text[len - 1] == ']')
-        out->host = g_strndup(text + 1, len - 2);
+        *host = g_strndup(text + 1, len - 2);
     else
-        out->host = g_strndup(text, len);
-    out->service = g_strdup(colon + 1);
+        *host = g_strndup(text, len);
+    *service = g_strdup(colon + 1);
+    return true;
+}
+
+/* "[host]:port[@[host]:port]" */
+static bool take_udp(const char *text, struct char_spec *out, GError **error)
+{
+    const char *at = strchr(text, '@');
+    g_autofree char *to = at ? g_strndup(text, (size_t)(at - text)) : g_strdup(text);
+    if (!split_address("udp", to, &out->host, &out->service, error))
+        return false;
+    return !at || split_address("udp", at + 1, &out->local_host, &out->local_service, error);
+}
+
+/* What a word means beside its kind. */
+static bool take_variant(const char *word, struct char_spec *out, GError **error)
+{
+    if (g_str_equal(word, "telnet"))
+        out->telnet = true;
+    if (out->telnet && !out->server)
+        return fail(error, "telnet is for servers: add server=on");
     return true;
 }
 
@@ -205,13 +244,18 @@ static bool take_rest(const struct backend_row *row, const char *rest, struct ch
         return take_socket(kv, out, error);
     case CHAR_TCP:
         take_log(kv, out);
-        return take_socket(kv, out, error) && take_address(keyval_string(kv, "address", ""), out, error);
+        return take_socket(kv, out, error) && take_variant(row->word, out, error) &&
+               split_address(row->word, keyval_string(kv, "address", ""), &out->host, &out->service, error);
+    case CHAR_UDP:
+        take_log(kv, out);
+        return take_udp(keyval_string(kv, "address", ""), out, error);
     case CHAR_FD:
         out->fd = (int)keyval_number(kv, "fd", 0);
         return true;
     case CHAR_NULL:
     case CHAR_STDIO:
     case CHAR_PTY:
+    case CHAR_RINGBUF:
     case CHAR_REFERENCE:
     case CHAR_KINDS:
         break;
@@ -302,8 +346,17 @@ static bool take_chardev(const struct backend_row *row, const struct keyval *kv,
             out->kind = CHAR_FD;
             out->fd = (int)keyval_number(kv, "fd", 0);
         }
-        return take_socket(kv, out, error);
+        return take_socket(kv, out, error) && take_variant("socket", out, error);
     }
+    case CHAR_UDP:
+        out->host = g_strdup(keyval_string(kv, "host", "localhost"));
+        out->service = g_strdup(keyval_string(kv, "port", NULL));
+        out->local_host = g_strdup(keyval_string(kv, "localaddr", NULL));
+        out->local_service = g_strdup(keyval_string(kv, "localport", NULL));
+        return keyval_require(kv, "port", error);
+    case CHAR_RINGBUF:
+        out->size = (uint32_t)keyval_number(kv, "size", 65536);
+        return true;
     case CHAR_TCP:
     case CHAR_REFERENCE:
     case CHAR_KINDS:
@@ -343,6 +396,8 @@ void char_spec_clear(struct char_spec *spec)
     g_clear_pointer(&spec->path, g_free);
     g_clear_pointer(&spec->host, g_free);
     g_clear_pointer(&spec->service, g_free);
+    g_clear_pointer(&spec->local_host, g_free);
+    g_clear_pointer(&spec->local_service, g_free);
     g_clear_pointer(&spec->input_path, g_free);
     g_clear_pointer(&spec->log_path, g_free);
 }

@@ -266,6 +266,56 @@ static JsonNode *do_set_link(struct qmp_session *session, JsonObject *arguments,
                : NULL;
 }
 
+enum { RINGBUF_MOST = 1 << 20 }; /* bytes at once */
+
+static bool wants_base64(JsonObject *arguments, bool *base64, GError **error)
+{
+    const char *format = json_object_get_string_member_with_default(arguments, "format", "utf8");
+    *base64 = g_str_equal(format, "base64");
+    if (!*base64 && !g_str_equal(format, "utf8")) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "Parameter 'format' does not accept value '%s'", format);
+        return false;
+    }
+    return true;
+}
+
+static JsonNode *do_ringbuf_read(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    gint64 size = json_object_get_int_member(arguments, "size");
+    struct char_port *port =
+        control_ringbuf(session->control, json_object_get_string_member(arguments, "device"), error);
+    bool base64;
+    if (!port || !wants_base64(arguments, &base64, error))
+        return NULL;
+    if (size <= 0 || size > RINGBUF_MOST) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "size must be greater than zero, and at most %d", RINGBUF_MOST);
+        return NULL;
+    }
+    g_autofree uint8_t *bytes = g_malloc((gsize)size);
+    size_t got = char_ringbuf_read(port, bytes, (size_t)size);
+    g_autofree char *text =
+        base64 ? g_base64_encode(bytes, got) : g_utf8_make_valid((const char *)bytes, (gssize)got);
+    JsonNode *node = json_node_new(JSON_NODE_VALUE);
+    json_node_set_string(node, text);
+    return node;
+}
+
+static JsonNode *do_ringbuf_write(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const char *data = json_object_get_string_member(arguments, "data");
+    struct char_port *port =
+        control_ringbuf(session->control, json_object_get_string_member(arguments, "device"), error);
+    bool base64;
+    if (!port || !wants_base64(arguments, &base64, error))
+        return NULL;
+    gsize len = strlen(data);
+    g_autofree guchar *bytes = base64 ? g_base64_decode(data, &len) : NULL;
+    char_ringbuf_write(port, base64 ? bytes : (const uint8_t *)data, len);
+    return nothing();
+}
+
 static JsonNode *do_screendump(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
@@ -408,6 +458,16 @@ static const struct qmp_command commands[] = {
     {"system_powerdown", do_powerdown},
     {"inject-nmi", do_nmi},
     {"set_link", do_set_link, {{"name", ARGUMENT_STRING, false}, {"up", ARGUMENT_BOOL, false}}},
+    {"ringbuf-read",
+     do_ringbuf_read,
+     {{"device", ARGUMENT_STRING, false},
+      {"size", ARGUMENT_NUMBER, false},
+      {"format", ARGUMENT_STRING, true}}},
+    {"ringbuf-write",
+     do_ringbuf_write,
+     {{"device", ARGUMENT_STRING, false},
+      {"data", ARGUMENT_STRING, false},
+      {"format", ARGUMENT_STRING, true}}},
     {"screendump",
      do_screendump,
      {{"filename", ARGUMENT_STRING, false},

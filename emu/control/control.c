@@ -129,6 +129,16 @@ bool control_is_waiting(const struct control *control)
     return false;
 }
 
+struct char_port *control_ringbuf(struct control *control, const char *id, GError **error)
+{
+    struct char_port *port = control->machine->port(control->machine->opaque, id);
+    if (port && char_is_ringbuf(port))
+        return port;
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                port ? "'%s' is not a ringbuf chardev" : "Device '%s' not found", id);
+    return NULL;
+}
+
 void control_set_debugger(struct control *control, struct gdbstub *stub)
 {
     control->debugger = stub;

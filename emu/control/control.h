@@ -91,6 +91,7 @@ struct control_machine {
     void (*power_button)(void *opaque);
     void (*nmi)(void *opaque);
     bool (*chardev)(void *opaque, unsigned index, struct control_char *out); /* false: no more */
+    struct char_port *(*port)(void *opaque, const char *id); /* by a chardev's id; NULL: no such */
     bool (*nic)(void *opaque, unsigned index, struct control_nic *out);
     /* `name`: id of a NIC or of its back end. */
     bool (*set_link)(void *opaque, const char *name, bool up, GError **error);

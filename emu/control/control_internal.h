@@ -71,6 +71,8 @@ bool qmp_framer_feed(struct qmp_framer *framer, const uint8_t *data, size_t len,
 
 /* control.c */
 void control_sweep_soon(struct control *control);
+/* The ringbuf of this id; NULL with an error. */
+struct char_port *control_ringbuf(struct control *control, const char *id, GError **error);
 
 /* commands.c: what a command returns (a new node), or NULL with an error. */
 JsonNode *qmp_execute(struct qmp_session *session, const char *name, JsonObject *arguments, GError **error);

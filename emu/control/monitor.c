@@ -514,6 +514,41 @@ static void monitor_change(struct control *control, char **words, GString *out)
         g_string_append_printf(out, "%s\n", error->message);
 }
 
+static void monitor_ringbuf_read(struct control *control, char **words, GString *out)
+{
+    enum { MOST = 65536 };
+    g_autoptr(GError) error = NULL;
+    struct char_port *port = control_ringbuf(control, words[0], &error);
+    uint64_t size = 0;
+    if (port && keyval_parse_number("size", words[1], 1, MOST, &size, &error)) {
+        g_autofree uint8_t *bytes = g_malloc((gsize)size);
+        size_t got = char_ringbuf_read(port, bytes, (size_t)size);
+        for (size_t i = 0; i < got; i++) {
+            bool plain = (bytes[i] >= ' ' && bytes[i] != 0x7f && bytes[i] != '\\') || bytes[i] == '\n' ||
+                         bytes[i] == '\t';
+            if (bytes[i] == '\\')
+                g_string_append(out, "\\\\");
+            else if (plain)
+                g_string_append_c(out, (char)bytes[i]);
+            else
+                g_string_append_printf(out, "\\u%04x", bytes[i]);
+        }
+        g_string_append_c(out, '\n');
+    }
+    if (error)
+        g_string_append_printf(out, "%s\n", error->message);
+}
+
+static void monitor_ringbuf_write(struct control *control, char **words, GString *out)
+{
+    g_autoptr(GError) error = NULL;
+    struct char_port *port = control_ringbuf(control, words[0], &error);
+    if (port)
+        char_ringbuf_write(port, (const uint8_t *)words[1], strlen(words[1]));
+    else
+        g_string_append_printf(out, "%s\n", error->message);
+}
+
 static void monitor_set_link(struct control *control, char **words, GString *out)
 {
     g_autoptr(GError) error = NULL;
@@ -562,6 +597,9 @@ static const struct monitor_command commands[] = {
      monitor_eject},
     {"change", NULL, "NAME FILE [FORMAT] | vnc password WORD",
      "put another medium into a drive; VNC's password", 2, 3, monitor_change},
+    {"ringbuf_read", NULL, "NAME SIZE", "what came to a ringbuf chardev and was not read yet", 2, 2,
+     monitor_ringbuf_read},
+    {"ringbuf_write", NULL, "NAME WORD", "let it say this", 2, 2, monitor_ringbuf_write},
     {"set_link", NULL, "NAME on|off", "plug a NIC's cable or pull it", 2, 2, monitor_set_link},
     {"trace", "log", "LIST|none|help", "trace these categories too", 1, 1, monitor_trace},
 };

@@ -61,6 +61,17 @@ static bool operate_chardev(void *opaque, unsigned index, struct control_char *o
     return true;
 }
 
+static struct char_port *operate_port(void *opaque, const char *id)
+{
+    struct machine *m = opaque;
+    for (guint i = 0; i < m->ports->len; i++) {
+        const struct machine_port *slot = m->ports->pdata[i];
+        if (g_str_equal(slot->id, id))
+            return slot->port;
+    }
+    return NULL;
+}
+
 static uint64_t all_dropped(const struct net_counters *counters)
 {
     uint64_t sum = 0;
@@ -413,6 +424,7 @@ void machine_offer(struct machine *m)
         .power_button = operate_power_button,
         .nmi = operate_nmi,
         .chardev = operate_chardev,
+        .port = operate_port,
         .nic = operate_nic,
         .set_link = operate_set_link,
         .drive = machine_drive_status,

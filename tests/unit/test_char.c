@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pty.h>
 #include <string.h>
@@ -362,6 +363,98 @@ static void test_tcp(struct bench *b, gconstpointer data)
     RUN_UNTIL(b, b->closed == 1);
 }
 
+static void test_telnet(struct bench *b, gconstpointer data)
+{
+    static const char hello[] = "\xff\xfb\x01\xff\xfb\x03\xff\xfb\x00\xff\xfd\x00";
+    g_autoptr(GError) error = NULL;
+    b->port = char_open("a", "telnet:127.0.0.1:45673,server=on,wait=off", b->loop, &error);
+    if (error) {
+        g_test_skip(error->message);
+        return;
+    }
+    char_connect(b->port, &events, b);
+    char_accept(b->port, 100);
+    for (unsigned round = 1; round <= 2; round++) { /* nothing is left of the first */
+        struct sockaddr_in address = {
+            .sin_family = AF_INET, .sin_port = htons(45673), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        char buffer[sizeof hello - 1];
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        g_assert_no_errno(connect(fd, (struct sockaddr *)&address, sizeof address));
+        RUN_UNTIL(b, b->opened == round);
+        g_assert_cmpint(recv(fd, buffer, sizeof buffer, MSG_WAITALL), ==, sizeof buffer);
+        g_assert_cmpmem(buffer, sizeof buffer, hello, sizeof buffer);
+        say(b->port, "a\xff"
+                     "b");
+        expect(b, fd,
+               "a\xff\xff"
+               "b");
+        g_string_truncate(b->got, 0);
+        b->broke = 0;
+        /* options, a suboption with 255 in it, BREAK, a doubled 255, and an option that never ends */
+        static const char said[] = "x\xff\xfd\x03y\xff\xfa\x18\xff\xff\x01\xff\xf0z\xff\xf3\xff\xff!\xff\xfa";
+        g_assert_cmpint(write(fd, said, sizeof said - 1), ==, sizeof said - 1);
+        RUN_UNTIL(b, b->got->len >= 5);
+        g_assert_cmpmem(b->got->str, b->got->len, "xyz\xff!", 5);
+        g_assert_cmpuint(b->broke, ==, 1);
+        close(fd);
+        RUN_UNTIL(b, b->closed == round);
+    }
+}
+
+static void test_udp(struct bench *b, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    b->port = char_open("a", "udp:127.0.0.1:45675@127.0.0.1:45676", b->loop, &error);
+    if (error) {
+        g_test_skip(error->message);
+        return;
+    }
+    char_connect(b->port, &events, b);
+    g_assert_true(char_is_open(b->port));
+    /* nobody is there: that is no end */
+    say(b->port, "lost");
+    loop_wait(b->loop, 0);
+    say(b->port, "lost too");
+    loop_wait(b->loop, 0);
+    g_assert_cmpuint(b->closed, ==, 0);
+    struct char_port *other = char_open("b", "udp:127.0.0.1:45676@127.0.0.1:45675", b->loop, &error);
+    g_assert_no_error(error);
+    char_accept(b->port, 100);
+    say(other, "over udp");
+    RUN_UNTIL(b, b->got->len == 8);
+    g_assert_cmpstr(b->got->str, ==, "over udp");
+    char_free(other);
+}
+
+static void test_ringbuf(struct bench *b, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *id = NULL;
+    struct char_spec spec;
+    uint8_t bytes[32];
+    g_assert_true(char_spec_parse_chardev("ringbuf,id=r,size=8", &spec, &id, &error));
+    b->port = char_open_spec(id, &spec, b->loop, &error);
+    g_assert_no_error(error);
+    char_connect(b->port, &events, b);
+    say(b->port, "0123456789");
+    g_assert_cmpuint(char_dropped(b->port), ==, 2);
+    g_assert_cmpuint(char_ringbuf_read(b->port, bytes, 3), ==, 3);
+    g_assert_cmpmem(bytes, 3, "234", 3);
+    say(b->port, "ab");
+    g_assert_cmpuint(char_ringbuf_read(b->port, bytes, sizeof bytes), ==, 7);
+    g_assert_cmpmem(bytes, 7, "56789ab", 7);
+    g_assert_cmpuint(char_ringbuf_read(b->port, bytes, sizeof bytes), ==, 0);
+    char_accept(b->port, 100);
+    char_ringbuf_write(b->port, (const uint8_t *)"typed", 5);
+    g_assert_cmpstr(b->got->str, ==, "typed");
+    char_spec_clear(&spec);
+    g_clear_pointer(&id, g_free);
+    g_assert_true(char_spec_parse_chardev("ringbuf,id=r,size=12", &spec, &id, &error));
+    g_assert_null(char_open_spec(id, &spec, b->loop, &error));
+    g_assert_nonnull(strstr(error->message, "no power of two"));
+    char_spec_clear(&spec);
+}
+
 static void test_pty(struct bench *b, gconstpointer data)
 {
     open_port(b, "pty");
@@ -663,6 +756,9 @@ int main(int argc, char **argv)
     TEST(long_path);
     TEST(client);
     TEST(tcp);
+    TEST(telnet);
+    TEST(udp);
+    TEST(ringbuf);
     TEST(pty);
     TEST(pipe);
     TEST(fd);

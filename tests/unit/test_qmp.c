@@ -27,6 +27,7 @@ struct bench {
     unsigned quits, resets, buttons, nmis;
     bool link;
     char keys[128];
+    struct char_port *ring; /* chardev "r" */
 };
 
 /* ---- the machine ---- */
@@ -101,6 +102,11 @@ static bool fake_change(void *opaque, const char *id, const char *file, const ch
 {
     g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 1, "nothing called '%s'", id);
     return false;
+}
+
+static struct char_port *fake_port(void *opaque, const char *id)
+{
+    return g_str_equal(id, "r") ? ((struct bench *)opaque)->ring : NULL;
 }
 
 static bool fake_set_link(void *opaque, const char *name, bool up, GError **error)
@@ -210,6 +216,7 @@ static void setup(struct bench *b, gconstpointer data)
                                           .chardev = fake_chardev,
                                           .nic = fake_nic,
                                           .set_link = fake_set_link,
+                                          .port = fake_port,
                                           .change = fake_change,
                                           .describe = fake_describe,
                                           .counters = fake_counters,
@@ -222,6 +229,8 @@ static void setup(struct bench *b, gconstpointer data)
                                           .vnc = fake_vnc,
                                           .vnc_password = fake_vnc_password,
                                           .register_value = fake_register};
+    b->ring = char_open("r", "ringbuf", b->loop, NULL);
+    char_write(b->ring, (const uint8_t *)"one \\ two\x01 thr\xc3\xa9\xff", 16);
     b->control = control_new(&b->machine, b->loop);
     b->folder = g_dir_make_tmp("netlab-qmp-XXXXXX", NULL);
     b->path = g_build_filename(b->folder, "qmp", NULL);
@@ -232,6 +241,7 @@ static void setup(struct bench *b, gconstpointer data)
 static void teardown(struct bench *b, gconstpointer data)
 {
     control_free(b->control);
+    char_free(b->ring);
     loop_free(b->loop);
     clock_free(b->clock);
     g_assert_cmpint(g_rmdir(b->folder), ==, 0); /* the socket is gone */
@@ -361,6 +371,20 @@ static void test_conversation(struct bench *b, gconstpointer data)
         {"{\"execute\":\"frobnicate\"}",
          "\"class\":\"CommandNotFound\",\"desc\":\"The command frobnicate has not been found\""},
         {"{\"execute\":\"set_link\"}", "Parameter 'name' is missing"},
+        {"{\"execute\":\"ringbuf-read\",\"arguments\":{\"device\":\"r\",\"size\":3}}",
+         "{\"return\":\"one\"}"},
+        {"{\"execute\":\"ringbuf-read\",\"arguments\":{\"device\":\"r\",\"size\":3,\"format\":\"base64\"}}",
+         "{\"return\":\"IFwg\"}"},
+        {"{\"execute\":\"ringbuf-read\",\"arguments\":{\"device\":\"r\",\"size\":99}}", "two\\u0001 thré"},
+        {"{\"execute\":\"ringbuf-read\",\"arguments\":{\"device\":\"r\",\"size\":-1}}",
+         "size must be greater than zero"},
+        {"{\"execute\":\"ringbuf-read\",\"arguments\":{\"device\":\"r\",\"size\":1,\"format\":\"x\"}}",
+         "does not accept value 'x'"},
+        {"{\"execute\":\"ringbuf-write\",\"arguments\":{\"device\":\"r\",\"data\":\"aGk=\",\"format\":"
+         "\"base64\"}}",
+         "{\"return\":{}}"},
+        {"{\"execute\":\"ringbuf-write\",\"arguments\":{\"device\":\"q\",\"data\":\"hi\"}}",
+         "Device 'q' not found"},
         {"{\"execute\":\"set_link\",\"arguments\":{\"name\":\"net0\"}}", "Parameter 'up' is missing"},
         {"{\"execute\":\"set_link\",\"arguments\":{\"name\":1,\"up\":true}}",
          "Invalid parameter type for 'name', expected: string"},
@@ -577,6 +601,12 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         {"info name", "r1"},
         {"stpo", "unknown command: 'stpo' (did you mean 'stop'?)"},
         {"set_link net0", "usage: set_link NAME on|off"},
+        {"ringbuf_read x 5", "Device 'x' not found"},
+        {"ringbuf_read r 0", "size"},
+        {"ringbuf_read r 11", "one \\\\ two\\u0001 \n"},
+        {"ringbuf_read r 9", "thr"},
+        {"ringbuf_write r hello", ""},
+        {"ringbuf_write y hello", "Device 'y' not found"},
         {"set_link net0 maybe", "on or off is wanted"},
         {"set_link net7 on", "Device 'net7' not found (see info network)"},
         {"x/4xb 0x10", "00000010: 0x10 0x11 0x12 0x13\n"},
