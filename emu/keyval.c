@@ -13,6 +13,7 @@
 struct keyval {
     const struct keyval_table *table;
     char **values;     /* one a row; NULL: not given */
+    GPtrArray **lists; /* of LIST rows, NULL-terminated; NULL: not given */
     uint64_t *numbers; /* of NUMBER, SIZE and BOOL rows */
 };
 
@@ -230,6 +231,7 @@ static bool check_value(const struct keyval_row *row, const char *value, uint64_
     case KEYVAL_STRING:
         return true;
     case KEYVAL_PATH:
+    case KEYVAL_LIST:
         return *value ? true : fail(error, "%s= needs a value", row->key);
     case KEYVAL_NAME:
         return name_is_good(value)
@@ -292,6 +294,13 @@ static bool take_word(struct keyval *kv, const char *word, bool first, GError **
         return unknown_key(table, key, error);
     if (!check_value(&table->rows[i], value, &kv->numbers[i], error))
         return false;
+    if (table->rows[i].type == KEYVAL_LIST) {
+        if (!kv->lists[i]) {
+            kv->lists[i] = g_ptr_array_new_with_free_func(g_free);
+            g_ptr_array_add(kv->lists[i], NULL);
+        }
+        g_ptr_array_insert(kv->lists[i], (int)kv->lists[i]->len - 1, g_strdup(value));
+    }
     g_free(kv->values[i]); /* the last one counts, as with QEMU */
     kv->values[i] = g_steal_pointer(&value);
     return true;
@@ -308,6 +317,7 @@ struct keyval *keyval_parse(const struct keyval_table *table, const char *text, 
     kv->table = table;
     kv->values = g_new0(char *, table->count + 1);
     kv->numbers = g_new0(uint64_t, table->count + 1);
+    kv->lists = g_new0(GPtrArray *, table->count + 1);
     bool good = true;
     for (guint i = 0; good && i < words->len; i++)
         if (*text)
@@ -325,8 +335,12 @@ void keyval_free(struct keyval *kv)
 {
     if (!kv)
         return;
-    for (size_t i = 0; i < kv->table->count; i++)
+    for (size_t i = 0; i < kv->table->count; i++) {
         g_free(kv->values[i]);
+        if (kv->lists[i])
+            g_ptr_array_unref(kv->lists[i]);
+    }
+    g_free(kv->lists);
     g_free(kv->values);
     g_free(kv->numbers);
     g_free(kv);
@@ -367,6 +381,13 @@ bool keyval_mac(const struct keyval *kv, const char *key, uint8_t mac[6])
     return value && keyval_parse_mac(value, mac);
 }
 
+const char *const *keyval_list(const struct keyval *kv, const char *key)
+{
+    static const char *const none[] = {NULL};
+    const GPtrArray *list = kv->lists[known_row(kv, key)];
+    return list ? (const char *const *)list->pdata : none;
+}
+
 bool keyval_require(const struct keyval *kv, const char *key, GError **error)
 {
     if (keyval_has(kv, key))
@@ -393,6 +414,8 @@ static const char *type_form(const struct keyval_row *row)
         return row->choices;
     case KEYVAL_MAC:
         return "MAC";
+    case KEYVAL_LIST:
+        return "TEXT (may be repeated)";
     case KEYVAL_LATER:
         return "…";
     }

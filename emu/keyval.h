@@ -24,6 +24,7 @@ enum keyval_type {
     KEYVAL_SIZE,   /* bytes with K, M, G or T; without a suffix in units of the row's `min` (0: bytes) */
     KEYVAL_CHOICE, /* one of `choices`, separated by '|' */
     KEYVAL_MAC,    /* 52:54:00:12:34:56, not a multicast one */
+    KEYVAL_LIST,   /* not empty, and may be given several times: all count, in order */
     KEYVAL_LATER,  /* QEMU's, and not ours yet: an error that says so; `help` says what to do instead */
 };
 
@@ -61,6 +62,8 @@ const char *keyval_string(const struct keyval *kv, const char *key, const char *
 uint64_t keyval_number(const struct keyval *kv, const char *key, uint64_t fallback); /* NUMBER and SIZE */
 bool keyval_bool(const struct keyval *kv, const char *key, bool fallback);
 bool keyval_mac(const struct keyval *kv, const char *key, uint8_t mac[6]); /* false: not given */
+/* Every value of a LIST row, NULL-terminated; empty when the key was not given. */
+const char *const *keyval_list(const struct keyval *kv, const char *key);
 /* Fails, naming it, when `key` is missing. */
 bool keyval_require(const struct keyval *kv, const char *key, GError **error);
 

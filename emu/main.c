@@ -239,6 +239,7 @@ static int run(const struct machine_config *config)
     if (pidfile_path && !pidfile_take(pidfile_path, &pidfile))
         return 1;
     struct machine *machine = machine_new(config, &error);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* network scripts and helpers of machine_new() may need some */
     if (!machine) {
         complain("%s", error->message);
     } else if (config->check_only) {
@@ -273,7 +274,6 @@ int main(int argc, char **argv)
     int code = 1;
     signals_install();
     atexit(char_terminal_restore);
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     switch (options_parse(argc, argv, &config, &text, &error)) {
     case OPTIONS_RUN:
         code = run(config);

@@ -86,6 +86,12 @@ static bool option_nothing(struct options *o, const char *arg, GError **error)
     return true;
 }
 
+static bool option_nodefaults(struct options *o, const char *arg, GError **error)
+{
+    o->nodefaults = true;
+    return true;
+}
+
 static bool option_search_path(struct options *o, const char *arg, GError **error)
 {
     g_ptr_array_add(o->config->search_path, g_strdup(arg));
@@ -123,12 +129,6 @@ static bool option_snapshot(struct options *o, const char *arg, GError **error)
     return true;
 }
 
-static bool option_nodefaults(struct options *o, const char *arg, GError **error)
-{
-    o->nodefaults = true;
-    return true;
-}
-
 #define OURS(name_, alias_, form_, section_, apply_, help_)                                                  \
     {                                                                                                        \
         .name = name_, .alias = alias_, .form = form_, .section = section_, .apply = apply_, .help = help_   \
@@ -157,7 +157,7 @@ static const struct option_row rows[] = {
          "a file for the guest to read through fw_cfg"),
     OURS("no-acpi", NULL, NULL, OPTION_MACHINE, option_no_acpi, "no ACPI tables"),
     OURS("nodefaults", NULL, NULL, OPTION_MACHINE, option_nodefaults,
-         "nothing but what is asked for is there anyway"),
+         "nothing but what is asked for: no NIC with user networking"),
 
     OURS("kernel", NULL, "FILE", OPTION_BOOT, option_kernel, "start this Linux bzImage or Multiboot kernel"),
     OURS("initrd", NULL, "FILE", OPTION_BOOT, option_initrd,
@@ -186,12 +186,14 @@ static const struct option_row rows[] = {
     OURS("snapshot", NULL, NULL, OPTION_DISKS, option_snapshot,
          "no image is changed: what is written is gone at the end"),
 
-    OURS("nic", NULL, "tap[,ifname=|fd=][,mac=]|none", OPTION_NETWORK, option_nic,
-         "a NIC and its back end in one; -nic help"),
-    OURS("netdev", NULL, "tap,id=ID[,ifname=|fd=]", OPTION_NETWORK, option_netdev,
+    OURS("nic", NULL, "user|tap|…[,key=value…]|none", OPTION_NETWORK, option_nic,
+         "a NIC and its back end in one; -nic help, -nic user,help"),
+    OURS("netdev", NULL, "KIND,id=ID[,key=value…]", OPTION_NETWORK, option_netdev,
          "a back end for -device e1000,netdev=ID; -netdev help"),
-    OURS("net", NULL, "nic|tap|none[,…]", OPTION_NETWORK, option_net,
-         "the old words: NICs and TAPs in pairs"),
+    OURS("net", NULL, "nic|user|tap|…|none[,key=value…]", OPTION_NETWORK, option_net,
+         "the old words: all on one hub"),
+    OURS("object", NULL, "filter-dump,id=ID,netdev=ID,file=FILE", OPTION_NETWORK, option_object,
+         "write what a back end carries to a pcap file"),
 
     OURS("serial", NULL, "BACKEND", OPTION_CHARACTER, option_serial,
          "what COM1 (then COM2…) is connected to; -chardev help"),
@@ -256,7 +258,6 @@ static const struct option_row rows[] = {
     LATER("add-fd", "give fd:N or fd=N where a descriptor is wanted"),
     LATER("set", ""),
     LATER("global", "give the keys with -device"),
-    LATER("object", ""),
     LATER("mem-path", "RAM is always anonymous; use -m"),
     LATER("mem-prealloc", "RAM is taken as the guest touches it"),
     LATER("audio", "there is no sound"),
@@ -447,8 +448,6 @@ enum options_outcome options_parse(int argc, char *const *argv, struct machine_c
 {
     struct options o = {
         .config = machine_config_new(),
-        .legacy_nics = g_ptr_array_new(),
-        .legacy_taps = g_ptr_array_new(),
         .trace_list = g_string_new(NULL),
     };
     enum options_outcome outcome = OPTIONS_RUN;
@@ -458,11 +457,10 @@ enum options_outcome options_parse(int argc, char *const *argv, struct machine_c
         else if (o.print)
             outcome = OPTIONS_PRINT;
     }
-    if (outcome == OPTIONS_RUN && !(options_finish_display(&o, error) && options_finish_drives(&o, error) &&
-                                    options_finish_devices(&o, error) && options_finish_machine(&o, error)))
+    if (outcome == OPTIONS_RUN && !(options_finish_network(&o, error) && options_finish_display(&o, error) &&
+                                    options_finish_drives(&o, error) && options_finish_devices(&o, error) &&
+                                    options_finish_machine(&o, error)))
         outcome = OPTIONS_ERROR;
-    g_ptr_array_free(o.legacy_nics, TRUE);
-    g_ptr_array_free(o.legacy_taps, TRUE);
     g_string_free(o.trace_list, TRUE);
     if (outcome == OPTIONS_PRINT)
         *text = g_string_free(g_steal_pointer(&o.print), FALSE);

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * Handlers of the options that plug something in: devices, NICs and their back ends, character ports,
- * monitors; and what is plugged in when nothing is said (options_finish_devices).
+ * Handlers of the options that plug something in: devices, character ports, monitors; and what is plugged in
+ * when nothing is said (options_finish_devices). NICs' cables are options_network.c's.
  */
 #include "emu/options_internal.h"
 
 #include "emu/dev/debug_exit.h"
 #include "emu/dev/debugcon.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <gio/gio.h>
-#include <net/if.h>
 #include <string.h>
 
-enum { SERIALS_MOST = 4, NICS_MOST = 29 };
+enum { SERIALS_MOST = 4 };
 
 #define LATER(key_, help_)                                                                                   \
     {                                                                                                        \
@@ -162,41 +159,6 @@ static bool device_help(struct options *o)
     return option_print(o, text);
 }
 
-/* PCI address as QEMU writes it: hexadecimal slot, and function 0 if one is named. */
-static bool parse_slot(const char *text, int *slot, GError **error)
-{
-    char *end;
-    guint64 value = g_ascii_isxdigit(*text) ? g_ascii_strtoull(text, &end, 16) : 32;
-    if (value > 31 || (*end && !g_str_equal(end, ".0")))
-        return option_fail(error, "addr=%s: a PCI slot is a hexadecimal number from 1 to 1f", text);
-    if (value < 2)
-        return option_fail(error, "addr=%s: slots 0 and 1 are the board's own", text);
-    *slot = (int)value;
-    return true;
-}
-
-static struct machine_netdev *find_netdev(struct options *o, const char *id)
-{
-    for (guint i = 0; i < o->config->netdevs->len; i++) {
-        struct machine_netdev *netdev = o->config->netdevs->pdata[i];
-        if (g_str_equal(netdev->id, id))
-            return netdev;
-    }
-    return NULL;
-}
-
-static struct machine_nic *add_nic(struct options *o, GError **error)
-{
-    if (o->config->nics->len >= NICS_MOST) {
-        option_fail(error, "more than %d NICs: the PCI bus has no more slots", NICS_MOST);
-        return NULL;
-    }
-    struct machine_nic *nic = g_new0(struct machine_nic, 1);
-    nic->slot = -1;
-    g_ptr_array_add(o->config->nics, nic);
-    return nic;
-}
-
 static bool device_e1000(struct options *o, const struct keyval *kv, GError **error)
 {
     const char *rom = keyval_string(kv, "romfile", "");
@@ -204,9 +166,9 @@ static bool device_e1000(struct options *o, const struct keyval *kv, GError **er
     if (*rom)
         return option_fail(
             error, "romfile=%s: option ROMs are QEMU's and not in netlab-emu yet; leave romfile= out", rom);
-    if (keyval_has(kv, "addr") && !parse_slot(keyval_string(kv, "addr", ""), &slot, error))
+    if (keyval_has(kv, "addr") && !option_parse_slot(keyval_string(kv, "addr", ""), &slot, error))
         return false;
-    struct machine_nic *nic = add_nic(o, error);
+    struct machine_nic *nic = option_add_nic(o, error);
     if (!nic)
         return false;
     nic->slot = slot;
@@ -269,9 +231,18 @@ static bool device_vga(struct options *o, const struct keyval *kv, GError **erro
         return option_fail(error, "there is a graphics card already");
     o->vga_device = true;
     o->vga = OPTION_VGA_STD;
-    if (keyval_has(kv, "addr") && !parse_slot(keyval_string(kv, "addr", ""), &o->config->vga_slot, error))
+    if (keyval_has(kv, "addr") &&
+        !option_parse_slot(keyval_string(kv, "addr", ""), &o->config->vga_slot, error))
         return false;
     return option_vga_memory(o, keyval_number(kv, "vgamem_mb", 16), error);
+}
+
+const char *option_device_later(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(devices); i++)
+        if (g_str_equal(devices[i].name, name) && !devices[i].plug)
+            return devices[i].later;
+    return NULL;
 }
 
 bool option_device(struct options *o, const char *arg, GError **error)
@@ -304,230 +275,6 @@ bool option_device(struct options *o, const char *arg, GError **error)
     }
     KEYVAL_AUTO struct keyval *kv = keyval_parse(&row->table, arg, error);
     return kv && row->plug(o, kv, error);
-}
-
-/* ---- network ---- */
-
-#define TAP_ROWS                                                                                             \
-    {"id", KEYVAL_NAME, .help = "what -device calls it by"},                                                 \
-        {"ifname", KEYVAL_STRING, .help = "name of the TAP interface"},                                      \
-        {"fd", KEYVAL_NUMBER, .help = "an open TAP, passed in", .max = 1 << 20},                             \
-        {"script", KEYVAL_STRING, .help = "no (scripts are never run)"},                                     \
-        {"downscript", KEYVAL_STRING, .help = "no (scripts are never run)"},                                 \
-        {"vnet_hdr", KEYVAL_BOOL, .help = "hand over checksums and TSO bursts unfinished"},                  \
-        {"vhost", KEYVAL_CHOICE, "off"}, {"queues", KEYVAL_NUMBER, .min = 1, .max = 1},                      \
-        {"sndbuf", KEYVAL_SIZE}, {"poll-us", KEYVAL_NUMBER},                                                 \
-        LATER("br", "make the TAP a member of the bridge yourself, or with netlab"),                         \
-        LATER("helper", "make the TAP yourself, or with netlab"), LATER("fds", "use fd="),                   \
-        LATER("vhostfd", ""), LATER("vhostfds", ""), LATER("vhostforce", "")
-
-static const struct keyval_row netdev_tap_rows[] = {{"type", KEYVAL_STRING}, TAP_ROWS};
-static const struct keyval_row nic_tap_rows[] = {
-    {"type", KEYVAL_STRING},
-    TAP_ROWS,
-    {"model", KEYVAL_STRING, .help = "e1000"},
-    {"mac", KEYVAL_MAC, .help = "the NIC's address"},
-    {"macaddr", KEYVAL_MAC},
-    {"netdev", KEYVAL_NAME, .help = "id of a -netdev instead of making one"},
-    {"addr", KEYVAL_STRING, .help = "PCI slot, hexadecimal"},
-    {"name", KEYVAL_NAME},
-    {"vlan", KEYVAL_CHOICE, "0"},
-    {"vectors", KEYVAL_NUMBER},
-};
-static const struct keyval_table netdev_tap_table = {"", netdev_tap_rows, G_N_ELEMENTS(netdev_tap_rows),
-                                                     "type"};
-static const struct keyval_table nic_tap_table = {"", nic_tap_rows, G_N_ELEMENTS(nic_tap_rows), "type"};
-
-static const struct {
-    const char *name, *later;
-} net_types[] = {
-    {"tap", NULL},
-    {"none", NULL},
-    {"user", "use tap"},
-    {"socket", "use tap on a bridge"},
-    {"stream", "use tap on a bridge"},
-    {"dgram", "use tap on a bridge"},
-    {"bridge", "use tap, and make it a member of the bridge yourself or with netlab"},
-    {"vde", "use tap on a bridge"},
-    {"l2tpv3", "use tap on a bridge"},
-    {"netmap", "use tap on a bridge"},
-    {"hubport", "use tap on a bridge"},
-    {"vhost-user", "use tap"},
-    {"vhost-vdpa", "use tap"},
-    {"af-xdp", "use tap"},
-};
-
-/* Checks the first word of a network option. `extra`: one more that is allowed ("nic"), or NULL. */
-static bool check_net_type(const char *type, const char *extra, GError **error)
-{
-    const char *names[G_N_ELEMENTS(net_types)];
-    if (extra && g_str_equal(type, extra))
-        return true;
-    size_t i = 0;
-    for (; i < G_N_ELEMENTS(net_types) && !g_str_equal(net_types[i].name, type); i++)
-        names[i] = net_types[i].name;
-    if (i < G_N_ELEMENTS(net_types)) {
-        if (net_types[i].later)
-            return option_fail(error, "'%s' is QEMU's and not in netlab-emu yet; %s", type,
-                               net_types[i].later);
-        return true;
-    }
-    g_autofree char *suggestion = keyval_suggestion(type, names, G_N_ELEMENTS(names));
-    return option_fail(error, "no network back end '%s'%s; there is: tap", type, suggestion);
-}
-
-static char *first_word(const char *arg)
-{
-    g_autofree char *word = g_strndup(arg, strcspn(arg, ","));
-    return g_strdup(g_str_has_prefix(word, "type=") ? word + strlen("type=") : word);
-}
-
-/* Makes a back end of the tap words; `id` NULL: a name nobody else has. */
-static struct machine_netdev *add_tap(struct options *o, const struct keyval *kv, const char *id,
-                                      GError **error)
-{
-    static const char *const scripts[] = {"script", "downscript"};
-    const char *ifname = keyval_string(kv, "ifname", NULL);
-    for (size_t i = 0; i < G_N_ELEMENTS(scripts); i++) {
-        const char *script = keyval_string(kv, scripts[i], "no");
-        if (*script && !g_str_equal(script, "no")) {
-            option_fail(error,
-                        "%s=%s: netlab-emu runs no scripts; set the TAP up before (or with netlab) and say "
-                        "%s=no",
-                        scripts[i], script, scripts[i]);
-            return NULL;
-        }
-    }
-    if (ifname && keyval_has(kv, "fd")) {
-        option_fail(error, "give one of ifname= and fd=");
-        return NULL;
-    }
-    if (ifname && (!*ifname || strlen(ifname) >= IFNAMSIZ || strpbrk(ifname, "/ \t\n:%"))) {
-        option_fail(error, "ifname=%s: an interface name has 1 to %d characters, no '/', ':' or space",
-                    ifname, IFNAMSIZ - 1);
-        return NULL;
-    }
-    int fd = keyval_has(kv, "fd") ? (int)keyval_number(kv, "fd", 0) : -1;
-    if (fd >= 0 && fcntl(fd, F_GETFD) < 0) {
-        option_fail(error, "fd=%d: %s (pass the descriptor open and without close-on-exec)", fd,
-                    g_strerror(errno));
-        return NULL;
-    }
-    for (guint i = 0; i < o->config->netdevs->len; i++) {
-        struct machine_netdev *other = o->config->netdevs->pdata[i];
-        if (ifname && other->ifname && g_str_equal(other->ifname, ifname)) {
-            option_fail(error, "ifname=%s is given twice; each NIC needs a TAP of its own", ifname);
-            return NULL;
-        }
-        if (fd >= 0 && other->fd == fd) {
-            option_fail(error, "fd=%d is given twice; each NIC needs a TAP of its own", fd);
-            return NULL;
-        }
-    }
-    if (id && find_netdev(o, id)) {
-        option_fail(error, "id=%s is taken by another -netdev", id);
-        return NULL;
-    }
-    struct machine_netdev *netdev = g_new0(struct machine_netdev, 1);
-    netdev->id =
-        id ? g_strdup(id) : g_strdup_printf("#net%03u", o->config->netdevs->len); /* QEMU's own form */
-    netdev->ifname = g_strdup(ifname);
-    netdev->fd = fd;
-    netdev->vnet_hdr = keyval_has(kv, "vnet_hdr") ? keyval_bool(kv, "vnet_hdr", false) : -1;
-    g_ptr_array_add(o->config->netdevs, netdev);
-    return netdev;
-}
-
-bool option_netdev(struct options *o, const char *arg, GError **error)
-{
-    g_autofree char *type = first_word(arg);
-    if (g_str_equal(type, "help") || g_str_equal(type, "?")) {
-        GString *text = g_string_new("Network back ends:\n  tap\nKeys of -netdev tap:\n");
-        keyval_describe(&netdev_tap_table, text);
-        return option_print(o, text);
-    }
-    if (g_str_equal(type, "none"))
-        return option_fail(error, "'none' is for -nic; leave the -netdev out");
-    if (!check_net_type(type, NULL, error))
-        return false;
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&netdev_tap_table, arg, error);
-    return kv && keyval_require(kv, "id", error) && add_tap(o, kv, keyval_string(kv, "id", NULL), error);
-}
-
-static bool check_model(const char *model, GError **error)
-{
-    if (!model || g_str_equal(model, "e1000"))
-        return true;
-    for (size_t i = 0; i < G_N_ELEMENTS(devices); i++)
-        if (g_str_equal(devices[i].name, model) && !devices[i].plug)
-            return option_fail(error, "model=%s is QEMU's and not in netlab-emu yet; use e1000", model);
-    static const char *const known[] = {"e1000"};
-    g_autofree char *suggestion = keyval_suggestion(model, known, 1);
-    return option_fail(error, "no NIC model '%s'%s; there is: e1000", model, suggestion);
-}
-
-static struct machine_nic *add_nic_of_words(struct options *o, const struct keyval *kv, GError **error)
-{
-    int slot = -1;
-    if (!check_model(keyval_string(kv, "model", NULL), error) ||
-        (keyval_has(kv, "addr") && !parse_slot(keyval_string(kv, "addr", ""), &slot, error)))
-        return NULL;
-    struct machine_nic *nic = add_nic(o, error);
-    if (!nic)
-        return NULL;
-    nic->slot = slot;
-    nic->has_mac = keyval_mac(kv, "mac", nic->mac) || keyval_mac(kv, "macaddr", nic->mac);
-    return nic;
-}
-
-bool option_nic(struct options *o, const char *arg, GError **error)
-{
-    g_autofree char *type = first_word(arg);
-    if (g_str_equal(arg, "help") || g_str_equal(arg, "model=help")) {
-        GString *text = g_string_new("-nic tap,… or -nic none; NIC models: e1000\nKeys of -nic tap:\n");
-        keyval_describe(&nic_tap_table, text);
-        return option_print(o, text);
-    }
-    if (g_str_equal(arg, "none"))
-        return true;
-    if (!check_net_type(type, NULL, error))
-        return false;
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&nic_tap_table, arg, error);
-    if (!kv)
-        return false;
-    struct machine_netdev *netdev = add_tap(o, kv, keyval_string(kv, "id", NULL), error);
-    struct machine_nic *nic = netdev ? add_nic_of_words(o, kv, error) : NULL;
-    if (!nic)
-        return false;
-    nic->netdev = g_strdup(netdev->id);
-    return true;
-}
-
-/* The old way: "-net nic -net tap", in pairs by their order. */
-bool option_net(struct options *o, const char *arg, GError **error)
-{
-    g_autofree char *type = first_word(arg);
-    if (g_str_equal(arg, "none"))
-        return true;
-    if (!check_net_type(type, "nic", error))
-        return false;
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&nic_tap_table, arg, error);
-    if (!kv)
-        return false;
-    if (g_str_equal(type, "nic")) {
-        struct machine_nic *nic = add_nic_of_words(o, kv, error);
-        if (!nic)
-            return false;
-        nic->netdev = g_strdup(keyval_string(kv, "netdev", NULL));
-        if (!nic->netdev)
-            g_ptr_array_add(o->legacy_nics, nic);
-        return true;
-    }
-    struct machine_netdev *netdev = add_tap(o, kv, NULL, error);
-    if (!netdev)
-        return false;
-    g_ptr_array_add(o->legacy_taps, netdev);
-    return true;
 }
 
 /* ---- character ports ---- */
@@ -804,66 +551,8 @@ static bool check_references(struct options *o, GError **error)
     return true;
 }
 
-static bool finish_nic(struct options *o, guint i, GError **error)
-{
-    struct machine_config *config = o->config;
-    struct machine_nic *nic = config->nics->pdata[i];
-    if (!nic->id)
-        nic->id = g_strdup_printf("net%u", i);
-    for (guint k = 0; k < config->nics->len; k++) {
-        const struct machine_nic *other = config->nics->pdata[k];
-        if (k == i)
-            continue;
-        if (other->id && g_str_equal(other->id, nic->id))
-            return option_fail(error, "-device e1000,id=%s: the id is taken by another NIC", nic->id);
-        if (nic->has_mac && other->has_mac && !memcmp(nic->mac, other->mac, 6))
-            return option_fail(error,
-                               "-device e1000,mac=%02x:%02x:%02x:%02x:%02x:%02x: another NIC of this machine "
-                               "has the same address",
-                               nic->mac[0], nic->mac[1], nic->mac[2], nic->mac[3], nic->mac[4], nic->mac[5]);
-        if (nic->slot >= 0 && other->slot == nic->slot)
-            return option_fail(error, "-device e1000,addr=%x: another NIC has that slot",
-                               (unsigned)nic->slot);
-    }
-    if (!nic->netdev) {
-        option_note(o, "NIC %s has no cable (add netdev=ID and a -netdev)", nic->id);
-        return true;
-    }
-    struct machine_netdev *netdev = find_netdev(o, nic->netdev);
-    if (!netdev) {
-        g_autofree const char **ids = g_new0(const char *, config->netdevs->len + 1);
-        for (guint k = 0; k < config->netdevs->len; k++)
-            ids[k] = ((struct machine_netdev *)config->netdevs->pdata[k])->id;
-        g_autofree char *suggestion = keyval_suggestion(nic->netdev, ids, config->netdevs->len);
-        return option_fail(error, "-device e1000,netdev=%s: there is no -netdev with that id%s", nic->netdev,
-                           suggestion);
-    }
-    if (netdev->used)
-        return option_fail(error, "-device e1000,netdev=%s: another NIC is cabled to it", nic->netdev);
-    netdev->used = true;
-    return true;
-}
-
 bool options_finish_devices(struct options *o, GError **error)
 {
-    struct machine_config *config = o->config;
-    if (o->legacy_nics->len != o->legacy_taps->len && o->legacy_taps->len)
-        return option_fail(error,
-                           "-net: %u nic and %u tap; joining them by a hub is QEMU's and not in netlab-emu "
-                           "yet; give as many of one as of the other",
-                           o->legacy_nics->len, o->legacy_taps->len);
-    for (guint i = 0; i < o->legacy_taps->len; i++) {
-        struct machine_nic *nic = o->legacy_nics->pdata[i];
-        nic->netdev = g_strdup(((struct machine_netdev *)o->legacy_taps->pdata[i])->id);
-    }
-    for (guint i = 0; i < config->nics->len; i++)
-        if (!finish_nic(o, i, error))
-            return false;
-    for (guint i = 0; i < config->netdevs->len; i++) {
-        const struct machine_netdev *netdev = config->netdevs->pdata[i];
-        if (!netdev->used)
-            option_note(o, "-netdev %s has no NIC (add -device e1000,netdev=%s)", netdev->id, netdev->id);
-    }
     if (o->config->curses && uses_stdio(o))
         return option_fail(error,
                            "-curses and a stdio back end want the same terminal; use pty or unix: for it");

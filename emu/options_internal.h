@@ -2,7 +2,8 @@
  * SPDX-FileCopyrightText: The netlab authors */
 /*
  * What the files of the option parser share: the row, and the handlers by subject.
- * options.c has the table and walks argv; options_machine.c, options_devices.c have the handlers.
+ * options.c has the table and walks argv; options_machine.c, options_devices.c, options_network.c have the
+ * handlers.
  */
 #pragma once
 
@@ -17,10 +18,9 @@ struct options {
     bool vga_device; /* -device VGA */
     enum { OPTION_VGA_AUTO, OPTION_VGA_NONE, OPTION_VGA_STD } vga;
     bool snapshot, nodefaults; /* -snapshot: for all drives */
-    char *accel;            /* the last -accel or -machine accel= */
-    GPtrArray *legacy_nics; /* -net nic: struct machine_nic *, owned by the config */
-    GPtrArray *legacy_taps; /* -net tap: struct machine_netdev *, owned by the config */
-    GString *trace_list;    /* the same as words */
+    char *accel;               /* the last -accel or -machine accel= */
+    bool has_network;          /* a word about NICs or back ends was said: no default NIC */
+    GString *trace_list;       /* the same as words */
 };
 
 enum option_section {
@@ -84,9 +84,23 @@ bool options_finish_drives(struct options *o, GError **error);
 
 /* options_devices.c */
 bool option_device(struct options *o, const char *arg, GError **error);
+bool options_finish_devices(struct options *o, GError **error);
+/* Why a device of QEMU's is not here ("" when there is nothing to say), NULL when it is here or unknown. */
+const char *option_device_later(const char *name);
+
+/* options_network.c */
 bool option_netdev(struct options *o, const char *arg, GError **error);
 bool option_nic(struct options *o, const char *arg, GError **error);
 bool option_net(struct options *o, const char *arg, GError **error);
+bool option_object(struct options *o, const char *arg, GError **error);
+bool options_finish_network(struct options *o, GError **error);
+/* PCI address as QEMU writes it: hexadecimal slot, and function 0 if one is named. */
+bool option_parse_slot(const char *text, int *slot, GError **error);
+struct machine_nic *option_add_nic(struct options *o, GError **error);
+/* The word before the first comma, without "type=". */
+char *option_first_word(const char *arg);
+
+/* options_devices.c again */
 bool option_serial(struct options *o, const char *arg, GError **error);
 bool option_parallel(struct options *o, const char *arg, GError **error);
 bool option_chardev(struct options *o, const char *arg, GError **error);
@@ -99,7 +113,6 @@ bool option_qmp_pretty(struct options *o, const char *arg, GError **error);
 bool option_mon(struct options *o, const char *arg, GError **error);
 bool option_nographic(struct options *o, const char *arg, GError **error);
 bool option_echr(struct options *o, const char *arg, GError **error);
-bool options_finish_devices(struct options *o, GError **error);
 
 /* options_display.c */
 bool option_display(struct options *o, const char *arg, GError **error);

@@ -11,8 +11,8 @@
 #include "emu/trace.h"
 
 enum {
-    CHAR_OUT_MOST = 256 * 1024, /* bytes kept for a slow reader */
-    CHAR_IN_MOST = 4096,        /* bytes read ahead of what the device accepts */
+    CHAR_OUT_MOST = 1 << 20, /* bytes kept for a slow reader; `info state` with a NIC or two fits */
+    CHAR_IN_MOST = 4096,     /* bytes read ahead of what the device accepts */
 };
 
 struct char_ops {

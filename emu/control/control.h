@@ -29,6 +29,7 @@ enum control_info {
     CONTROL_INFO_PCI,
     CONTROL_INFO_NETWORK,
     CONTROL_INFO_BLOCK,
+    CONTROL_INFO_USERNET,
     CONTROL_INFO_QTREE,
     CONTROL_INFO_CHARDEV,
     CONTROL_INFO_PIC,
@@ -99,6 +100,8 @@ struct control_machine {
     bool (*drive)(void *opaque, unsigned index, struct control_drive *out);
     bool (*eject)(void *opaque, const char *id, bool force, GError **error);
     bool (*change)(void *opaque, const char *id, const char *file, const char *format, GError **error);
+    /* Adds or removes a port forwarding of the user network `name` (NULL: the only one). */
+    bool (*forward)(void *opaque, const char *name, const char *rule, bool add, GError **error);
     void (*describe)(void *opaque, enum control_info what, GString *out);
     /* Every counter of the engine, those of a group one after the other. */
     void (*counters)(void *opaque,

@@ -34,6 +34,7 @@ static const struct info_row {
     {"pci", "PCI functions", CONTROL_INFO_PCI},
     {"network", "NICs, their cables and counters", CONTROL_INFO_NETWORK},
     {"block", "drives and their images", CONTROL_INFO_BLOCK},
+    {"usernet", "connections of user networks and their port forwardings", CONTROL_INFO_USERNET},
     {"qtree", "all devices", CONTROL_INFO_QTREE},
     {"chardev", "character back ends", CONTROL_INFO_CHARDEV},
     {"pic", "8259s and I/O APIC", CONTROL_INFO_PIC},
@@ -559,6 +560,26 @@ static void monitor_set_link(struct control *control, char **words, GString *out
         g_string_append_printf(out, "%s (see info network)\n", error->message);
 }
 
+static void forward(struct control *control, char **words, bool add, GString *out)
+{
+    g_autoptr(GError) error = NULL;
+    const char *name = words[1] ? words[0] : NULL, *rule = words[1] ? words[1] : words[0];
+    if (!control->machine->forward(control->machine->opaque, name, rule, add, &error))
+        g_string_append_printf(out, "%s\n", error->message);
+    else if (!add)
+        g_string_append_printf(out, "host forwarding rule for %s removed\n", rule);
+}
+
+static void monitor_hostfwd_add(struct control *control, char **words, GString *out)
+{
+    forward(control, words, true, out);
+}
+
+static void monitor_hostfwd_remove(struct control *control, char **words, GString *out)
+{
+    forward(control, words, false, out);
+}
+
 static void monitor_trace(struct control *control, char **words, GString *out)
 {
     g_autoptr(GError) error = NULL;
@@ -600,7 +621,10 @@ static const struct monitor_command commands[] = {
     {"ringbuf_read", NULL, "NAME SIZE", "what came to a ringbuf chardev and was not read yet", 2, 2,
      monitor_ringbuf_read},
     {"ringbuf_write", NULL, "NAME WORD", "let it say this", 2, 2, monitor_ringbuf_write},
-    {"set_link", NULL, "NAME on|off", "plug a NIC's cable or pull it", 2, 2, monitor_set_link},
+    {"set_link", NULL, "NAME on|off", "plug the cable of a NIC or back end, or pull it", 2, 2, monitor_set_link},
+    {"hostfwd_add", NULL, "[NETDEV] RULE", "open a port of the host to the guest, as tcp::8080-:80", 1, 2,
+     monitor_hostfwd_add},
+    {"hostfwd_remove", NULL, "[NETDEV] RULE", "close it again, as tcp::8080", 1, 2, monitor_hostfwd_remove},
     {"trace", "log", "LIST|none|help", "trace these categories too", 1, 1, monitor_trace},
 };
 

@@ -33,9 +33,19 @@ static void free_monitor(void *data)
 static void free_netdev(void *data)
 {
     struct machine_netdev *netdev = data;
+    keyval_free(netdev->words);
+    g_free(netdev->rows);
     g_free(netdev->id);
-    g_free(netdev->ifname);
     g_free(netdev);
+}
+
+static void free_capture(void *data)
+{
+    struct machine_capture *capture = data;
+    g_free(capture->id);
+    g_free(capture->netdev);
+    g_free(capture->file);
+    g_free(capture);
 }
 
 static void free_nic(void *data)
@@ -105,6 +115,7 @@ struct machine_config *machine_config_new(void)
     config->nics = g_ptr_array_new_with_free_func(free_nic);
     config->boot_splash_time = config->boot_fail_wait = -1;
     config->drives = g_ptr_array_new_with_free_func(free_drive);
+    config->captures = g_ptr_array_new_with_free_func(free_capture);
     config->fwcfg = g_ptr_array_new_with_free_func(free_fwcfg);
     config->debug_exits = g_ptr_array_new_with_free_func(free_debug_exit);
     config->debugcons = g_ptr_array_new_with_free_func(free_debugcon);
@@ -122,7 +133,8 @@ void machine_config_free(struct machine_config *config)
         g_free(strings[i]);
     GPtrArray *lists[] = {config->search_path, config->serials, config->chardevs, config->monitors,
                           config->netdevs,     config->nics,    config->fwcfg,    config->debug_exits,
-                          config->debugcons,   config->notes,   config->vncs, config->drives};
+                          config->debugcons,   config->notes,   config->vncs,     config->drives,
+                          config->captures};
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_free(lists[i], TRUE);
     cpu_model_free(config->cpu);

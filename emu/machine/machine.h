@@ -15,6 +15,7 @@
 #include "emu/block/backend.h"
 #include "emu/char/backend.h"
 #include "emu/dev/rtc.h"
+#include "emu/keyval.h"
 
 #include <glib.h>
 #include <stdbool.h>
@@ -22,27 +23,37 @@
 
 struct cpu_model;
 struct machine;
+struct net_kind;
 
 struct machine_chardev {
     char *id;
     struct char_spec spec;
 };
 
-/* -netdev: a back end, not yet joined to a NIC. */
+/* -netdev, or the back end's half of -nic and -net. Its words are checked, it is not opened yet. */
 struct machine_netdev {
     char *id;
-    char *ifname; /* NULL: by fd, or the kernel names it */
-    int fd;       /* -1: opened by name */
-    int vnet_hdr; /* 1, 0, or -1: if it can be had */
-    bool used;    /* by a NIC; checked while options are read */
+    const struct net_kind *kind;
+    struct keyval *words;
+    struct keyval_row *rows; /* what `words` was read by */
+    struct keyval_table table;
+    int vlan;  /* -net: number of the hub it is plugged into; -1: the NIC names it */
+    bool used; /* by a NIC or a hub's port; checked while options are read */
 };
 
 struct machine_nic {
     char *id;     /* "net0" unless given */
-    char *netdev; /* NULL: no cable */
+    char *netdev; /* NULL: no cable, or `vlan` */
     uint8_t mac[6];
     bool has_mac;
     int slot; /* -1: the next free one */
+    int vlan; /* -net: number of the hub it is plugged into; -1: `netdev` counts */
+};
+
+/* -object filter-dump */
+struct machine_capture {
+    char *id, *netdev, *file;
+    uint64_t length; /* bytes kept of each frame */
 };
 
 struct machine_fwcfg {
@@ -131,6 +142,7 @@ struct machine_config {
     GPtrArray *netdevs;     /* struct machine_netdev * */
     GPtrArray *nics;        /* struct machine_nic * */
     GPtrArray *drives;      /* struct machine_drive * */
+    GPtrArray *captures;    /* struct machine_capture * */
     GPtrArray *fwcfg;       /* struct machine_fwcfg * */
     GPtrArray *debug_exits; /* struct machine_debug_exit * */
     GPtrArray *debugcons;   /* struct machine_debugcon * */

@@ -33,6 +33,7 @@
 #include "emu/mem/physmap.h"
 #include "emu/mem/portio.h"
 #include "emu/net/backend.h"
+#include "emu/net/netdev.h"
 #include "emu/trace.h"
 
 /* Why the run loop is to look up. Set from inside device callbacks and by machine_signal(). */
@@ -55,7 +56,7 @@ struct machine_port {
 
 struct machine_card {
     struct device *device; /* e1000 */
-    struct net_port *backend;
+    struct net_port *backend; /* one of machine->netdevs, or a hub's port */
     const struct machine_nic *config;
     uint8_t mac[6];
 };
@@ -101,6 +102,10 @@ struct machine {
     struct machine_disk *drives;
     unsigned drive_count;
     bool was_reset; /* the board has been started before */
+    GPtrArray *netdevs;  /* struct net_port *, owned */
+    GPtrArray *captures; /* struct net_dump * */
+    struct net_hubs *hubs;
+    struct net_env net_env;
     GPtrArray *ports; /* struct machine_port * */
     bool serial_there[4];
 
@@ -131,6 +136,14 @@ struct machine {
     } rest;
 };
 
+/* network.c: NICs, back ends, the cables between them */
+bool network_build(struct machine *machine, GError **error);
+void network_free(struct machine *machine); /* before the NICs */
+struct net_port *network_find(struct machine *machine, const char *id); /* a back end; NULL: none */
+/* pc.c: a device is kept for reset, saved state and the end; returns it. */
+void *machine_keep(struct machine *machine, void *device);
+struct char_port *machine_plug(struct machine *machine, const char *id, const struct char_spec *spec,
+                               GError **error);
 /* pc.c: power-on state of everything, and the kernel placed; fails when a file changed underneath. */
 bool machine_reset(struct machine *machine, GError **error);
 /* run.c */

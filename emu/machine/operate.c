@@ -117,8 +117,42 @@ static bool operate_set_link(void *opaque, const char *name, bool up, GError **e
             return true;
         }
     }
+    struct net_port *port = network_find(m, name);
+    if (port) {
+        net_set_link(port, up);
+        return true;
+    }
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "Device '%s' not found", name);
     return false;
+}
+
+/* The `user` back end of that name; without a name the one there is. */
+static struct net_port *find_usernet(struct machine *m, const char *name, GError **error)
+{
+    struct net_port *found = name ? network_find(m, name) : NULL;
+    unsigned count = 0;
+    for (guint i = 0; !name && i < m->netdevs->len; i++)
+        if (net_user_is(m->netdevs->pdata[i])) {
+            found = m->netdevs->pdata[i];
+            count++;
+        }
+    if (count > 1) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "there are %u user networks; name one (see info usernet)", count);
+        return NULL;
+    }
+    if (found && net_user_is(found))
+        return found;
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "there is no -netdev user%s%s (see info usernet)",
+                name ? " with id=" : "", name ? name : "");
+    return NULL;
+}
+
+static bool operate_forward(void *opaque, const char *name, const char *rule, bool add, GError **error)
+{
+    struct net_port *port = find_usernet(opaque, name, error);
+    return port &&
+           (add ? net_user_add_forward(port, rule, error) : net_user_remove_forward(port, rule, error));
 }
 
 static size_t operate_read_memory(void *opaque, bool physical, uint64_t addr, void *buf, size_t len)
@@ -267,9 +301,11 @@ static void describe_network(struct machine *m, GString *out)
         g_string_append_printf(out, "%s: model=%s, mac=%02x:%02x:%02x:%02x:%02x:%02x, link %s\n", nic.id,
                                nic.model, nic.mac[0], nic.mac[1], nic.mac[2], nic.mac[3], nic.mac[4],
                                nic.mac[5], nic.link ? "up" : "down");
-        if (nic.backend)
-            g_string_append_printf(out, " \\ %s: %s%s\n", nic.backend, nic.ifname ? "tap, ifname=" : "",
-                                   nic.ifname ? nic.ifname : "");
+        if (nic.backend) {
+            g_string_append_printf(out, " \\ %s: ", nic.backend);
+            net_port_describe(card->backend, out);
+            g_string_append_c(out, '\n');
+        }
         g_string_append_printf(out,
                                "   tx %" G_GUINT64_FORMAT " frames, %" G_GUINT64_FORMAT
                                " bytes; rx %" G_GUINT64_FORMAT " frames, %" G_GUINT64_FORMAT
@@ -279,6 +315,31 @@ static void describe_network(struct machine *m, GString *out)
         if (card->backend)
             describe_drops("back end", net_port_counters(card->backend), out);
     }
+    /* Back ends that are on a hub, or cabled to nothing. */
+    for (guint i = 0; i < m->netdevs->len; i++) {
+        struct net_port *port = m->netdevs->pdata[i];
+        struct net_port *peer = net_peer(port);
+        bool shown = false;
+        for (unsigned k = 0; k < m->card_count; k++)
+            shown |= m->cards[k].backend == port;
+        if (shown)
+            continue;
+        const struct net_counters *counters = net_port_counters(port);
+        g_string_append_printf(out, "%s: ", net_port_id(port));
+        net_port_describe(port, out);
+        g_string_append_printf(out,
+                               ", cabled to %s, link %s\n   tx %" G_GUINT64_FORMAT
+                               " frames; rx %" G_GUINT64_FORMAT " frames\n",
+                               peer ? net_port_id(peer) : "nothing", net_link(port) ? "up" : "down",
+                               counters->tx_frames, counters->rx_frames);
+        describe_drops("back end", counters, out);
+    }
+}
+
+static void describe_usernet(struct machine *m, GString *out)
+{
+    for (guint i = 0; i < m->netdevs->len; i++)
+        net_user_describe(m->netdevs->pdata[i], out);
 }
 
 static void describe_drives(struct machine *m, GString *out)
@@ -371,6 +432,9 @@ static void operate_describe(void *opaque, enum control_info what, GString *out)
     case CONTROL_INFO_BLOCK:
         describe_drives(m, out);
         break;
+    case CONTROL_INFO_USERNET:
+        describe_usernet(m, out);
+        break;
     case CONTROL_INFO_QTREE:
         machine_foreach_device(m, describe_device, out);
         break;
@@ -430,6 +494,7 @@ void machine_offer(struct machine *m)
         .drive = machine_drive_status,
         .eject = machine_drive_eject,
         .change = machine_drive_change,
+        .forward = operate_forward,
         .describe = operate_describe,
         .counters = operate_counters,
         .read_memory = operate_read_memory,

@@ -321,6 +321,12 @@ static struct char_port *plug(struct machine *m, const char *id, const struct ch
     return face;
 }
 
+struct char_port *machine_plug(struct machine *m, const char *id, const struct char_spec *spec,
+                               GError **error)
+{
+    return plug(m, id, spec, error);
+}
+
 static void free_port(void *data)
 {
     struct machine_port *slot = data;
@@ -338,6 +344,11 @@ static void *keep(struct machine *m, void *device)
     if (device)
         g_ptr_array_add(m->devices, device);
     return device;
+}
+
+void *machine_keep(struct machine *m, void *device)
+{
+    return keep(m, device);
 }
 
 static void board_memory(struct machine *m)
@@ -583,44 +594,6 @@ static bool board_video(struct machine *m, GError **error)
     return m->display != NULL;
 }
 
-static bool board_network(struct machine *m, GError **error)
-{
-    const struct machine_config *config = m->config;
-    m->cards = g_new0(struct machine_card, config->nics->len);
-    for (guint i = 0; i < config->nics->len; i++) {
-        struct machine_card *card = &m->cards[m->card_count];
-        const struct machine_nic *nic = config->nics->pdata[i];
-        card->config = nic;
-        if (nic->has_mac)
-            memcpy(card->mac, nic->mac, 6);
-        else
-            e1000_default_mac(i, card->mac);
-        struct e1000_config e1000 = {.id = nic->id};
-        memcpy(e1000.mac, card->mac, 6);
-        card->device = keep(m, e1000_new(m->bus, nic->slot, &e1000, m->clock, error));
-        if (!card->device) {
-            g_prefix_error(error, "NIC %s: ", nic->id);
-            return false;
-        }
-        m->card_count++;
-        for (guint k = 0; nic->netdev && k < config->netdevs->len; k++) {
-            const struct machine_netdev *netdev = config->netdevs->pdata[k];
-            if (!g_str_equal(netdev->id, nic->netdev))
-                continue;
-            struct net_tap_config tap = {.ifname = netdev->ifname ? netdev->ifname : "",
-                                         .fd = netdev->fd,
-                                         .vnet_hdr = netdev->vnet_hdr};
-            card->backend = net_tap_new(netdev->id, m->loop, &tap, error);
-            if (!card->backend) {
-                g_prefix_error(error, "-netdev tap,id=%s: ", netdev->id);
-                return false;
-            }
-            net_join(e1000_port(card->device), card->backend);
-        }
-    }
-    return true;
-}
-
 /* What firmware has set up decides where registers and windows are, so the tables are made when it asks. */
 static void set_tables(void *opaque)
 {
@@ -754,7 +727,7 @@ static bool board_build(struct machine *m, GError **error)
     /* fw_cfg describes the rest, so it comes after the ports. */
     return board_processor(m, error) && board_bridges(m, error) && machine_disks_build(m, error) &&
            board_control(m, error) && board_isa(m, error) && board_fwcfg(m, error) && board_video(m, error) &&
-           board_network(m, error) && board_displays(m, error);
+           network_build(m, error) && board_displays(m, error);
 }
 
 /* ---- reset and boot ---- */
@@ -845,8 +818,7 @@ void machine_free(struct machine *m)
     terminal_free(m->terminal);
     g_ptr_array_free(m->vncs, TRUE);
     display_free(m->display);
-    for (unsigned i = 0; i < m->card_count; i++)
-        net_port_free(m->cards[i].backend);
+    network_free(m);
     for (guint i = m->devices->len; i-- > 0;)
         device_free(m->devices->pdata[i]);
     g_ptr_array_free(m->devices, TRUE);
@@ -867,7 +839,6 @@ void machine_free(struct machine *m)
     loop_free(m->loop);
     if (m->clock)
         clock_free(m->clock);
-    g_free(m->cards);
     g_free(m->rom);
     g_free(m->vga_rom);
     boot_file_free(m->kernel);

@@ -66,9 +66,10 @@ enum { NET_CAN_CHECKSUM = 1, NET_CAN_TSO4 = 2, NET_CAN_TSO6 = 4 };
 struct net_ops {
     const char *kind; /* "tap", "e1000" */
     enum net_result (*receive)(void *opaque, const struct net_frame *frame);
-    void (*room)(void *opaque);                  /* the peer has room again */
-    void (*link_changed)(void *opaque, bool up); /* the cable was plugged or pulled */
-    void (*free)(void *opaque);                  /* back ends: close; NICs leave it NULL */
+    void (*room)(void *opaque);                         /* the peer has room again */
+    void (*link_changed)(void *opaque, bool up);        /* the cable was plugged or pulled */
+    void (*free)(void *opaque);                         /* back ends: close; NICs leave it NULL */
+    void (*describe)(const void *opaque, GString *out); /* what it is connected to, in a few words; or NULL */
 };
 
 enum net_drop {
@@ -93,6 +94,7 @@ struct net_port *net_port_new(const char *id, const struct net_ops *ops, void *o
 void net_port_free(struct net_port *port); /* unjoins, then ops->free; NULL is allowed */
 const char *net_port_id(const struct net_port *port);
 const char *net_port_kind(const struct net_port *port);
+void net_port_describe(const struct net_port *port, GString *out); /* "tap, ifname=t0"; a few words */
 /* The opaque a port of this kind was made with; NULL for a port of another kind. */
 void *net_port_opaque(const struct net_port *port, const struct net_ops *ops);
 void net_join(struct net_port *a, struct net_port *b);
@@ -136,22 +138,30 @@ struct net_tap_config {
     const char *ifname;
     int fd; /* -1: open by name */
     int vnet_hdr;
+    uint64_t sndbuf;         /* bytes on their way out the kernel may hold; 0: as it is */
+    const char *down_script; /* run with the interface's name at the end; NULL: none */
 };
 struct net_port *net_tap_new(const char *id, struct loop *loop, const struct net_tap_config *config,
                              GError **error);
-/* Name of the interface behind a TAP port. */
+/* Name of the interface behind a TAP port; NULL for ports of other kinds. */
 const char *net_tap_ifname(const struct net_port *port);
+/* Runs a network script (qemu-ifup and the like) with the interface's name; fails when that fails. */
+bool net_tap_script(const char *script, const char *ifname, GError **error);
 
 /* Hub (net/hub.c): a frame that comes in at one port goes out of all others. A hub has no memory: what a port
- * cannot take at once is lost there and counted. The hub owns its ports; join them to others, then free those
+ * cannot take at once is lost there and counted; only what is sent in answer to a frame that is being handed
+ * round waits until that is over. The hub owns its ports; join them to others, then free those
  * first or the hub first as you like. */
 struct net_hub;
 struct net_hub *net_hub_new(const char *id);
 void net_hub_free(struct net_hub *hub);
 struct net_port *net_hub_port(struct net_hub *hub); /* a new port */
+struct net_port *net_hub_port_named(struct net_hub *hub, const char *id);
 
 /* Writes the frames seen at a port, both ways, to a pcap file (net/dump.c). Bursts are written uncut, as a
  * capture on the TAP shows them. */
 struct net_dump;
 struct net_dump *net_dump_new(struct net_port *port, const char *path, GError **error);
+/* Keeps at most this many bytes of each frame; 0: all. */
+void net_dump_limit(struct net_dump *dump, size_t length);
 void net_dump_free(struct net_dump *dump); /* before the port */

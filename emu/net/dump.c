@@ -6,13 +6,16 @@
  * One writev() a frame straight into the file, so that a file of a machine that was killed is whole up to the
  * last frame, and `tcpdump -r` may follow it. When a write fails (disk full) the file is cut back to its last
  * whole record and writing ends; the machine does not care.
+ *
+ * A dump watches another's port (-object filter-dump), or is a listener of its own on a hub (-net dump), a
+ * port that takes everything and sends nothing.
  */
-#include "emu/net/backend.h"
+#include "emu/net/frame.h"
+#include "emu/net/netdev.h"
 #include "emu/trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,9 +35,10 @@ struct pcap_record {
 
 struct net_dump {
     struct net_port *port;
-    unsigned watch;
-    int fd; /* -1 after an error */
+    unsigned watch; /* 0: none, the port is ours */
+    int fd;         /* -1 after an error */
     off_t end;
+    size_t most; /* bytes kept of each frame */
 };
 
 static void see(void *opaque, bool out, const struct net_frame *frame)
@@ -44,15 +48,16 @@ static void see(void *opaque, bool out, const struct net_frame *frame)
         return;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
+    size_t kept = MIN(frame->length, dump->most);
     struct pcap_record record = {.seconds = (uint32_t)now.tv_sec,
                                  .nanoseconds = (uint32_t)now.tv_nsec,
-                                 .captured = (uint32_t)frame->length,
+                                 .captured = (uint32_t)kept,
                                  .length = (uint32_t)frame->length};
     struct iovec iov[NET_IOV_MAX + 2];
     iov[0] = (struct iovec){.iov_base = &record, .iov_len = sizeof record};
-    memcpy(iov + 1, frame->iov, frame->count * sizeof *iov);
-    off_t wanted = (off_t)(sizeof record + frame->length);
-    ssize_t n = writev(dump->fd, iov, (int)frame->count + 1);
+    unsigned count = net_iov_slice(frame->iov, frame->count, 0, kept, iov + 1, NET_IOV_MAX + 1);
+    off_t wanted = (off_t)(sizeof record + kept);
+    ssize_t n = writev(dump->fd, iov, (int)count + 1);
     if (n == wanted) {
         dump->end += wanted;
         return;
@@ -64,7 +69,7 @@ static void see(void *opaque, bool out, const struct net_frame *frame)
     dump->fd = -1;
 }
 
-struct net_dump *net_dump_new(struct net_port *port, const char *path, GError **error)
+static struct net_dump *open_file(const char *path, GError **error)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     const struct pcap_header header = {.magic = PCAP_MAGIC_NS,
@@ -74,26 +79,86 @@ struct net_dump *net_dump_new(struct net_port *port, const char *path, GError **
                                        .link_type = LINKTYPE_ETHERNET};
     if (fd < 0 || write(fd, &header, sizeof header) != sizeof header) {
         int why = fd < 0 ? errno : ENOSPC;
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(why),
-                    "capture file %s: %s; name a file that can be written with file=", path, g_strerror(why));
+        net_fail(error, why, "capture file %s: %s; name a file that can be written with file=", path,
+                 g_strerror(why));
         if (fd >= 0)
             close(fd);
         return NULL;
     }
     struct net_dump *dump = g_new0(struct net_dump, 1);
-    dump->port = port;
     dump->fd = fd;
     dump->end = sizeof header;
-    dump->watch = net_watch(port, see, dump);
+    dump->most = SNAP_LENGTH;
     return dump;
+}
+
+struct net_dump *net_dump_new(struct net_port *port, const char *path, GError **error)
+{
+    struct net_dump *dump = open_file(path, error);
+    if (dump) {
+        dump->port = port;
+        dump->watch = net_watch(port, see, dump);
+    }
+    return dump;
+}
+
+void net_dump_limit(struct net_dump *dump, size_t length)
+{
+    dump->most = length ? MIN(length, (size_t)SNAP_LENGTH) : SNAP_LENGTH;
 }
 
 void net_dump_free(struct net_dump *dump)
 {
     if (!dump)
         return;
-    net_unwatch(dump->port, dump->watch);
+    if (dump->watch)
+        net_unwatch(dump->port, dump->watch);
     if (dump->fd >= 0)
         close(dump->fd);
     g_free(dump);
 }
+
+/* ---- -net dump ---- */
+
+static const struct keyval_row dump_rows[] = {
+    {"file", KEYVAL_PATH, .help = "pcap file to write (qemu-vlan0.pcap)"},
+    {"len", KEYVAL_SIZE, .help = "bytes kept of each frame (64K)"},
+};
+
+static enum net_result listener_receive(void *opaque, const struct net_frame *frame)
+{
+    see(opaque, false, frame);
+    return NET_SENT;
+}
+
+static void listener_free(void *opaque)
+{
+    net_dump_free(opaque);
+}
+
+static const struct net_ops listener_ops = {
+    .kind = "dump", .receive = listener_receive, .free = listener_free};
+
+static bool dump_check(const struct keyval *kv, GError **error)
+{
+    return true;
+}
+
+static struct net_port *dump_open(const char *id, const struct keyval *kv, const struct net_env *env,
+                                  GError **error)
+{
+    struct net_dump *dump = open_file(keyval_string(kv, "file", "qemu-vlan0.pcap"), error);
+    if (!dump)
+        return NULL;
+    net_dump_limit(dump, keyval_number(kv, "len", 65536));
+    dump->port = net_port_new(id, &listener_ops, dump, 0);
+    return dump->port;
+}
+
+const struct net_kind net_kind_dump = {.name = "dump",
+                                       .help = "writes what the hub carries to a pcap file",
+                                       .rows = dump_rows,
+                                       .row_count = G_N_ELEMENTS(dump_rows),
+                                       .old_only = true,
+                                       .check = dump_check,
+                                       .open = dump_open};

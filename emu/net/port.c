@@ -71,6 +71,13 @@ const char *net_port_kind(const struct net_port *port)
     return port->ops->kind;
 }
 
+void net_port_describe(const struct net_port *port, GString *out)
+{
+    g_string_append(out, port->ops->kind);
+    if (port->ops->describe)
+        port->ops->describe(port->opaque, out);
+}
+
 void *net_port_opaque(const struct net_port *port, const struct net_ops *ops)
 {
     return port->ops == ops ? port->opaque : NULL;

@@ -43,7 +43,8 @@ struct net_tap {
     bool vnet_hdr;
     unsigned offload; /* NET_CAN_… told to the kernel */
     char ifname[IFNAMSIZ];
-    bool holding; /* the buffer has a frame the peer had no room for */
+    char *down_script; /* NULL: none */
+    bool holding;      /* the buffer has a frame the peer had no room for */
     unsigned held_piece;
     size_t length;
     struct virtio_net_hdr header;
@@ -266,9 +267,18 @@ static void tap_free(void *opaque)
 {
     struct net_tap *tap = opaque;
     loop_remove_fd(tap->watch);
+    g_autoptr(GError) error = NULL;
+    if (tap->down_script && !net_tap_script(tap->down_script, tap->ifname, &error))
+        trace(NET, "%s", error->message);
     if (tap->fd >= 0)
         close(tap->fd);
+    g_free(tap->down_script);
     g_free(tap);
+}
+
+static void tap_describe(const void *opaque, GString *out)
+{
+    g_string_append_printf(out, ", ifname=%s", ((const struct net_tap *)opaque)->ifname);
 }
 
 static const struct net_ops tap_ops = {
@@ -277,6 +287,7 @@ static const struct net_ops tap_ops = {
     .room = tap_room,
     .link_changed = tap_link_changed,
     .free = tap_free,
+    .describe = tap_describe,
 };
 
 const char *net_tap_ifname(const struct net_port *port)
@@ -454,6 +465,16 @@ static bool adopt(struct net_tap *tap, const struct net_tap_config *config, GErr
     return true;
 }
 
+static bool limit_sending(struct net_tap *tap, const struct net_tap_config *config, GError **error)
+{
+    int bytes = (int)MIN(config->sndbuf, (uint64_t)INT_MAX);
+    if (!bytes || ioctl(tap->fd, TUNSETSNDBUF, &bytes) == 0)
+        return true;
+    set_error(error, errno, "sndbuf=%d: the kernel does not take it for TAP %s (%s); leave it out", bytes,
+              tap->ifname, g_strerror(errno));
+    return false;
+}
+
 struct net_port *net_tap_new(const char *id, struct loop *loop, const struct net_tap_config *config,
                              GError **error)
 {
@@ -465,7 +486,7 @@ struct net_port *net_tap_new(const char *id, struct loop *loop, const struct net
     struct net_tap *tap = g_new0(struct net_tap, 1);
     tap->fd = fd;
     tap->loop = loop;
-    if (!adopt(tap, config, error)) {
+    if (!adopt(tap, config, error) || !limit_sending(tap, config, error)) {
         if (opened)
             close(fd);
         g_free(tap);
@@ -473,6 +494,7 @@ struct net_port *net_tap_new(const char *id, struct loop *loop, const struct net
     }
     tap->port =
         net_port_new(id, &tap_ops, tap, tap->vnet_hdr ? NET_CAN_CHECKSUM | NET_CAN_TSO4 | NET_CAN_TSO6 : 0);
+    tap->down_script = g_strdup(config->down_script);
     negotiate(tap); /* no peer yet: finished frames only */
     tap->watch = loop_add_fd(loop, fd, LOOP_READ, tap_ready, tap);
     trace(NET, "%s: TAP %s, fd %d%s", id, tap->ifname, fd, tap->vnet_hdr ? ", vnet_hdr" : "");

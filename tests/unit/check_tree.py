@@ -21,7 +21,7 @@ MAY = {
                 "emu/machine/clock.h", "emu/machine/loop.h", "emu/snapshot/state.h", "emu/trace.h",
                 "emu/display/surface.h"],
     "emu/display": ["emu/display/", "emu/keyval.h", "emu/machine/loop.h", "emu/trace.h"],
-    "emu/net": ["emu/net/", "emu/keyval.h", "emu/machine/loop.h", "emu/machine/clock.h", "emu/trace.h"],
+    "emu/net": ["emu/net/", "emu/keyval.h", "emu/char/backend.h", "emu/machine/loop.h", "emu/machine/clock.h", "emu/trace.h"],
     "emu/block": ["emu/block/", "emu/machine/loop.h", "emu/trace.h"],
     "emu/char": ["emu/char/", "emu/keyval.h", "emu/machine/loop.h", "emu/trace.h"],
     "emu/control": ["emu/control/", "emu/machine/", "emu/char/backend.h", "emu/net/backend.h", "emu/mem/", "emu/trace.h",

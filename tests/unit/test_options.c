@@ -8,6 +8,7 @@
 
 #include "emu/cpu/cpu.h"
 #include "emu/keyval.h"
+#include "emu/net/netdev.h"
 #include "emu/trace.h"
 
 #include <fcntl.h>
@@ -83,6 +84,20 @@ static const char *const taken[] = {
     "-kernel k -netdev tap,id=n0,ifname=t0,vnet_hdr=on -device "
     "e1000,netdev=n0,mac=52:54:00:00:00:01,id=a,addr=0x4",
     "-kernel k -net nic,model=e1000,macaddr=52:54:00:00:00:01 -net tap,ifname=t0,script=no",
+    "-kernel k -net nic -net user -net nic,vlan=1 -net tap,vlan=1 -net dump,vlan=1,file=/tmp/x,len=64",
+    "-kernel k -nic user,hostfwd=tcp::8080-:80,hostfwd=udp:127.0.0.1:53-10.0.2.16:53,model=e1000",
+    "-kernel k -nic mac=52:54:00:00:00:01",
+    "-kernel k -netdev "
+    "user,id=u,net=192.168.76.0/24,dhcpstart=192.168.76.9,host=192.168.76.1,dns=192.168.76.2,"
+    "restrict=y,hostname=h,domainname=d.example,dnssearch=a,dnssearch=b,tftp=/tmp,bootfile=/pxe,"
+    "tftp-server-name=t,ipv6=off -device e1000,netdev=u",
+    "-kernel k -nic "
+    "user,ipv6=on,ipv6-net=fd00:1::/64,ipv6-host=fd00:1::9,hostfwd=tcp:[::1]:80-[fd00:1::f]:80",
+    "-kernel k -nic user,guestfwd=tcp:10.0.2.100:7-cmd:cat,guestfwd=:10.0.2.100:8-tcp:localhost:9",
+    "-kernel k -netdev bridge,id=b,br=lan -device e1000,netdev=b",
+    "-kernel k -netdev user,id=u -netdev hubport,id=h1,hubid=3,netdev=u -netdev hubport,id=h2,hubid=3 "
+    "-device e1000,netdev=h2 -netdev hubport,id=h3,hubid=3 -device e1000,netdev=h3",
+    "-kernel k -nic user,id=u -object filter-dump,id=f,netdev=u,file=/tmp/x.pcap,maxlen=96",
     "-kernel k -serial null",
     "-kernel k -serial none",
     "-kernel k -serial stdio -monitor none",
@@ -223,8 +238,8 @@ static const struct {
     {"-netdev tap", "id= is missing"},
     {"-netdev tap,ifnme=x", "-netdev tap,ifnme=x: unknown key 'ifnme' (did you mean 'ifname'?)"},
     {"-netdev tpa,id=x", "no network back end 'tpa' (did you mean 'tap'?)"},
-    {"-netdev user,id=x", "'user' is QEMU's and not in netlab-emu yet"},
-    {"-netdev tap,id=x,script=/etc/qemu-ifup", "netlab-emu runs no scripts"},
+    {"-netdev vde,id=x", "'vde' is QEMU's and not in netlab-emu yet"},
+    {"-netdev tap,id=x,script=/nonexistent/ifup", "script=/nonexistent/ifup: No such file"},
     {"-netdev tap,id=x,ifname=averyveryverylongname", "an interface name has 1 to 15 characters"},
     {"-netdev tap,id=x,ifname=t0,fd=3", "give one of ifname= and fd="},
     {"-netdev tap,id=x,fd=999", "fd=999: Bad file descriptor"},
@@ -234,8 +249,42 @@ static const struct {
     {"-netdev tap,id=x,vhost=on", "vhost=on: must be one of: off"},
     {"-nic tap,model=rtl8139", "model=rtl8139 is QEMU's and not in netlab-emu yet"},
     {"-nic tap,model=e10000", "no NIC model 'e10000' (did you mean 'e1000'?)"},
-    {"-nic user", "'user' is QEMU's"},
-    {"-kernel k -net nic -net tap -net tap", "joining them by a hub"},
+    {"-netdev user", "id= is missing"},
+    {"-netdev user,id=u,nett=1", "unknown key 'nett' (did you mean 'net'?)"},
+    {"-nic user,net=10.0.2", "net=10.0.2: not an IPv4 address"},
+    {"-nic user,net=10.0.2.0/33", "out of range"},
+    {"-nic user,net=10.0.2.0/255.0.255.0", "the mask's ones must be its first bits"},
+    {"-nic user,host=10.0.3.2", "host=10.0.3.2 is not in the network 10.0.2.0, mask 255.255.255.0"},
+    {"-nic user,dns=10.0.2.2", "host= and dns= are the same address"},
+    {"-nic user,dhcpstart=10.0.2.3", "dhcpstart= is the address of the host or of the name server"},
+    {"-nic user,ipv4=off,ipv6=off", "leave nothing"},
+    {"-nic user,ipv4=off,net=10.0.0.0/8", "IPv4 is switched off"},
+    {"-nic user,ipv4=on,ipv6-host=fec0::9", "IPv6 is switched off"},
+    {"-nic user,ipv6-host=fd00::1", "is not in the network of ipv6-net="},
+    {"-nic user,ipv6-net=fec0::/127", "out of range"},
+    {"-nic user,hostname=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "longer than the 32 characters"},
+    {"-nic user,hostfwd=8080-80", "write [tcp|udp]:"},
+    {"-nic user,hostfwd=tpc::8080-:80", "'tpc' is neither tcp nor udp (did you mean 'tcp'?)"},
+    {"-nic user,hostfwd=tcp::8080", "the guest's side is missing"},
+    {"-nic user,hostfwd=tcp::80800-:80", "out of range"},
+    {"-nic user,hostfwd=tcp:localhost:80-:80", "'localhost' is not an address"},
+    {"-nic user,guestfwd=tcp:10.0.2.100:7", "write tcp:SERVER:PORT-cmd:COMMAND"},
+    {"-nic user,guestfwd=tcp:10.1.2.100:7-cmd:cat", "not in the guest's network"},
+    {"-nic user,guestfwd=tcp:10.0.2.2:7-cmd:cat", "taken by the host"},
+    {"-nic user,guestfwd=udp:10.0.2.100:7-cmd:cat", "only tcp"},
+    {"-nic user,smbserver=10.0.2.4", "smbserver= without smb="},
+    {"-netdev bridge,id=b,br=averyveryverylongname", "an interface name has 1 to 15 characters"},
+    {"-nic tap,fds=3:4", "the e1000 has one queue"},
+    {"-nic tap,helper=/x,ifname=t", "helper= names the TAP itself"},
+    {"-netdev dump,id=d", "'dump' is for -net; here it is -object filter-dump"},
+    {"-netdev hubport,id=h", "hubid= is missing"},
+    {"-kernel k -netdev hubport,id=h,hubid=0,netdev=h", "h is cabled to something else"},
+    {"-kernel k -netdev hubport,id=h,hubid=0,netdev=hh", "there is no -netdev with that id"},
+    {"-nic hubport,hubid=0", "hubport is for -netdev"},
+    {"-net nic,netdev=a,vlan=1", "give one of netdev= and vlan="},
+    {"-object rng-random,id=r", "object 'rng-random' is not in netlab-emu"},
+    {"-object filter-dump,id=f,file=x", "netdev= is missing"},
+    {"-kernel k -object filter-dump,id=f,file=x,netdev=q", "there is no -netdev with that id"},
     {"-serial stdoi", "no character back end 'stdoi' (did you mean 'stdio'?)"},
     {"-serial vc", "vc: is QEMU's and not in netlab-emu yet"},
     {"-serial file:", "'file:' is not complete: file:PATH"},
@@ -363,7 +412,11 @@ static void test_printed(void)
         {"-drive help", "cache=none|writeback"},
         {"-device ide-cd,help", "bootindex="},
         {"-device e1000,help", "mac=MAC"},
-        {"-netdev help", "ifname="},
+        {"-netdev help", "user"},
+        {"-netdev tap,help", "ifname="},
+        {"-nic user,help", "hostfwd="},
+        {"-net help", "dump"},
+        {"-object help", "maxlen="},
         {"-nic help", "e1000"},
         {"-chardev help", "unix:PATH"},
         {"-display help", "none"},
@@ -481,11 +534,58 @@ static void test_network_values(void)
     g_assert_false(nic->has_mac);
     const struct machine_netdev *tap = c->netdevs->pdata[1];
     g_assert_cmpstr(nic->netdev, ==, tap->id);
-    g_assert_cmpstr(tap->ifname, ==, "t2");
-    g_assert_cmpint(tap->vnet_hdr, ==, 0);
-    g_assert_cmpint(((struct machine_netdev *)c->netdevs->pdata[0])->vnet_hdr, ==, -1);
+    g_assert_cmpstr(keyval_string(tap->words, "ifname", NULL), ==, "t2");
+    g_assert_true(keyval_has(tap->words, "vnet_hdr") && !keyval_bool(tap->words, "vnet_hdr", true));
+    g_assert_false(keyval_has(((struct machine_netdev *)c->netdevs->pdata[0])->words, "vnet_hdr"));
     g_assert_cmpuint(c->notes->len, ==, 1); /* the third NIC has no cable */
     g_assert_nonnull(strstr(c->notes->pdata[0], "net2 has no cable"));
+    machine_config_free(c);
+}
+
+/* The NIC that is there when nothing is said, and what is plugged into which hub. */
+static void test_default_network(void)
+{
+    static const char *const none[] = {"-kernel k -nic none", "-kernel k -net none", "-kernel k -nodefaults"};
+    struct machine_config *c = take("-kernel k");
+    g_assert_cmpuint(c->nics->len, ==, 1);
+    g_assert_cmpuint(c->netdevs->len, ==, 1);
+    const struct machine_netdev *netdev = c->netdevs->pdata[0];
+    g_assert_cmpstr(netdev->kind->name, ==, "user");
+    g_assert_cmpstr(((struct machine_nic *)c->nics->pdata[0])->netdev, ==, netdev->id);
+    machine_config_free(c);
+    for (size_t i = 0; i < G_N_ELEMENTS(none); i++) {
+        c = take(none[i]);
+        g_assert_cmpuint(c->nics->len + c->netdevs->len, ==, 0);
+        machine_config_free(c);
+    }
+    c = take("-kernel k -net nic,vlan=7,name=first -net user,vlan=7,name=way -net dump,vlan=7,len=96");
+    const struct machine_nic *nic = c->nics->pdata[0];
+    g_assert_cmpstr(nic->id, ==, "first");
+    g_assert_cmpint(nic->vlan, ==, 7);
+    g_assert_null(nic->netdev);
+    for (guint i = 0; i < 2; i++)
+        g_assert_cmpint(((struct machine_netdev *)c->netdevs->pdata[i])->vlan, ==, 7);
+    g_assert_cmpstr(((struct machine_netdev *)c->netdevs->pdata[0])->id, ==, "way");
+    g_assert_cmpuint(c->notes->len, ==, 0);
+    machine_config_free(c);
+    c = take("-kernel k -net nic -net user,vlan=1"); /* two hubs with one thing each */
+    g_assert_cmpuint(c->notes->len, ==, 2);
+    machine_config_free(c);
+}
+
+/* A key that may be given several times keeps them all, in order. */
+static void test_repeated(void)
+{
+    struct machine_config *c = take("-kernel k -nic user,hostfwd=tcp::1-:1,dnssearch=a,,b,hostfwd=udp::2-:2");
+    const struct keyval *words = ((struct machine_netdev *)c->netdevs->pdata[0])->words;
+    const char *const *rules = keyval_list(words, "hostfwd"), *const *domains =
+                                                                  keyval_list(words, "dnssearch");
+    g_assert_cmpstr(rules[0], ==, "tcp::1-:1");
+    g_assert_cmpstr(rules[1], ==, "udp::2-:2");
+    g_assert_null(rules[2]);
+    g_assert_cmpstr(domains[0], ==, "a,b");
+    g_assert_null(domains[1]);
+    g_assert_null(keyval_list(words, "guestfwd")[0]);
     machine_config_free(c);
 }
 
@@ -494,7 +594,8 @@ static void test_fd(void)
     int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     g_autofree char *line = g_strdup_printf("-kernel k -netdev tap,id=n,fd=%d -device e1000,netdev=n", fd);
     struct machine_config *c = take(line);
-    g_assert_cmpint(((struct machine_netdev *)c->netdevs->pdata[0])->fd, ==, fd);
+    g_assert_cmpuint(keyval_number(((struct machine_netdev *)c->netdevs->pdata[0])->words, "fd", 0), ==,
+                     (guint)fd);
     machine_config_free(c);
     close(fd);
 }
@@ -648,6 +749,8 @@ int main(int argc, char **argv)
     TEST(machine_values);
     TEST(network_values);
     TEST(fd);
+    TEST(default_network);
+    TEST(repeated);
     TEST(terminal);
     TEST(engine);
     TEST(notes);

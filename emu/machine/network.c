@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The machine's network: NICs, back ends, hubs, captures, and the cables between them.
+ *
+ * Every back end of the command line is opened first. Then hub ports take in what they name
+ * (hubport,netdev=), NICs are cabled to theirs, and NICs and back ends of the old -net words are joined by
+ * the hub of their number: where that hub would have one of each, they are cabled directly, which is the same
+ * to both and lets a TAP take bursts whole.
+ */
+#include "emu/machine/machine_internal.h"
+
+#include <gio/gio.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct char_port *env_open_char(void *opaque, const char *id, const char *words, GError **error)
+{
+    struct char_spec spec;
+    if (!char_spec_parse(words, &spec, error))
+        return NULL;
+    struct char_port *port = machine_plug(opaque, id, &spec, error);
+    char_spec_clear(&spec);
+    return port;
+}
+
+static void env_warn(void *opaque, const char *text)
+{
+    fprintf(stderr, "netlab-emu: warning: %s\n", text);
+}
+
+struct net_port *network_find(struct machine *m, const char *id)
+{
+    for (guint i = 0; m->netdevs && i < m->netdevs->len; i++)
+        if (g_str_equal(net_port_id(m->netdevs->pdata[i]), id))
+            return m->netdevs->pdata[i];
+    return NULL;
+}
+
+static bool open_netdevs(struct machine *m, GError **error)
+{
+    for (guint i = 0; i < m->config->netdevs->len; i++) {
+        const struct machine_netdev *netdev = m->config->netdevs->pdata[i];
+        struct net_port *port = netdev->kind->open(netdev->id, netdev->words, &m->net_env, error);
+        if (!port) {
+            g_prefix_error(error, "-netdev %s,id=%s: ", netdev->kind->name, netdev->id);
+            return false;
+        }
+        g_ptr_array_add(m->netdevs, port);
+    }
+    return true;
+}
+
+static bool open_card(struct machine *m, guint i, GError **error)
+{
+    struct machine_card *card = &m->cards[i];
+    const struct machine_nic *nic = m->config->nics->pdata[i];
+    struct e1000_config e1000 = {.id = nic->id};
+    card->config = nic;
+    if (nic->has_mac)
+        memcpy(card->mac, nic->mac, 6);
+    else
+        e1000_default_mac(i, card->mac);
+    memcpy(e1000.mac, card->mac, 6);
+    card->device = machine_keep(m, e1000_new(m->bus, nic->slot, &e1000, m->clock, error));
+    if (!card->device) {
+        g_prefix_error(error, "NIC %s: ", nic->id);
+        return false;
+    }
+    m->card_count++;
+    return true;
+}
+
+/* What is plugged into the hub of a number by -net: at most one of each, or more. */
+struct members {
+    unsigned cards, backends;
+};
+
+static struct members count_members(const struct machine *m, int vlan)
+{
+    struct members members = {0};
+    for (unsigned i = 0; i < m->card_count; i++)
+        members.cards += m->cards[i].config->vlan == vlan;
+    for (guint i = 0; i < m->config->netdevs->len; i++) {
+        const struct machine_netdev *netdev = m->config->netdevs->pdata[i];
+        members.backends += netdev->vlan == vlan;
+        /* A hubport of the same number makes the hub a real one. */
+        if (netdev->vlan < 0 && netdev->kind == &net_kind_hubport &&
+            (int)keyval_number(netdev->words, "hubid", 0) == vlan)
+            members.backends += 2;
+    }
+    return members;
+}
+
+static void cable(struct machine_card *card, struct net_port *backend)
+{
+    card->backend = backend;
+    net_join(e1000_port(card->device), backend);
+}
+
+static void cable_old(struct machine *m, struct machine_card *card)
+{
+    int vlan = card->config->vlan;
+    struct members members = count_members(m, vlan);
+    if (members.cards == 1 && members.backends == 1) {
+        for (guint i = 0; i < m->config->netdevs->len; i++)
+            if (((struct machine_netdev *)m->config->netdevs->pdata[i])->vlan == vlan)
+                cable(card, m->netdevs->pdata[i]);
+        return;
+    }
+    g_autofree char *id = g_strdup_printf("hub%dport-%s", vlan, card->config->id);
+    cable(card, net_hubs_port(m->hubs, (unsigned)vlan, id));
+}
+
+static void plug_hubs(struct machine *m)
+{
+    for (guint i = 0; i < m->config->netdevs->len; i++) {
+        const struct machine_netdev *netdev = m->config->netdevs->pdata[i];
+        struct net_port *port = m->netdevs->pdata[i];
+        struct members members = count_members(m, netdev->vlan);
+        if (netdev->vlan >= 0 && !(members.cards == 1 && members.backends == 1)) {
+            g_autofree char *id = g_strdup_printf("hub%dport-%s", netdev->vlan, netdev->id);
+            net_join(port, net_hubs_port(m->hubs, (unsigned)netdev->vlan, id));
+        }
+        if (netdev->kind != &net_kind_hubport)
+            continue;
+        const char *inner = keyval_string(netdev->words, "netdev", NULL);
+        struct net_port *to = inner ? network_find(m, inner) : NULL;
+        if (to)
+            net_join(port, to);
+    }
+}
+
+static bool open_captures(struct machine *m, GError **error)
+{
+    for (guint i = 0; i < m->config->captures->len; i++) {
+        const struct machine_capture *capture = m->config->captures->pdata[i];
+        struct net_port *port = network_find(m, capture->netdev);
+        struct net_dump *dump = port ? net_dump_new(port, capture->file, error) : NULL;
+        if (!dump) {
+            if (!port)
+                g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "there is no -netdev with id=%s",
+                            capture->netdev);
+            g_prefix_error(error, "-object filter-dump,id=%s: ", capture->id);
+            return false;
+        }
+        net_dump_limit(dump, capture->length);
+        g_ptr_array_add(m->captures, dump);
+    }
+    return true;
+}
+
+bool network_build(struct machine *m, GError **error)
+{
+    m->hubs = net_hubs_new();
+    m->netdevs = g_ptr_array_new();
+    m->captures = g_ptr_array_new();
+    m->cards = g_new0(struct machine_card, m->config->nics->len);
+    m->net_env = (struct net_env){.loop = m->loop,
+                                  .clock = m->clock,
+                                  .hubs = m->hubs,
+                                  .opaque = m,
+                                  .open_char = env_open_char,
+                                  .warn = env_warn};
+    for (guint i = 0; i < m->config->nics->len; i++)
+        if (!open_card(m, i, error))
+            return false;
+    if (!open_netdevs(m, error))
+        return false;
+    plug_hubs(m);
+    for (unsigned i = 0; i < m->card_count; i++) {
+        struct machine_card *card = &m->cards[i];
+        struct net_port *backend = card->config->netdev ? network_find(m, card->config->netdev) : NULL;
+        if (backend)
+            cable(card, backend);
+        else if (card->config->vlan >= 0)
+            cable_old(m, card);
+    }
+    return open_captures(m, error);
+}
+
+void network_free(struct machine *m)
+{
+    for (guint i = 0; m->captures && i < m->captures->len; i++)
+        net_dump_free(m->captures->pdata[i]);
+    for (guint i = m->netdevs ? m->netdevs->len : 0; i-- > 0;)
+        net_port_free(m->netdevs->pdata[i]);
+    net_hubs_free(m->hubs);
+    if (m->captures)
+        g_ptr_array_unref(m->captures);
+    if (m->netdevs)
+        g_ptr_array_unref(m->netdevs);
+    g_free(m->cards);
+    m->cards = NULL;
+    m->card_count = 0;
+}

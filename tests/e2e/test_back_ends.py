@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The netlab authors
+"""Network back ends with real guests: what a guest can do behind -netdev user, and machines cabled by sockets, hubs and tunnels.
+
+The host's side is this test's own network namespace: a web server, a name server, a TFTP folder. Guests are started from the image
+`mini` and told what to do over their serial console. Needs that image; without it the test is skipped with the reason.
+"""
+import http.server
+import json
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from harness import BIN, check, main, wait_until
+
+EMULATOR = os.path.join(os.path.dirname(BIN), "netlab-emu")
+QEMU = shutil.which("qemu-system-i386")
+BOOT_SECONDS, ANSWER_SECONDS = 300, 90
+PAYLOAD = bytes(range(256)) * 4096  # 1 MiB
+LEASE = r"""cat >/tmp/lease <<'X'
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+echo "$ip $mask $router $dns $domain $search $hostname $siaddr $boot_file" >/tmp/got
+ip address add $ip/${mask} dev $interface
+ip route add default via $router
+echo "nameserver $dns" >/etc/resolv.conf
+X
+chmod +x /tmp/lease; ip link set eth0 up; udhcpc -i eth0 -n -q -t 10 -T 1 -x hostname -s /tmp/lease"""
+
+
+class Guest:
+    """A machine with its console on a socket and its human monitor on QMP."""
+    count = 0
+
+    def __init__(self, *options, program=EMULATOR, ready=True):
+        Guest.count += 1
+        self.folder = tempfile.mkdtemp(prefix="netlab-")
+        self.buffer = b""
+        serial, qmp = (os.path.join(self.folder, name) for name in ("serial", "qmp"))
+        self.errors = open(os.path.join(self.folder, "errors"), "w+", encoding="utf-8")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(serial)
+        listener.listen(1)
+        listener.settimeout(ANSWER_SECONDS)
+        self.process = subprocess.Popen([program, "-m", "96", "-kernel", IMAGE["kernel"], "-initrd", IMAGE["initrd"], "-append",
+                                         "console=ttyS0,115200 quiet panic=1 net.ifnames=0", "-display", "none", "-no-reboot",
+                                         "-serial", f"unix:{serial}", "-qmp", f"unix:{qmp},server=on,wait=off", *options],
+                                        stderr=self.errors)
+        self.console, _ = listener.accept()
+        listener.close()
+        if ready:
+            self.expect(b"# ", BOOT_SECONDS)
+            self.run("PS1=; PS2=; stty -echo")
+            self.run("modprobe e1000 2>/dev/null; ip link set lo up")
+        control = socket.socket(socket.AF_UNIX)
+        control.settimeout(ANSWER_SECONDS)
+        control.connect(qmp)
+        self.control = control.makefile("rw")
+        self.control.readline()
+        self.qmp("qmp_capabilities")
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *what):
+        self.close()
+
+    def qmp(self, command, **arguments):
+        self.control.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.control.flush()
+        while True:
+            answer = json.loads(self.control.readline())
+            if "return" in answer or "error" in answer:
+                return answer.get("return", answer)
+
+    def monitor(self, line):
+        return self.qmp("human-monitor-command", **{"command-line": line})
+
+    def warnings(self):
+        self.errors.seek(0)
+        return self.errors.read()
+
+    def expect(self, text, seconds=ANSWER_SECONDS):
+        deadline = time.monotonic() + seconds
+        while text not in self.buffer:
+            self.console.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                got = self.console.recv(65536)
+            except TimeoutError:
+                got = b""
+            check(got, f"the guest did not say {text!r}: {self.buffer[-600:]!r} {self.warnings()}")
+            self.buffer += got
+        answer, self.buffer = self.buffer.split(text, 1)
+        return answer
+
+    def run(self, command, seconds=ANSWER_SECONDS):
+        """Output of a command of the guest's shell, and whether it succeeded."""
+        self.console.sendall(command.encode() + b'\necho E"N"D $?\n')
+        try:
+            answer = self.expect(b"END ", seconds)
+        except Exception as failure:
+            raise type(failure)(f"after {command!r}: {failure}") from None
+        code = self.expect(b"\n", seconds)
+        return answer.decode(errors="replace").replace("\r", ""), int(code.strip() or b"1") == 0
+
+    def must(self, command, seconds=ANSWER_SECONDS):
+        out, good = self.run(command, seconds)
+        check(good, f"{command!r} failed in the guest: {out} {self.warnings()}")
+        return out
+
+    def address(self, text):
+        self.must(f"ip link set eth0 up; ip address add {text} dev eth0")
+
+    def pings(self, address, tries=20):
+        self.must(f"i=0; until ping -c 1 -W 1 {address} >/dev/null; do i=$((i+1)); [ $i -lt {tries} ] || break; done; [ $i -lt {tries} ]")
+
+
+class Web(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(PAYLOAD)))
+        self.end_headers()
+        self.wfile.write(PAYLOAD)
+
+    def do_POST(self):
+        got = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"same\n" if got == PAYLOAD else b"different\n")
+
+    def log_message(self, *what):
+        pass
+
+
+def serve_names():
+    """Answers every A question with 10.0.2.2 (the host, as the guest sees it)."""
+    names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    names.bind(("127.0.0.53", 53))
+
+    def loop():
+        while True:
+            question, peer = names.recvfrom(2000)
+            end = question.index(b"\0", 12) + 5
+            kind = struct.unpack(">H", question[end - 4:end - 2])[0]
+            head = question[:2] + struct.pack(">HHHHH", 0x8180, 1, kind == 1, 0, 0)
+            answer = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + bytes([10, 0, 2, 2]) if kind == 1 else b""
+            names.sendto(head + question[12:end] + answer, peer)
+    threading.Thread(target=loop, daemon=True).start()
+
+
+def host_services(folder):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Web)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    conf = os.path.join(folder, "resolv.conf")
+    with open(conf, "w", encoding="utf-8") as file:
+        file.write("nameserver 127.0.0.53\n")
+    subprocess.run(["mount", "--bind", conf, os.path.realpath("/etc/resolv.conf")], check=True)
+    serve_names()
+    return server
+
+
+def fetch(port, path="/", data=None):
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as s:
+        s.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode() if data is None else data)
+        got = b""
+        while True:
+            piece = s.recv(65536)
+            if not piece:
+                return got
+            got += piece
+
+
+def user_network():
+    folder = tempfile.mkdtemp(prefix="netlab-")
+    server = host_services(folder)
+    with open(os.path.join(folder, "pxe.bin"), "wb") as file:
+        file.write(PAYLOAD[:300001])
+    with open("/proc/sys/net/ipv4/ping_group_range", "w", encoding="utf-8") as file:
+        file.write("0 0")
+    words = ("user,id=n0,hostname=kiste,domainname=lab.example,dnssearch=a.example,dnssearch=b.example,"
+             f"tftp={folder},bootfile=pxe.bin,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp::8081-:81,"
+             "guestfwd=tcp:10.0.2.100:7-cmd:cat,guestfwd=tcp:10.0.2.101:9-unix:" + folder + "/pipe")
+    pipe = socket.socket(socket.AF_UNIX)
+    pipe.bind(folder + "/pipe")
+    pipe.listen(1)
+    with Guest("-netdev", words, "-device", "e1000,netdev=n0") as g:
+        g.must(LEASE)
+        got = g.must("cat /tmp/got").split()
+        check(got[:4] == ["10.0.2.15", "24", "10.0.2.2", "10.0.2.3"], f"lease: {got}")
+        check("lab.example" in got and "kiste" in got and "pxe.bin" in got, f"lease: {got}")
+        g.qmp("set_link", name="n0", up=False)
+        wait_until("the carrier to go", lambda: g.must("cat /sys/class/net/eth0/carrier").split()[0] == "0", 20)
+        g.qmp("set_link", name="n0", up=True)
+        wait_until("the carrier to come", lambda: g.must("cat /sys/class/net/eth0/carrier").split()[0] == "1", 20)
+        g.pings("10.0.2.2")
+        out = g.must("nslookup anything.example 10.0.2.3")
+        check("10.0.2.2" in out, f"DNS: {out}")
+        # TCP out, by name and by the host's address; large both ways
+        g.must("wget -q -O /tmp/page http://host.example:8000/")
+        check(g.must("wc -c </tmp/page; md5sum </tmp/page").split()[0] == str(len(PAYLOAD)), "length of the page")
+        sums = g.must("md5sum </tmp/page").split()[0]
+        want = subprocess.run(["md5sum"], input=PAYLOAD, capture_output=True, check=True).stdout.split()[0].decode()
+        check(sums == want, "the page's sum")
+        out = g.must(f"(printf 'POST / HTTP/1.0\\r\\nContent-Length: {len(PAYLOAD)}\\r\\n\\r\\n'; cat /tmp/page; sleep 2) | nc 10.0.2.2 8000")
+        check("same" in out, f"a megabyte to the host: {out!r}")
+        # TFTP
+        g.must("cd /tmp; tftp -g -r pxe.bin 10.0.2.2; cd /")
+        check(g.must("wc -c </tmp/pxe.bin").split()[0] == "300001", "TFTP")
+        # in: forwarded TCP and UDP ports
+        g.must("(while :; do printf 'hello from inside\\n' | nc -l -p 80 >/dev/null; done) & sleep 0.5")
+        wait_until("the forwarded port answers", lambda: b"hello from inside" in fetch(8080), 30)
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+        def unanswered():  # datagrams that came to a port nobody listens to
+            return int(g.must("grep ^Udp: /proc/net/snmp").split("Udp:")[2].split()[1])
+
+        before = unanswered()
+        udp.sendto(b"datagram\n", ("127.0.0.1", 8081))
+        wait_until("a forwarded datagram", lambda: unanswered() == before + 1, 30)
+        # guestfwd: to a command, to a character port
+        check("echoed" in g.must("(echo echoed; sleep 1) | nc 10.0.2.100 7"), "guestfwd to a command")
+        pipe.settimeout(20)
+        peer, _ = pipe.accept()
+        g.must("(echo out of the guest; sleep 3) | nc 10.0.2.101 9 >/tmp/in & sleep 1")
+        peer.settimeout(20)
+        check(b"out of the guest" in peer.recv(1000), "guestfwd to a character port, out")
+        peer.sendall(b"into the guest\n")
+        wait_until("guestfwd to a character port, in", lambda: "into the guest" in g.run("cat /tmp/in")[0], 20)
+        # ping the host's name server address, and beyond
+        g.pings("10.0.2.2")
+        g.pings("127.0.0.1")
+        # changed while it runs
+        check(g.monitor("hostfwd_add tcp::8090-:80") == "", "hostfwd_add")
+        wait_until("the new port answers", lambda: b"hello from inside" in fetch(8090), 30)
+        check("is in use" in g.monitor("hostfwd_add n0 tcp::8000-:80"), "a port that is taken")
+        check("neither tcp nor udp" in g.monitor("hostfwd_add tpc::1-:1"), "a bad rule")
+        text = g.monitor("info usernet")
+        check("HOST_FORWARD" in text and "8090" in text, f"info usernet: {text}")
+        check("removed" in g.monitor("hostfwd_remove tcp::8090"), "hostfwd_remove")
+        check("not there" in g.monitor("hostfwd_remove n0 tcp::8090"), "hostfwd_remove twice")
+        try:
+            fetch(8090)
+            check(False, "the removed port answers")
+        except OSError:
+            pass
+        check("user, net=10.0.2.0/255.255.255.0" in g.monitor("info network"), "info network")
+    server.shutdown()
+    shutil.rmtree(folder)
+
+
+IMAGE = {}
+
+if __name__ == "__main__":
+    listed = subprocess.run([BIN, "image", "list", "--json"], capture_output=True, text=True)
+    images = {image["name"]: image for image in json.loads(listed.stdout)} if listed.returncode == 0 else {}
+    if "mini" not in images:
+        print("SKIP: needs the image `mini`: netlab image build mini")
+        sys.exit(77)
+    IMAGE.update(images["mini"])
+    main(user_network)
