@@ -427,7 +427,8 @@ static void change_entries(struct cpu *cpu, struct jit_block *t)
         fill_at(cpu->jit, link->expect ? link->hit : link->site, link_entry(link, t));
 }
 
-static void make_hot(struct cpu *cpu, struct block *b)
+/* False: not now, for the window rests. */
+static bool make_hot(struct cpu *cpu, struct block *b)
 {
     struct jit *jit = cpu->jit;
     struct jit_block *t = b->translation;
@@ -436,13 +437,15 @@ static void make_hot(struct cpu *cpu, struct block *b)
 
     t->heat = MAX(jit->heat, 2); /* with 1 it would be left at once, and again */
     if (!(b->mode & BLOCK_MODE_FLAT) || !jit->window || jit->unlinked || !jit_has_room(jit, JIT_HOT_ROOM))
-        return;
+        return true;
     window_refresh(cpu);
-    if (t->hot || !*window_on(jit->window, window))
-        return;
+    if (!*window_on(jit->window, window))
+        return false;
+    if (t->hot)
+        return true;
     if (!t->other.polling) {
         if (!jit_translate_hot(jit, b))
-            return;
+            return true;
         jit->hot++;
         t->next_hot = jit->hot_blocks;
         jit->hot_blocks = t;
@@ -453,6 +456,24 @@ static void make_hot(struct cpu *cpu, struct block *b)
     }
     t->window = (uint8_t)window;
     change_entries(cpu, t);
+    return true;
+}
+
+/* Hot code leaves for this block from now on, and asks for it to be hot as well: a link would stay. */
+static void undo_hot_links(struct jit *jit, struct jit_block *t)
+{
+    struct jit_link **at = &t->incoming;
+
+    while (*at) {
+        struct jit_link *link = *at;
+
+        if (link->hot) {
+            *at = link->next_in;
+            link_undo(jit, link);
+        } else {
+            at = &link->next_in;
+        }
+    }
 }
 
 /* A window rests: its blocks are flat again, until they are hot anew. */
@@ -467,6 +488,7 @@ static void cool_down(struct cpu *cpu)
             if (!t->hot || t->window != window)
                 continue;
             change_entries(cpu, t);
+            undo_hot_links(jit, t);
             t->heat = jit->heat;
             t->asked = 0;
         }
@@ -525,8 +547,8 @@ bool jit_enter(struct cpu *cpu, struct block *b)
     } else if (t->asked < jit->asked && (b->mode & BLOCK_MODE_FLAT)) {
         t->asked++;
         link = NULL;
-    } else {
-        make_hot(cpu, b);
+    } else if (!make_hot(cpu, b)) {
+        link = NULL;
     }
     if (link && cpu->eip == jit->pending_eip && link->mode == b->mode &&
         (link->expect || link->page == (t->host & ~(uintptr_t)PHYS_PAGE_MASK)))

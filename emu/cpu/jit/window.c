@@ -15,17 +15,20 @@
  * A page is in a window only as long as the flat tables have a slot for it, and writable only as long as they
  * have one for writing: flat.c tells whatever it clears, and that is unmapped before the guest goes on.
  *
- * Costs: a fault takes the host 3 us, mapping and unmapping a page some 5 to 10 more, which hot code earns
+ * Costs: a fault takes the host 2 us, mapping and unmapping a page some 5 to 10 more, which hot code earns
  * back in some ten thousand accesses. Where address spaces come and go quickly it does not. So each window
- * has an account: all of this is paid from a credit that grows by a part of the time that passes. When it is
- * used up the window rests, and hot blocks go on as flat ones until half of it is there again; longer, and
- * each time twice as long, when most of the faults were in vain: refused, or what they mapped was soon lost
- * again.
+ * has an account: all of this is paid from a credit that grows by a third of the time that passes, which is
+ * about what hot code saves, or by a twentieth while most of it is in vain: refused, or mapped and lost again
+ * within some milliseconds. When it is used up the window rests, and hot blocks go on as flat ones. A rest is
+ * twice as long as the last one when that had not helped for long. But what made it necessary may be over, a
+ * process that is not even there any more: slots filled in the flat tables tell how many pages hot code would
+ * have asked for, and when that would have been cheap for a while, the rest is over at once.
  *
  * Machine thread only; the handler is for synchronous faults of that thread.
  */
 #include "emu/cpu/jit/window.h"
 #include "emu/cpu/jit/flat.h"
+#include "emu/cpu/jit/jit_internal.h"
 #include "emu/cpu/mmu_internal.h"
 
 #include <signal.h>
@@ -44,15 +47,20 @@
 #define RUN_AHEAD    16u          /* of those that were not touched yet */
 #define RANGES       8u           /* of pages to be unmapped, that grow side by side */
 #define SITES        (1u << 19)
-#define TRAP_GP      13     /* the processor's exception, in REG_TRAPNO */
-#define REFUSED_MOST 8      /* times that a site is refused before it is a jump */
-#define MAPS_APART   32u    /* as many are unmapped one by one when all go */
+#define TRAP_GP      13  /* the processor's exception, in REG_TRAPNO */
+#define REFUSED_MOST 8   /* times that a site is refused before it is a jump */
+#define MAPS_APART   32u /* as many are unmapped one by one when all go */
+#define MAPPED_SIZE  (1u << 20)
 #define MAPS_MOST    16000u /* mappings; the kernel allows a process 65530 */
 
 enum { COST_FAULT = 4000, COST_MOST = 50000 }; /* ns: what the handler cannot see; more is another's doing */
-/* The part of the time is larger as long as what was mapped mostly stays. */
-enum { CREDIT_MOST = 4000000, CREDIT_PART = 20, CREDIT_PART_LASTING = 5 };
+/* ns; the part of the time that it grows by */
+enum { CREDIT_MOST = 4000000, CREDIT_PART = 3, CREDIT_PART_IN_VAIN = 20 };
 enum { REST_LEAST = 10000000, REST_MOST = 1280000000 }; /* ns */
+enum { REMEMBERED = 512 /* pages and refusals */, IN_VAIN_LEAST = 64, AGE_SHIFT = 22 /* 4 ms */ };
+enum { LASTING = 16000000 }; /* ns between rests: what was paid was worth it */
+/* For how long little must have been filled, and what a filled slot would cost. */
+enum { CALM_LEAST = 1000000, CALM_MOST = 32000000, COST_FILL = 3000 };
 
 struct site {
     uint32_t start, end, stub;
@@ -66,7 +74,8 @@ struct window {
     size_t code_size;
     int ram_fd;
     uint8_t *space;
-    uint64_t *mapped[2]; /* a bit a page */
+    uint8_t *mapped[2]; /* by page: 0 or when, age_of() */
+    unsigned pages[2];  /* that are */
     struct site *sites;
     unsigned site_count;
     unsigned maps; /* no more mappings than this */
@@ -80,9 +89,13 @@ struct window {
         uint64_t on; /* translated code loads it */
         bool rested; /* and nobody was told */
         int64_t credit, credited_at;
-        int64_t rest, rests_until; /* how long the last one was */
-        uint64_t faults,
-            wasted; /* since the last rest: all; refused ones, and mappings that were lost again */
+        int64_t began, rest, rests_until; /* since when it has been on; how long the last rest was */
+        int64_t calm;                     /* so long, to end a rest */
+        /* while it rests: when that was looked for last, what the thread had run and filled then */
+        int64_t looked_at, run;
+        uint64_t filled;
+        uint64_t made,
+            wasted; /* of late: pages mapped and accesses refused; the latter, and pages lost soon */
     } account[2];
     struct window_counts counts;
 };
@@ -92,12 +105,23 @@ static _Thread_local struct window *present;
 static struct sigaction before;
 static bool installed;
 
-static int64_t now_ns(void)
+static int64_t read_ns(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+static int64_t now_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC);
+}
+
+/* What this thread has had of the processor: a system call. */
+static int64_t run_ns(void)
+{
+    return read_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static void *reserve(size_t size, int protection)
@@ -124,10 +148,26 @@ const uint64_t *window_on(const struct window *window, unsigned table)
 
 /* ---- the account ---- */
 
-static void earn(struct account *a, int64_t now)
+static bool is_in_vain(const struct account *a)
 {
-    a->credit += (now - a->credited_at) / (a->rest ? CREDIT_PART : CREDIT_PART_LASTING);
-    a->credited_at = now;
+    return a->wasted * 4 > a->made * 3 + IN_VAIN_LEAST;
+}
+
+/* So many pages mapped, or accesses refused; what was long ago counts less. */
+static void note_made(struct account *a, unsigned made)
+{
+    a->made += made;
+    if (a->made < REMEMBERED)
+        return;
+    a->made /= 2;
+    a->wasted /= 2;
+}
+
+/* By the thread's own time: on a busy host, others' does not count. */
+static void earn(struct account *a, int64_t run)
+{
+    a->credit += (run - a->credited_at) / (is_in_vain(a) ? CREDIT_PART_IN_VAIN : CREDIT_PART);
+    a->credited_at = run;
     if (a->credit > CREDIT_MOST)
         a->credit = CREDIT_MOST;
 }
@@ -138,17 +178,52 @@ static void pay(struct account *a, int64_t since, int64_t more)
     a->credit -= MIN(now_ns() - since, COST_MOST) + more;
 }
 
-static void begin_rest(struct window *window, unsigned table, int64_t now)
+static void look(const struct window *window, struct account *a, int64_t now, int64_t run)
+{
+    a->looked_at = now;
+    a->run = run;
+    a->filled = window->cpu->jit->fills;
+}
+
+static void begin_rest(struct window *window, unsigned table, int64_t now, int64_t run)
 {
     struct account *a = &window->account[table];
-    bool wasted = a->wasted * 2 > a->faults;
+    bool lasted = run - a->began >= LASTING && !is_in_vain(a);
 
-    a->rest = wasted ? CLAMP(a->rest * 2, REST_LEAST, REST_MOST) : 0;
+    a->rest = lasted ? REST_LEAST : CLAMP(a->rest * 2, REST_LEAST, REST_MOST);
+    a->calm = lasted ? CALM_LEAST : CLAMP(a->calm * 2, CALM_LEAST, CALM_MOST);
     a->rests_until = now + a->rest;
-    a->faults = a->wasted = 0;
+    look(window, a, now, run);
     a->on = 0;
     a->rested = true;
     window->counts.rests++;
+}
+
+static void end_rest(struct account *a)
+{
+    int64_t run = run_ns();
+
+    earn(a, run);
+    a->credit = MAX(a->credit, CREDIT_MOST / 2);
+    a->made = a->wasted = 0;
+    a->began = run;
+    a->on = 1;
+}
+
+/* Whether hot code would have had little to pay for since the last look; looks anew from time to time. */
+static bool is_calm(const struct window *window, struct account *a, int64_t now)
+{
+    uint64_t filled = window->cpu->jit->fills - a->filled;
+    int64_t run, passed;
+
+    if (now - a->looked_at < a->calm)
+        return false;
+    run = run_ns();
+    passed = run - a->run;
+    if (passed < a->calm)
+        return false;
+    look(window, a, now, run);
+    return filled * COST_FILL < (uint64_t)passed / CREDIT_PART;
 }
 
 bool window_take_rest(struct window *window, unsigned table)
@@ -181,9 +256,8 @@ void window_refresh(struct cpu *cpu)
 
         if (a->on)
             continue;
-        earn(a, now);
-        if (a->credit > CREDIT_MOST / 2 && now >= a->rests_until)
-            a->on = 1;
+        if (now >= a->rests_until || is_calm(window, a, now))
+            end_rest(a);
     }
 }
 
@@ -191,7 +265,13 @@ void window_refresh(struct cpu *cpu)
 
 static bool is_mapped(const struct window *window, unsigned table, uint32_t page)
 {
-    return window->mapped[table][page >> 6] >> (page & 63) & 1;
+    return window->mapped[table][page];
+}
+
+/* 1 to 255, for a second or so */
+static uint8_t age_of(int64_t now)
+{
+    return (uint8_t)((now >> AGE_SHIFT) % 255 + 1);
 }
 
 static void unmap(struct window *window, unsigned table, uint32_t first, uint32_t end)
@@ -210,7 +290,6 @@ static void unmap_range(struct window *window, const struct range *range)
     unmap(window, range->table, range->first, range->end);
     window->counts.unmapped += range->end - range->first;
     pay(&window->account[range->table], since, 0);
-    window->account[range->table].wasted++;
 }
 
 void window_settle(struct window *window)
@@ -226,7 +305,10 @@ void window_forget(struct window *window, unsigned table, uint32_t page)
 {
     if (!window || !is_mapped(window, table, page))
         return;
-    window->mapped[table][page >> 6] &= ~(1ull << (page & 63));
+    if ((unsigned)(age_of(now_ns()) + 255 - window->mapped[table][page]) % 255 < 2)
+        window->account[table].wasted++;
+    window->mapped[table][page] = 0;
+    window->pages[table]--;
     for (unsigned i = 0; i < window->pendings; i++) {
         struct range *range = &window->pending[i];
 
@@ -253,12 +335,9 @@ void window_forget_all(struct window *window)
         return;
     for (unsigned table = 0; table < 2; table++) {
         unmap(window, table, 0, 1u << 20);
-        for (unsigned i = 0; i < (1u << 20) / 64; i++) {
-            if (!window->mapped[table][i])
-                continue;
-            window->counts.unmapped += (unsigned)__builtin_popcountll(window->mapped[table][i]);
-            window->mapped[table][i] = 0;
-        }
+        madvise(window->mapped[table], MAPPED_SIZE, MADV_DONTNEED);
+        window->counts.unmapped += window->pages[table];
+        window->pages[table] = 0;
     }
     window->maps = 0;
     window->pendings = 0;
@@ -367,7 +446,9 @@ static bool map_page(struct window *window, unsigned table, uint32_t linear, boo
              MAP_SHARED | MAP_FIXED | MAP_POPULATE, window->ram_fd, (off_t)offset) == MAP_FAILED)
         return false;
     for (uint32_t i = first; i < end; i++)
-        window->mapped[table][i >> 6] |= 1ull << (i & 63);
+        window->pages[table] += !window->mapped[table][i];
+    memset(window->mapped[table] + first, age_of(now_ns()), end - first);
+    note_made(&window->account[table], end - first);
     window->maps++;
     window->counts.mapped += end - first;
     return true;
@@ -421,23 +502,24 @@ static bool handle(struct window *window, uintptr_t address, mcontext_t *context
     for (unsigned table = 0; table < 2 && !alignment; table++) {
         struct account *a = &window->account[table];
         uint64_t linear = address - (uintptr_t)window_base(window, table);
-        int64_t now = now_ns();
+        int64_t now = now_ns(), run;
         bool mapped = false, write = context->gregs[REG_ERR] & 2;
 
         if (linear >= SPAN)
             continue;
-        earn(a, now);
+        run = run_ns();
+        earn(a, run);
         if (a->on && a->credit < 0 && !window->unlimited)
-            begin_rest(window, table, now);
+            begin_rest(window, table, now, run);
         if (!a->on)
             window->cpu->jit_window_on = 0;
         else
             mapped = map_page(window, table, (uint32_t)linear, write);
-        a->faults++;
-        a->wasted += !mapped;
         pay(a, now, COST_FAULT);
         if (mapped)
             return true;
+        a->wasted++;
+        note_made(a, 1);
         if (a->on && mmu_has_page(window->cpu, (uint32_t)linear, write))
             note_refusal(window, site);
     }
@@ -506,10 +588,10 @@ struct window *window_new(struct cpu *cpu, const uint8_t *code, ptrdiff_t writab
     window->space = reserve(space_size(), PROT_NONE);
     window->sites = reserve(SITES * sizeof(struct site), PROT_READ | PROT_WRITE);
     for (unsigned table = 0; table < 2; table++)
-        window->mapped[table] = reserve((1u << 20) / 8, PROT_READ | PROT_WRITE);
+        window->mapped[table] = reserve(MAPPED_SIZE, PROT_READ | PROT_WRITE);
     window->has_gs = window_has_gs();
     for (unsigned table = 0; table < 2; table++)
-        window->account[table] = (struct account){.on = 1, .credit = CREDIT_MOST, .credited_at = now_ns()};
+        window->account[table] = (struct account){.on = 1, .credit = CREDIT_MOST, .credited_at = run_ns()};
     if (!window->space || !window->sites || !window->mapped[0] || !window->mapped[1] ||
         (!installed && sigaction(SIGSEGV, &action, &before))) {
         window_free(window);
@@ -535,7 +617,7 @@ void window_free(struct window *window)
     give(window->space, space_size());
     give(window->sites, SITES * sizeof(struct site));
     for (unsigned table = 0; table < 2; table++)
-        give(window->mapped[table], (1u << 20) / 8);
+        give(window->mapped[table], MAPPED_SIZE);
     g_free(window);
 }
 
