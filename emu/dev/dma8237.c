@@ -5,8 +5,8 @@
  *
  * Chip 0 has byte channels 0–3 at 0x00–0x0f, chip 1 word channels 4–7 at 0xc0–0xdf, every second port.
  * Address and count are 16-bit registers behind a byte flip-flop. Software requests are latched and shown in
- * the status register; without a device there is no transfer, so current registers only change when they are
- * written.
+ * the status register, and move nothing. A device's request moves its bytes at once (dma8237_run): addresses
+ * wrap within the 64 KiB of the page register, a masked channel does not answer.
  */
 #include "emu/dev/dma8237.h"
 #include "emu/trace.h"
@@ -142,6 +142,48 @@ static void page_write(void *opaque, uint16_t port, uint32_t value, unsigned siz
 static const struct portio_ops dma0_ops = {.read = dma0_read, .write = dma0_write};
 static const struct portio_ops dma1_ops = {.read = dma1_read, .write = dma1_write};
 static const struct portio_ops page_ops = {.read = page_read, .write = page_write};
+
+/* ---- requests of devices ---- */
+
+enum { MODE_WRITE = 0x04, MODE_READ = 0x08, MODE_AUTO = 0x10, MODE_DOWN = 0x20, COMMAND_OFF = 0x04 };
+
+uint32_t dma8237_pending(const struct dma8237 *dma, unsigned channel)
+{
+    const struct dma_chip *c = &dma->chip[0];
+    return c->command & COMMAND_OFF || c->mask >> channel & 1 ? 0 : c->count[channel] + 1u;
+}
+
+size_t dma8237_run(struct dma8237 *dma, struct physmap *mem, unsigned channel, uint8_t *buf, size_t len,
+                   bool to_memory, bool *ended)
+{
+    static const uint8_t page_of[4] = {7, 3, 1, 2};
+    struct dma_chip *c = &dma->chip[0];
+    size_t moved = MIN(len, (size_t)dma8237_pending(dma, channel));
+    uint64_t page = (uint64_t)dma->page[page_of[channel & 3]] << 16;
+    uint8_t mode = c->mode[channel & 3];
+    channel &= 3;
+    *ended = false;
+    for (size_t i = 0; i < moved; i++) {
+        uint64_t at = page | c->address[channel];
+        if (to_memory && mode & MODE_WRITE)
+            phys_write8(mem, at, buf[i]);
+        else if (!to_memory && mode & MODE_READ)
+            buf[i] = phys_read8(mem, at);
+        c->address[channel] = (uint16_t)(c->address[channel] + (mode & MODE_DOWN ? -1 : 1));
+        if (c->count[channel]-- == 0)
+            *ended = true;
+    }
+    if (*ended) {
+        c->terminal_count |= (uint8_t)(1u << channel);
+        if (mode & MODE_AUTO) {
+            c->address[channel] = c->base_address[channel];
+            c->count[channel] = c->base_count[channel];
+        } else {
+            c->mask |= (uint8_t)(1u << channel);
+        }
+    }
+    return moved;
+}
 
 static void dma8237_reset(struct device *device)
 {

@@ -10,12 +10,20 @@
  */
 #include "emu/machine/machine_internal.h"
 
+#include "emu/dev/fdc.h"
 #include "emu/dev/ide.h"
 
 #include <gio/gio.h>
 #include <string.h>
 
-enum { CMOS_BOOT3 = 0x38, CMOS_BOOT12 = 0x3d, CMOS_TRANSLATION = 0x39, TRANSLATION_LBA = 1 };
+enum {
+    CMOS_FLOPPY = 0x10,
+    CMOS_EQUIPMENT = 0x14,
+    CMOS_BOOT3 = 0x38,
+    CMOS_BOOT12 = 0x3d,
+    CMOS_TRANSLATION = 0x39,
+    TRANSLATION_LBA = 1
+};
 enum { LBA_FROM_CYLINDERS = 1024, HEADS = 16, SECTORS = 63 };
 enum { IDE_SLOT = 1 };
 
@@ -104,6 +112,27 @@ bool machine_disks_build(struct machine *m, GError **error)
     if (m->config->kernel && !m->drive_count)
         return true;
     return build_ide(m, error);
+}
+
+void machine_disks_build_floppy(struct machine *m, struct dma8237 *dma)
+{
+    struct fdc_wiring wiring = {.irq = gsi_input(m->gsi, 6), .dma = dma, .mem = m->mem};
+    uint8_t types = 0;
+    bool any = false;
+    for (unsigned i = 0; i < m->drive_count; i++) {
+        const struct machine_drive *drive = m->drives[i].config;
+        if (drive->bus != MACHINE_BUS_FLOPPY)
+            continue;
+        wiring.drive[drive->index & 1] = m->drives[i].block;
+        types |= (uint8_t)(fdc_drive_type(block_size(m->drives[i].block)) << (drive->index & 1 ? 0 : 4));
+        any = true;
+    }
+    if (!any)
+        return;
+    g_ptr_array_add(m->devices, fdc_new(m->io, &wiring));
+    rtc_cmos_write(m->rtc, CMOS_FLOPPY, types);
+    uint8_t equipment = rtc_cmos_read(m->rtc, CMOS_EQUIPMENT) & 0x3e;
+    rtc_cmos_write(m->rtc, CMOS_EQUIPMENT, (uint8_t)(equipment | 1 | (types & 15 && types >> 4 ? 0x40 : 0)));
 }
 
 void machine_disks_free(struct machine *m)

@@ -152,7 +152,9 @@ void machine_stop(struct machine *machine, enum control_status why);
 bool machine_cont(struct machine *machine, GError **error);
 /* disks.c */
 bool machine_disks_open(struct machine *machine, GError **error);  /* images */
-bool machine_disks_build(struct machine *machine, GError **error); /* chips */
+struct dma8237;
+bool machine_disks_build(struct machine *machine, GError **error); /* IDE */
+void machine_disks_build_floppy(struct machine *machine, struct dma8237 *dma);
 void machine_disks_free(struct machine *machine);                  /* after the chips */
 void machine_disks_boot_order(struct machine *machine); /* order=, for the next start of the firmware */
 void machine_disks_tell_cmos(struct machine *machine);

@@ -467,7 +467,7 @@ static bool board_isa(struct machine *m, GError **error)
     rtc.skip_floppy_check = true;
     m->rtc = keep(m, rtc_new(m->io, m->clock, &irq8, &rtc));
     machine_disks_tell_cmos(m);
-    keep(m, dma8237_new(m->io));
+    machine_disks_build_floppy(m, keep(m, dma8237_new(m->io)));
 
     for (guint i = 0; i < G_N_ELEMENTS(serial_base); i++) {
         const struct char_spec *spec = i < config->serials->len ? config->serials->pdata[i] : NULL;

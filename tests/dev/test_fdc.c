@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * The floppy controller with the DMA controller it works with: reset, seeks, reads and writes over both
+ * sides, ends of counts and of tracks, formats by size and rate, disk change, what goes wrong, saved state,
+ * and random accesses.
+ */
+#include "emu/dev/fdc.h"
+#include "tests/dev/chip_bench.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { IRQ = 6, DOR = 0x3f2, MSR = 0x3f4, FIFO = 0x3f5, CCR = 0x3f7, BUFFER = 0x20000 };
+enum { SIZE = 1440 << 10 };
+
+struct rig {
+    struct bench *b;
+    struct dma8237 *dma;
+    struct block *disk;
+    struct fdc *fdc;
+    char *path;
+};
+
+static void set_up(struct rig *r, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree uint8_t *image = g_malloc(SIZE);
+    for (unsigned i = 0; i < SIZE; i++)
+        image[i] = (uint8_t)(i / 512 + i % 512);
+    close(g_file_open_tmp("netlab-fdc-XXXXXX", &r->path, &error));
+    g_assert_true(g_file_set_contents(r->path, (char *)image, SIZE, NULL));
+    r->b = bench_new();
+    r->dma = dma8237_new(r->b->io);
+    r->disk = block_new(&(struct block_config){.id = "fd", .file = r->path, .format = BLOCK_FORMAT_RAW}, NULL,
+                        &error);
+    g_assert_no_error(error);
+    r->fdc =
+        fdc_new(r->b->io,
+                &(struct fdc_wiring){
+                    .irq = bench_wire(r->b, IRQ), .dma = r->dma, .mem = r->b->mem, .drive = {r->disk, NULL}});
+}
+
+static void tear_down(struct rig *r, gconstpointer data)
+{
+    device_free((struct device *)r->fdc);
+    device_free((struct device *)r->dma);
+    block_free(r->disk);
+    bench_free(r->b);
+    g_unlink(r->path);
+    g_free(r->path);
+}
+
+static void send(struct rig *r, unsigned count, const uint8_t *bytes)
+{
+    for (unsigned i = 0; i < count; i++) {
+        g_assert_cmphex(in8(r->b, MSR) & 0xc0, ==, 0x80);
+        out8(r->b, FIFO, bytes[i]);
+    }
+}
+#define SEND(...) send(r, sizeof((uint8_t[]){__VA_ARGS__}), (const uint8_t[]){__VA_ARGS__})
+
+static void expect(struct rig *r, unsigned count, const uint8_t *bytes)
+{
+    for (unsigned i = 0; i < count; i++) {
+        g_assert_cmphex(in8(r->b, MSR) & 0xd0, ==, 0xd0);
+        g_assert_cmphex(in8(r->b, FIFO), ==, bytes[i]);
+    }
+    g_assert_cmphex(in8(r->b, MSR), ==, 0x80);
+}
+#define EXPECT(...) expect(r, sizeof((uint8_t[]){__VA_ARGS__}), (const uint8_t[]){__VA_ARGS__})
+
+static void start(struct rig *r)
+{
+    out8(r->b, DOR, 0);
+    out8(r->b, DOR, 0x1c);
+    for (unsigned i = 0; i < 4; i++) {
+        SEND(0x08);
+        EXPECT((uint8_t)(0xc0 | i), 0);
+    }
+    out8(r->b, CCR, 0);
+}
+
+/* Channel 2: mode 0x46 writes memory, 0x4a reads it. */
+static void dma(struct rig *r, uint8_t mode, unsigned len)
+{
+    out8(r->b, 0x0c, 0);
+    out8(r->b, 0x0b, mode);
+    out8(r->b, 0x04, (uint8_t)BUFFER);
+    out8(r->b, 0x04, (uint8_t)(BUFFER >> 8));
+    out8(r->b, 0x81, BUFFER >> 16);
+    out8(r->b, 0x05, (uint8_t)(len - 1));
+    out8(r->b, 0x05, (uint8_t)((len - 1) >> 8));
+    out8(r->b, 0x0a, 2);
+}
+
+static void check(struct rig *r, unsigned at, unsigned sector)
+{
+    for (unsigned i = 0; i < 512; i++)
+        g_assert_cmphex(phys_read8(r->b->mem, BUFFER + at + i), ==, (uint8_t)(sector + i));
+}
+
+static void seek(struct rig *r, uint8_t track)
+{
+    SEND(0x0f, 0, track);
+    g_assert_true(r->b->level[IRQ]);
+    SEND(0x08);
+    EXPECT(0x20, track);
+    g_assert_false(r->b->level[IRQ]);
+}
+
+static void test_reset(struct rig *r, gconstpointer unused)
+{
+    g_assert_cmphex(in8(r->b, MSR), ==, 0);
+    out8(r->b, DOR, 0x0c);
+    g_assert_true(r->b->level[IRQ]);
+    SEND(0x08);
+    EXPECT(0xc0, 0);
+    g_assert_false(r->b->level[IRQ]);
+    start(r);
+    SEND(0x08);
+    EXPECT(0x80); /* nothing more to tell */
+    SEND(0x10);
+    EXPECT(0x90);
+    SEND(0x1e);
+    EXPECT(0x80);
+    SEND(0x04, 0);
+    EXPECT(0x38); /* track 0, two sides, ready */
+}
+
+static void test_read(struct rig *r, gconstpointer unused)
+{
+    start(r);
+    seek(r, 3);
+    dma(r, 0x46, 20 * 512); /* from the last sector of side 0 on to side 1 */
+    SEND(0xe6, 0, 3, 0, 18, 2, 18, 0x1b, 0xff);
+    g_assert_true(r->b->level[IRQ]);
+    EXPECT(0x40, 0x80, 0, 4, 0, 1, 2); /* the track ended first: 19 sectors */
+    for (unsigned i = 0; i < 19; i++)
+        check(r, 512 * i, 3 * 36 + 17 + i);
+    dma(r, 0x46, 700); /* the count ends within a sector */
+    SEND(0xe6, 4, 3, 1, 5, 2, 18, 0x1b, 0xff);
+    EXPECT(4, 0, 0, 3, 1, 7, 2);
+    check(r, 0, 3 * 36 + 18 + 4);
+    g_assert_cmphex(in8(r->b, 0x08) & 4, ==, 4); /* terminal count */
+    g_assert_cmpuint(dma8237_pending(r->dma, 2), ==, 0);
+    SEND(0x4a, 4);
+    EXPECT(4, 0, 0, 3, 1, 1, 2);
+}
+
+static void test_write(struct rig *r, gconstpointer unused)
+{
+    start(r);
+    seek(r, 79);
+    for (unsigned i = 0; i < 1024; i++)
+        phys_write8(r->b->mem, BUFFER + i, (uint8_t)(i * 3));
+    dma(r, 0x4a, 1024);
+    SEND(0xc5, 4, 79, 1, 17, 2, 18, 0x1b, 0xff);
+    EXPECT(4, 0, 0, 80, 0, 1, 2);
+    for (unsigned i = 0; i < 72; i++)
+        phys_write8(r->b->mem, BUFFER + i, 2);
+    dma(r, 0x4a, 72);
+    SEND(0x4d, 0, 2, 18, 0x54, 0xf6); /* FORMAT TRACK, side 0 */
+    g_assert_cmphex(in8(r->b, FIFO), ==, 0);
+    for (unsigned i = 0; i < 6; i++)
+        in8(r->b, FIFO);
+    g_autofree char *data = NULL;
+    gsize len;
+    g_assert_true(g_file_get_contents(r->path, &data, &len, NULL));
+    g_assert_cmpuint(len, ==, SIZE);
+    for (unsigned i = 0; i < 1024; i++)
+        g_assert_cmphex((uint8_t)data[SIZE - 1024 + i], ==, (uint8_t)(i * 3));
+    for (unsigned i = 0; i < 18 * 512; i++)
+        g_assert_cmphex((uint8_t)data[79 * 36 * 512 + i], ==, 0xf6);
+}
+
+static void test_errors(struct rig *r, gconstpointer unused)
+{
+    start(r);
+    dma(r, 0x46, 512);
+    SEND(0x46, 0, 1, 0, 1, 2, 18, 0x1b, 0xff); /* the head is elsewhere */
+    EXPECT(0x40, 4, 0x10, 1, 0, 1, 2);
+    SEND(0x46, 0, 0, 0, 19, 2, 18, 0x1b, 0xff); /* no such sector */
+    EXPECT(0x40, 4, 0, 0, 0, 19, 2);
+    SEND(0x46, 1, 0, 0, 1, 2, 18, 0x1b, 0xff); /* no such drive */
+    EXPECT(0x41, 1, 0, 0, 0, 1, 2);
+    out8(r->b, CCR, 2); /* wrong rate */
+    SEND(0x4a, 0);
+    EXPECT(0x40, 1, 0, 0, 0, 0, 2);
+    out8(r->b, CCR, 0);
+    out8(r->b, 0x0a, 6); /* masked DMA */
+    SEND(0x46, 0, 0, 0, 1, 2, 18, 0x1b, 0xff);
+    EXPECT(0x40, 0x10, 0, 0, 0, 1, 2);
+}
+
+static void test_change(struct rig *r, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    start(r);
+    g_assert_cmphex(in8(r->b, CCR), ==, 0x80);
+    seek(r, 1);
+    g_assert_cmphex(in8(r->b, CCR), ==, 0);
+    g_assert_true(block_eject(r->disk, false, &error));
+    g_assert_cmphex(in8(r->b, CCR), ==, 0x80);
+    seek(r, 0);
+    g_assert_cmphex(in8(r->b, CCR), ==, 0x80); /* no disk: it stays */
+    g_assert_true(block_insert(r->disk, r->path, BLOCK_FORMAT_RAW, true, &error));
+    seek(r, 1);
+    g_assert_cmphex(in8(r->b, CCR), ==, 0);
+    dma(r, 0x4a, 512);
+    SEND(0x45, 0, 1, 0, 1, 2, 18, 0x1b, 0xff); /* write-protected now */
+    EXPECT(0x40, 2, 0, 1, 0, 1, 2);
+    g_assert_cmpuint(fdc_drive_type(0), ==, 4);
+    g_assert_cmpuint(fdc_drive_type(SIZE), ==, 4);
+    g_assert_cmpuint(fdc_drive_type(2880 << 10), ==, 5);
+    g_assert_cmpuint(fdc_drive_type(1200 << 10), ==, 2);
+    g_assert_cmpuint(fdc_drive_type(360 << 10), ==, 1);
+}
+
+static void disturb(void *opaque)
+{
+    struct rig *r = opaque;
+    out8(r->b, DOR, 0x0c);
+    out8(r->b, FIFO, 0x0f);
+    out8(r->b, FIFO, 1);
+}
+
+static void test_state(struct rig *r, gconstpointer unused)
+{
+    start(r);
+    out8(r->b, FIFO, 0xe6);
+    bench_round_trip((struct device *)r->fdc, disturb, r);
+    bench_damaged_state(r->b, (struct device *)r->fdc);
+    bench_reset_is_complete((struct device *)r->fdc, disturb, r);
+}
+
+/* Whatever is written, it ends, and touches nothing but its own. */
+static void test_random(struct rig *r, gconstpointer unused)
+{
+    static const uint8_t codes[] = {0xe6, 0xc5, 0x4d, 0x0f, 0x07, 0x08, 0x4a, 0x13, 0x0e, 0x46, 0x42, 0x49};
+    GRand *random = g_rand_new_with_seed(77);
+    for (unsigned i = 0; i < 40000; i++) {
+        switch (g_rand_int_range(random, 0, 8)) {
+        case 0:
+            out8(r->b, (uint16_t)(0x3f0 + g_rand_int_range(random, 0, 8)), (uint8_t)g_rand_int(random));
+            break;
+        case 1:
+            in8(r->b, (uint16_t)(0x3f0 + g_rand_int_range(random, 0, 8)));
+            break;
+        case 2:
+            start(r);
+            break;
+        case 3:
+            dma(r, (uint8_t)g_rand_int(random), (unsigned)g_rand_int_range(random, 1, 65537));
+            break;
+        default:
+            for (unsigned k = 0; k < 8; k++)
+                in8(r->b, FIFO);
+            out8(r->b, FIFO, codes[g_rand_int_range(random, 0, G_N_ELEMENTS(codes))]);
+            for (unsigned k = 0; k < 8; k++)
+                out8(r->b, FIFO, (uint8_t)g_rand_int_range(random, 0, g_rand_boolean(random) ? 4 : 256));
+        }
+        if (i % 8 == 2)
+            for (unsigned k = 0; k < 16; k++)
+                in8(r->b, FIFO);
+        if (in8(r->b, MSR) != 0x80) { /* back to where start() can begin */
+            out8(r->b, DOR, 0);
+            out8(r->b, DOR, 0x0c);
+        }
+    }
+    g_rand_free(random);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+#define TEST(name) g_test_add("/fdc/" #name, struct rig, NULL, set_up, test_##name, tear_down)
+    TEST(reset);
+    TEST(read);
+    TEST(write);
+    TEST(errors);
+    TEST(change);
+    TEST(state);
+    TEST(random);
+    return g_test_run();
+}
