@@ -9,7 +9,7 @@
 #include <gio/gio.h>
 #include <string.h>
 
-enum argument_type { ARGUMENT_STRING, ARGUMENT_BOOL, ARGUMENT_NUMBER };
+enum argument_type { ARGUMENT_STRING, ARGUMENT_BOOL, ARGUMENT_NUMBER, ARGUMENT_LIST };
 
 struct qmp_argument {
     const char *name;
@@ -18,6 +18,8 @@ struct qmp_argument {
 };
 
 enum { ARGUMENTS_MOST = 4 };
+
+static bool argument_fits(JsonNode *node, enum argument_type type);
 
 struct qmp_command {
     const char *name;
@@ -316,6 +318,48 @@ static JsonNode *do_ringbuf_write(struct qmp_session *session, JsonObject *argum
     return nothing();
 }
 
+/* {"type": "qcode", "data": "ctrl"} or {"type": "number", "data": 29} */
+static bool key_of_value(JsonNode *node, unsigned *code)
+{
+    JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+    JsonNode *type = object ? json_object_get_member(object, "type") : NULL;
+    JsonNode *data = object ? json_object_get_member(object, "data") : NULL;
+    if (!type || !data || !argument_fits(type, ARGUMENT_STRING))
+        return false;
+    if (g_str_equal(json_node_get_string(type), "qcode"))
+        return argument_fits(data, ARGUMENT_STRING) && monitor_key_code(json_node_get_string(data), code);
+    if (!g_str_equal(json_node_get_string(type), "number") || !argument_fits(data, ARGUMENT_NUMBER))
+        return false;
+    gint64 number = json_node_get_int(data);
+    *code = (unsigned)(number & 0x7f) | (number & 0x80 ? 0x100 : 0); /* QEMU's numbers have bit 7 for E0 */
+    return number > 0 && number < 0x100;
+}
+
+static JsonNode *do_send_key(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    enum { KEYS_AT_ONCE = 16 };
+    const struct control_machine *m = session->control->machine;
+    JsonArray *list = json_object_get_array_member(arguments, "keys");
+    unsigned codes[KEYS_AT_ONCE], count = json_array_get_length(list);
+    if (count > KEYS_AT_ONCE) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "at most %d keys at once", KEYS_AT_ONCE);
+        return NULL;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (!key_of_value(json_array_get_element(list, i), &codes[i])) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                        "Parameter 'keys': number %u is no key; give {\"type\": \"qcode\", \"data\": \"a\"}",
+                        i);
+            return NULL;
+        }
+    }
+    for (unsigned i = 0; i < count; i++)
+        m->key(m->opaque, codes[i], true);
+    while (count-- > 0)
+        m->key(m->opaque, codes[count], false);
+    return nothing();
+}
+
 static JsonNode *do_screendump(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
@@ -473,6 +517,7 @@ static const struct qmp_command commands[] = {
      {{"filename", ARGUMENT_STRING, false},
       {"format", ARGUMENT_STRING, true},
       {"device", ARGUMENT_STRING, true}}},
+    {"send-key", do_send_key, {{"keys", ARGUMENT_LIST, false}, {"hold-time", ARGUMENT_NUMBER, true}}},
     {"query-vnc", query_vnc},
     {"query-mice", query_mice},
     {"set_password",
@@ -508,6 +553,8 @@ static JsonNode *query_commands(struct qmp_session *session, JsonObject *argumen
 
 static bool argument_fits(JsonNode *node, enum argument_type type)
 {
+    if (type == ARGUMENT_LIST)
+        return JSON_NODE_HOLDS_ARRAY(node);
     if (!JSON_NODE_HOLDS_VALUE(node))
         return false;
     GType value = json_node_get_value_type(node);
@@ -518,6 +565,8 @@ static bool argument_fits(JsonNode *node, enum argument_type type)
         return value == G_TYPE_BOOLEAN;
     case ARGUMENT_NUMBER:
         return value == G_TYPE_INT64;
+    case ARGUMENT_LIST: /* above */
+        break;
     }
     return false;
 }
@@ -531,6 +580,8 @@ static const char *argument_type_name(enum argument_type type)
         return "boolean";
     case ARGUMENT_NUMBER:
         return "integer";
+    case ARGUMENT_LIST:
+        return "array";
     }
     return "";
 }

@@ -84,5 +84,7 @@ const char *control_status_name(enum control_status status);
 struct monitor_session *monitor_session_new(struct control *control, struct char_port *port);
 void monitor_session_free(struct monitor_session *session);
 void monitor_prompt(struct monitor_session *session);
+/* The set 1 code (0x100: behind E0) of a key by QEMU's name for it. */
+bool monitor_key_code(const char *name, unsigned *code);
 /* Runs one line and appends what it says to `out`. */
 void monitor_execute(struct control *control, const char *line, GString *out);

@@ -369,7 +369,39 @@ static const struct {
     {"ctrl_r", 0x11d},
     {"alt_r", 0x138},
     {"pause", 0x145},
+    {"sysrq", 0x54},
+    {"less", 0x56},
+    {"meta_l", 0x15b},
+    {"meta_r", 0x15c},
+    {"menu", 0x15d},
+    {"kp_multiply", 0x37},
+    {"kp_7", 0x47},
+    {"kp_8", 0x48},
+    {"kp_9", 0x49},
+    {"kp_subtract", 0x4a},
+    {"kp_4", 0x4b},
+    {"kp_5", 0x4c},
+    {"kp_6", 0x4d},
+    {"kp_add", 0x4e},
+    {"kp_1", 0x4f},
+    {"kp_2", 0x50},
+    {"kp_3", 0x51},
+    {"kp_0", 0x52},
+    {"kp_decimal", 0x53},
+    {"kp_enter", 0x11c},
+    {"kp_divide", 0x135},
 };
+
+bool monitor_key_code(const char *name, unsigned *code)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
+        if (g_str_equal(keys[i].name, name)) {
+            *code = keys[i].code;
+            return true;
+        }
+    }
+    return false;
+}
 
 static void monitor_sendkey(struct control *control, char **words, GString *out)
 {
@@ -377,14 +409,11 @@ static void monitor_sendkey(struct control *control, char **words, GString *out)
     unsigned codes[WORDS_MOST], count = 0;
     g_auto(GStrv) names = g_strsplit(words[0], "-", WORDS_MOST);
     for (char **name = names; *name; name++) {
-        size_t i = 0;
-        while (i < G_N_ELEMENTS(keys) && !g_str_equal(keys[i].name, *name))
-            i++;
-        if (i == G_N_ELEMENTS(keys)) {
+        if (!monitor_key_code(*name, &codes[count])) {
             g_string_append_printf(out, "no key '%s'\n", *name);
             return;
         }
-        codes[count++] = keys[i].code;
+        count++;
     }
     for (unsigned i = 0; i < count; i++)
         m->key(m->opaque, codes[i], true);
@@ -621,7 +650,8 @@ static const struct monitor_command commands[] = {
     {"ringbuf_read", NULL, "NAME SIZE", "what came to a ringbuf chardev and was not read yet", 2, 2,
      monitor_ringbuf_read},
     {"ringbuf_write", NULL, "NAME WORD", "let it say this", 2, 2, monitor_ringbuf_write},
-    {"set_link", NULL, "NAME on|off", "plug the cable of a NIC or back end, or pull it", 2, 2, monitor_set_link},
+    {"set_link", NULL, "NAME on|off", "plug the cable of a NIC or back end, or pull it", 2, 2,
+     monitor_set_link},
     {"hostfwd_add", NULL, "[NETDEV] RULE", "open a port of the host to the guest, as tcp::8080-:80", 1, 2,
      monitor_hostfwd_add},
     {"hostfwd_remove", NULL, "[NETDEV] RULE", "close it again, as tcp::8080", 1, 2, monitor_hostfwd_remove},
