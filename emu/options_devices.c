@@ -455,7 +455,7 @@ bool option_echr(struct options *o, const char *arg, GError **error)
 
 /* ---- when all is read ---- */
 
-static bool uses_stdio(const struct options *o)
+bool options_use_stdio(const struct options *o)
 {
     const struct machine_config *config = o->config;
     for (guint i = 0; i < config->serials->len; i++) {
@@ -480,7 +480,7 @@ static bool uses_stdio(const struct options *o)
 static void plug_terminal(struct options *o)
 {
     bool terminal = o->nographic || (!o->has_display && !o->has_serial && !o->config->daemonize);
-    if (!terminal || o->config->curses || uses_stdio(o))
+    if (!terminal || o->config->curses || options_use_stdio(o))
         return;
     struct char_spec spec = {.kind = CHAR_STDIO, .fd = -1, .mux = true, .signal = false};
     if (!o->has_serial)
@@ -553,7 +553,7 @@ static bool check_references(struct options *o, GError **error)
 
 bool options_finish_devices(struct options *o, GError **error)
 {
-    if (o->config->curses && uses_stdio(o))
+    if (o->config->curses && options_use_stdio(o))
         return option_fail(error,
                            "-curses and a stdio back end want the same terminal; use pty or unix: for it");
     plug_terminal(o);

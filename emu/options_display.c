@@ -5,7 +5,8 @@
  * when all is read (options_finish_display).
  *
  * There is a card when it is asked for, when something is to show it, and when firmware is booted; not when a
- * kernel is started directly without a display: such a machine speaks through its serial port.
+ * kernel is started directly without a display: such a machine speaks through its serial port. Firmware that
+ * is booted from a terminal without a word about display gets that terminal for its screen.
  */
 #include "emu/options_internal.h"
 
@@ -13,6 +14,7 @@
 
 #include <gio/gio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LATER(key_, help_)                                                                                   \
     {                                                                                                        \
@@ -173,6 +175,12 @@ bool option_vga_memory(struct options *o, uint64_t mib, GError **error)
 bool options_finish_display(struct options *o, GError **error)
 {
     struct machine_config *config = o->config;
+    /* Firmware and what it boots speak to the screen. Where QEMU would open a window, there is the terminal.
+     */
+    bool terminal = !config->kernel && !o->has_display && !config->daemonize && !options_use_stdio(o) &&
+                    o->vga != OPTION_VGA_NONE && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    if (terminal)
+        config->curses = o->has_display = true;
     bool shown = config->curses || config->vncs->len;
     switch (o->vga) {
     case OPTION_VGA_STD:

@@ -84,6 +84,8 @@ bool options_finish_drives(struct options *o, GError **error);
 
 /* options_devices.c */
 bool option_device(struct options *o, const char *arg, GError **error);
+/* Whether a port of the machine is on standard input and output. */
+bool options_use_stdio(const struct options *o);
 bool options_finish_devices(struct options *o, GError **error);
 /* Why a device of QEMU's is not here ("" when there is nothing to say), NULL when it is here or unknown. */
 const char *option_device_later(const char *name);

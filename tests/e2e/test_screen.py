@@ -298,6 +298,16 @@ def on_a_terminal():
         terminal.close()
 
 
+def firmware_on_a_terminal_unasked():
+    terminal = Terminal(25, 80)
+    try:
+        with Machine(FIRMWARE, stdin=terminal.slave, stdout=terminal.slave, env={**os.environ, "TERM": "vt100", "LC_ALL": "C"}) as m:
+            terminal.wait(b"bootable device")
+            m.quit()
+    finally:
+        terminal.close()
+
+
 def no_terminal():
     done = subprocess.run([EMULATOR, *FIRMWARE, "-curses"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
     check(done.returncode == 1 and "no terminal" in done.stderr and "-vnc" in done.stderr, done.stderr)
@@ -320,7 +330,7 @@ if __name__ == "__main__":
     if not (os.path.exists(BIOS) and os.path.exists(VGABIOS)):
         print("SKIP: needs SeaBIOS and its video BIOS: apt-get install seabios")
         sys.exit(77)
-    tests = [firmware_in_a_picture, modes_by_the_video_bios, vnc_password_and_ports, vnc_peers_that_mean_harm, no_terminal]
+    tests = [firmware_in_a_picture, modes_by_the_video_bios, vnc_password_and_ports, vnc_peers_that_mean_harm, firmware_on_a_terminal_unasked, no_terminal]
     KERNEL = mini()
     if KERNEL:
         tests += [linux_in_a_picture, vnc_viewers, on_a_terminal]
