@@ -450,6 +450,47 @@ static void test_large(struct rig *rig, gconstpointer data)
     }
 }
 
+/* eax to every page of [first, end), by hot code; the faults it took */
+static uint64_t write_pages(struct rig *rig, uint32_t first, uint32_t end, uint32_t value)
+{
+    uint64_t before = rig->cpu->window ? window_counts(rig->cpu->window).faults : 0;
+
+    rig->cpu->gpr[ECX] = (end - first) >> 12;
+    /* again: mov [esi], eax; add esi, 1000; dec ecx; jnz again; hlt */
+    g_assert_cmpint(run_with(rig, first, value, "8906 81c600100000 49 75f5 f4"), ==, -1);
+    for (uint32_t at = first; at < end; at += 0x1000)
+        g_assert_cmphex(phys_read32(rig->mem, at), ==, value);
+    return rig->cpu->window ? window_counts(rig->cpu->window).faults - before : 0;
+}
+
+/* Without paging pages are mapped ahead of what touches them, up to the next page of code and the next piece
+ * of the board. */
+static void test_ahead(struct rig *rig, gconstpointer data)
+{
+    struct phys_range *overlay;
+
+    start(rig);
+    g_assert_cmpuint(write_pages(rig, 0x300000, 0x340000, 1), <=, 8);
+    rig_load(rig, 0x355100, "b811000000 c3"); /* mov eax, 11; ret */
+    rig->cpu->gpr[EDX] = 0x355100;
+    g_assert_cmpint(run(rig, "ffd2 f4"), ==, -1);
+    g_assert_cmpuint(write_pages(rig, 0x350000, 0x360000, 2), <=, 8);
+    rig->cpu->gpr[EDX] = 0x355100;
+    g_assert_cmpint(run(rig, "ffd2 89c3 c6420122 ffd2 f4"), ==, -1); /* call, mov [edx+1], 22; call */
+    g_assert_cmphex(rig->cpu->gpr[EBX], ==, 0x11);
+    g_assert_cmphex(rig->cpu->gpr[EAX], ==, 0x22);
+    overlay = physmap_add_ram(rig->mem, "ahead", 0x254000, 0x3000, 0x600000, 1);
+    write_pages(rig, 0x250000, 0x260000, 3);
+    physmap_range_enable(rig->mem, overlay, false);
+    for (uint32_t at = 0x250000; at < 0x260000; at += 0x1000)
+        g_assert_cmphex(phys_read32(rig->mem, at), ==, at >= 0x254000 && at < 0x257000 ? 0 : 3);
+    g_assert_cmphex(phys_read32(rig->mem, 0x600000), ==, 3);
+    g_assert_cmphex(phys_read32(rig->mem, 0x602000), ==, 3);
+    g_assert_cmphex(phys_read32(rig->mem, 0x603000), ==, 0);
+    write_pages(rig, 0x250000, 0x260000, 4);
+    g_assert_cmphex(phys_read32(rig->mem, 0x600000), ==, 3);
+}
+
 /* With a budget: it is used up, and all goes on; later there is some again. */
 static void test_budget(struct rig *rig, gconstpointer data)
 {
@@ -646,6 +687,7 @@ int main(int argc, char **argv)
         {"/window/replaced", test_replaced},
         {"/window/many", test_many},
         {"/window/large", test_large},
+        {"/window/ahead", test_ahead},
         {"/window/budget", test_budget},
         {"/window/lasting", test_lasting},
         {"/window/ring3", test_ring3},
