@@ -421,6 +421,57 @@ static void test_many(struct rig *rig, gconstpointer data)
         g_assert_cmpuint(mapped(rig), >, PAGES);
 }
 
+/* Few mappings are allowed: what has to go makes room, and the rest is dropped when there is none. */
+static void test_few(struct rig *rig, gconstpointer data)
+{
+    if (rig->cpu->window)
+        window_set_most(rig->cpu->window, 50);
+    test_many(rig, data);
+}
+
+/* The host has no more mappings for us: pages that stand in the middle of others are taken away all the same,
+ * and what cannot be mapped is done without. */
+static void test_exhausted(struct rig *rig, gconstpointer data)
+{
+    enum { PAGES = 16, HOST_PAGE = 4096 };
+    size_t most = 200000, held = 0;
+    uint8_t *host;
+
+    start_paging(rig);
+    for (unsigned i = 0; i < PAGES; i++) {
+        phys_write32(rig->mem, 0x500000 + (i << 12), i + 1);
+        phys_write32(rig->mem, 0x600000 + (i << 12), i + 101);
+        map(rig, i, (0x500000 + (i << 12)) | 0x63);
+    }
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned i = 0; i < PAGES; i++)
+            g_assert_cmpuint(read_at(rig, WINDOW + (i << 12)), ==, i + 1);
+    host = mmap(NULL, most * HOST_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    g_assert_true(host != MAP_FAILED);
+    while (held < most && !mprotect(host + held * HOST_PAGE, HOST_PAGE, PROT_READ))
+        held += 2;
+    if (held >= most) {
+        munmap(host, most * HOST_PAGE);
+        g_test_skip("vm.max_map_count is too large to be used up");
+        return;
+    }
+    for (unsigned i = 1; i < PAGES; i += 2)
+        map(rig, i, (0x600000 + (i << 12)) | 0x63);
+    for (unsigned i = 1; i < PAGES; i += 2) {
+        flush_page(rig, WINDOW + (i << 12));
+        write_at(rig, WINDOW + (i << 12) + 4, i);
+    }
+    for (unsigned i = 0; i < PAGES; i++)
+        g_assert_cmpuint(read_at(rig, WINDOW + (i << 12)), ==, i + (i & 1 ? 101 : 1));
+    for (unsigned i = 1; i < PAGES; i += 2) {
+        g_assert_cmpuint(phys_read32(rig->mem, 0x600004 + (i << 12)), ==, i);
+        g_assert_cmpuint(phys_read32(rig->mem, 0x500004 + (i << 12)), ==, 0);
+    }
+    munmap(host, most * HOST_PAGE);
+    for (unsigned i = 0; i < PAGES; i++)
+        g_assert_cmpuint(read_at(rig, WINDOW + (i << 12)), ==, i + (i & 1 ? 101 : 1));
+}
+
 /* Large pages: one bit and one entry for many pages, taken back at once. */
 static void test_large(struct rig *rig, gconstpointer data)
 {
@@ -686,6 +737,8 @@ int main(int argc, char **argv)
         {"/window/board", test_board},
         {"/window/replaced", test_replaced},
         {"/window/many", test_many},
+        {"/window/few", test_few},
+        {"/window/exhausted", test_exhausted},
         {"/window/large", test_large},
         {"/window/ahead", test_ahead},
         {"/window/budget", test_budget},

@@ -15,6 +15,9 @@
  * A page is in a window only as long as the flat tables have a slot for it, and writable only as long as they
  * have one for writing: flat.c tells whatever it clears, and that is unmapped before the guest goes on.
  *
+ * What is unmapped stays mapped without rights: taking these away and giving them back costs a quarter of
+ * mapping anew, and processes that take turns come back to the same pages.
+ *
  * Costs: a fault takes the host 2 us, mapping and unmapping a page some 5 to 10 more, which hot code earns
  * back in some ten thousand accesses. Where address spaces come and go quickly it does not. So each window
  * has an account: all of this is paid from a credit that grows by a third of the time that passes, which is
@@ -50,8 +53,10 @@
 #define TRAP_GP      13  /* the processor's exception, in REG_TRAPNO */
 #define REFUSED_MOST 8   /* times that a site is refused before it is a jump */
 #define MAPS_APART   32u /* as many are unmapped one by one when all go */
-#define MAPPED_SIZE  (1u << 20)
-#define MAPS_MOST    16000u /* mappings; the kernel allows a process 65530 */
+/* mappings: a part of what the kernel allows a process, which is 65530 mostly */
+enum { MAPS_PART = 4, MAPS_LEAST = 1000, MAPS_MOST = 16000 };
+
+#define MAPPED_SIZE (1u << 20)
 
 enum { COST_FAULT = 4000, COST_MOST = 50000 }; /* ns: what the handler cannot see; more is another's doing */
 /* ns; the part of the time that it grows by */
@@ -76,15 +81,17 @@ struct window {
     uint8_t *space;
     uint8_t *mapped[2]; /* by page: 0 or when, age_of() */
     unsigned pages[2];  /* that are */
+    uint32_t *frame[2]; /* by page: 0, or the page of RAM there, with rights or without, + 1 */
     struct site *sites;
     unsigned site_count;
-    unsigned maps; /* no more mappings than this */
-    struct range { /* pages to be unmapped: [first, end) */
+    unsigned maps, maps_most; /* no more mappings than `maps`; when it is too much all are dropped */
+    struct range {            /* pages to be unmapped: [first, end) */
         unsigned table;
         uint32_t first, end;
     } pending[RANGES];
     unsigned pendings;
     bool has_gs, unlimited;
+    bool off; /* for good: the host would not let pages go */
     struct account {
         uint64_t on; /* translated code loads it */
         bool rested; /* and nobody was told */
@@ -239,6 +246,8 @@ void window_set_unlimited(struct window *window, bool unlimited)
 {
     if (!window)
         return;
+    if (window->off)
+        return;
     window->unlimited = unlimited;
     for (unsigned table = 0; table < 2; table++) {
         window->account[table].credit = CREDIT_MOST;
@@ -254,7 +263,7 @@ void window_refresh(struct cpu *cpu)
     for (unsigned table = 0; table < 2; table++) {
         struct account *a = &window->account[table];
 
-        if (a->on)
+        if (a->on || window->off)
             continue;
         if (now >= a->rests_until || is_calm(window, a, now))
             end_rest(a);
@@ -274,22 +283,56 @@ static uint8_t age_of(int64_t now)
     return (uint8_t)((now >> AGE_SHIFT) % 255 + 1);
 }
 
-static void unmap(struct window *window, unsigned table, uint32_t first, uint32_t end)
+static uint8_t *page_at(const struct window *window, unsigned table, uint32_t page)
 {
-    if (mmap(window_base(window, table) + ((uint64_t)first << PHYS_PAGE_SHIFT),
-             (uint64_t)(end - first) << PHYS_PAGE_SHIFT, PROT_NONE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
-        g_error("a page could not be taken out of the window: no memory for the host's page tables");
-    window->maps++;
+    return window_base(window, table) + ((uint64_t)page << PHYS_PAGE_SHIFT);
+}
+
+/* Without its pages hot code would go on with memory the guest took away. */
+static void switch_off(struct window *window)
+{
+    g_warning("translated code goes on without windows, slower: the host has no memory for their page tables "
+              "(see vm.max_map_count and the limits of its control group)");
+    window->off = true;
+    for (unsigned table = 0; table < 2; table++)
+        begin_rest(window, table, now_ns(), run_ns());
+    window->cpu->jit_window_on = 0;
+}
+
+/* All at once splits no mapping, so it works where a part does not. */
+static void drop_all(struct window *window, unsigned table)
+{
+    uint8_t *base = window_base(window, table);
+
+    if (mmap(base, SPAN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
+            MAP_FAILED &&
+        mprotect(base, SPAN, PROT_NONE) && !window->off)
+        switch_off(window);
+    madvise(window->mapped[table], MAPPED_SIZE, MADV_DONTNEED);
+    madvise(window->frame[table], MAPPED_SIZE * sizeof(uint32_t), MADV_DONTNEED);
+    window->counts.unmapped += window->pages[table];
+    window->pages[table] = 0;
+}
+
+/* The mappings that come of a change of rights in the middle of one. */
+static unsigned count_splits(const struct window *window, unsigned table, uint32_t first, uint32_t end)
+{
+    const uint32_t *frame = window->frame[table];
+
+    return (first && frame[first - 1]) + (end < MAPPED_SIZE && frame[end]);
 }
 
 static void unmap_range(struct window *window, const struct range *range)
 {
+    unsigned table = range->table;
+    uint32_t first = range->first, end = range->end;
     int64_t since = now_ns();
 
-    unmap(window, range->table, range->first, range->end);
-    window->counts.unmapped += range->end - range->first;
-    pay(&window->account[range->table], since, 0);
+    window->counts.unmapped += end - first;
+    window->maps += count_splits(window, table, first, end);
+    if (mprotect(page_at(window, table, first), (uint64_t)(end - first) << PHYS_PAGE_SHIFT, PROT_NONE))
+        window_forget_all(window);
+    pay(&window->account[table], since, 0);
 }
 
 void window_settle(struct window *window)
@@ -297,7 +340,7 @@ void window_settle(struct window *window)
     if (!window)
         return;
     for (unsigned i = 0; i < window->pendings; i++)
-        unmap_range(window, &window->pending[i]);
+        unmap_range(window, &window->pending[i]); /* it may drop all */
     window->pendings = 0;
 }
 
@@ -321,8 +364,9 @@ void window_forget(struct window *window, unsigned table, uint32_t page)
             return;
         }
     }
-    if (window->pendings == RANGES) {
+    if (window->pendings == RANGES)
         unmap_range(window, &window->pending[0]);
+    if (window->pendings == RANGES) { /* it was not all dropped */
         memmove(&window->pending[0], &window->pending[1], (RANGES - 1) * sizeof(window->pending[0]));
         window->pendings--;
     }
@@ -333,12 +377,8 @@ void window_forget_all(struct window *window)
 {
     if (!window)
         return;
-    for (unsigned table = 0; table < 2; table++) {
-        unmap(window, table, 0, 1u << 20);
-        madvise(window->mapped[table], MAPPED_SIZE, MADV_DONTNEED);
-        window->counts.unmapped += window->pages[table];
-        window->pages[table] = 0;
-    }
+    for (unsigned table = 0; table < 2; table++)
+        drop_all(window, table);
     window->maps = 0;
     window->pendings = 0;
 }
@@ -402,6 +442,30 @@ static bool is_lasting(const struct cpu *cpu, unsigned table, uint32_t linear)
            mmu_page_is_global(cpu, linear);
 }
 
+/* The pages from `offset` of RAM on, where they are already, without rights, or from anew. */
+static bool give_rights(struct window *window, unsigned table, uint32_t first, uint32_t end, uint64_t offset,
+                        bool writable)
+{
+    uint32_t *frame = window->frame[table], number = (uint32_t)(offset >> PHYS_PAGE_SHIFT) + 1;
+    int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    uint8_t *start = page_at(window, table, first);
+    size_t size = (size_t)(end - first) << PHYS_PAGE_SHIFT;
+    uint32_t same = 0;
+
+    window->maps += count_splits(window, table, first, end);
+    while (same < end - first && frame[first + same] == number + same)
+        same++;
+    if (same == end - first && !mprotect(start, size, protection))
+        return true;
+    window->maps++;
+    if (mmap(start, size, protection, MAP_SHARED | MAP_FIXED | (end - first > 1 ? MAP_POPULATE : 0),
+             window->ram_fd, (off_t)offset) == MAP_FAILED)
+        return false;
+    for (uint32_t i = 0; i < end - first; i++)
+        frame[first + i] = number + i;
+    return true;
+}
+
 /* The access is plain, and its page is in the window now. */
 static bool map_page(struct window *window, unsigned table, uint32_t linear, bool write)
 {
@@ -439,17 +503,14 @@ static bool map_page(struct window *window, unsigned table, uint32_t linear, boo
         return false;
     if (!physmap_ram_unite(cpu->board.mem, offset, (uint64_t)(end - first) << PHYS_PAGE_SHIFT))
         return false;
-    if (window->maps >= MAPS_MOST)
+    if (window->maps >= window->maps_most)
         window_forget_all(window);
-    if (mmap(window_base(window, table) + ((uint64_t)first << PHYS_PAGE_SHIFT),
-             (uint64_t)(end - first) << PHYS_PAGE_SHIFT, writable ? PROT_READ | PROT_WRITE : PROT_READ,
-             MAP_SHARED | MAP_FIXED | MAP_POPULATE, window->ram_fd, (off_t)offset) == MAP_FAILED)
+    if (!give_rights(window, table, first, end, offset, writable))
         return false;
     for (uint32_t i = first; i < end; i++)
         window->pages[table] += !window->mapped[table][i];
     memset(window->mapped[table] + first, age_of(now_ns()), end - first);
     note_made(&window->account[table], end - first);
-    window->maps++;
     window->counts.mapped += end - first;
     return true;
 }
@@ -572,6 +633,21 @@ void window_sites_clear(struct window *window)
 
 /* ---- making ---- */
 
+static unsigned most_mappings(void)
+{
+    g_autofree char *text = NULL;
+    guint64 most = 0;
+
+    if (g_file_get_contents("/proc/sys/vm/max_map_count", &text, NULL, NULL))
+        most = g_ascii_strtoull(text, NULL, 10);
+    return (unsigned)CLAMP(most / MAPS_PART, MAPS_LEAST, MAPS_MOST);
+}
+
+void window_set_most(struct window *window, unsigned mappings)
+{
+    window->maps_most = mappings;
+}
+
 struct window *window_new(struct cpu *cpu, const uint8_t *code, ptrdiff_t writable, size_t size)
 {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
@@ -587,13 +663,16 @@ struct window *window_new(struct cpu *cpu, const uint8_t *code, ptrdiff_t writab
     window->ram_fd = physmap_ram_fd(cpu->board.mem);
     window->space = reserve(space_size(), PROT_NONE);
     window->sites = reserve(SITES * sizeof(struct site), PROT_READ | PROT_WRITE);
-    for (unsigned table = 0; table < 2; table++)
+    for (unsigned table = 0; table < 2; table++) {
         window->mapped[table] = reserve(MAPPED_SIZE, PROT_READ | PROT_WRITE);
+        window->frame[table] = reserve(MAPPED_SIZE * sizeof(uint32_t), PROT_READ | PROT_WRITE);
+    }
     window->has_gs = window_has_gs();
+    window->maps_most = most_mappings();
     for (unsigned table = 0; table < 2; table++)
         window->account[table] = (struct account){.on = 1, .credit = CREDIT_MOST, .credited_at = run_ns()};
-    if (!window->space || !window->sites || !window->mapped[0] || !window->mapped[1] ||
-        (!installed && sigaction(SIGSEGV, &action, &before))) {
+    if (!window->space || !window->sites || !window->mapped[0] || !window->mapped[1] || !window->frame[0] ||
+        !window->frame[1] || (!installed && sigaction(SIGSEGV, &action, &before))) {
         window_free(window);
         return NULL;
     }
@@ -616,8 +695,10 @@ void window_free(struct window *window)
         present = NULL;
     give(window->space, space_size());
     give(window->sites, SITES * sizeof(struct site));
-    for (unsigned table = 0; table < 2; table++)
+    for (unsigned table = 0; table < 2; table++) {
         give(window->mapped[table], MAPPED_SIZE);
+        give(window->frame[table], MAPPED_SIZE * sizeof(uint32_t));
+    }
     g_free(window);
 }
 

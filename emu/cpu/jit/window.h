@@ -25,6 +25,8 @@ void window_enter(struct window *window, unsigned table);
 const uint64_t *window_on(const struct window *window, unsigned table);
 /* For tests: as much credit as ever. */
 void window_set_unlimited(struct window *window, bool unlimited);
+/* For tests: so many mappings at most. */
+void window_set_most(struct window *window, unsigned mappings);
 /* Whether it has begun to rest since this was asked last. */
 bool window_take_rest(struct window *window, unsigned table);
 /* Time went by: perhaps there is credit again. */
