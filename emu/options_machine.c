@@ -130,6 +130,8 @@ static const struct keyval_row accel_rows[] = {
     {"insns", KEYVAL_NUMBER, .help = "lockstep: instructions in a block, at most", .min = 1, .max = 32},
     {"sample", KEYVAL_NUMBER, .help = "lockstep: executions of each block that are compared, instead of all",
      .min = 1, .max = 1u << 30},
+    {"links", KEYVAL_NUMBER, .help = "lockstep: blocks in a stretch that is compared linked and hot, at most",
+     .min = 1, .max = 2048},
     {"plant", KEYVAL_NUMBER, .help = "lockstep: a false difference at this comparison, to test it", .min = 1,
      .max = INT64_MAX},
 };
@@ -137,12 +139,13 @@ static const struct keyval_table accel_table = {"", accel_rows, G_N_ELEMENTS(acc
 
 static bool accel_lockstep(struct options *o, const struct keyval *kv, GError **error)
 {
-    static const char *const lockstep_keys[] = {"from", "insns", "sample", "plant"};
+    static const char *const lockstep_keys[] = {"from", "insns", "sample", "links", "plant"};
     struct machine_config *config = o->config;
     config->lockstep = keyval_bool(kv, "lockstep", false);
     config->lockstep_options.from = keyval_number(kv, "from", 0);
     config->lockstep_options.insns = (unsigned)keyval_number(kv, "insns", 0);
     config->lockstep_options.sample = (unsigned)keyval_number(kv, "sample", 0);
+    config->lockstep_options.links = (unsigned)keyval_number(kv, "links", 0);
     config->lockstep_options.plant = keyval_number(kv, "plant", 0);
     if (config->lockstep && config->engine != MACHINE_ENGINE_JIT)
         return option_fail(

@@ -37,8 +37,8 @@
 
 #define POOL_SIZE       (32u << 20)
 #define POOL_FIRST      (12u << 20) /* how much of it is used at first */
-#define WORTHWHILE      (2u << 20) /* what is given back when there is so much */
-#define POOL_LARGEST    4096u      /* what one allocation may need */
+#define WORTHWHILE      (2u << 20)  /* what is given back when there is so much */
+#define POOL_LARGEST    4096u       /* what one allocation may need */
 #define LINE_SHIFT      6
 #define FALSE_LINE_HITS 4   /* then a map of bytes is made */
 #define PATIENCE        256 /* quiet stores before a page's blocks are given up, at first */
@@ -305,6 +305,45 @@ static unsigned page_drop(struct cpu *cpu, uint32_t number, unsigned start, unsi
     if (!page->blocks)
         physmap_page_flags(cpu->board.mem)[number] &= ~PHYS_PAGE_CODE;
     return dropped;
+}
+
+bool block_leaves_for(struct cpu *cpu, uint64_t ram_offset, size_t len, const struct block *running)
+{
+    const struct block_cache *cache = cpu->blocks;
+    bool leaves = false, stale = cpu->block_stale;
+
+    for (uint64_t at = ram_offset, end = ram_offset + len, border; at < end; at = border) {
+        uint64_t number = at >> PHYS_PAGE_SHIFT;
+        unsigned start = at & PHYS_PAGE_MASK, stop;
+        struct block *next;
+
+        border = MIN(end, (number + 1) << PHYS_PAGE_SHIFT);
+        stop = start + (unsigned)(border - at);
+        if (number >= cache->page_count || !(cache->pages[number].lines & line_mask(start, stop)))
+            continue;
+        for (struct block *b = cache->pages[number].blocks; b; b = next) {
+            unsigned side = block_side(b, (uint32_t)number);
+
+            next = b->page_next[side];
+            if (block_start_on(b, side) >= stop || start >= block_end_on(b, side))
+                continue;
+            if (running && (b == running || b->translation))
+                leaves = true;
+            else
+                block_drop(cpu, b);
+        }
+    }
+    cpu->block_stale = stale;
+    return leaves;
+}
+
+void block_drop_at(struct cpu *cpu, uintptr_t host)
+{
+    for (struct block *b = cpu->blocks->hash[block_hash(host)], *next; b; b = next) {
+        next = b->hash_next;
+        if (b->host == host)
+            block_drop(cpu, b);
+    }
 }
 
 /* A store that touched no code: bring its like to cost less. */

@@ -92,6 +92,13 @@ static inline unsigned block_hash(uintptr_t host)
  * insn_eip set. */
 struct block *block_find(struct cpu *cpu, unsigned mode);
 
+/* For lockstep.c. RAM bytes [ram_offset, +len) are about to be changed for a while: whether translated code
+ * would be left for that, as they are part of `running` or of a block with a translation. Others are dropped;
+ * so are all when `running` is NULL, for bits that a walk sets: they are no reason to leave. */
+bool block_leaves_for(struct cpu *cpu, uint64_t ram_offset, size_t len, const struct block *running);
+/* Drops the blocks that begin at this host address, so that translated code leaves there. */
+void block_drop_at(struct cpu *cpu, uintptr_t host);
+
 /* Fetches and decodes the one instruction at CS:EIP, byte by byte with all checks; faults as the fetch does.
  * What is undefined or too long comes out as an instruction that raises it. */
 void block_decode_one(struct cpu *cpu, struct insn *out);

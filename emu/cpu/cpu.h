@@ -52,6 +52,7 @@ struct cpu_lockstep {
     uint64_t from;  /* blocks to let run before the first is compared */
     unsigned insns; /* longest block; 0: as decoded */
     unsigned sample; /* executions of each block to compare, later on one in a thousand; 0: all */
+    unsigned links; /* longest stretch of blocks that are compared linked, as they run; 0: each by itself */
     uint64_t plant; /* for tests: the comparison from which on the translator's outcome is falsified; 0: none */
     bool quiet;     /* no progress in the trace file */
 };

@@ -23,6 +23,9 @@
  * done again up to there. A store that misses the kept lines altogether is not noticed until something reads
  * what it overwrote.
  *
+ * With options.links it is not a block but a stretch of them that is executed by both, linked and hot as it
+ * would be without lockstep: lockstep_links.c.
+ *
  * At a difference, everything is put back and the block is compared again with one instruction, two, … until
  * the first that differs is known; the report shows that one. cpu_run() then returns CPU_STOP_DIFFERENCE.
  *
@@ -37,9 +40,9 @@
 #include "emu/cpu/jit/jit.h"
 
 #define LANDING_EFFECT   100
-#define LANDING_TOO_MUCH 101 /* more stores than there are lines to keep */
-#define UNDONE_MOST      4   /* in a row */
-#define SAMPLE_BITS      10  /* one execution in so many is compared once a block has had its share */
+#define LANDING_TOO_MUCH LOCKSTEP_TOO_MUCH
+#define UNDONE_MOST      4  /* in a row */
+#define SAMPLE_BITS      10 /* one execution in so many is compared once a block has had its share */
 #define PROGRESS_AFTER   (5 * G_USEC_PER_SEC)
 
 /* ---- rows that are treated apart ---- */
@@ -88,6 +91,11 @@ static bool row_stores_as_system(unsigned op)
     return op == INSN_pop_fs || op == INSN_pop_gs || op == INSN_lfs || op == INSN_lgs;
 }
 
+bool lockstep_has_effects(const struct block *b)
+{
+    return row_has_effects(b->insns[0].op);
+}
+
 bool lockstep_splits(const struct lockstep *l, const struct block *b, const struct insn *in)
 {
     return b->count && (row_has_effects(in->op) || row_has_effects(b->insns[0].op) ||
@@ -114,15 +122,23 @@ bool lockstep_store(struct cpu *cpu, uint64_t ram_offset, unsigned size)
 {
     struct lockstep *l = cpu->lockstep;
     uintptr_t host = (uintptr_t)physmap_ram(cpu->board.mem) + ram_offset;
+    bool walks = l->walks;
 
+    l->walks = false;
     if (l->phase != LOCKSTEP_TRY)
         return false;
     for (uint64_t at = ram_offset & ~(uint64_t)(LOCKSTEP_LINE - 1); at < ram_offset + size && !l->lines_fixed;
          at += LOCKSTEP_LINE)
         line_keep(cpu, l, at);
-    if (host < l->block->host + l->block->bytes && l->block->host < host + size)
+    if (l->options.links ? block_leaves_for(cpu, ram_offset, size, walks ? NULL : l->stretch.running)
+                         : host < l->block->host + l->block->bytes && l->block->host < host + size)
         l->overwritten = true;
     return true;
+}
+
+void lockstep_walk_stores(struct lockstep *l)
+{
+    l->walks = true;
 }
 
 bool lockstep_is_trying(const struct lockstep *l)
@@ -216,24 +232,43 @@ static void hide_write_tags(struct cpu *cpu)
                 cpu->tlb[table][cpu->tlb_log[table][log][i]].write = TLB_NONE;
 }
 
-/* The interpreter, up to the instruction at `until`. */
-static void __attribute__((noinline)) interpret(struct cpu *cpu, struct lockstep *l, uint32_t until)
+bool __attribute__((noinline))
+lockstep_interpret_block(struct cpu *cpu, struct lockstep *l, const struct block *b, uint64_t until)
 {
-    const struct block *b = l->block;
+    struct lockstep_stretch *s = &l->stretch;
+    uint32_t eip = cpu->eip;
 
+    s->running = b;
     for (unsigned i = 0; i < b->count; i++) {
         const struct insn *in = &b->insns[i];
-        uint32_t next = l->eip + in->end;
+        uint32_t next = eip + in->end;
 
         if (row_stores_as_system(in->op))
             hide_write_tags(cpu);
         cpu->tlb_data = cpu->tlb[TLB_EMPTY];
         cpu->insn_eip = next - in->length;
         cpu->eip = next;
+        l->tried_insns++;
         in->run(cpu, in);
-        if (l->overwritten || cpu->block_stale || cpu->eip != next || next == until)
-            break;
+        if (s->goal && cpu->eip == s->goal_eip && lockstep_states_agree(s->goal, cpu)) {
+            s->at_goal = true;
+            return false;
+        }
+        if (l->overwritten || cpu->block_stale || cpu->eip == until)
+            return false;
+        if (cpu->eip != next)
+            return i + 1 == b->count;
     }
+    return true;
+}
+
+/* The interpreter, up to the instruction at `until`. */
+static void __attribute__((noinline)) interpret(struct cpu *cpu, struct lockstep *l, uint32_t until)
+{
+    if (l->options.links)
+        lockstep_interpret_stretch(cpu, l);
+    else
+        lockstep_interpret_block(cpu, l, l->block, until);
 }
 
 /* Leaves RAM as it made it, and in `tried` and `expected` how it ended. */
@@ -242,6 +277,7 @@ static void try_interpreter(struct cpu *cpu, struct lockstep *l, uint32_t until)
     int landing;
 
     l->overwritten = false;
+    l->tried_insns = 0;
     l->expected = (struct lockstep_outcome){0};
     l->phase = LOCKSTEP_TRY;
     landing = setjmp(cpu->fault_exit);
@@ -265,7 +301,7 @@ static void run_translation(struct cpu *cpu, struct lockstep *l, struct block *b
     l->phase = LOCKSTEP_RUN;
     landing = setjmp(cpu->fault_exit);
     if (!landing) {
-        if (!jit_enter(cpu, b))
+        if (!(l->options.links ? lockstep_run_stretch(cpu, l, b) : jit_enter(cpu, b)))
             l->actual.end = LOCKSTEP_REFUSED;
         l->actual.at = cpu->eip;
     } else {
@@ -304,6 +340,7 @@ enum verdict {
     DISTURBED, /* somebody asked the CPU to stop meanwhile: nothing follows from a difference */
     UNDONE,    /* nothing was executed: see nothing_done() */
     REFUSED,
+    UNCOMPARED, /* a stretch that has no end, or stores too much */
 };
 
 static void lines_note_ran(struct cpu *cpu, struct lockstep *l)
@@ -314,10 +351,24 @@ static void lines_note_ran(struct cpu *cpu, struct lockstep *l)
         memcpy(l->lines[i].ran, ram + l->lines[i].at, LOCKSTEP_LINE);
 }
 
+static bool line_agrees(const struct lockstep *l, const struct lockstep_line *line)
+{
+    bool agrees = !memcmp(line->after, line->ran, LOCKSTEP_LINE);
+
+    if (agrees || !l->options.links)
+        return agrees;
+    /* Hot code has pages mapped that it may not come to, a faulting access's other one for instance: accessed
+     * bits may be set early (SDM vol. 3, 4.8). Nothing else. */
+    for (unsigned i = 0; i < LOCKSTEP_LINE; i++)
+        if (line->after[i] != line->ran[i] && (i % 4 || line->ran[i] != (line->after[i] | 0x20)))
+            return false;
+    return true;
+}
+
 static bool lines_agree(const struct lockstep *l)
 {
     for (unsigned i = 0; i < l->line_count; i++)
-        if (memcmp(l->lines[i].after, l->lines[i].ran, LOCKSTEP_LINE))
+        if (!line_agrees(l, &l->lines[i]))
             return false;
     return true;
 }
@@ -382,6 +433,7 @@ static enum verdict compare_once(struct cpu *cpu, struct lockstep *l, struct blo
 
     l->block = b;
     l->host = b->host;
+    l->generation = generation;
     l->line_count = 0;
     try_interpreter(cpu, l, l->eip); /* no instruction ends at the block's start */
     lines_note_after(cpu, l);
@@ -415,6 +467,103 @@ static enum verdict compare_once(struct cpu *cpu, struct lockstep *l, struct blo
             return AGREED;
     }
     return DIFFERED;
+}
+
+/* Puts everything back after the interpreter's stretch, and lets the translation leave where that ended.
+ * NULL: the cache of blocks was emptied meanwhile. */
+static struct block *prepare_stretch(struct cpu *cpu, struct lockstep *l, struct block *b)
+{
+    struct lockstep_stretch *s = &l->stretch;
+
+    lines_note_after(cpu, l);
+    lines_put_back(cpu, l);
+    state_put_back(cpu, &l->start);
+    fills_drop(cpu, l);
+    for (unsigned i = 0; i < s->dirty_count && !s->flushed; i++)
+        block_drop_at(cpu, s->dirty[i]);
+    if (!s->flushed && s->stops && s->stop_host)
+        block_drop_at(cpu, s->stop_host);
+    if (!s->flushed && !b->host)
+        b = block_find(cpu, block_mode(cpu)); /* it is where it was: this cannot fault */
+    cpu->block_stale = false;
+    return l->generation == cpu->blocks->generation ? b : NULL;
+}
+
+/* RAM was put back, or changed, without a word to the cache of blocks: those it no longer holds are dropped.
+ */
+static void lines_drop_code(struct cpu *cpu, const struct lockstep *l)
+{
+    for (unsigned i = 0; i < l->line_count; i++)
+        if (memcmp(l->lines[i].before, l->lines[i].ran, LOCKSTEP_LINE))
+            block_invalidate(cpu, l->lines[i].at, LOCKSTEP_LINE);
+}
+
+/* The translation left within the stretch: the interpreter once more, to the same state. */
+static bool stretch_again(struct cpu *cpu, struct lockstep *l)
+{
+    bool stale = cpu->block_stale;
+
+    all_put_back(cpu, l);
+    mmu_flush(cpu, true);
+    lines_drop_code(cpu, l);
+    cpu->block_stale = false;
+    l->stretch.goal = lockstep_cpu(&l->ran);
+    l->stretch.goal_eip = l->actual.at;
+    l->stretch.most = l->stretch.blocks + 1;
+    l->lines_fixed = true;
+    try_interpreter(cpu, l, l->eip);
+    l->lines_fixed = false;
+    l->stretch.goal = NULL;
+    lines_note_after(cpu, l);
+    lines_drop_code(cpu, l);
+    l->reruns++;
+    if (!l->stretch.at_goal)
+        return false;
+    cpu->block_stale = stale;
+    return outcomes_agree(l);
+}
+
+/* As compare_once(), for a stretch of blocks. */
+static enum verdict compare_stretch(struct cpu *cpu, struct lockstep *l, struct block **first)
+{
+    struct block *b = *first;
+
+    l->block = b;
+    l->host = b->host;
+    l->generation = cpu->blocks->generation;
+    l->random = l->random * 6364136223846793005u + 1442695040888963407u;
+    l->stretch.wanted = 1 + (unsigned)(l->random >> 33) % l->options.links;
+    l->line_count = 0;
+    try_interpreter(cpu, l, 0);
+    if (l->stretch.cut && l->stretch.fresh && !(l->random >> 32 & 1)) {
+        /* A long loop: half of the time as far as it was new. */
+        l->stretch.wanted = l->stretch.fresh;
+        all_put_back(cpu, l);
+        fills_drop(cpu, l);
+        l->line_count = 0;
+        try_interpreter(cpu, l, 0);
+    }
+    b = prepare_stretch(cpu, l, b);
+    if (!b)
+        return UNDONE;
+    *first = b;
+    if (l->expected.end == LOCKSTEP_REFUSED || l->stretch.cut)
+        return UNCOMPARED;
+    l->block = b;
+    run_translation(cpu, l, b);
+    if (l->actual.end == LOCKSTEP_REFUSED)
+        return REFUSED;
+    if (l->options.plant && l->compared >= l->options.plant)
+        plant(cpu, l);
+    state_keep(cpu, &l->ran);
+    lines_note_ran(cpu, l);
+    if (outcomes_agree(l))
+        return AGREED;
+    if (nothing_done(cpu, l) && ++l->undone < UNDONE_MOST)
+        return UNDONE;
+    if (l->actual.end == LOCKSTEP_DONE && stretch_again(cpu, l))
+        return AGREED;
+    return __atomic_load_n(&cpu->exit_request, __ATOMIC_ACQUIRE) ? DISTURBED : DIFFERED;
 }
 
 /* At a difference: with more and more instructions of the block, until it differs again. */
@@ -497,7 +646,7 @@ bool lockstep_run(struct cpu *cpu, struct block *b)
 
     if (row_has_effects(b->insns[0].op))
         return false;
-    if (!(++l->blocks & 0xffff))
+    if (!(++l->blocks & (l->options.links ? 0xfff : 0xffff)))
         tell_progress(l);
     if (l->blocks <= l->options.from || !chosen(l, b)) {
         cpu->stats.instructions += count;
@@ -515,10 +664,14 @@ bool lockstep_run(struct cpu *cpu, struct block *b)
             mmu_flush(cpu, true);
             b = block_find(cpu, block_mode(cpu));
         }
-        verdict = b ? compare_once(cpu, l, b) : REFUSED;
+        verdict = !b ? REFUSED : l->options.links ? compare_stretch(cpu, l, &b) : compare_once(cpu, l, b);
     }
-    if (verdict == DIFFERED)
+    if (verdict == DIFFERED && l->options.links) {
+        l->report = g_string_new(NULL);
+        lockstep_describe_difference(l, cpu, l->report);
+    } else if (verdict == DIFFERED) {
         pinpoint(cpu, l, count);
+    }
     memcpy(cpu->fault_exit, l->outer, sizeof(jmp_buf));
     if (requested)
         cpu_request_exit(cpu);
@@ -532,12 +685,19 @@ bool lockstep_run(struct cpu *cpu, struct block *b)
         l->undone = 0;
         l->refused++;
         return false;
+    case UNCOMPARED:
+        l->uncompared++;
+        return jit_enter(cpu, b);
     case DIFFERED:
     case DISTURBED:
         all_put_back(cpu, l);
         mmu_flush(cpu, true);
         cpu->block_stale = true;
         return true;
+    }
+    if (l->options.links) {
+        count = l->tried_insns;
+        l->linked += l->stretch.blocks;
     }
     l->compared++;
     l->instructions += count;
@@ -605,7 +765,7 @@ struct lockstep *lockstep_new(struct cpu *cpu, const struct cpu_lockstep *option
     cpu->board.apic_base_changed = board_apic_base_changed;
     cpu->board.ferr = board_ferr;
     jit_set_threshold(cpu, 0);
-    jit_set_linking(cpu, false);
+    jit_set_linking(cpu, options->links != 0);
     block_cache_flush(cpu);
     return l;
 }
@@ -633,6 +793,11 @@ void lockstep_describe(const struct lockstep *l, GString *out)
         " instructions, %" G_GUINT64_FORMAT " faults, %" G_GUINT64_FORMAT
         " device accesses, %" G_GUINT64_FORMAT " left early), %" G_GUINT64_FORMAT " interpreted alone\n",
         l->blocks, l->compared, l->instructions, l->faults, l->effects, l->reruns, l->refused);
+    if (l->options.links)
+        g_string_append_printf(out,
+                               "linked: %" G_GUINT64_FORMAT " blocks in these stretches, %" G_GUINT64_FORMAT
+                               " stretches too long to be compared\n",
+                               l->linked, l->uncompared);
 }
 
 void lockstep_foreach_counter(const struct lockstep *l, cpu_counter_fn *visit, void *opaque)
@@ -641,9 +806,10 @@ void lockstep_foreach_counter(const struct lockstep *l, cpu_counter_fn *visit, v
         const char *name;
         uint64_t value;
     } rows[] = {
-        {"blocks", l->blocks}, {"compared", l->compared},          {"instructions", l->instructions},
-        {"faults", l->faults}, {"accesses", l->effects},           {"left-early", l->reruns},
-        {"alone", l->refused}, {"differences", l->report != NULL},
+        {"blocks", l->blocks},       {"compared", l->compared},          {"instructions", l->instructions},
+        {"faults", l->faults},       {"accesses", l->effects},           {"left-early", l->reruns},
+        {"alone", l->refused},       {"differences", l->report != NULL}, {"linked", l->linked},
+        {"too-long", l->uncompared},
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
         visit(opaque, "lockstep", rows[i].name, rows[i].value);

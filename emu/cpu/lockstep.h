@@ -29,6 +29,8 @@ void lockstep_foreach_counter(const struct lockstep *lockstep, cpu_counter_fn *v
 /* RAM bytes [ram_offset, +size) are about to be stored to, not by a write tag. True: the interpreter is being
  * tried; do the store, but drop no code and give no tag. */
 bool lockstep_store(struct cpu *cpu, uint64_t ram_offset, unsigned size);
+/* The next lockstep_store() is for bits that a walk sets. */
+void lockstep_walk_stores(struct lockstep *lockstep);
 /* While the interpreter is tried no write tag is to be given. */
 bool lockstep_is_trying(const struct lockstep *lockstep);
 /* A TLB entry was filled for this page. */

@@ -195,6 +195,12 @@ void lockstep_describe_difference(struct lockstep *l, struct cpu *cpu, GString *
         describe_fpu("interpreter", a, out);
         describe_fpu("translator", b, out);
     }
+    if (l->options.links)
+        lockstep_describe_stretch(l, out);
+    if (l->generation != cpu->blocks->generation) {
+        g_string_append(out, "its first block was dropped with all others; guest code is not shown\n");
+        return;
+    }
     g_string_append_printf(out, "guest code%s\n",
                            l->pinpointed ? "; without its last instruction they agree" : "");
     jit_debug_guest_code(l->block, l->eip, out);
@@ -204,6 +210,8 @@ void lockstep_describe_difference(struct lockstep *l, struct cpu *cpu, GString *
     }
     g_string_append_printf(out,
                            "again: the same command with -accel jit,lockstep=on,from=%" G_GUINT64_FORMAT
-                           ",insns=1 compares every instruction from shortly before\n",
-                           l->blocks > 1000 ? l->blocks - 1000 : 0);
+                           "%s from shortly before\n",
+                           l->blocks > 1000 ? l->blocks - 1000 : 0,
+                           l->options.links ? " compares every block by itself"
+                                            : ",insns=1 compares every instruction");
 }

@@ -225,6 +225,8 @@ static void table_set_bits(struct cpu *cpu, uint64_t physical, uint8_t bits)
     uint64_t ram_offset;
     uint8_t *host = ram_at(cpu, physical, 1, &ram_offset);
     if (host) {
+        if (access_unlikely(cpu->lockstep))
+            lockstep_walk_stores(cpu->lockstep);
         ram_written(cpu, ram_offset, 1);
         *host |= bits;
     } else {

@@ -114,7 +114,7 @@ struct machine_config {
     bool lockstep;     /* with the translator: the interpreter beside it */
     struct {
         uint64_t from, plant;
-        unsigned insns, sample;
+        unsigned insns, sample, links;
     } lockstep_options; /* cpu.h */
     bool perfmap;
 

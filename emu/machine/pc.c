@@ -397,6 +397,7 @@ static bool board_processor(struct machine *m, GError **error)
         cpu_set_lockstep(m->cpu, &(struct cpu_lockstep){.from = m->config->lockstep_options.from,
                                                         .insns = m->config->lockstep_options.insns,
                                                         .sample = m->config->lockstep_options.sample,
+                                                        .links = m->config->lockstep_options.links,
                                                         .plant = m->config->lockstep_options.plant});
     if ((m->config->lockstep || m->config->perfmap || trace_on(TB) || trace_on(IN_ASM) || trace_on(OP) ||
          trace_on(OUT_ASM) || trace_on(EXEC)) &&

@@ -6,10 +6,11 @@
  * emulator must neither crash (run this under the sanitizers) nor hang nor leave the CPU's own invariants.
  *
  * --jit runs them by the translator, --lockstep by both, side by side: then something is expected after all.
+ * --links is --lockstep by stretches of linked and hot blocks.
  *
- * One seed is one guest: CHAOS_VERBOSE=1 names them, test-chaos [--jit|--lockstep] SEED COUNT runs some again
- * (how far each stretch of cpu_run() goes is the clock's choice). Seconds by default; NETLAB_TEST_FULL=1: a
- * hundred times as many.
+ * One seed is one guest: CHAOS_VERBOSE=1 names them, test-chaos [--jit|--lockstep|--links] SEED COUNT runs
+ * some again (how far each stretch of cpu_run() goes is the clock's choice). Seconds by default;
+ * NETLAB_TEST_FULL=1: a hundred times as many.
  */
 #include "emu/cpu/access.h"
 #include "emu/cpu/insn.h"
@@ -273,7 +274,8 @@ static bool run_guest(struct machine *m, uint32_t seed)
 int main(int argc, char **argv)
 {
     struct machine m = {.random = g_rand_new_with_seed(0)};
-    bool lockstep = argc > 1 && !strcmp(argv[1], "--lockstep");
+    bool links = argc > 1 && !strcmp(argv[1], "--links");
+    bool lockstep = links || (argc > 1 && !strcmp(argv[1], "--lockstep"));
     bool jit = lockstep || (argc > 1 && !strcmp(argv[1], "--jit"));
     argc -= jit;
     argv += jit;
@@ -299,8 +301,10 @@ int main(int argc, char **argv)
         printf("skipped: %s\n", error->message);
         return 77;
     }
+    if (links)
+        cpu_set_heat(m.cpu, 3);
     if (lockstep)
-        cpu_set_lockstep(m.cpu, &(struct cpu_lockstep){.quiet = true});
+        cpu_set_lockstep(m.cpu, &(struct cpu_lockstep){.quiet = true, .links = links ? 40 : 0});
     start_bell(m.cpu);
     physmap_set_change_listener(m.mem, cpu_memory_changed, m.cpu);
     physmap_set_code_listener(m.mem, cpu_code_written, m.cpu);

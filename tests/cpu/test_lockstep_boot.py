@@ -4,11 +4,11 @@
 """
 Interpreter and translator side by side on whole machines (-accel jit,lockstep=on).
 
-  test_lockstep_boot.py --emulator netlab-emu [--image mini,mini-pae] [--sample N] [--seconds N]
+  test_lockstep_boot.py --emulator netlab-emu [--image mini,mini-pae] [--sample N] [--links N] [--seconds N]
   test_lockstep_boot.py --emulator netlab-emu --plant bare-faults     false differences must be found
 
 The first boots an image of `netlab image build` until its init speaks, the first executions of every block compared (all of them
-with --sample 0: many minutes). Exit status 77 with the reason when there is no image.
+with --sample 0: many minutes). With --links they are compared by stretches of blocks, linked and hot. Exit status 77 with the reason when there is no image.
 """
 import argparse
 import json
@@ -35,10 +35,10 @@ def image_folder(name):
     return None
 
 
-def boot(emulator, name, sample, seconds):
+def boot(emulator, name, sample, links, seconds):
     folder = image_folder(name)
     description = json.loads((folder / "image.json").read_text())
-    accel = "jit,lockstep=on" + (f",sample={sample}" if sample else "")
+    accel = "jit,lockstep=on" + (f",sample={sample}" if sample else "") + (f",links={links},window=50" if links else "")
     command = [emulator, "-accel", accel, "-m", f"{description.get('memory', 96)}M", "-kernel", str(folder / "vmlinuz"),
                "-initrd", str(folder / "initrd.cpio"), "-append", description["append"], "-nic", "none", "-display", "none",
                "-no-reboot", "-monitor", "none", "-serial", "stdio"]
@@ -77,8 +77,9 @@ def run_bare(emulator, image, options, seconds=120):
 
 def plants(emulator, image):
     """One of each kind: a register, a flag, an XMM register, a byte in memory or ESP."""
-    for number, what in [(2000, "ebx:"), (3001, "status flags:"), (2502, "xmm [3]:"), (4003, None)]:
-        done = run_bare(emulator, image, ["-accel", f"jit,lockstep=on,plant={number}"])
+    for number, what, more in [(2000, "ebx:", ""), (3001, "status flags:", ""), (2502, "xmm [3]:", ""), (4003, None, ""),
+                               (2000, "ebx:", ",links=20"), (2003, None, ",links=20")]:
+        done = run_bare(emulator, image, ["-accel", f"jit,lockstep=on,plant={number}{more}"])
         found = re.search(r"differ in block (\d+), the (\d+)\. compared", done.stderr)
         if done.returncode != DIFFERENCE or not found or int(found[2]) != number + 1:
             print(f"planted at comparison {number}, not found there: status {done.returncode}\n{done.stderr[-3000:]}")
@@ -89,7 +90,7 @@ def plants(emulator, image):
         if "guest code" not in done.stderr or "translation\n0x" not in done.stderr or "again: " not in done.stderr:
             print(f"the report is not whole\n{done.stderr[-3000:]}")
             return False
-    print("four planted differences were found where they were planted")
+    print("six planted differences were found where they were planted")
     return True
 
 
@@ -98,6 +99,7 @@ def main():
     parser.add_argument("--emulator", required=True)
     parser.add_argument("--image", default="mini")
     parser.add_argument("--sample", type=int, default=32)
+    parser.add_argument("--links", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--plant")
     args = parser.parse_args()
@@ -109,7 +111,7 @@ def main():
     for name in missing:
         print(f"skipped: no image '{name}': netlab image build {name}")
     for name in names:
-        good = (name in missing or boot(args.emulator, name, args.sample, args.seconds)) and good
+        good = (name in missing or boot(args.emulator, name, args.sample, args.links, args.seconds)) and good
     sys.exit(0 if good and not missing else 77 if good and len(missing) == len(names) else 1 if not good else 0)
 
 
