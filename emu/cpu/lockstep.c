@@ -559,7 +559,9 @@ static enum verdict compare_stretch(struct cpu *cpu, struct lockstep *l, struct 
     lines_note_ran(cpu, l);
     if (outcomes_agree(l))
         return AGREED;
-    if (nothing_done(cpu, l) && ++l->undone < UNDONE_MOST)
+    /* Asked to stop before it began, or to leave the block to the interpreter: no reason to wonder. */
+    if (nothing_done(cpu, l) && (cpu->fp_denied || __atomic_load_n(&cpu->exit_request, __ATOMIC_ACQUIRE) ||
+                                 ++l->undone < UNDONE_MOST))
         return UNDONE;
     if (l->actual.end == LOCKSTEP_DONE && stretch_again(cpu, l))
         return AGREED;
