@@ -35,15 +35,13 @@
 #define GRANT_READ        (1u << 0)
 #define GRANT_WRITE       (1u << 1)
 #define GRANT_EXEC        (1u << 2)
-#define TLB_GLOBAL        (1u << 3)
 #define TLB_LARGE         (1u << 4)
 #define TLB_LOGGED        (1u << 5) /* in tlb_log[][0] */
 #define TLB_LOGGED_GLOBAL (1u << 6)
 #define TLB_HOST_READ     (1u << 7) /* reads may use addend */
 #define TLB_HOST_WRITE    (1u << 8) /* writes may, once code and breakpoints are seen to */
-#define TLB_OTHER_READ    (1u << 9) /* and so may accesses of the other privilege */
-#define TLB_OTHER_WRITE   (1u << 10)
-#define TLB_LOG_BITS      (TLB_LOGGED | TLB_LOGGED_GLOBAL)
+/* and TLB_GLOBAL and TLB_OTHER_… of mmu_internal.h */
+#define TLB_LOG_BITS (TLB_LOGGED | TLB_LOGGED_GLOBAL)
 
 #define PAGE_OF(x) ((uint32_t)(x) & ~(uint32_t)PHYS_PAGE_MASK)
 
@@ -134,9 +132,9 @@ static void writer_note(struct cpu *cpu, uint32_t linear, uint64_t ram_offset)
 {
     struct page_writers *w = &cpu->writers[ram_offset >> PHYS_PAGE_SHIFT];
     uint32_t entry = (linear >> PHYS_PAGE_SHIFT) + 1;
-    uintptr_t host = (uintptr_t)physmap_ram(cpu->board.mem) + (ram_offset & ~(uint64_t)PHYS_PAGE_MASK);
-    if (w->page[0] == entry || w->page[1] == entry || w->page[0] == MANY)
+    if (access_likely(w->page[0] == entry || w->page[1] == entry || w->page[0] == MANY))
         return;
+    uintptr_t host = (uintptr_t)physmap_ram(cpu->board.mem) + (ram_offset & ~(uint64_t)PHYS_PAGE_MASK);
     for (unsigned i = 0; i < 2; i++) {
         if (!w->page[i] || !is_writer(cpu, w->page[i] - 1, host)) {
             w->page[i] = entry;
@@ -590,16 +588,6 @@ struct tlb_entry *mmu_try_fetch(struct cpu *cpu, uint32_t linear)
 {
     uint32_t error;
     return tlb_try_fill(cpu, linear, cpu->cpl == 3, ACCESS_FETCH, &error);
-}
-
-bool mmu_entry_is_global(const struct tlb_entry *e)
-{
-    return e->flags & TLB_GLOBAL;
-}
-
-bool mmu_entry_grants_other(const struct tlb_entry *e, bool write)
-{
-    return e->flags & (write ? TLB_OTHER_WRITE : TLB_OTHER_READ);
 }
 
 static uint32_t entry_flags(const struct cpu *cpu, uint32_t linear)

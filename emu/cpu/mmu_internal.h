@@ -11,9 +11,12 @@
  * it would fault, and then nothing has changed but A bits. */
 struct tlb_entry *mmu_try_fill(struct cpu *cpu, uint32_t linear, bool write);
 struct tlb_entry *mmu_try_fetch(struct cpu *cpu, uint32_t linear); /* the same for a fetch */
-bool mmu_entry_is_global(const struct tlb_entry *e);
-/* Whether the walk grants the same at the other privilege, where the entry has a tag for it. */
-bool mmu_entry_grants_other(const struct tlb_entry *e, bool write);
+
+/* Bits of an entry's flags. */
+#define TLB_GLOBAL      (1u << 3)
+#define TLB_OTHER_READ  (1u << 9) /* where there is a tag for it, the other privilege may as well */
+#define TLB_OTHER_WRITE (1u << 10)
+
 /* Whether the soft TLB grants such an access at the present privilege, to whatever is there; and whether the
  * page is known to be global, or a part of a large one. */
 bool mmu_has_page(const struct cpu *cpu, uint32_t linear, bool write);

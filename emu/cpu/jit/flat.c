@@ -348,7 +348,7 @@ static __attribute__((noinline)) void log_full(struct flat *flat)
 }
 
 /* This slot was missed, and is going to be filled. */
-static void slot_note(struct flat *flat, struct note *note, unsigned bit, bool global, uint32_t page)
+static inline void slot_note(struct flat *flat, struct note *note, unsigned bit, bool global, uint32_t page)
 {
     if (!(note->missed & bit))
         note_first(flat, bit, page);
@@ -376,9 +376,9 @@ static void fill_others(struct cpu *cpu, struct note *note, const struct tlb_ent
     unsigned bits = note->missed & ~(note->filled[0] | note->filled[1]), may = 0;
 
     if (e->write == page << PHYS_PAGE_SHIFT)
-        may = BITS_WRITE(table) | (mmu_entry_grants_other(e, true) ? BITS_WRITE(!table) : 0);
+        may = BITS_WRITE(table) | (e->flags & TLB_OTHER_WRITE ? BITS_WRITE(!table) : 0);
     if (e->read == page << PHYS_PAGE_SHIFT)
-        may |= (BITS_DATA(table) | (mmu_entry_grants_other(e, false) ? BITS_DATA(!table) : 0)) &
+        may |= (BITS_DATA(table) | (e->flags & TLB_OTHER_READ ? BITS_DATA(!table) : 0)) &
                ~(BITS_WRITE(TLB_SUPERVISOR) | BITS_WRITE(TLB_USER));
     for (bits &= may; bits; bits &= bits - 1) {
         unsigned n = (unsigned)__builtin_ctz(bits);
@@ -405,7 +405,7 @@ uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write,
         if (!e || (write ? e->write : e->read) != tag)
             return 0;
     }
-    global = mmu_entry_is_global(e);
+    global = (e->flags & TLB_GLOBAL) != 0;
     slot_note(cpu->flat, note, BIT_DATA(table, kind), global, page);
     *addend_slot(cpu->flat, table, kind, page) = e->addend;
     fill_others(cpu, note, e, table, page, global);
@@ -434,7 +434,7 @@ bool flat_fill_exec(struct cpu *cpu, uint32_t linear, uint32_t number)
         return true;
     if (e->exec != (linear & ~(uint32_t)PHYS_PAGE_MASK))
         return false;
-    slot_note(cpu->flat, &cpu->flat->notes[page], BIT_EXEC(table), mmu_entry_is_global(e), page);
+    slot_note(cpu->flat, &cpu->flat->notes[page], BIT_EXEC(table), (e->flags & TLB_GLOBAL) != 0, page);
     *slot = number + 1;
     return true;
 }
