@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -232,6 +233,9 @@ def vnc_peers_that_mean_harm():
             viewer = Viewer(path)
             viewer.wait_text(BANNER)
             viewer.pointer(100, 100)
+            viewer.pointer(110, 95)  # ten to the right, five up: what the mouse has to tell when a driver asks
+            wait_until("the mouse has moved", lambda: re.search(r"mouse\.dx=a\n", m.monitor("info state")) and
+                       re.search(r"mouse\.dy=5\n", m.monitor("info state")))
             viewer.pointer(65535, 65535, 255)
             viewer.key(0xffffffff, True)
             viewer.close()
