@@ -151,8 +151,7 @@ def main():
     parser.add_argument("--jit", action="store_true", help="with --runner: by the translator")
     parser.add_argument("--emulator")
     parser.add_argument("--lockstep", action="store_true", help="with --emulator: interpreter and translator side by side")
-    parser.add_argument("--links", type=int, help="with --lockstep: by stretches of so many blocks, linked")
-    parser.add_argument("--window", type=int, default=3000, help="with --links: entries until code is hot")
+    parser.add_argument("--links", type=int, help="with --lockstep: by stretches of so many blocks, linked and hot")
     parser.add_argument("--qemu", action="store_true")
     parser.add_argument("--image", required=True)
     parser.add_argument("--golden", required=True)
@@ -169,7 +168,7 @@ def main():
     if args.runner:
         ok = check_ours(segments, run_ours(args.runner, args.image, ["--jit"] if args.jit else []))
     if args.emulator:
-        engine = ["-accel", "jit,lockstep=on" + (f",links={args.links},window={args.window}" if args.links else "")] if args.lockstep else []
+        engine = ["-accel", "jit,lockstep=on" + (f",links={args.links},window=2" if args.links else "")] if args.lockstep else []
         ok = check_ours(segments, run_pc([args.emulator, *engine], args.image, TIME_LIMIT)) and ok
     if args.qemu:
         if not qemu:
