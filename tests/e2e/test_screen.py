@@ -116,12 +116,17 @@ modes:  .word {modes}
 """
 
 
+def make_disk(folder):
+    image = os.path.join(folder, "disk")
+    subprocess.run(["as", "--32", "-o", image + ".o"], input=SECTOR.format(modes=", ".join(map(str, MODES))), text=True, check=True)
+    subprocess.run(["objcopy", "-O", "binary", "-j", ".text", image + ".o", image], check=True)
+    os.truncate(image, 1 << 20)
+    return image
+
+
 def modes_by_the_video_bios():
     with tempfile.TemporaryDirectory(prefix="netlab-modes-") as folder:
-        image = os.path.join(folder, "disk")
-        subprocess.run(["as", "--32", "-o", image + ".o"], input=SECTOR.format(modes=", ".join(map(str, MODES))), text=True, check=True)
-        subprocess.run(["objcopy", "-O", "binary", "-j", ".text", image + ".o", image], check=True)
-        os.truncate(image, 1 << 20)
+        image = make_disk(folder)
         with Machine([*FIRMWARE, "-drive", f"file={image},format=raw", "-display", "none"]) as m:
             for mode in MODES:
                 size = {0x03: (720, 400), 0x04: (640, 400), 0x0d: (640, 400), 0x13: (640, 400), 0x4118: (1024, 768)}.get(mode, (640, 480))
@@ -143,6 +148,28 @@ def modes_by_the_video_bios():
                     check(len(colors) == 8, f"mode {mode:#x}: {colors}")
                     check(not any(p.pixel(50 * twice, 75 * twice)), f"mode {mode:#x}: beside the line")
                 m.monitor("sendkey spc")
+            m.quit()
+
+
+def vnc_follows_modes_and_resets():
+    """A viewer stays while the size of the screen changes under it, and while the machine is reset and stopped."""
+    with tempfile.TemporaryDirectory(prefix="netlab-modes-") as folder:
+        image, path = make_disk(folder), os.path.join(folder, "screen")
+        with Machine([*FIRMWARE, "-drive", f"file={image},format=raw", "-vnc", f"unix:{path}"]) as m:
+            viewer = Viewer(path)
+            for _ in range(2):
+                for width in (720, 640, 640, 640, 640, 640, 640, 640, 640, 1024):
+                    deadline = time.monotonic() + 30
+                    while viewer.width != width or not any(map(any, viewer.picture().rows[:16])):
+                        check(time.monotonic() < deadline, f"waited for {width} columns, there are {viewer.width}")
+                        viewer.update()
+                    viewer.type("\n")
+                m.monitor("system_reset")
+            m.monitor("stop")
+            other = Viewer(path)  # a picture can be had of a machine that stands still
+            other.update()
+            check((other.width, other.height) == (m.picture().width, m.picture().height), "the size")
+            m.monitor("cont")
             m.quit()
 
 
@@ -334,7 +361,7 @@ if __name__ == "__main__":
     if not (os.path.exists(BIOS) and os.path.exists(VGABIOS)):
         print("SKIP: needs SeaBIOS and its video BIOS: apt-get install seabios")
         sys.exit(77)
-    tests = [firmware_in_a_picture, modes_by_the_video_bios, vnc_password_and_ports, vnc_peers_that_mean_harm, firmware_on_a_terminal_unasked, no_terminal]
+    tests = [firmware_in_a_picture, modes_by_the_video_bios, vnc_follows_modes_and_resets, vnc_password_and_ports, vnc_peers_that_mean_harm, firmware_on_a_terminal_unasked, no_terminal]
     KERNEL = mini()
     if KERNEL:
         tests += [linux_in_a_picture, vnc_viewers, on_a_terminal]
