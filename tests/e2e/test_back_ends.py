@@ -260,6 +260,113 @@ def user_network():
     shutil.rmtree(folder)
 
 
+def two(first, second, **second_options):
+    """Two machines that must reach each other."""
+    with Guest(*first) as a, Guest(*second, **second_options) as b:
+        a.address("10.7.0.1/24")
+        b.address("10.7.0.2/24")
+        a.pings("10.7.0.2")
+        b.pings("10.7.0.1")
+        b.must("(sleep 60 | nc -l -p 5000 >/tmp/got) & sleep 0.5")
+        a.must("dd if=/dev/urandom of=/tmp/block bs=65536 count=16 2>/dev/null; nc -w 20 10.7.0.2 5000 </tmp/block")
+        want = a.must("md5sum </tmp/block").split()[0]
+        wait_until("a megabyte to arrive whole", lambda: b.must("md5sum </tmp/got").split()[0] == want, 30)
+        return a.monitor("info network")
+
+
+def nic(words, number, model=""):
+    return ("-nic", f"{words},mac=52:54:00:07:00:{number:02x}{model}")
+
+
+def sockets():
+    """listen and connect, the client first; udp both ways; multicast; UNIX streams and datagrams."""
+    subprocess.run(["ip", "route", "add", "224.0.0.0/4", "dev", "lo"], check=True)
+    subprocess.run(["ip", "link", "set", "lo", "multicast", "on"], check=True)
+    folder = tempfile.mkdtemp(prefix="netlab-")
+    text = two(nic("socket,connect=127.0.0.1:4001", 1), nic("socket,listen=127.0.0.1:4001", 2))
+    check("connected" in text and "not connected" not in text, f"info network: {text}")
+    two(nic("socket,udp=127.0.0.1:4003,localaddr=127.0.0.1:4002", 1), nic("socket,udp=127.0.0.1:4002,localaddr=127.0.0.1:4003", 2))
+    two(nic("socket,mcast=239.1.2.3:4004,localaddr=127.0.0.1", 1), nic("socket,mcast=239.1.2.3:4004,localaddr=127.0.0.1", 2))
+    two(nic(f"stream,server=on,addr.type=unix,addr.path={folder}/s", 1), nic(f"stream,server=off,addr.type=unix,addr.path={folder}/s", 2))
+    two(nic(f"dgram,local.type=unix,local.path={folder}/a,remote.type=unix,remote.path={folder}/b", 1),
+        nic(f"dgram,local.type=unix,local.path={folder}/b,remote.type=unix,remote.path={folder}/a", 2))
+    shutil.rmtree(folder)
+
+
+def with_qemu():
+    """The other end is a QEMU."""
+    if not QEMU:
+        return "skipped: there is no qemu-system-i386"
+    two(nic("socket,listen=127.0.0.1:4011", 1), nic("socket,connect=127.0.0.1:4011", 2, ",model=e1000"), program=QEMU)
+    two(nic("socket,mcast=239.1.2.3:4014,localaddr=127.0.0.1", 1),
+        nic("socket,mcast=239.1.2.3:4014,localaddr=127.0.0.1", 2, ",model=e1000"), program=QEMU)
+
+
+def hubs():
+    """The old words: two NICs and a user network on one hub, and a capture of it."""
+    folder = tempfile.mkdtemp(prefix="netlab-")
+    with Guest("-net", "nic", "-net", "user", "-net", f"dump,file={folder}/hub.pcap,len=200") as g:
+        g.must(LEASE)
+        g.pings("10.0.2.2")
+        check("hub0" in g.monitor("info network"), "info network")
+    with Guest("-net", "nic", "-net", "user") as g:
+        g.must(LEASE)
+        g.pings("10.0.2.2")
+    with Guest("-netdev", "user,id=u", "-netdev", "hubport,id=p,hubid=4,netdev=u", "-netdev", "hubport,id=q,hubid=4", "-device",
+               "e1000,netdev=q", "-object", f"filter-dump,id=f,netdev=u,file={folder}/user.pcap,maxlen=60") as g:
+        g.must(LEASE)
+        g.pings("10.0.2.2")
+    for name, most in (("hub", 200), ("user", 60)):
+        with open(f"{folder}/{name}.pcap", "rb") as file:
+            data = file.read()
+        at, frames, pings = 24, 0, 0
+        while at < len(data):
+            kept, length = struct.unpack("<II", data[at + 8:at + 16])
+            check(kept == min(length, most), f"{name}: {kept} of {length} bytes kept")
+            frame = data[at + 16:at + 16 + kept]
+            pings += frame[12:14] == b"\x08\x00" and frame[23] == 1
+            at += 16 + kept
+            frames += 1
+        check(at == len(data) and frames > 8 and pings >= 2, f"{name}: {frames} frames, {pings} pings")
+    shutil.rmtree(folder)
+
+
+def hostile():
+    """Peers that send nonsense, and one that goes in the middle of a frame."""
+    with Guest(*nic("socket,listen=127.0.0.1:4021", 1)) as g:
+        g.address("10.7.0.1/24")
+        for junk in (b"\xff" * 100, b"\0\0\0\0", struct.pack(">I", 1 << 31), struct.pack(">I", 60) + bytes(10), b"\0", b"",
+                     struct.pack(">I", 65554) + bytes(70000)):
+            with socket.create_connection(("127.0.0.1", 4021), timeout=10) as s:
+                s.settimeout(10)
+                try:
+                    s.sendall(junk)
+                    s.shutdown(socket.SHUT_WR)
+                    while s.recv(65536):
+                        pass
+                except ConnectionError:
+                    pass
+        with socket.create_connection(("127.0.0.1", 4021), timeout=10) as s:  # and it still works, a byte at a time
+            s.settimeout(1)
+            question = bytes.fromhex("ffffffffffff525400070099" "0806" "0001080006040001" "525400070099" "0a070063" "000000000000" "0a070001")
+            answer = bytes.fromhex("08060001080006040002525400070001")
+            got = b""
+
+            def answered():  # the guest needs a moment to see that its cable is in
+                nonlocal got
+                for byte in struct.pack(">I", 7) + bytes(7) + struct.pack(">I", len(question)) + question:
+                    s.sendall(bytes([byte]))
+                try:
+                    piece = s.recv(65536)
+                    check(piece, "the connection ended")
+                    got += piece
+                except TimeoutError:
+                    pass
+                return answer in got
+            wait_until("the guest's answer", answered, 40)
+        g.must("true")
+
+
 IMAGE = {}
 
 if __name__ == "__main__":
@@ -269,4 +376,4 @@ if __name__ == "__main__":
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
     IMAGE.update(images["mini"])
-    main(user_network)
+    main(user_network, sockets, with_qemu, hubs, hostile)
