@@ -195,6 +195,7 @@ bool options_finish_display(struct options *o, GError **error)
         config->vga = shown || !config->kernel;
         break;
     }
+    config->vga_wanted = config->vga && (shown || o->vga == OPTION_VGA_STD);
     if (config->curses && config->daemonize)
         return option_fail(error, "-daemonize and -curses exclude each other: use -vnc");
     if (config->curses && o->nographic)

@@ -130,6 +130,7 @@ struct machine_config {
     bool boot_menu;
 
     bool vga; /* a graphics card; with it come a mouse, and a screen for `displays` */
+    bool vga_wanted;        /* somebody asked for it: without its video BIOS firmware is not started */
     uint32_t vga_memory;    /* bytes, a power of two */
     int vga_slot;           /* -1: 2 */
     GPtrArray *vncs;        /* struct machine_vnc * */

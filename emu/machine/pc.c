@@ -77,7 +77,8 @@ static bool read_rom(struct machine *m, GError **error)
 }
 
 /* The video BIOS: found, copied, filled up to a power of two. A machine without firmware takes the font from
- * it and can do without; with firmware nothing would ever be on the screen. */
+ * it and can do without; with firmware nothing would ever be on the screen, which is an error
+ * where one was asked for. */
 static bool read_vga_rom(struct machine *m, GError **error)
 {
     static const char name[] = "vgabios-stdvga.bin", *const folders[] = {"/usr/share/seabios",
@@ -91,7 +92,7 @@ static bool read_vga_rom(struct machine *m, GError **error)
         (void)g_file_get_contents(path, &data, &size, NULL); /* the next folder may have it */
     }
     if (!size || size > VGA_ROM_MOST) {
-        if (!m->config->bios)
+        if (m->config->kernel || !m->config->vga_wanted)
             return true;
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
                     "-vga std: no usable %s in %s, %s or a folder given with -L; install Debian's package "
