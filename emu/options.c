@@ -123,6 +123,14 @@ static bool option_sandbox(struct options *o, const char *arg, GError **error)
 
 /* ---- the table ---- */
 
+static bool option_option_rom(struct options *o, const char *arg, GError **error)
+{
+    if (!*arg)
+        return option_fail(error, "needs the name of a file");
+    g_ptr_array_add(o->config->option_roms, g_strdup(arg));
+    return true;
+}
+
 static bool option_snapshot(struct options *o, const char *arg, GError **error)
 {
     o->snapshot = true;
@@ -165,6 +173,8 @@ static const struct option_row rows[] = {
     OURS("append", NULL, "TEXT", OPTION_BOOT, option_append, "its command line"),
     OURS("bios", NULL, "FILE", OPTION_BOOT, option_bios, "start this ROM at the reset vector instead"),
     OURS("L", NULL, "FOLDER", OPTION_BOOT, option_search_path, "where -bios is looked for; may be repeated"),
+    OURS("option-rom", NULL, "FILE", OPTION_BOOT, option_option_rom,
+         "a ROM the firmware runs; may be repeated"),
     OURS("boot", NULL, "[order=]LETTERS[,menu=on]", OPTION_BOOT, option_boot,
          "what firmware tries, in order"),
     OURS("no-reboot", NULL, NULL, OPTION_BOOT, option_no_reboot, "end when the guest reboots"),
@@ -281,7 +291,6 @@ static const struct option_row rows[] = {
     LATER("smbios", ""),
     LATER("tpmdev", ""),
     LATER("dtb", "a PC has no device tree"),
-    LATER("option-rom", ""),
     LATER("preconfig", ""),
     LATER("singlestep", "see -trace help"),
     LATER("one-insn-per-tb", "see -trace help"),

@@ -33,7 +33,7 @@ static const struct keyval_row e1000_rows[] = {
     {"mitigation", KEYVAL_BOOL},
     {"extra_mac_registers", KEYVAL_BOOL},
     {"rombar", KEYVAL_NUMBER},
-    {"romfile", KEYVAL_STRING},
+    {"romfile", KEYVAL_STRING, .help = "its option ROM; iPXE's with -boot n unless given, empty: none"},
 };
 static const struct keyval_row debug_exit_rows[] = {
     {"driver", KEYVAL_STRING},
@@ -161,11 +161,7 @@ static bool device_help(struct options *o)
 
 static bool device_e1000(struct options *o, const struct keyval *kv, GError **error)
 {
-    const char *rom = keyval_string(kv, "romfile", "");
     int slot = -1;
-    if (*rom)
-        return option_fail(
-            error, "romfile=%s: option ROMs are QEMU's and not in netlab-emu yet; leave romfile= out", rom);
     if (keyval_has(kv, "addr") && !option_parse_slot(keyval_string(kv, "addr", ""), &slot, error))
         return false;
     struct machine_nic *nic = option_add_nic(o, error);
@@ -174,6 +170,7 @@ static bool device_e1000(struct options *o, const struct keyval *kv, GError **er
     nic->slot = slot;
     nic->id = g_strdup(keyval_string(kv, "id", NULL));
     nic->netdev = g_strdup(keyval_string(kv, "netdev", NULL));
+    nic->romfile = g_strdup(keyval_string(kv, "romfile", NULL));
     nic->has_mac = keyval_mac(kv, "mac", nic->mac);
     return true;
 }

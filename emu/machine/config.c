@@ -53,6 +53,7 @@ static void free_nic(void *data)
     struct machine_nic *nic = data;
     g_free(nic->id);
     g_free(nic->netdev);
+    g_free(nic->romfile);
     g_free(nic);
 }
 
@@ -114,6 +115,7 @@ struct machine_config *machine_config_new(void)
     config->netdevs = g_ptr_array_new_with_free_func(free_netdev);
     config->nics = g_ptr_array_new_with_free_func(free_nic);
     config->boot_splash_time = config->boot_fail_wait = -1;
+    config->option_roms = g_ptr_array_new_with_free_func(g_free);
     config->drives = g_ptr_array_new_with_free_func(free_drive);
     config->captures = g_ptr_array_new_with_free_func(free_capture);
     config->fwcfg = g_ptr_array_new_with_free_func(free_fwcfg);
@@ -134,7 +136,7 @@ void machine_config_free(struct machine_config *config)
     GPtrArray *lists[] = {config->search_path, config->serials, config->chardevs, config->monitors,
                           config->netdevs,     config->nics,    config->fwcfg,    config->debug_exits,
                           config->debugcons,   config->notes,   config->vncs,     config->drives,
-                          config->captures};
+                          config->option_roms, config->captures};
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_free(lists[i], TRUE);
     cpu_model_free(config->cpu);

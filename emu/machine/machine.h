@@ -46,8 +46,9 @@ struct machine_nic {
     char *netdev; /* NULL: no cable, or `vlan` */
     uint8_t mac[6];
     bool has_mac;
-    int slot; /* -1: the next free one */
-    int vlan; /* -net: number of the hub it is plugged into; -1: `netdev` counts */
+    char *romfile; /* NULL: iPXE's when booting from the network; "": none */
+    int slot;      /* -1: the next free one */
+    int vlan;      /* -net: number of the hub it is plugged into; -1: `netdev` counts */
 };
 
 /* -object filter-dump */
@@ -121,6 +122,7 @@ struct machine_config {
     char *kernel, *append, *bios;
     char *initrd;           /* Linux: one file; Multiboot: "file args,file args" */
     GPtrArray *search_path; /* -L, for -bios */
+    GPtrArray *option_roms; /* char *: files */
     bool acpi, mptable;
     bool exact_ticks;      /* those of an idle guest too: dev/idle_tick.h */
     uint8_t boot_order[3]; /* as in rtc_config */

@@ -55,7 +55,7 @@ struct machine_port {
 };
 
 struct machine_card {
-    struct device *device; /* e1000 */
+    struct device *device;    /* e1000 */
     struct net_port *backend; /* one of machine->netdevs, or a hub's port */
     const struct machine_nic *config;
     uint8_t mac[6];
@@ -101,9 +101,10 @@ struct machine {
     unsigned card_count;
     struct machine_disk *drives;
     unsigned drive_count;
-    bool was_reset; /* the board has been started before */
-    GPtrArray *netdevs;  /* struct net_port *, owned */
-    GPtrArray *captures; /* struct net_dump * */
+    GPtrArray *option_roms; /* uint8_t *: what PCI functions show */
+    bool was_reset;         /* the board has been started before */
+    GPtrArray *netdevs;     /* struct net_port *, owned */
+    GPtrArray *captures;    /* struct net_dump * */
     struct net_hubs *hubs;
     struct net_env net_env;
     GPtrArray *ports; /* struct machine_port * */
@@ -138,7 +139,7 @@ struct machine {
 
 /* network.c: NICs, back ends, the cables between them */
 bool network_build(struct machine *machine, GError **error);
-void network_free(struct machine *machine); /* before the NICs */
+void network_free(struct machine *machine);                             /* before the NICs */
 struct net_port *network_find(struct machine *machine, const char *id); /* a back end; NULL: none */
 /* pc.c: a device is kept for reset, saved state and the end; returns it. */
 void *machine_keep(struct machine *machine, void *device);
@@ -150,12 +151,15 @@ bool machine_reset(struct machine *machine, GError **error);
 void machine_request(struct machine *machine, int what);
 void machine_stop(struct machine *machine, enum control_status why);
 bool machine_cont(struct machine *machine, GError **error);
+/* optionrom.c */
+bool machine_option_roms(struct machine *machine, GError **error);
+bool machine_nic_rom(struct machine *machine, struct pci_device *pci, const char *romfile, GError **error);
 /* disks.c */
-bool machine_disks_open(struct machine *machine, GError **error);  /* images */
+bool machine_disks_open(struct machine *machine, GError **error); /* images */
 struct dma8237;
 bool machine_disks_build(struct machine *machine, GError **error); /* IDE */
 void machine_disks_build_floppy(struct machine *machine, struct dma8237 *dma);
-void machine_disks_free(struct machine *machine);                  /* after the chips */
+void machine_disks_free(struct machine *machine);       /* after the chips */
 void machine_disks_boot_order(struct machine *machine); /* order=, for the next start of the firmware */
 void machine_disks_tell_cmos(struct machine *machine);
 bool machine_disks_tell_fwcfg(struct machine *machine, GError **error);

@@ -68,6 +68,10 @@ static bool open_card(struct machine *m, guint i, GError **error)
         return false;
     }
     m->card_count++;
+    if (!machine_nic_rom(m, (struct pci_device *)card->device, nic->romfile, error)) {
+        g_prefix_error(error, "NIC %s: ", nic->id);
+        return false;
+    }
     return true;
 }
 

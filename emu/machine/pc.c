@@ -629,6 +629,8 @@ static bool board_boot_files(struct machine *m, GError **error)
         return false;
     if (!m->rom)
         return true;
+    if (!machine_option_roms(m, error))
+        return false;
     if (config->acpi) {
         set_tables(m);
         fwcfg_set_refresh(m->fwcfg, "etc/acpi/tables", set_tables, m);
@@ -800,6 +802,7 @@ struct machine *machine_new(const struct machine_config *config, GError **error)
     struct machine *m = g_new0(struct machine, 1);
     m->config = config;
     m->devices = g_ptr_array_new();
+    m->option_roms = g_ptr_array_new_with_free_func(g_free);
     m->ports = g_ptr_array_new_with_free_func(free_port);
     m->vncs = g_ptr_array_new_with_free_func((GDestroyNotify)vnc_free);
     m->status = CONTROL_PRELAUNCH;
@@ -842,6 +845,7 @@ void machine_free(struct machine *m)
     if (m->clock)
         clock_free(m->clock);
     g_free(m->rom);
+    g_ptr_array_free(m->option_roms, TRUE);
     g_free(m->vga_rom);
     boot_file_free(m->kernel);
     boot_file_free(m->initrd);

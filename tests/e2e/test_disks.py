@@ -114,6 +114,44 @@ def boot_image(folder, name, size, *defines):
     return base + ".img"
 
 
+ROM = """
+.code16
+.globl _start
+_start:
+    .byte 0x55, 0xaa, 1
+    pushw %si
+    movw $text - _start, %si
+1:  .byte 0x2e
+    lodsb
+    testb %al, %al
+    jz 2f
+    outb %al, $0xe9
+    jmp 1b
+2:  popw %si
+    xorw %ax, %ax
+    lret
+text: .asciz "<ROM>"
+.org 511
+    .byte 0
+"""
+
+
+def option_rom(folder):
+    """512 bytes whose sum is zero."""
+    base = os.path.join(folder, "rom")
+    with open(base + ".s", "w") as file:
+        file.write(ROM)
+    subprocess.run(["as", "--32", "-o", base + ".o", base + ".s"], check=True)
+    subprocess.run(["ld", "-m", "elf_i386", "-Ttext", "0", "--oformat", "binary", "-o", base + ".bin", base + ".o"],
+                   check=True, stderr=subprocess.DEVNULL)
+    with open(base + ".bin", "rb") as file:
+        data = bytearray(file.read()[:512])
+    data[511] = -sum(data[:511]) & 0xff
+    with open(base, "wb") as file:
+        file.write(data)
+    return base
+
+
 def make_iso(folder, name, image, *options):
     tree = os.path.join(folder, name + ".tree")
     os.makedirs(tree, exist_ok=True)
@@ -229,6 +267,15 @@ def firmware_boots():
         check(0 <= text.find("<again>") < text.find("<disk>"), text[-600:])
         check(text.count("<again>") == 1, text[-600:])
         done.append("boot order, bootindex, once and a reboot")
+
+        text = run(folder, "-hda", disk, "-option-rom", option_rom(folder))
+        check(0 <= text.find("<ROM>") < text.find("<disk>"), text[-300:])
+        done.append("option ROM")
+        if os.path.exists("/usr/lib/ipxe/qemu/pxe-e1000.rom"):
+            boot_image(folder, "netboot", 1024, "LOADED")
+            text = run(folder, "-boot", "n", "-netdev", f"user,id=u,tftp={folder},bootfile=netboot.img", "-device", "e1000,netdev=u")
+            check("<netboot>second sector of netboot" in text, text[-300:])
+            done.append("network (iPXE, TFTP)")
     finally:
         shutil.rmtree(folder)
     return ", ".join(done)

@@ -229,7 +229,7 @@ static const struct {
     {"-device e1000,addr=1", "slots 0 and 1 are the board's own"},
     {"-device e1000,addr=20", "a PCI slot is a hexadecimal number"},
     {"-device e1000,addr=3.1", "a PCI slot is a hexadecimal number"},
-    {"-device e1000,romfile=pxe.rom", "option ROMs are QEMU's"},
+    {"-option-rom ''", "needs the name of a file"},
     {"-kernel k -device e1000,netdev=n1 -netdev tap,id=n0",
      "there is no -netdev with that id (did you mean 'n0'?)"},
     {"-kernel k -netdev tap,id=n0 -device e1000,netdev=n0 -device e1000,netdev=n0",
