@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: The netlab authors
 """The table's own arithmetic and files: archives, the place of guest memory, verdicts, sessions that go wrong."""
+import importlib.machinery
+import importlib.util
 import pathlib
 import shutil
 import subprocess
@@ -107,6 +109,22 @@ class Sessions(unittest.TestCase):
         for program, why in (("echo oops", "ended"), ("echo '? no'; cat", "says: no"), ("exec cat", "within")):
             with self.assertRaisesRegex(Failed, why):
                 Session(["sh", "-c", program], 0.5)
+
+
+class Churn(unittest.TestCase):
+    def test_growth_is_told_from_noise(self):
+        loader = importlib.machinery.SourceFileLoader("churn", str(pathlib.Path(__file__).with_name("churn")))
+        churn = importlib.util.module_from_spec(importlib.util.spec_from_loader("churn", loader))
+        loader.exec_module(churn)
+
+        def grown(**columns):
+            return [name for name, _, _ in churn.verdict([dict({name: 13 for name in churn.SLACK}, **{name: value(i) for name, value
+                                                          in columns.items()}) for i in range(60)])]
+        self.assertEqual(grown(private_mb=lambda i: 30 + i % 7), [])
+        self.assertEqual(grown(private_mb=lambda i: 40 if i < 3 else 30), [])
+        self.assertEqual(grown(private_mb=lambda i: 30 + i * 0.1), ["private_mb"])
+        self.assertEqual(grown(descriptors=lambda i: 13 + i // 10), ["descriptors"])
+        self.assertEqual(grown(mappings=lambda i: 400 + 5 * i), ["mappings"])
 
 
 if __name__ == "__main__":
