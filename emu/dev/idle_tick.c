@@ -13,7 +13,7 @@ enum { SHORTEST = 1000000, LONGEST = 20000000 };
 /* ns: how long the guest has to be quiet, and how late it may be then. */
 static const struct {
     int64_t quiet, late;
-} depths[] = {{10000000000, 60000000}, {3000000000, 28000000}, {1200000000, 12000000}};
+} depths[] = {{5000000000, 60000000}, {3000000000, 28000000}, {1200000000, 12000000}};
 
 #define ALONE 2500000000 /* from the last deadline beside the grid */
 

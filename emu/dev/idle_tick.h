@@ -14,7 +14,7 @@
  *     gets there: its time would go wrong. (Each trial that fails makes the next one wait four times longer.)
  *
  * A guest that has been quiet for longer may be left alone for longer: up to 12 ms after 1.2 s, 28 ms after
- * 3 s, 60 ms after 10 s (whole periods; at 250 ticks a second it takes every 4th, 8th and 16th). Quiet is
+ * 3 s, 60 ms after 5 s (whole periods; at 250 ticks a second it takes every 4th, 8th and 16th). Quiet is
  * stricter than asleep: no other interrupt, nothing that led to an exception or another address space, as it
  * would if a program was woken (such are counted as `stirs`), and no two deadlines beside the grid within two
  * and a half seconds. (A single one is no program's: Linux looks for stuck processors every four seconds.)

@@ -492,7 +492,7 @@ static void test_idle_tick_deep(struct rig *r, gconstpointer data)
     fall_asleep(r, 290ll * TICK, 1);
     fall_asleep(r, 100ll * TICK, 3);
     g_assert_cmpuint(sleep_through(r, OWN_CLOCK, 300ll * TICK, &latest), ==, 75);
-    fall_asleep(r, 600ll * TICK, 7);
+    fall_asleep(r, 500ll * TICK, 7);
     fall_asleep(r, 1400ll * TICK, 15);
     g_assert_cmpuint(sleep_through(r, OWN_CLOCK, 16000ll * TICK, &latest), ==, 1000);
     g_assert_cmpint(latest, <=, 15ll * TICK + LATENCY);
