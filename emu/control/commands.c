@@ -379,8 +379,8 @@ static const char *optional_string(JsonObject *arguments, const char *name)
 /* "device" is the old word for "id". */
 static const char *drive_name(JsonObject *arguments, GError **error)
 {
-    const char *name = optional_string(arguments, "id");
-    if (!name)
+    const char *name = arguments ? optional_string(arguments, "id") : NULL;
+    if (!name && arguments)
         name = optional_string(arguments, "device");
     if (!name)
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Parameter 'id' is missing");
@@ -390,7 +390,7 @@ static const char *drive_name(JsonObject *arguments, GError **error)
 static JsonNode *do_eject(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
-    const char *name = arguments ? drive_name(arguments, error) : NULL;
+    const char *name = drive_name(arguments, error);
     bool force = name && json_object_has_member(arguments, "force") &&
                  json_object_get_boolean_member(arguments, "force");
     return name && m->eject(m->opaque, name, force, error) ? nothing() : NULL;

@@ -40,6 +40,21 @@ static bool set_link(void *opaque, const char *name, bool up, GError **error)
     return false;
 }
 
+static bool no_drive(void *opaque, unsigned index, struct control_drive *out)
+{
+    return false;
+}
+
+static bool eject(void *opaque, const char *id, bool force, GError **error)
+{
+    return true;
+}
+
+static bool change(void *opaque, const char *id, const char *file, const char *format, GError **error)
+{
+    return set_link(opaque, id, *file != 0, error);
+}
+
 static void describe(void *opaque, enum control_info what, GString *out)
 {
 }
@@ -100,6 +115,9 @@ static const struct control_machine machine = {.name = "fuzz",
                                                .chardev = no_chardev,
                                                .nic = no_nic,
                                                .set_link = set_link,
+                                               .drive = no_drive,
+                                               .eject = eject,
+                                               .change = change,
                                                .describe = describe,
                                                .counters = counters,
                                                .read_memory = read_memory,

@@ -98,15 +98,42 @@ static bool fake_nic(void *opaque, unsigned index, struct control_nic *out)
     return index == 0;
 }
 
-static bool fake_change(void *opaque, const char *id, const char *file, const char *format, GError **error)
-{
-    g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 1, "nothing called '%s'", id);
-    return false;
-}
-
 static struct char_port *fake_port(void *opaque, const char *id)
 {
     return g_str_equal(id, "r") ? ((struct bench *)opaque)->ring : NULL;
+}
+
+static bool fake_drive(void *opaque, unsigned index, struct control_drive *out)
+{
+    static const struct control_drive drives[] = {
+        {.id = "ide0-hd0",
+         .file = "disk.qcow2",
+         .format = "qcow2",
+         .backing = "base",
+         .cache = "none",
+         .size = 4096},
+        {.id = "ide1-cd0", .cache = "writeback", .removable = true, .locked = true, .tray_open = true},
+    };
+    if (index >= G_N_ELEMENTS(drives))
+        return false;
+    *out = drives[index];
+    return true;
+}
+
+static bool fake_eject(void *opaque, const char *id, bool force, GError **error)
+{
+    if (force && g_str_equal(id, "ide1-cd0"))
+        return true;
+    g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 26, "Device '%s' is locked", id);
+    return false;
+}
+
+static bool fake_change(void *opaque, const char *id, const char *file, const char *format, GError **error)
+{
+    if (g_str_equal(id, "ide1-cd0") && g_str_equal(file, "a.iso") && (!format || g_str_equal(format, "raw")))
+        return true;
+    g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 1, "Device '%s' not found", id);
+    return false;
 }
 
 static bool fake_set_link(void *opaque, const char *name, bool up, GError **error)
@@ -216,8 +243,10 @@ static void setup(struct bench *b, gconstpointer data)
                                           .chardev = fake_chardev,
                                           .nic = fake_nic,
                                           .set_link = fake_set_link,
-                                          .port = fake_port,
+                                          .drive = fake_drive,
+                                          .eject = fake_eject,
                                           .change = fake_change,
+                                          .port = fake_port,
                                           .describe = fake_describe,
                                           .counters = fake_counters,
                                           .read_memory = fake_read_memory,
@@ -349,7 +378,21 @@ static void test_conversation(struct bench *b, gconstpointer data)
         {"{\"execute\":\"query-kvm\"}", "{\"return\":{\"enabled\":false,\"present\":false}}"},
         {"{\"execute\":\"query-chardev\"}",
          "\"label\":\"serial0\",\"filename\":\"null\",\"frontend-open\":true"},
-        {"{\"execute\":\"query-block\"}", "{\"return\":[]}"},
+        {"{\"execute\":\"query-block\"}",
+         "{\"return\":[{\"device\":\"ide0-hd0\",\"qdev\":\"ide0-hd0\",\"type\":\"unknown\",\"removable\":"
+         "false,"
+         "\"locked\":false,\"inserted\":{\"file\":\"disk.qcow2\",\"drv\":\"qcow2\",\"ro\":false,"
+         "\"backing_file_depth\":1,\"backing_file\":\"base\",\"image\":{\"filename\":\"disk.qcow2\","
+         "\"format\":\"qcow2\",\"virtual-size\":4096}}},{\"device\":\"ide1-cd0\",\"qdev\":\"ide1-cd0\","
+         "\"type\":\"unknown\",\"removable\":true,\"locked\":true,\"tray_open\":true}]}"},
+        {"{\"execute\":\"eject\",\"arguments\":{\"id\":\"ide1-cd0\",\"force\":true}}", "{\"return\":{}}"},
+        {"{\"execute\":\"eject\",\"arguments\":{\"device\":\"ide1-cd0\"}}", "is locked"},
+        {"{\"execute\":\"eject\"}", "Parameter 'id' is missing"},
+        {"{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"ide1-cd0\",\"filename\":\"a.iso\"}"
+         "}",
+         "{\"return\":{}}"},
+        {"{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"x\",\"filename\":\"a.iso\"}}",
+         "DeviceNotFound"},
         {"{\"execute\":\"query-cpus-fast\"}", "\"target\":\"i386\""},
         {"{\"execute\":\"x-netlab-query-network\"}", "\"mac\":\"52:54:00:12:34:56\",\"link\":true"},
         {"{\"execute\":\"x-netlab-query-network\"}", "\"rx-bytes\":5000000000"},
@@ -619,6 +662,9 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         {"info status", "VM status: running"},
         {"info name", "r1"},
         {"stpo", "unknown command: 'stpo' (did you mean 'stop'?)"},
+        {"eject ide1-cd0", "Device 'ide1-cd0' is locked"},
+        {"eject -f", "eject -f NAME"},
+        {"change ide1-cd0 b.iso raw", "Device 'ide1-cd0' not found"},
         {"set_link net0", "usage: set_link NAME on|off"},
         {"ringbuf_read x 5", "Device 'x' not found"},
         {"ringbuf_read r 0", "size"},
@@ -653,7 +699,7 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         {"mouse_move 1 much", "'much' is no number"},
         {"screendump /nowhere/x", "no"},
         {"screendump /tmp/x -f", "usage: screendump"},
-        {"change floppy0 password x", "nothing called 'floppy0'"},
+        {"change floppy0 password x", "Device 'floppy0' not found"},
         {"change vnc password", "give the password too"},
         {"change vnc port 5", "only the password"},
         {"set_password spice x", "no display 'spice'"},
