@@ -8,8 +8,8 @@
 #include <gio/gio.h>
 
 static const struct net_kind *const kinds[] = {
-    &net_kind_user,   &net_kind_tap,   &net_kind_bridge,  &net_kind_socket,
-    &net_kind_stream, &net_kind_dgram, &net_kind_hubport, &net_kind_dump,
+    &net_kind_user,  &net_kind_tap,    &net_kind_bridge,  &net_kind_socket, &net_kind_stream,
+    &net_kind_dgram, &net_kind_l2tpv3, &net_kind_hubport, &net_kind_dump,
 };
 
 size_t net_kind_count(void)

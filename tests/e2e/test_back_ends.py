@@ -293,6 +293,21 @@ def sockets():
     shutil.rmtree(folder)
 
 
+def tunnels():
+    """L2TPv3 over UDP with everything a header can have, over IPv4 and over IPv6."""
+    def ends(words, one, other, cookies=(0, 0), ports=(0, 0)):
+        def end(number, src, dst, tx, rx, sport, dport):
+            extra = f",txcookie={tx},rxcookie={rx}" if tx else ""
+            extra += f",udp=on,srcport={sport},dstport={dport}" if sport else ""
+            return nic(f"l2tpv3,src={src},dst={dst},txsession={6 + number},rxsession={9 - number}{extra}{words}", number)
+        two(end(1, one, other, *cookies, *ports), end(2, other, one, *cookies[::-1], *ports[::-1]))
+    subprocess.run(["ip", "address", "add", "127.0.0.2/8", "dev", "lo"], check=False)
+    subprocess.run(["ip", "-6", "address", "add", "fd00::2/128", "dev", "lo"], check=False)
+    ends(",cookie64=on,counter=on,offset=3", "127.0.0.1", "127.0.0.2", (0x1122334455667788, 0x99aabbccddeeff00), (1701, 1702))
+    ends(",pincounter=on", "127.0.0.1", "127.0.0.2", (0x11223344, 0x55667788))
+    ends(",ipv6=on", "::1", "fd00::2")
+
+
 def with_qemu():
     """The other end is a QEMU."""
     if not QEMU:
@@ -300,6 +315,10 @@ def with_qemu():
     two(nic("socket,listen=127.0.0.1:4011", 1), nic("socket,connect=127.0.0.1:4011", 2, ",model=e1000"), program=QEMU)
     two(nic("socket,mcast=239.1.2.3:4014,localaddr=127.0.0.1", 1),
         nic("socket,mcast=239.1.2.3:4014,localaddr=127.0.0.1", 2, ",model=e1000"), program=QEMU)
+    tunnel = "l2tpv3,udp=on,cookie64=on,counter=on,src=127.0.0.1,dst=127.0.0.1"
+    two(nic(tunnel + ",srcport=4031,dstport=4032,txsession=7,rxsession=8,txcookie=0x1122334455667788,rxcookie=5", 1),
+        nic(tunnel + ",srcport=4032,dstport=4031,txsession=8,rxsession=7,txcookie=5,rxcookie=0x1122334455667788", 2, ",model=e1000"),
+        program=QEMU)
 
 
 def hubs():
@@ -376,4 +395,4 @@ if __name__ == "__main__":
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
     IMAGE.update(images["mini"])
-    main(user_network, sockets, with_qemu, hubs, hostile)
+    main(user_network, sockets, tunnels, with_qemu, hubs, hostile)
