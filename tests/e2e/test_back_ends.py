@@ -308,6 +308,86 @@ def tunnels():
     ends(",ipv6=on", "::1", "fd00::2")
 
 
+def check_options(*options):
+    """Sets a machine up and ends it; what it printed."""
+    done = subprocess.run([EMULATOR, "-m", "96", "-kernel", IMAGE["kernel"], "-display", "none", "-serial", "null", "-check", *options],
+                          capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stderr
+
+
+def bridges():
+    """A TAP of the machine's own on a bridge, scripts, a helper, and what is said when it cannot be."""
+    folder = tempfile.mkdtemp(prefix="netlab-")
+    subprocess.run("ip link add br0 type bridge && ip address add 10.8.0.1/24 dev br0 && ip link set br0 up", shell=True, check=True)
+    with Guest("-nic", "bridge,br=br0") as g:
+        g.address("10.8.0.2/24")
+        g.pings("10.8.0.1")
+        ports = subprocess.run(["ip", "-br", "link", "show", "master", "br0"], capture_output=True, text=True).stdout
+        check(ports.startswith("tap") and "UP" in ports, f"ports of the bridge: {ports}")
+    check(subprocess.run(["ip", "-br", "link", "show", "master", "br0"], capture_output=True, text=True).stdout == "", "the TAP is gone")
+    script, log = os.path.join(folder, "script"), os.path.join(folder, "log")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write(f"#!/bin/sh\necho $1 $(ip -br link show dev $1 | wc -l) >>{log}\n[ $1 != bad0 ]\n")
+    os.chmod(script, 0o755)
+    code, said = check_options("-nic", f"tap,ifname=good0,script={script},downscript={script}")
+    with open(log, encoding="utf-8") as file:
+        check(code == 0 and file.read() == "good0 1\ngood0 1\n", f"scripts: {said}")
+    code, said = check_options("-nic", f"tap,ifname=bad0,script={script}")
+    check(code == 1 and "failed with exit code 1" in said, f"a script that fails: {said}")
+    helper = os.path.join(folder, "helper")
+    with open(helper, "w", encoding="utf-8") as file:
+        file.write(f"""#!{sys.executable}
+import fcntl, socket, struct, sys
+words = dict(word[2:].split("=", 1) for word in sys.argv[1:] if "=" in word)
+tap = open("/dev/net/tun", "r+b", buffering=0)
+fcntl.ioctl(tap, 0x400454ca, struct.pack("16sH22x", words["br"].encode(), 0x5002))
+with socket.socket(fileno=int(words["fd"])) as s:
+    socket.send_fds(s, [b"x"], [tap.fileno()])
+""")
+    os.chmod(helper, 0o755)
+    code, said = check_options("-netdev", f"tap,id=t,helper={helper} --br=fromhelper0", "-device", "e1000,netdev=t", "-trace", "net")
+    check(code == 0 and "TAP fromhelper0" in said, f"a helper: {said}")
+    for words, text in (("bridge,br=nobr0", "there is no bridge nobr0; make it"), ("bridge,br=lo", "lo is no bridge"),
+                        ("bridge,helper=/bin/false", "helper /bin/false failed with exit code 1"),
+                        ("user,hostfwd=tcp:1.2.3.4:80-:80", "does not have that address"),
+                        ("user,tftp=/nonexistent", "not a folder"),
+                        ("socket,listen=1.2.3.4:1", "does not have that address"),
+                        ("socket,connect=no.such.name.invalid:1", "check the name"),
+                        ("l2tpv3,src=1.2.3.4,dst=1.2.3.5,txsession=1", "is the first an address of this host")):
+        code, said = check_options("-nic", words)
+        check(code == 1 and text in said and said.count("\n") == 1, f"{words}: {said}")
+    busy = socket.create_server(("127.0.0.1", 4051))
+    code, said = check_options("-nic", "user,hostfwd=tcp:127.0.0.1:4051-:80")
+    check(code == 1 and "port 4051 is in use" in said, said)
+    busy.close()
+    shutil.rmtree(folder)
+
+
+def shares():
+    """smb= with a stand-in for Samba: it is started for each connection, its folder goes with the machine."""
+    folder = tempfile.mkdtemp(prefix="netlab-")
+    if not shutil.which("smbd"):
+        code, said = check_options("-nic", f"user,smb={folder}")
+        check(code == 1 and "install the package samba" in said, said)
+    smbd = os.path.join(folder, "smbd")
+    with open(smbd, "w", encoding="utf-8") as file:
+        file.write('#!/bin/sh\necho "share: $(grep ^path= "$4")"; cat >/dev/null\n')
+    os.chmod(smbd, 0o755)
+    os.environ["PATH"] = folder + ":" + os.environ["PATH"]
+    os.environ["TMPDIR"] = folder
+    with Guest("-nic", f"user,smb={folder}") as g:
+        g.must(LEASE)
+        made = [name for name in os.listdir(folder) if name.startswith("netlab-smb-")]
+        check(len(made) == 1 and os.stat(os.path.join(folder, made[0])).st_mode & 0o777 == 0o700, f"private folder: {made}")
+        for port in (139, 445):
+            out = g.must(f"(sleep 2) | nc 10.0.2.4 {port}")
+            check(f"share: path={folder}" in out, f"port {port}: {out}")
+        g.qmp("quit")
+        g.process.wait(20)
+    check(not [name for name in os.listdir(folder) if name.startswith("netlab-smb-")], "the private folder is left")
+    shutil.rmtree(folder)
+
+
 def with_qemu():
     """The other end is a QEMU."""
     if not QEMU:
@@ -395,4 +475,4 @@ if __name__ == "__main__":
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
     IMAGE.update(images["mini"])
-    main(user_network, sockets, tunnels, with_qemu, hubs, hostile)
+    main(user_network, sockets, tunnels, with_qemu, hubs, bridges, shares, hostile)
