@@ -231,10 +231,11 @@ static void post(struct vnc *v, const struct event *event)
 {
     struct shared *s = &v->shared;
     pthread_mutex_lock(&s->lock);
-    struct event *last = s->event_count ? &s->events[s->event_count - 1] : NULL;
-    if (last && last->kind == EVENT_POINTER && event->kind == EVENT_POINTER &&
-        last->buttons == event->buttons)
-        *last = *event; /* on its way to there */
+    struct event *last = s->event_count > 1 ? &s->events[s->event_count - 1] : NULL;
+    bool between = last && last->kind == EVENT_POINTER && last->buttons == event->buttons &&
+                   event->kind == EVENT_POINTER && last[-1].kind == EVENT_POINTER;
+    if (between) /* a stop on the way; not the first of all, which motion is counted from */
+        *last = *event;
     else if (s->event_count < EVENTS_MOST)
         s->events[s->event_count++] = *event;
     pthread_mutex_unlock(&s->lock);

@@ -177,7 +177,7 @@ class Viewer:
     """RFB 3.8 with raw rectangles and changes of size."""
     def __init__(self, where, password=None, share=True):
         self.socket = socket.socket(socket.AF_UNIX) if isinstance(where, str) else socket.socket()
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
         wait_until(f"a VNC server at {where}", lambda: self.socket.connect_ex(where) == 0)
         check(self.read(12) == b"RFB 003.008\n", "the server's version")
         self.socket.sendall(b"RFB 003.008\n")

@@ -160,10 +160,13 @@ def vnc_follows_modes_and_resets():
             for _ in range(2):
                 for width in (720, 640, 640, 640, 640, 640, 640, 640, 640, 1024):
                     deadline = time.monotonic() + 30
-                    while viewer.width != width or not any(map(any, viewer.picture().rows[:16])):
+                    # In the first mode the video BIOS has its own text on the screen before; keys would be the firmware's.
+                    while viewer.width != width or (width == 720 and "mode!" not in viewer.picture().text()) or \
+                            not any(map(any, viewer.picture().rows[:16])):
                         check(time.monotonic() < deadline, f"waited for {width} columns, there are {viewer.width}")
                         viewer.update()
-                    viewer.type("\n")
+                    if width != 1024:
+                        viewer.type("\n")
                 m.monitor("system_reset")
             m.monitor("stop")
             other = Viewer(path)  # a picture can be had of a machine that stands still
@@ -174,9 +177,8 @@ def vnc_follows_modes_and_resets():
 
 
 def vnc_viewers():
-    folder = tempfile.mkdtemp(prefix="netlab-vnc-")
-    path = os.path.join(folder, "screen")
-    try:
+    with tempfile.TemporaryDirectory(prefix="netlab-vnc-") as folder:
+        path = os.path.join(folder, "screen")
         with Machine(shell("-vnc", f"unix:{path}", "-name", "seen")) as m:
             first = Viewer(path)
             check(os.stat(path).st_mode & 0o777 == 0o600, "the socket is for its owner alone")
@@ -199,8 +201,6 @@ def vnc_viewers():
             wait_until("no viewers", lambda: "0 viewers" in m.monitor("info vnc"))
             m.quit()
         check(not os.path.exists(path), "the socket is gone")
-    finally:
-        os.rmdir(folder)
 
 
 def vnc_password_and_ports():
@@ -227,9 +227,8 @@ def vnc_password_and_ports():
 
 
 def vnc_peers_that_mean_harm():
-    folder = tempfile.mkdtemp(prefix="netlab-vnc-")
-    path = os.path.join(folder, "screen")
-    try:
+    with tempfile.TemporaryDirectory(prefix="netlab-vnc-") as folder:
+        path = os.path.join(folder, "screen")
         with Machine([*FIRMWARE, "-vnc", f"unix:{path}"]) as m:
             m.wait_text(BANNER)
             silent = []
@@ -267,8 +266,6 @@ def vnc_peers_that_mean_harm():
             viewer.key(0xffffffff, True)
             viewer.close()
             m.quit()
-    finally:
-        os.rmdir(folder)
 
 
 class Terminal:
