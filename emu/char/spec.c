@@ -129,13 +129,16 @@ static const struct backend_row backends[] = {
     {"fd", "fd", "fd:N", "a file descriptor that was passed in", CHAR_FD, true, TABLE("", fd_rows, "fd"),
      TABLE("fd", chardev_fd_rows, "backend")},
     {"chardev", NULL, "chardev:ID", "a -chardev", CHAR_REFERENCE, true, TABLE("", pipe_rows, "path")},
-    {"vc", "vc", .later = "there is no display; use stdio, pty or a UNIX socket"},
+    {"vc", "vc", .later = "use stdio, pty or a UNIX socket"},
     {"con", "console", .later = "use stdio"},
     {"websocket", NULL, .later = "use tcp:HOST:PORT,server"},
-    {"msmouse", "msmouse", .later = "there is no pointing device"},
+    {"msmouse", "msmouse", .later = "the mouse is a PS/2 one, which the display moves"},
     {"braille", "braille", .later = "use a screen reader on the host with stdio"},
     {"serial", "serial", .later = "open the host's serial port as a file descriptor and give fd:N"},
     {"parallel", "parallel", .later = "there is no parallel port"},
+    {"tty", "tty", .later = "open the host's serial port as a file descriptor and give fd:N"},
+    {"parport", "parport", .later = "there is no parallel port"},
+    {"spiceport", "spiceport", .later = "there is no SPICE"},
     {"spicevmc", "spicevmc", .later = "there is no SPICE"},
 };
 
