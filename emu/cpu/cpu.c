@@ -188,7 +188,10 @@ void cpu_set_boot_state(struct cpu *cpu, const struct cpu_boot_state *boot)
 void cpu_request_exit(struct cpu *cpu)
 {
     __atomic_store_n(&cpu->exit_request, 1, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&cpu->go, 0, __ATOMIC_SEQ_CST); /* after it: see jit/runtime.c */
+    /* after it: see jit/runtime.c */
+    __atomic_store_n(&cpu->go, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&cpu->hot_go[0], 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&cpu->hot_go[1], 0, __ATOMIC_SEQ_CST);
 }
 
 void cpu_set_a20(struct cpu *cpu, bool enabled)

@@ -227,7 +227,7 @@ struct cpu {
     uint8_t jit_plain[2];  /* FS, GS: base aside, all 4 GiB may be read and written */
     void *jit_tables;      /* the flat tables of the present privilege */
     void *jit_window;      /* the window of the present privilege; the host's GS leads there too */
-    uint64_t jit_window_on; /* 0: hot blocks go on as flat ones */
+    uint64_t hot_go[2];    /* by privilege; 0: `go` is, or hot blocks are to go on as flat ones */
     void *jit_stack;       /* translated code's stack pointer while C runs, and C's while that runs */
     void *jit_c_stack;
     void *jit_stack_top;   /* where translated code's begins; at CPL 3 it has another one */

@@ -9,6 +9,7 @@ is skipped.
 """
 import os
 import shutil
+import socket
 import signal
 import subprocess
 import sys
@@ -287,10 +288,14 @@ def refusals():
     with open(disk, "wb") as file:
         file.write(bytes(1 << 20))
     try:
-        holder, _ = start(folder, "-S", "-hda", disk)
+        control = os.path.join(folder, "qmp")
+        holder, _ = start(folder, "-S", "-hda", disk, "-qmp", f"unix:{control},server=on,wait=off")
         try:
-            wait_until("the first machine has the image", lambda: subprocess.run(
-                [EMU, "-check", "-vga", "none", "-hda", disk], capture_output=True).returncode, 20)
+            # It greets once it is set up. (Trying for the image would race it for the lock.)
+            with socket.socket(socket.AF_UNIX) as client:
+                wait_until("the first machine's control socket", lambda: client.connect_ex(control) == 0, 20)
+                client.settimeout(20)
+                check(b"QMP" in client.recv(4096), "no greeting")
             second = subprocess.run([EMU, "-check", "-vga", "none", "-hda", disk], capture_output=True, text=True)
             check("in use by another machine" in second.stderr and disk in second.stderr, second.stderr)
         finally:

@@ -443,7 +443,10 @@ static bool make_hot(struct cpu *cpu, struct block *b)
         return false;
     if (t->hot)
         return true;
+    if (t->other.polling && t->window != window) /* its hot code asks for the other one */
+        return true;
     if (!t->other.polling) {
+        t->window = (uint8_t)window;
         if (!jit_translate_hot(jit, b))
             return true;
         jit->hot++;
@@ -454,7 +457,6 @@ static bool make_hot(struct cpu *cpu, struct block *b)
                                  (struct jit_span){jit_executable(jit, start), (size_t)(jit->at - start)},
                                  (struct jit_span){jit_executable(jit, cold), (size_t)(jit->cold - cold)});
     }
-    t->window = (uint8_t)window;
     change_entries(cpu, t);
     return true;
 }

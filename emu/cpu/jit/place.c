@@ -259,9 +259,6 @@ void emit_window_switch(const struct jit *jit, struct emit *e, unsigned table)
         emit8(e, 0xae);
         emit8(e, 0xd8);
     }
-    emit_imm64(e, RAX, (uintptr_t)window_on(jit->window, table));
-    emit_load(e, 8, RAX, RAX, 0);
-    emit_store(e, 8, RAX, R15, CPU(jit_window_on));
 }
 
 bool emit_window_direct(const struct translation *t)

@@ -39,14 +39,28 @@ static bool segment_is_plain(const struct segment *s)
     return s->min == 0 && s->max == 0xffffffff && s->can_read && s->can_write;
 }
 
-/* Nothing was pending: what translated code asks about that says so, unless another thread is quicker. */
+/* Translated code is to look up at its next backward or indirect branch; hot code at its next block. */
+static void poll_stop(struct cpu *cpu)
+{
+    cpu->go = cpu->hot_go[0] = cpu->hot_go[1] = 0;
+}
+
+/* Nothing was pending: what translated code asks about that says so, unless another thread is quicker. Its
+ * request comes before its zeros: what was written over them here is taken back. */
 static void poll_update(struct cpu *cpu)
 {
-    if (cpu->go)
+    const struct window *window = cpu->jit->window;
+    uint64_t hot[2] = {0, 0};
+
+    for (unsigned i = 0; i < 2 && window && !cpu->align_check; i++)
+        hot[i] = *window_on(window, i);
+    if (cpu->go && cpu->hot_go[0] == hot[0] && cpu->hot_go[1] == hot[1])
         return;
     __atomic_store_n(&cpu->go, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&cpu->hot_go[0], hot[0], __ATOMIC_SEQ_CST);
+    __atomic_store_n(&cpu->hot_go[1], hot[1], __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&cpu->exit_request, __ATOMIC_SEQ_CST))
-        cpu->go = 0;
+        poll_stop(cpu);
 }
 
 static void note_segments(struct cpu *cpu)
@@ -89,7 +103,6 @@ void jit_prepare(struct cpu *cpu, bool flat)
         unsigned window = cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
 
         window_enter(jit->window, window);
-        cpu->jit_window_on = cpu->align_check ? 0 : *window_on(jit->window, window);
     }
     if (jit->generation != flat_generation(cpu->flat) || jit->cpl != cpu->cpl)
         jit_forget_returns(jit, cpu);
@@ -122,7 +135,7 @@ static bool run_instruction(struct cpu *cpu, uint32_t insn, uint32_t offset)
     in->run(cpu, in);
     flags_from_status(cpu);
     if (cpu->events)
-        cpu->go = 0;
+        poll_stop(cpu);
     if (changes_segments(in))
         note_all_segments(cpu);
     return !cpu->block_stale && jit->generation == flat_generation(cpu->flat);

@@ -533,17 +533,18 @@ static void emit_entries(struct translation *t, struct jit_block *result, const 
         emit_before(t, flat);
         emit_fill(over, t->e.at);
     }
-    result->entry.live = t->e.at;
-    emit_load(&t->e, 8, RCX, R15, CPU(go));
-    emit_out(t, slow_new(t, NULL, EMIT_NONE));
-    if (t->jit->window && !t->hot)
-        emit_heat(t, &result->heat);
-    result->entry.live_quiet = t->e.at;
-    result->entry.quiet = result->fp_wanted ? result->entry.polling : result->entry.live_quiet;
-    if (t->hot) {
-        emit_load(&t->e, 8, RCX, R15, CPU(jit_window_on));
+    result->entry.live = result->entry.live_quiet = t->e.at;
+    if (flat) { /* one look for both: the flat block finds out */
+        emit_load(&t->e, 8, RCX, R15, CPU(hot_go) + 8 * flat->window);
         emit_fill_short(emit_jump_if_zero(&t->e), t->away);
+    } else {
+        emit_load(&t->e, 8, RCX, R15, CPU(go));
+        emit_out(t, slow_new(t, NULL, EMIT_NONE));
+        if (t->jit->window)
+            emit_heat(t, &result->heat);
+        result->entry.live_quiet = t->e.at;
     }
+    result->entry.quiet = result->fp_wanted ? result->entry.polling : result->entry.live_quiet;
 }
 
 struct jit_block *jit_translate(struct jit *jit, struct block *b)

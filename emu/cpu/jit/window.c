@@ -296,7 +296,7 @@ static void switch_off(struct window *window)
     window->off = true;
     for (unsigned table = 0; table < 2; table++)
         begin_rest(window, table, now_ns(), run_ns());
-    window->cpu->jit_window_on = 0;
+    window->cpu->hot_go[0] = window->cpu->hot_go[1] = 0;
 }
 
 /* All at once splits no mapping, so it works where a part does not. */
@@ -573,7 +573,7 @@ static bool handle(struct window *window, uintptr_t address, mcontext_t *context
         if (a->on && a->credit < 0 && !window->unlimited)
             begin_rest(window, table, now, run);
         if (!a->on)
-            window->cpu->jit_window_on = 0;
+            window->cpu->hot_go[table] = 0;
         else
             mapped = map_page(window, table, (uint32_t)linear, write);
         pay(a, now, COST_FAULT);
