@@ -32,8 +32,7 @@ struct gdbstub {
     bool too_long;
     bool no_ack;
     bool attached;
-    bool running; /* GDB waits for a stop reply */
-    bool stepping;
+    bool running;  /* GDB waits for a stop reply */
     GString *last; /* the last answer, for '-' */
 };
 
@@ -204,8 +203,7 @@ static void go_on(struct gdbstub *stub)
         return;
     }
     answer(stub, "E22");
-    g_autofree char *text = g_strdup_printf("%s\n", error->message);
-    trace(QMP, "gdb: cannot go on: %s", text);
+    trace(QMP, "gdb: cannot go on: %s", error->message);
 }
 
 static void step(struct gdbstub *stub)

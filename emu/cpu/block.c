@@ -28,8 +28,8 @@
  * Machine thread only. SDM vol. 3, 11.6 (self-modifying code).
  */
 #include "emu/cpu/block.h"
-#include "emu/cpu/debugger.h"
 #include "emu/cpu/access.h"
+#include "emu/cpu/debugger.h"
 #include "emu/cpu/jit/jit.h"
 #include "emu/cpu/lockstep.h"
 

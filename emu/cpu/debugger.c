@@ -216,11 +216,6 @@ size_t cpu_debug_write(struct cpu *cpu, uint32_t linear, const void *buf, size_t
 
 /* ---- registers, by GDB's numbers (gdbstub.c has the description it sends) ---- */
 
-static uint8_t *general_register(struct cpu *cpu, unsigned number)
-{
-    return number < 8 ? (uint8_t *)&cpu->gpr[number] : NULL;
-}
-
 static uint32_t segment_selector(const struct cpu *cpu, unsigned number)
 {
     static const enum segment_register order[] = {SEG_CS, SEG_SS, SEG_DS, SEG_ES, SEG_FS, SEG_GS};
@@ -321,7 +316,7 @@ bool cpu_debug_set_register(struct cpu *cpu, unsigned number, const uint8_t *val
         return true;
     memcpy(&word, value, 4);
     if (number < CPU_REGISTER_EIP) {
-        memcpy(general_register(cpu, number), value, 4);
+        cpu->gpr[number] = word;
     } else if (number == CPU_REGISTER_EIP) {
         cpu->eip = word;
         cpu->rep_paused = false;

@@ -18,11 +18,9 @@
  *
  * SDM vol. 3, 6.12.1 and 5.8.7; vol. 2, INT n, IRET, SYSENTER, SYSEXIT.
  */
-#include "emu/cpu/jit/translate.h"
+#include "emu/cpu/jit/insn_emit.h"
 #include "emu/cpu/jit/window.h"
 
-#define SEGMENT(n, member)                                                                                   \
-    (CPU(seg) + (int32_t)((n) * sizeof(struct segment) + offsetof(struct segment, member)))
 #define MEMO(which, member) (CPU(which) + (int32_t)offsetof(struct gate_memo, member))
 #define TLB_MEMBER(member)                                                                                   \
     (CPU(tlb) +                                                                                              \
@@ -31,11 +29,9 @@
 /* What the piece for INT is told: offsets in the IDT have fewer bits. */
 #define GATE_NEXT_SHIFT 12
 
-#define EMIT_MOVZX8  0x0fb6
-#define EMIT_MOVZX16 0x0fb7
-#define EMIT_OR      0x0b
-#define EMIT_CMP     0x3b /* register with memory */
-#define TEST_IMM     0    /* of group f7 */
+#define EMIT_OR  0x0b
+#define EMIT_CMP 0x3b /* register with memory */
+#define TEST_IMM 0    /* of group f7 */
 
 _Static_assert(offsetof(struct segment, min) == 8 && offsetof(struct segment, max) == 12 &&
                    offsetof(struct segment, limit) == 16 && sizeof(struct segment) == 24,
@@ -76,18 +72,6 @@ static void compare_bits(struct emit *e, int32_t at, uint32_t bits, uint32_t val
     emit_load(e, 4, RCX, R15, at);
     emit_alu_imm(e, 4, ALU_AND, RCX, (int32_t)bits);
     emit_alu_imm(e, 4, ALU_CMP, RCX, (int32_t)value);
-}
-
-static void store_imm(struct emit *e, int32_t at, uint32_t value)
-{
-    emit_rm(e, 4, 0xc7, 0, R15, EMIT_NONE, 0, at);
-    emit32(e, value);
-}
-
-static void store_imm_byte(struct emit *e, int32_t at, unsigned value)
-{
-    emit_rm(e, 1, 0xc6, 0, R15, EMIT_NONE, 0, at);
-    emit8(e, value);
 }
 
 /* ---- flags and EAX, EDX: away while a piece works ---- */
@@ -132,7 +116,7 @@ static void end_piece(struct piece *p, const struct jit *jit)
 /* rax is used. */
 static void switch_level(struct jit *jit, struct emit *e, bool enter)
 {
-    store_imm_byte(e, CPU(cpl), enter ? 0 : 3);
+    emit_store_imm_byte(e, CPU(cpl), enter ? 0 : 3);
     emit_lea(e, 8, RAX, R15,
              CPU(tlb) + (int32_t)((enter ? TLB_SUPERVISOR : TLB_USER) * sizeof(struct tlb_entry) * TLB_SIZE));
     emit_store(e, 8, RAX, R15, CPU(tlb_data));
@@ -188,7 +172,7 @@ static void set_flat_segment(struct emit *e, unsigned seg, bool writable, uint32
     emit32(e, 0);
     emit_rm(e, 8, 0xc7, 0, R15, EMIT_NONE, 0, SEGMENT(seg, max)); /* and limit */
     emit32(e, 0xffffffff);
-    store_imm(e, SEGMENT(seg, attr), attr);
+    emit_store_imm(e, SEGMENT(seg, attr), attr);
 }
 
 /* As op_sysenter() and op_sysexit() between CPL 3 and 0 in flat segments; all else is theirs. */
@@ -362,7 +346,7 @@ static void make_int(struct jit *jit, struct emit *e)
     emit_store(e, 4, RDX, R15, CPU(eflags));
     set_segment(e, SEG_CS, MEMO(gate_in, cs));
     set_segment(e, SEG_SS, MEMO(gate_in, stack_segment));
-    store_imm_byte(e, CPU(rep_paused), false);
+    emit_store_imm_byte(e, CPU(rep_paused), false);
     emit_rm(e, 8, 0xff, 0, R15, EMIT_NONE, 0, CPU(stats.interrupts)); /* inc */
     emit_load(e, 4, R8, R15, MEMO(gate_in, eip));
     switch_level(jit, e, true);

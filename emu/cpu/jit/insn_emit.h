@@ -8,6 +8,24 @@
 
 #include "emu/cpu/jit/translate.h"
 
+#define SEGMENT(n, member)                                                                                   \
+    (CPU(seg) + (int32_t)((n) * sizeof(struct segment) + offsetof(struct segment, member)))
+
+#define EMIT_MOVZX8  0x0fb6
+#define EMIT_MOVZX16 0x0fb7
+
+/* Into struct cpu. */
+static inline void emit_store_imm(struct emit *e, int32_t at, uint32_t value)
+{
+    emit_rm(e, 4, 0xc7, 0, R15, EMIT_NONE, 0, at);
+    emit32(e, value);
+}
+static inline void emit_store_imm_byte(struct emit *e, int32_t at, unsigned value)
+{
+    emit_rm(e, 1, 0xc6, 0, R15, EMIT_NONE, 0, at);
+    emit8(e, value);
+}
+
 /* insn_branch.c */
 bool emit_jump_direct(struct translation *t);
 bool emit_jump_condition(struct translation *t);

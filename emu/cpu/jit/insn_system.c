@@ -16,13 +16,8 @@
  */
 #include "emu/cpu/jit/insn_emit.h"
 
-#define SEGMENT(n, member)                                                                                   \
-    (CPU(seg) + (int32_t)((n) * sizeof(struct segment) + offsetof(struct segment, member)))
 #define MEMO(n, member)                                                                                      \
     (CPU(segment_memo) + (int32_t)((n) * sizeof(struct segment_memo) + offsetof(struct segment_memo, member)))
-
-#define EMIT_MOVZX8  0x0fb6
-#define EMIT_MOVZX16 0x0fb7
 
 static void emit_load_byte(struct emit *e, int to, int32_t at)
 {
@@ -31,16 +26,6 @@ static void emit_load_byte(struct emit *e, int to, int32_t at)
 static void emit_load_word(struct emit *e, int to, int32_t at)
 {
     emit_rm(e, 4, EMIT_MOVZX16, to, R15, EMIT_NONE, 0, at);
-}
-static void emit_store_imm(struct emit *e, int32_t at, uint32_t value)
-{
-    emit_rm(e, 4, 0xc7, 0, R15, EMIT_NONE, 0, at);
-    emit32(e, value);
-}
-static void emit_store_imm_byte(struct emit *e, int32_t at, unsigned value)
-{
-    emit_rm(e, 1, 0xc6, 0, R15, EMIT_NONE, 0, at);
-    emit8(e, value);
 }
 static void emit_pdep(struct emit *e, int to, int from, int mask)
 {
