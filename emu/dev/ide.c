@@ -480,6 +480,25 @@ static uint32_t block_read(void *opaque, uint16_t port, unsigned size)
     return 0;
 }
 
+/* Those that remember what they were before, for LBA48; NULL: another one. */
+static uint8_t *task_register(struct ide_registers *r, unsigned number)
+{
+    switch (number) {
+    case REG_ERROR:
+        return &r->feature;
+    case REG_COUNT:
+        return &r->count;
+    case REG_LOW:
+        return &r->low;
+    case REG_MID:
+        return &r->mid;
+    case REG_HIGH:
+        return &r->high;
+    default: /* data, device, command */
+        return NULL;
+    }
+}
+
 static void block_write(void *opaque, uint16_t port, uint32_t value, unsigned size)
 {
     struct ide_channel *ch = opaque;
@@ -493,31 +512,13 @@ static void block_write(void *opaque, uint16_t port, uint32_t value, unsigned si
         return;
     for (unsigned u = 0; u < IDE_UNITS; u++) { /* both drives hear it */
         struct ide_drive *drive = &ch->drive[u];
-        struct ide_registers *now = &drive->now, *previous = &drive->previous;
-        switch (port & 7) {
-        case REG_ERROR:
-            previous->feature = now->feature;
-            now->feature = byte;
-            break;
-        case REG_COUNT:
-            previous->count = now->count;
-            now->count = byte;
-            break;
-        case REG_LOW:
-            previous->low = now->low;
-            now->low = byte;
-            break;
-        case REG_MID:
-            previous->mid = now->mid;
-            now->mid = byte;
-            break;
-        case REG_HIGH:
-            previous->high = now->high;
-            now->high = byte;
-            break;
-        case REG_DEVICE:
+        uint8_t *now = task_register(&drive->now, port & 7);
+
+        if (now) {
+            *task_register(&drive->previous, port & 7) = *now;
+            *now = byte;
+        } else if ((port & 7) == REG_DEVICE) {
             drive->device = byte;
-            break;
         }
     }
     if ((port & 7) == REG_DEVICE && ch->phase == PHASE_IDLE)
