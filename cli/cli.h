@@ -44,6 +44,9 @@ struct cli_verb {
     bool is_hidden;
     bool stops_at_argument; /* options end at the first argument: what follows belongs to another program */
     int (*run)(struct cli_call *call);
+    /* A group ("host", "host dhcp") has verbs of its own, whose names begin with the group's, and neither
+     * options nor run; NULL-terminated. */
+    const struct cli_verb *const *group;
 };
 
 /* One invocation, parsed. */
@@ -61,9 +64,12 @@ bool cli_number(const struct cli_call *call, const char *option, unsigned least,
 const char *cli_argument(const struct cli_call *call, guint index); /* NULL: not given */
 
 extern const struct cli_verb verb_up, verb_down, verb_status, verb_console, verb_exec, verb_validate,
-    verb_image, verb_help, verb_version, verb_supervise;
+    verb_image, verb_host, verb_help, verb_version, verb_supervise;
 extern const struct cli_verb *const cli_verbs[];
-const struct cli_verb *cli_find_verb(const char *name);
+/* By one word, in `verbs`. */
+const struct cli_verb *cli_find_verb(const struct cli_verb *const *verbs, const char *word);
+/* What a verb is called within its group: the last word of its name. */
+const char *cli_last_word(const struct cli_verb *verb);
 
 struct cli_status_info {
     enum cli_status status;

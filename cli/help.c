@@ -49,10 +49,25 @@ static char *option_form(const struct cli_option *option)
                            option->argument ? option->argument : "");
 }
 
+static void print_group(const struct cli_verb *group)
+{
+    printf("\nCommands:\n");
+    for (size_t i = 0; group->group[i]; i++) {
+        const struct cli_verb *verb = group->group[i];
+        if (!verb->is_hidden)
+            printf("  %-10s %s\n", cli_last_word(verb), verb->summary);
+    }
+    printf("\n`netlab help %s COMMAND` tells more.\n", group->name);
+}
+
 static void print_verb(const struct cli_verb *verb)
 {
     printf("netlab %s%s%s\n\n", verb->name, *verb->arguments ? " " : "", verb->arguments);
     print_wrapped(verb->description, 0);
+    if (verb->group) {
+        print_group(verb);
+        return;
+    }
     printf("\nOptions:\n");
     for (size_t i = 0; i < verb->option_count; i++) {
         g_autofree char *form = option_form(&verb->options[i]);
@@ -114,15 +129,10 @@ static void print_roff(const char *text)
     printf("\n");
 }
 
-static void print_man(void)
+static void print_man_verbs(const struct cli_verb *const *verbs)
 {
-    printf(".TH NETLAB 1 \"\" \"netlab %s\" \"User Commands\"\n.SH NAME\nnetlab \\- a network lab in a "
-           "box\n.SH SYNOPSIS\n.B netlab\n.I COMMAND\n[options] [arguments]\n",
-           NETLAB_VERSION);
-    printf(".SH DESCRIPTION\nnetlab turns a topology file into running machines on a real, virtual network, "
-           "and takes every trace of them away again.\n.SH COMMANDS\n");
-    for (size_t i = 0; cli_verbs[i]; i++) {
-        const struct cli_verb *verb = cli_verbs[i];
+    for (size_t i = 0; verbs[i]; i++) {
+        const struct cli_verb *verb = verbs[i];
         if (verb->is_hidden)
             continue;
         printf(".SS netlab %s ", verb->name);
@@ -134,7 +144,19 @@ static void print_man(void)
             print_roff(g_strstrip(form));
             print_roff(verb->options[k].help);
         }
+        if (verb->group)
+            print_man_verbs(verb->group);
     }
+}
+
+static void print_man(void)
+{
+    printf(".TH NETLAB 1 \"\" \"netlab %s\" \"User Commands\"\n.SH NAME\nnetlab \\- a network lab in a "
+           "box\n.SH SYNOPSIS\n.B netlab\n.I COMMAND\n[options] [arguments]\n",
+           NETLAB_VERSION);
+    printf(".SH DESCRIPTION\nnetlab turns a topology file into running machines on a real, virtual network, "
+           "and takes every trace of them away again.\n.SH COMMANDS\n");
+    print_man_verbs(cli_verbs);
     printf(".SH TOPOLOGY\n");
     struct topology_mapping_info mapping;
     for (size_t i = 0; topology_grammar(i, &mapping); i++) {
@@ -169,6 +191,26 @@ static void print_man(void)
 
 /* ---- completion ---- */
 
+/* Below a group: the words that may follow, and the options, by all words so far. Deeper rows come first. */
+static void print_bash_group(const struct cli_verb *group)
+{
+    for (size_t i = 0; group->group[i]; i++) {
+        const struct cli_verb *verb = group->group[i];
+        if (verb->group) {
+            print_bash_group(verb);
+            continue;
+        }
+        printf("            ' %s '*) words='", verb->name);
+        for (size_t k = 0; k < verb->option_count; k++)
+            printf("--%s ", verb->options[k].name);
+        printf("' ;;\n");
+    }
+    printf("            ' %s '*) words='", group->name);
+    for (size_t i = 0; group->group[i]; i++)
+        printf("%s ", cli_last_word(group->group[i]));
+    printf("'; COMPREPLY=($(compgen -W \"$words\" -- \"$word\")); return ;;\n");
+}
+
 static void print_bash(void)
 {
     printf("# bash completion for netlab; made by `netlab help --completion bash`\n_netlab()\n{\n"
@@ -182,6 +224,13 @@ static void print_bash(void)
     for (size_t i = 0; cli_verbs[i]; i++) {
         if (cli_verbs[i]->is_hidden)
             continue;
+        if (cli_verbs[i]->group) {
+            printf("        %s)\n            case \" ${COMP_WORDS[*]:1:COMP_CWORD-1} \" in\n",
+                   cli_verbs[i]->name);
+            print_bash_group(cli_verbs[i]);
+            printf("            esac ;;\n");
+            continue;
+        }
         printf("        %s) words='", cli_verbs[i]->name);
         for (size_t k = 0; k < cli_verbs[i]->option_count; k++)
             printf("--%s ", cli_verbs[i]->options[k].name);
@@ -191,6 +240,25 @@ static void print_bash(void)
            "esac\n    fi\n"
            "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n}\ncomplete -o filenames -F _netlab "
            "netlab\n");
+}
+
+static void print_zsh_group(const struct cli_verb *group)
+{
+    for (size_t i = 0; group->group[i]; i++) {
+        const struct cli_verb *verb = group->group[i];
+        if (verb->group) {
+            print_zsh_group(verb);
+            continue;
+        }
+        printf("        (' %s '*) compadd --", verb->name);
+        for (size_t k = 0; k < verb->option_count; k++)
+            printf(" --%s", verb->options[k].name);
+        printf(" ;;\n");
+    }
+    printf("        (' %s '*) compadd --", group->name);
+    for (size_t i = 0; group->group[i]; i++)
+        printf(" %s", cli_last_word(group->group[i]));
+    printf(" ;;\n");
 }
 
 static void print_zsh(void)
@@ -207,12 +275,38 @@ static void print_zsh(void)
     for (size_t i = 0; cli_verbs[i]; i++) {
         if (cli_verbs[i]->is_hidden)
             continue;
+        if (cli_verbs[i]->group) {
+            printf("    %s) case \" ${words[2,CURRENT-1]} \" in\n", cli_verbs[i]->name);
+            print_zsh_group(cli_verbs[i]);
+            printf("        esac ;;\n");
+            continue;
+        }
         printf("    %s) _arguments", cli_verbs[i]->name);
         for (size_t k = 0; k < cli_verbs[i]->option_count; k++)
             printf(" --%s%s", cli_verbs[i]->options[k].name, cli_verbs[i]->options[k].argument ? "=" : "");
         printf(" '*:file:_files' ;;\n");
     }
     printf("    esac\nfi\n");
+}
+
+static void print_fish_group(const struct cli_verb *group)
+{
+    for (size_t i = 0; group->group[i]; i++) {
+        const struct cli_verb *verb = group->group[i];
+        g_autofree char *summary = g_shell_quote(verb->summary);
+        printf(
+            "complete -c netlab -n 'string match -qr \"^netlab %s +\\S*\\$\" (commandline -cp)' -f -a %s -d "
+            "%s\n",
+            group->name, cli_last_word(verb), summary);
+        if (verb->group)
+            print_fish_group(verb);
+        for (size_t k = 0; k < verb->option_count; k++) {
+            g_autofree char *help = g_shell_quote(verb->options[k].help);
+            printf(
+                "complete -c netlab -n 'string match -q \"netlab %s *\" (commandline -cp)' -l %s%s -d %s\n",
+                verb->name, verb->options[k].name, verb->options[k].argument ? " -r" : "", help);
+        }
+    }
 }
 
 static void print_fish(void)
@@ -224,6 +318,8 @@ static void print_fish(void)
             continue;
         g_autofree char *summary = g_shell_quote(verb->summary);
         printf("complete -c netlab -n __fish_use_subcommand -f -a %s -d %s\n", verb->name, summary);
+        if (verb->group)
+            print_fish_group(verb);
         for (size_t k = 0; k < verb->option_count; k++) {
             g_autofree char *help = g_shell_quote(verb->options[k].help);
             printf("complete -c netlab -n '__fish_seen_subcommand_from %s' -l %s%s -d %s\n", verb->name,
@@ -250,6 +346,9 @@ static int print_completion(const struct cli_call *call, const char *shell)
 static int run(struct cli_call *call)
 {
     const char *topic = cli_flag(call, "help") ? "help" : cli_argument(call, 0);
+    const struct cli_verb *verb = topic ? cli_find_verb(cli_verbs, topic) : NULL;
+    for (guint i = 1; verb && verb->group && i < call->arguments->len; i++)
+        verb = cli_find_verb(verb->group, cli_argument(call, i));
     if (cli_flag(call, "man")) {
         print_man();
     } else if (cli_value(call, "completion")) {
@@ -260,8 +359,8 @@ static int run(struct cli_call *call)
         print_grammar();
     } else if (g_str_equal(topic, "status-codes")) {
         print_statuses();
-    } else if (cli_find_verb(topic)) {
-        print_verb(cli_find_verb(topic));
+    } else if (verb) {
+        print_verb(verb);
     } else {
         return cli_misuse(
             call, "there is no help on \"%s\"; topics are the commands, \"topology\" and \"status-codes\"",
@@ -272,12 +371,12 @@ static int run(struct cli_call *call)
 
 const struct cli_verb verb_help = {
     .name = "help",
-    .arguments = "[COMMAND | topology | status-codes]",
+    .arguments = "[COMMAND… | topology | status-codes]",
     .summary = "show help, the manual page or shell completion",
     .description = "Without argument an overview. `topology` lists all keys of topology files, "
                    "`status-codes` the exit statuses.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
-    .most = 1,
+    .most = 3,
     .run = run,
 };

@@ -17,9 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct cli_verb *const cli_verbs[] = {&verb_up,      &verb_down,      &verb_status, &verb_console,
-                                            &verb_exec,    &verb_validate,  &verb_image,  &verb_help,
-                                            &verb_version, &verb_supervise, NULL};
+const struct cli_verb *const cli_verbs[] = {&verb_up,   &verb_down,     &verb_status,    &verb_console,
+                                            &verb_exec, &verb_validate, &verb_image,     &verb_host,
+                                            &verb_help, &verb_version,  &verb_supervise, NULL};
 
 const struct cli_status_info cli_statuses[] = {
     {CLI_OK, "done, or nothing to do"},
@@ -39,11 +39,12 @@ const size_t cli_status_count = G_N_ELEMENTS(cli_statuses);
 /* Words of other tools, for the suggestion. */
 static const struct {
     const char *theirs, *ours;
-} synonyms[] = {{"deploy", "up"},      {"destroy", "down"},  {"inspect", "status"}, {"connect", "console"},
-                {"lstart", "up"},      {"lclean", "down"},   {"start", "up"},       {"stop", "down"},
-                {"ps", "status"},      {"list", "status"},   {"images", "image"},   {"ssh", "exec"},
-                {"check", "validate"}, {"test", "validate"}, {"create", "up"},      {"delete", "down"},
-                {"run", "exec"},       {"shell", "console"}, {"ls", "status"}};
+} synonyms[] = {
+    {"deploy", "up"},      {"destroy", "down"},  {"inspect", "status"}, {"connect", "console"},
+    {"lstart", "up"},      {"lclean", "down"},   {"start", "up"},       {"stop", "down"},
+    {"ps", "status"},      {"list", "status"},   {"images", "image"},   {"ssh", "exec"},
+    {"check", "validate"}, {"test", "validate"}, {"create", "up"},      {"delete", "down"},
+    {"run", "exec"},       {"shell", "console"}, {"ls", "status"},      {"dhclient", "host dhcp request"}};
 
 /* ---- calls ---- */
 
@@ -77,11 +78,17 @@ const char *cli_argument(const struct cli_call *call, guint index)
     return index < call->arguments->len ? call->arguments->pdata[index] : NULL;
 }
 
-const struct cli_verb *cli_find_verb(const char *name)
+const char *cli_last_word(const struct cli_verb *verb)
 {
-    for (size_t i = 0; cli_verbs[i]; i++) {
-        if (g_str_equal(cli_verbs[i]->name, name))
-            return cli_verbs[i];
+    const char *space = strrchr(verb->name, ' ');
+    return space ? space + 1 : verb->name;
+}
+
+const struct cli_verb *cli_find_verb(const struct cli_verb *const *verbs, const char *word)
+{
+    for (size_t i = 0; verbs[i]; i++) {
+        if (g_str_equal(cli_last_word(verbs[i]), word))
+            return verbs[i];
     }
     return NULL;
 }
@@ -276,20 +283,26 @@ static int parse(struct cli_call *call, char **argv)
     return 0;
 }
 
-static int unknown_verb(const char *word)
+/* The name of the verb that `word` comes nearest to; NULL when none does. */
+static const char *nearest_verb(const struct cli_verb *const *verbs, const char *word)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (size_t i = 0; verbs[i]; i++) {
+        if (!verbs[i]->is_hidden)
+            g_ptr_array_add(names, (char *)cli_last_word(verbs[i]));
+    }
+    return topology_nearest(word, (const char *const *)names->pdata, names->len);
+}
+
+static int unknown_verb(const char *word)
+{
     const char *nearest = NULL;
     for (size_t i = 0; i < G_N_ELEMENTS(synonyms) && !nearest; i++) {
         if (g_str_equal(synonyms[i].theirs, word))
             nearest = synonyms[i].ours;
     }
-    for (size_t i = 0; cli_verbs[i]; i++) {
-        if (!cli_verbs[i]->is_hidden)
-            g_ptr_array_add(names, (char *)cli_verbs[i]->name);
-    }
     if (!nearest)
-        nearest = topology_nearest(word, (const char *const *)names->pdata, names->len);
+        nearest = nearest_verb(cli_verbs, word);
     if (nearest)
         fprintf(stderr, "netlab: there is no command \"%s\"; did you mean `netlab %s`?\n", word, nearest);
     else
@@ -297,15 +310,39 @@ static int unknown_verb(const char *word)
     return CLI_USAGE;
 }
 
+static int run(const struct cli_verb *verb, char **argv);
+
+/* The first word says which verb of the group; without one, the group's help. */
+static int run_group(const struct cli_verb *group, char **argv)
+{
+    const char *word = argv[0];
+    struct cli_call call = {.verb = group};
+    if (!word || g_str_equal(word, "--help") || g_str_equal(word, "-h")) {
+        g_auto(GStrv) words = g_strsplit(group->name, " ", -1);
+        int status = run(&verb_help, words);
+        return word ? status : CLI_USAGE;
+    }
+    const struct cli_verb *verb = cli_find_verb(group->group, word);
+    if (verb)
+        return run(verb, argv + 1);
+    const char *nearest = nearest_verb(group->group, word);
+    if (nearest)
+        return cli_misuse(&call, "there is no \"%s\"; did you mean `netlab %s %s`?", word, group->name,
+                          nearest);
+    return cli_misuse(&call, "there is no \"%s\"", word);
+}
+
 static int run(const struct cli_verb *verb, char **argv)
 {
+    if (verb->group)
+        return run_group(verb, argv);
     struct cli_call call = {.verb = verb,
                             .values = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free),
                             .arguments = g_ptr_array_new()};
     int status = parse(&call, argv);
     if (!status && cli_flag(&call, "help") && verb != &verb_help) {
-        char *help_argv[] = {(char *)verb->name, NULL};
-        status = run(&verb_help, help_argv);
+        g_auto(GStrv) words = g_strsplit(verb->name, " ", -1);
+        status = run(&verb_help, words);
     } else if (!status) {
         status = verb->run(&call);
     }
@@ -323,7 +360,7 @@ int main(int argc, char **argv)
         word = "help";
     if (g_str_equal(word, "--version") || g_str_equal(word, "-V"))
         word = "version";
-    const struct cli_verb *verb = cli_find_verb(word);
+    const struct cli_verb *verb = cli_find_verb(cli_verbs, word);
     int status = verb ? run(verb, argc > 1 ? argv + 2 : none) : unknown_verb(word);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "netlab: writing the output failed\n");

@@ -32,7 +32,23 @@ static const char schema_1[] = {
 #include "netlab/schema_sql.h"
 };
 
-static const char *const migrations[] = {schema_1};
+/* Leases of interfaces outside of labs; store.h says what the columns hold. */
+static const char schema_2[] = "CREATE TABLE lease ("
+                               " id         INTEGER PRIMARY KEY,"
+                               " boot_id    TEXT    NOT NULL,"
+                               " netns      INTEGER NOT NULL,"
+                               " interface  TEXT    NOT NULL,"
+                               " link       TEXT    NOT NULL,"
+                               " runner     TEXT    NOT NULL,"
+                               " settings   TEXT    NOT NULL,"
+                               " lease      TEXT    NOT NULL,"
+                               " applied    TEXT    NOT NULL,"
+                               " state      TEXT    NOT NULL CHECK (state IN ('requesting', 'bound')),"
+                               " changed_at INTEGER NOT NULL,"
+                               " UNIQUE (boot_id, netns, interface)"
+                               ") STRICT;";
+
+static const char *const migrations[] = {schema_1, schema_2};
 static_assert(G_N_ELEMENTS(migrations) == STORE_VERSION, "one migration for each version");
 
 static const char *const object_states[STORE_OBJECT_STATES] = {
@@ -648,4 +664,99 @@ GPtrArray *store_list_steps(struct store *store, int64_t lab, GError **error)
     set_sqlite_error(store, rc, "reading the journal", error);
     g_ptr_array_unref(steps);
     return NULL;
+}
+
+/* ---- leases ---- */
+
+static const char *const lease_states[] = {
+    [STORE_LEASE_REQUESTING] = "requesting",
+    [STORE_LEASE_BOUND] = "bound",
+};
+static_assert(G_N_ELEMENTS(lease_states) == STORE_LEASE_STATES, "every state has a name");
+
+void store_lease_free(struct store_lease *lease)
+{
+    if (!lease)
+        return;
+    g_free(lease->boot_id);
+    g_free(lease->interface);
+    g_free(lease->link);
+    g_free(lease->runner);
+    g_free(lease->settings);
+    g_free(lease->lease);
+    g_free(lease->applied);
+    g_free(lease);
+}
+
+static void free_lease(void *lease)
+{
+    store_lease_free(lease);
+}
+
+GPtrArray *store_list_leases(struct store *store, GError **error)
+{
+    static const char doing[] = "listing the leases";
+    sqlite3_stmt *row = query(store, doing, error,
+                              "SELECT id, boot_id, netns, interface, link, runner, settings, lease, applied, "
+                              "state, changed_at FROM lease ORDER BY interface, id",
+                              "");
+    if (!row)
+        return NULL;
+    GPtrArray *leases = g_ptr_array_new_with_free_func(free_lease);
+    int rc;
+    while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
+        struct store_lease *lease = g_new0(struct store_lease, 1);
+        lease->id = sqlite3_column_int64(row, 0);
+        lease->boot_id = column_text(row, 1);
+        lease->netns = (uint64_t)sqlite3_column_int64(row, 2);
+        lease->interface = column_text(row, 3);
+        lease->link = column_text(row, 4);
+        lease->runner = column_text(row, 5);
+        lease->settings = column_text(row, 6);
+        lease->lease = column_text(row, 7);
+        lease->applied = column_text(row, 8);
+        const char *state = (const char *)sqlite3_column_text(row, 9);
+        lease->state = g_strcmp0(state, lease_states[STORE_LEASE_BOUND]) == 0 ? STORE_LEASE_BOUND
+                                                                              : STORE_LEASE_REQUESTING;
+        lease->changed_at = sqlite3_column_int64(row, 10);
+        g_ptr_array_add(leases, lease);
+    }
+    sqlite3_finalize(row);
+    if (rc == SQLITE_DONE)
+        return leases;
+    set_sqlite_error(store, rc, doing, error);
+    g_ptr_array_unref(leases);
+    return NULL;
+}
+
+bool store_put_lease(struct store *store, struct store_lease *lease, GError **error)
+{
+    static const char doing[] = "writing the lease into the store";
+    int64_t now = now_seconds();
+    const char *state = lease_states[lease->state];
+    if (lease->id) {
+        if (!run_sql(
+                store, doing, error,
+                "UPDATE lease SET link = ?, runner = ?, settings = ?, lease = ?, applied = ?, state = ?, "
+                "changed_at = ? WHERE id = ?",
+                "ssssssii", lease->link, lease->runner, lease->settings, lease->lease, lease->applied, state,
+                now, lease->id))
+            return false;
+    } else {
+        if (!run_sql(store, doing, error,
+                     "INSERT INTO lease (boot_id, netns, interface, link, runner, settings, lease, applied, "
+                     "state, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                     "sisssssssi", lease->boot_id, (int64_t)lease->netns, lease->interface, lease->link,
+                     lease->runner, lease->settings, lease->lease, lease->applied, state, now))
+            return false;
+        lease->id = sqlite3_last_insert_rowid(store->db);
+    }
+    lease->changed_at = now;
+    return true;
+}
+
+bool store_delete_lease(struct store *store, int64_t id, GError **error)
+{
+    return run_sql(store, "removing the lease from the store", error, "DELETE FROM lease WHERE id = ?", "i",
+                   id);
 }

@@ -28,7 +28,7 @@ enum store_error {
     STORE_ERROR_FAILED
 };
 
-enum { STORE_VERSION = 1 };
+enum { STORE_VERSION = 2 };
 
 struct store;
 typedef struct store store; /* for g_autoptr(store); written `struct store` everywhere else */
@@ -114,3 +114,35 @@ struct store_step {
 void store_step_free(struct store_step *step);
 /* The journal of a lab, oldest first: GPtrArray of struct store_step *. */
 GPtrArray *store_list_steps(struct store *store, int64_t lab, GError **error);
+
+/* ---- DHCP leases of `netlab host dhcp` ---- */
+
+enum store_lease_state {
+    STORE_LEASE_REQUESTING, /* a process asks for it; nothing but the link's flags may have been touched */
+    STORE_LEASE_BOUND,      /* `applied` is, or was about to be, on the link */
+    STORE_LEASE_STATES
+};
+
+/* One interface's. `applied` is on the disk before the kernel is asked for any of it. */
+struct store_lease {
+    int64_t id;
+    char *boot_id;
+    uint64_t netns;  /* hostnet_get_netns_cookie() */
+    char *interface; /* name */
+    char *link;      /* hostnet_identity_format() */
+    char *runner;    /* process_format() of the process that renews it; "": none */
+    char *settings;  /* dhcp_settings_format(): how it was asked for */
+    char *lease;     /* dhcp_lease_format(); "": none yet */
+    char *applied;   /* dhcp_applied_format(); "": nothing */
+    enum store_lease_state state;
+    int64_t changed_at; /* seconds since 1970 */
+};
+void store_lease_free(struct store_lease *lease);
+typedef struct store_lease store_lease;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(store_lease, store_lease_free)
+
+/* All, of every namespace and boot: GPtrArray of struct store_lease *, freeing its elements. */
+GPtrArray *store_list_leases(struct store *store, GError **error);
+/* Inserts (id 0: it is set) or writes the row anew. Returns only when that is on the disk. */
+bool store_put_lease(struct store *store, struct store_lease *lease, GError **error);
+bool store_delete_lease(struct store *store, int64_t id, GError **error);

@@ -206,6 +206,18 @@ def help_and_completion():
     completed = subprocess.run(["bash", "-c", lab.netlab("help", "--completion", "bash").stdout +
                                 "COMP_WORDS=(netlab sta) COMP_CWORD=1; _netlab; echo ${COMPREPLY[@]}"], capture_output=True, text=True)
     check(completed.stdout.strip() == "status", f"{completed}")
+    # groups: each level has help, words to complete and a suggestion
+    group = lab.netlab("help", "host").stdout
+    check("dhcp" in group and group == lab.netlab("host", "--help").stdout, group)
+    check(lab.netlab("help", "host", "dhcp", "show").stdout == lab.netlab("host", "dhcp", "show", "-h").stdout, "help within a group")
+    wrong = lab.netlab("host", "dhpc", "show", rc=2)
+    check("did you mean `netlab host dhcp`" in wrong.stderr, wrong.stderr)
+    for words, expected in (("host dh", "dhcp"), ("host dhcp sho", "show"), ("host dhcp show --js", "--json")):
+        count = len(words.split())
+        completed = subprocess.run(["bash", "-c", lab.netlab("help", "--completion", "bash").stdout +
+                                    f"COMP_WORDS=(netlab {words}) COMP_CWORD={count}; _netlab; echo ${{COMPREPLY[@]}}"],
+                                   capture_output=True, text=True)
+        check(completed.stdout.strip() == expected, f"{words}: {completed}")
     lab.remove()
 
 

@@ -137,7 +137,9 @@ static void test_newer_version(void)
     g_assert_true(g_file_get_contents(path, &before, &before_length, NULL));
     g_assert_null(store_open(folder, &error));
     g_assert_error(error, STORE_ERROR, STORE_ERROR_NEWER);
-    g_assert_nonnull(strstr(error->message, "was written by a newer netlab (its version is 2"));
+    g_autofree char *says =
+        g_strdup_printf("was written by a newer netlab (its version is %d", STORE_VERSION + 1);
+    g_assert_nonnull(strstr(error->message, says));
     g_assert_true(g_file_get_contents(path, &after, &after_length, NULL));
     g_assert_cmpmem(before, before_length, after, after_length);
     folder_remove(folder);
@@ -357,6 +359,73 @@ static void test_plan_unfinished(void)
     g_assert_cmpstr(text, ==, "-b -b:eth0 +b:eth0 +b (1)");
 }
 
+static void test_leases(void)
+{
+    g_autofree char *folder = folder_new();
+    g_autoptr(GError) error = NULL;
+    struct store *store = store_open(folder, &error);
+    g_assert_no_error(error);
+    struct store_lease lease = {.boot_id = (char *)"boot",
+                                .netns = UINT64_MAX - 1,
+                                .interface = (char *)"eth0",
+                                .link = (char *)"boot/1/2/eth0/",
+                                .runner = (char *)"",
+                                .settings = (char *)"",
+                                .lease = (char *)"",
+                                .applied = (char *)""};
+    g_assert_true(store_put_lease(store, &lease, &error));
+    int64_t id = lease.id;
+    lease.state = STORE_LEASE_BOUND;
+    lease.runner = (char *)"boot/7/8";
+    lease.lease = (char *)"address=10.0.0.5\n";
+    g_assert_true(store_put_lease(store, &lease, &error));
+    g_assert_cmpint(lease.id, ==, id);
+    /* One row for one interface of one namespace. */
+    struct store_lease twice = lease;
+    twice.id = 0;
+    g_assert_false(store_put_lease(store, &twice, &error));
+    g_assert_error(error, STORE_ERROR, STORE_ERROR_FAILED);
+    g_clear_error(&error);
+    twice.netns = 5;
+    g_assert_true(store_put_lease(store, &twice, &error));
+    g_autoptr(GPtrArray) leases = store_list_leases(store, &error);
+    g_assert_cmpuint(leases->len, ==, 2);
+    const struct store_lease *seen = leases->pdata[0];
+    g_assert_cmpuint(seen->netns, ==, UINT64_MAX - 1);
+    g_assert_cmpstr(seen->lease, ==, lease.lease);
+    g_assert_cmpstr(seen->runner, ==, "boot/7/8");
+    g_assert_cmpint(seen->state, ==, STORE_LEASE_BOUND);
+    g_assert_true(store_delete_lease(store, id, &error));
+    g_assert_true(store_delete_lease(store, twice.id, &error));
+    g_autoptr(GPtrArray) none = store_list_leases(store, &error);
+    g_assert_cmpuint(none->len, ==, 0);
+    store_close(store);
+    folder_remove(folder);
+}
+
+/* A store of version 1, with a lab in it, becomes one of this version. */
+static void test_migration(void)
+{
+    g_autofree char *folder = folder_new(), *path = g_build_filename(folder, "netlab.db", NULL);
+    g_autoptr(GError) error = NULL;
+    struct store *store = store_open(folder, &error);
+    add_lab(store, "old");
+    store_close(store);
+    sqlite3 *db;
+    g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
+    g_assert_cmpint(sqlite3_exec(db, "DROP TABLE lease; PRAGMA user_version = 1", NULL, NULL, NULL), ==,
+                    SQLITE_OK);
+    sqlite3_close(db);
+    store = store_open(folder, &error);
+    g_assert_no_error(error);
+    g_autoptr(store_lab) lab = store_find_lab(store, "old", &error);
+    g_assert_nonnull(lab);
+    g_autoptr(GPtrArray) leases = store_list_leases(store, &error);
+    g_assert_cmpuint(leases->len, ==, 0);
+    store_close(store);
+    folder_remove(folder);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -370,5 +439,7 @@ int main(int argc, char **argv)
     g_test_add_func("/process", test_process);
     g_test_add_func("/plan/steps", test_plan);
     g_test_add_func("/plan/unfinished", test_plan_unfinished);
+    g_test_add_func("/store/leases", test_leases);
+    g_test_add_func("/store/migration", test_migration);
     return g_test_run();
 }
