@@ -150,7 +150,7 @@ static const struct option_row rows[] = {
     OURS("help", "h", NULL, OPTION_MACHINE, option_help, "this text"),
     OURS("version", NULL, NULL, OPTION_MACHINE, option_version, "the version"),
     OURS("machine", "M", "[type=]pc[,accel=…]", OPTION_MACHINE, option_machine,
-         "kind of board; -machine help"),
+         "kind of board, or none; -machine help"),
     OURS("cpu", NULL, "MODEL[,+flag|,-flag]", OPTION_MACHINE, option_cpu, "CPU model; -cpu help"),
     OURS("accel", NULL, "interp|jit", OPTION_MACHINE, option_accel, "how guest code is run; -accel help"),
     OURS("m", NULL, "[size=]SIZE", OPTION_MACHINE, option_memory,

@@ -178,7 +178,8 @@ bool options_finish_display(struct options *o, GError **error)
     /* Firmware and what it boots speak to the screen. Where QEMU would open a window, there is the terminal.
      */
     bool terminal = !config->kernel && !o->has_display && !config->daemonize && !options_use_stdio(o) &&
-                    o->vga != OPTION_VGA_NONE && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+                    o->vga != OPTION_VGA_NONE && !config->no_guest && isatty(STDIN_FILENO) &&
+                    isatty(STDOUT_FILENO);
     if (terminal)
         config->curses = o->has_display = true;
     bool shown = config->curses || config->vncs->len;
@@ -192,7 +193,7 @@ bool options_finish_display(struct options *o, GError **error)
             option_note(o, "the display has nothing to show: -vga none");
         break;
     case OPTION_VGA_AUTO:
-        config->vga = shown || !config->kernel;
+        config->vga = shown || (!config->kernel && !config->no_guest);
         break;
     }
     config->vga_wanted = config->vga && (shown || o->vga == OPTION_VGA_STD);

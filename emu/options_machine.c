@@ -37,31 +37,33 @@ static const struct keyval_table machine_table = {"", machine_rows, G_N_ELEMENTS
 
 static bool machine_type(const char *type, GError **error)
 {
-    if (g_str_equal(type, "pc") || g_str_has_prefix(type, "pc-i440fx"))
+    if (g_str_equal(type, "pc") || g_str_equal(type, "none") || g_str_has_prefix(type, "pc-i440fx"))
         return true;
-    static const char *const known[] = {"pc"};
+    static const char *const known[] = {"pc", "none"};
     if (g_str_equal(type, "q35") || g_str_has_prefix(type, "pc-q35"))
         return option_fail(
             error, "machine type '%s' is QEMU's and not in netlab-emu yet; ours is pc (i440FX)", type);
-    if (g_str_equal(type, "isapc") || g_str_equal(type, "microvm") || g_str_equal(type, "none"))
+    if (g_str_equal(type, "isapc") || g_str_equal(type, "microvm"))
         return option_fail(error, "machine type '%s' is QEMU's and not in netlab-emu yet; ours is pc", type);
     g_autofree char *suggestion = keyval_suggestion(type, known, G_N_ELEMENTS(known));
-    return option_fail(error, "no machine type '%s'%s; there is: pc", type, suggestion);
+    return option_fail(error, "no machine type '%s'%s; there are: pc, none", type, suggestion);
 }
 
 bool option_machine(struct options *o, const char *arg, GError **error)
 {
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?") || g_str_equal(arg, "type=help")) {
-        GString *text =
-            g_string_new("Machine types:\n"
-                         "  pc       PC with i440FX, PIIX3, PIIX4 power management (the default)\n"
-                         "Keys of -machine:\n");
+        GString *text = g_string_new(
+            "Machine types:\n"
+            "  pc       PC with i440FX, PIIX3, PIIX4 power management (the default)\n"
+            "  none     no guest: back ends and hubs only (a switch, a gateway to user networking)\n"
+            "Keys of -machine:\n");
         keyval_describe(&machine_table, text);
         return option_print(o, text);
     }
     KEYVAL_AUTO struct keyval *kv = keyval_parse(&machine_table, arg, error);
     if (!kv || !machine_type(keyval_string(kv, "type", "pc"), error))
         return false;
+    o->config->no_guest = g_str_equal(keyval_string(kv, "type", "pc"), "none");
     if (keyval_has(kv, "acpi"))
         o->config->acpi = !g_str_equal(keyval_string(kv, "acpi", "on"), "off");
     if (keyval_has(kv, "idle-ticks"))
@@ -469,18 +471,40 @@ bool option_debug_items(struct options *o, const char *arg, GError **error)
     return true;
 }
 
+/* Where nothing runs, what only a guest could use is a mistake. */
+static bool finish_no_guest(struct options *o, GError **error)
+{
+    const struct machine_config *config = o->config;
+    const char *odd = config->kernel        ? "-kernel"
+                      : config->bios        ? "-bios"
+                      : config->drives->len ? "a drive"
+                      : config->nics->len   ? "a NIC"
+                      : config->vga_wanted  ? "a graphics card"
+                                            : NULL;
+    if (odd)
+        return option_fail(
+            error,
+            "-machine none has no guest that could use %s: leave one of the two out (back ends "
+            "meet by -netdev hubport,hubid=N,netdev=ID)",
+            odd);
+    return true;
+}
+
 bool options_finish_machine(struct options *o, GError **error)
 {
     struct machine_config *config = o->config;
+    if (config->no_guest && !finish_no_guest(o, error))
+        return false;
     if (config->kernel && config->bios)
         return option_fail(error,
                            "-kernel and -bios together are QEMU's and not in netlab-emu yet; a kernel is "
                            "started without firmware: leave -bios out");
-    if (!config->kernel && !config->bios && !config->drives->len && !config->boot_order[0])
+    if (!config->no_guest && !config->kernel && !config->bios && !config->drives->len &&
+        !config->boot_order[0])
         return option_fail(
             error, "nothing to boot: give -kernel FILE (a Linux bzImage or a Multiboot kernel), a disk "
                    "(-hda, -cdrom, -fda, -drive), or -bios FILE");
-    if (!config->kernel && !config->bios)
+    if (!config->no_guest && !config->kernel && !config->bios)
         config->bios = g_strdup("bios-256k.bin");
     if (!config->kernel && !config->boot_order[0])
         memcpy(config->boot_order, (uint8_t[3]){2, 3, 1}, 3); /* disk, CD, floppy */

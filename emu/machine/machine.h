@@ -153,6 +153,7 @@ struct machine_config {
 
     struct rtc_config rtc;
     bool no_reboot, no_shutdown, start_stopped;
+    bool no_guest;   /* -machine none: nothing boots, the processor never runs; back ends and hubs do */
     bool check_only; /* machine_new() and then the end */
     uint8_t escape_key;
 

@@ -156,6 +156,8 @@ static bool board_files(struct machine *m, GError **error)
     m->board.ram_above_4g = config->ram_size - m->board.ram_below_4g;
     m->board.rsdp = config->acpi ? FIRMWARE_ACPI_BASE : 0;
     m->board.screen = config->vga;
+    if (config->no_guest)
+        return true;
     if (config->vga && !read_vga_rom(m, error))
         return false;
     if (config->bios)
@@ -378,7 +380,7 @@ static bool board_processor(struct machine *m, GError **error)
                                                          .acknowledge = cpu_acknowledge,
                                                          .apic_base_changed = cpu_apic_base,
                                                          .ferr = cpu_ferr});
-    if (m->config->engine == MACHINE_ENGINE_JIT) {
+    if (m->config->engine == MACHINE_ENGINE_JIT && !m->config->no_guest) {
         g_autoptr(GError) refusal = NULL;
 
         if (!cpu_set_accel(m->cpu, CPU_ACCEL_JIT, &refusal)) {
@@ -392,7 +394,7 @@ static bool board_processor(struct machine *m, GError **error)
             m->accel_refusal = g_strdup(refusal->message);
         }
     }
-    if (m->config->engine == MACHINE_ENGINE_JIT && m->config->jit_heat)
+    if (m->config->engine == MACHINE_ENGINE_JIT && !m->config->no_guest && m->config->jit_heat)
         cpu_set_heat(m->cpu, m->config->jit_heat);
     if (m->config->lockstep)
         cpu_set_lockstep(m->cpu, &(struct cpu_lockstep){.from = m->config->lockstep_options.from,
@@ -785,7 +787,7 @@ bool machine_reset(struct machine *m, GError **error)
     if (m->was_reset)
         machine_disks_boot_order(m); /* -boot once= was for the first time */
     m->was_reset = true;
-    return m->rom ? true : board_boot(m, error);
+    return m->rom || m->config->no_guest ? true : board_boot(m, error);
 }
 
 void machine_foreach_device(struct machine *m, void (*visit)(struct device *device, void *opaque),

@@ -8,6 +8,8 @@
  *           │             └────shutdown─────► reset request  │
  *           └────────────────────────────────────────────────┘
  *
+ * With -machine none there is no guest: the loop serves back ends and control, and the CPU is never run.
+ *
  * Whatever ends, stops or resets the machine is a request bit, because it is asked for from inside a device's
  * port write, a QMP command or a signal handler, and can only be done between instructions.
  */
@@ -179,7 +181,7 @@ int machine_run(struct machine *m, GError **error)
             if (!m->config->start_stopped)
                 machine_cont(m, NULL);
         }
-        if (m->status != CONTROL_RUNNING) {
+        if (m->status != CONTROL_RUNNING || m->config->no_guest) {
             loop_wait(m->loop, -1);
             continue;
         }

@@ -458,6 +458,38 @@ def hubs():
     shutil.rmtree(folder)
 
 
+def gateway():
+    """A process without a guest that joins two back ends: a machine behind it gets addresses and a way out."""
+    folder = tempfile.mkdtemp(prefix="netlab-")
+    qmp = f"{folder}/qmp"
+    process = subprocess.Popen([EMULATOR, "-machine", "none", "-display", "none", "-qmp", f"unix:{qmp},server=on,wait=off",
+                                "-netdev", "socket,id=s,listen=127.0.0.1:4027", "-netdev", "hubport,id=a,hubid=1,netdev=s",
+                                "-netdev", "user,id=u,net=10.9.0.0/24", "-netdev", "hubport,id=b,hubid=1,netdev=u"])
+    try:
+        with Guest(*nic("socket,connect=127.0.0.1:4027", 1)) as g:
+            g.must(LEASE)
+            check("10.9.0.15" in g.must("ip -4 addr show dev eth0"), "the address is from the gateway's network")
+            g.pings("10.9.0.2")
+        deadline = time.monotonic() + ANSWER_SECONDS
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(ANSWER_SECONDS)
+            control.connect(qmp)
+            stream = control.makefile("rw")
+            stream.readline()
+            for command in ("qmp_capabilities", "query-status", "system_reset", "system_powerdown", "quit"):
+                stream.write(json.dumps({"execute": command}) + "\n")
+                stream.flush()
+                answer = json.loads(stream.readline())
+                while "event" in answer:
+                    answer = json.loads(stream.readline())
+                check("return" in answer, f"{command}: {answer}")
+        check(process.wait(deadline - time.monotonic()) == 0, "quit ends it")
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder)
+
+
 def hostile():
     """Peers that send nonsense, and one that goes in the middle of a frame."""
     with Guest(*nic("socket,listen=127.0.0.1:4021", 1)) as g:
@@ -503,4 +535,4 @@ if __name__ == "__main__":
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
     IMAGE.update(images["mini"])
-    main(user_network, forbidden_pings, restricted, sockets, tunnels, with_qemu, hubs, bridges, shares, hostile)
+    main(user_network, forbidden_pings, restricted, sockets, tunnels, with_qemu, hubs, gateway, bridges, shares, hostile)

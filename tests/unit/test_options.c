@@ -144,6 +144,9 @@ static const struct {
     const char *line, *says;
 } refused[] = {
     {"", "nothing to boot: give -kernel"},
+    {"-machine none -kernel k", "-machine none has no guest that could use -kernel"},
+    {"-machine none -device e1000", "-machine none has no guest that could use a NIC"},
+    {"-machine none -hda d", "-machine none has no guest that could use a drive"},
     {"-kernel", "-kernel: needs a value: FILE"},
     {"-kernel ''", "-kernel : needs the name of a file"},
     {"-kernel k -bios b", "-kernel and -bios together"},
