@@ -9,6 +9,8 @@
  *   hostname r1
  *   interface 52:54:00:00:00:01 eth0 10.1.0.1/24 fd00::1/64 mtu 1500
  *   route 10.2.0.0/24 via 10.1.0.254        route default via 10.1.0.1 dev eth0
+ *   interface 52:54:00:00:00:02 eth1 dhcp
+ *   nameserver 10.0.2.3
  *   forwarding on
  *   run <rest of the line: a shell command>
  */
@@ -79,6 +81,8 @@ static bool parse_interface(struct guest_config *config, char *rest)
             if (!word)
                 return false;
             nic.mtu = (unsigned)atoi(word);
+        } else if (strcmp(word, "dhcp") == 0) {
+            nic.dhcp = true;
         } else if (nic.address_count == MAX_ADDRESSES ||
                    !address_parse(word, &nic.address[nic.address_count++])) {
             return false;
@@ -134,6 +138,11 @@ static bool parse_line(struct guest_config *config, char *line)
         return parse_interface(config, rest);
     if (strcmp(line, "route") == 0)
         return parse_route(config, rest);
+    if (strcmp(line, "nameserver") == 0)
+        return config->name_server_count < MAX_NAME_SERVERS && !strchr(rest, '/') &&
+               strcmp(rest, "default") != 0 &&
+               address_parse(rest, &config->name_server[config->name_server_count]) &&
+               ++config->name_server_count;
     if (strcmp(line, "forwarding") == 0) {
         config->forwarding = strcmp(rest, "on") == 0;
         return config->forwarding || strcmp(rest, "off") == 0;

@@ -21,7 +21,8 @@ enum {
     MAX_ADDRESSES = 8,
     MAX_INTERFACES = 16,
     MAX_ROUTES = 64,
-    MAX_RUNS = 64
+    MAX_RUNS = 64,
+    MAX_NAME_SERVERS = 3
 };
 
 struct guest_address {
@@ -34,6 +35,7 @@ struct guest_interface {
     uint8_t mac[6];
     char name[16];
     unsigned mtu; /* 0: the driver's */
+    bool dhcp;    /* asks for its address; may have others besides */
     unsigned address_count;
     struct guest_address address[MAX_ADDRESSES];
 };
@@ -52,6 +54,8 @@ struct guest_config {
     struct guest_interface interface[MAX_INTERFACES];
     struct guest_route route[MAX_ROUTES];
     char *run[MAX_RUNS];
+    unsigned name_server_count;
+    struct guest_address name_server[MAX_NAME_SERVERS];
 };
 
 /* config.c: fw_cfg file opt/netlab/config, else netlab.config= (percent-encoded) on the kernel command line.
@@ -63,9 +67,20 @@ bool address_parse(const char *text, struct guest_address *out); /* "10.0.0.1/24
 
 /* network.c */
 void network_apply(const struct guest_config *config);
+/* Makes this the interface's only IPv4 address (NULL: none) and sets its MTU (0: as it is). */
+void network_replace_address(const char *interface, const struct guest_address *address, unsigned mtu);
+void network_add_route(const struct guest_route *route);
 /* Text of all interfaces as the agent's guest-network-get-interfaces returns it (a JSON array). */
 struct text;
 void network_describe(struct text *out);
+
+/* dhcp.c */
+void dhcp_start(const struct guest_config *config);
+unsigned dhcp_waiting(void);                /* interfaces without a lease */
+bool dhcp_child_ended(pid_t pid);           /* true: it was a client */
+bool dhcp_restart(void);                    /* starts clients that ended; true: call again in a second */
+bool dhcp_is_script(int argc, char **argv); /* is this process a client's script? */
+int dhcp_script(const char *what);
 
 /* agent.c: fd is the serial port. agent_ready() sends the one unasked-for line: the node is configured. */
 void agent_start(int fd);
@@ -80,6 +95,7 @@ unsigned agent_fds(struct pollfd *fds); /* fills at most AGENT_MAX_FDS */
 
 /* main.c */
 void guest_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void guest_write_file(const char *path, const char *text);
 void guest_power(const char *mode); /* "powerdown", "reboot", "halt": asks init to end the machine */
 pid_t guest_spawn(char *const argv[], const char *tty, int in, int out, int err); /* -1 on failure */
 

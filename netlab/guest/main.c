@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <arpa/inet.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -126,7 +127,7 @@ static void install_applets(void)
         waitpid(pid, NULL, 0);
 }
 
-static void write_file(const char *path, const char *text)
+void guest_write_file(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC | O_CREAT | O_TRUNC, 0644);
     if (fd < 0 || write(fd, text, strlen(text)) < 0)
@@ -142,12 +143,23 @@ static void set_identity(const struct guest_config *config)
     if (sethostname(name, strlen(name)) != 0)
         guest_log("setting the host name: %s", strerror(errno));
     snprintf(text, sizeof text, "%s\n", name);
-    write_file("/etc/hostname", text);
+    guest_write_file("/etc/hostname", text);
     snprintf(text, sizeof text, "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n", name);
-    write_file("/etc/hosts", text);
+    guest_write_file("/etc/hosts", text);
+    if (config->name_server_count) {
+        struct text resolver = {0};
+        for (unsigned i = 0; i < config->name_server_count; i++) {
+            char plain[INET6_ADDRSTRLEN];
+            const struct guest_address *server = &config->name_server[i];
+            text_addf(&resolver, "nameserver %s\n",
+                      inet_ntop(server->family, server->bytes, plain, sizeof plain));
+        }
+        guest_write_file("/etc/resolv.conf", resolver.at);
+        text_free(&resolver);
+    }
     if (config->forwarding) {
-        write_file("/proc/sys/net/ipv4/ip_forward", "1");
-        write_file("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+        guest_write_file("/proc/sys/net/ipv4/ip_forward", "1");
+        guest_write_file("/proc/sys/net/ipv6/conf/all/forwarding", "1");
     }
 }
 
@@ -175,6 +187,22 @@ static void run_commands(const struct guest_config *config)
         else if (!ended)
             guest_log("run: '%s' goes on in the background", config->run[i]);
     }
+}
+
+static void reap(void);
+
+/* A node counts as ready with its addresses; but a lab whose DHCP server comes up later must come up too. */
+static void wait_for_leases(void)
+{
+    enum { PATIENCE_MS = 15000 };
+    int64_t deadline = now_ms() + PATIENCE_MS;
+    while (dhcp_waiting() && now_ms() < deadline) {
+        reap();
+        dhcp_restart();
+        usleep(10000);
+    }
+    if (dhcp_waiting())
+        guest_log("no DHCP server has answered yet; asking goes on");
 }
 
 static void start_shell(void)
@@ -226,7 +254,7 @@ static void reap(void)
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        if (agent_child_ended(pid, status))
+        if (agent_child_ended(pid, status) || dhcp_child_ended(pid))
             continue;
         if (pid == shell_pid)
             shell_pid = 0;
@@ -267,9 +295,10 @@ static void serve(int signals)
         bool shell_due = !shell_pid && time(NULL) != shell_started;
         if (shell_due)
             start_shell();
+        bool restart_due = dhcp_restart();
         fds[0] = (struct pollfd){.fd = signals, .events = POLLIN};
         unsigned count = 1 + agent_fds(fds + 1);
-        if (poll(fds, count, shell_pid ? -1 : 1000) < 0)
+        if (poll(fds, count, shell_pid && !restart_due ? -1 : 1000) < 0)
             continue;
         if (fds[0].revents)
             handle_signals(signals);
@@ -288,8 +317,10 @@ static void serve(int signals)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (dhcp_is_script(argc, argv))
+        return dhcp_script(argv[1]);
     static struct guest_config config;
     sigset_t mask;
     sigemptyset(&mask);
@@ -308,6 +339,8 @@ int main(void)
         guest_log("no configuration was handed over: this node has its NICs and no addresses");
     set_identity(&config);
     network_apply(&config);
+    dhcp_start(&config);
+    wait_for_leases();
     agent_start(open_agent_port());
     run_commands(&config);
     agent_ready();

@@ -201,6 +201,56 @@ void network_apply(const struct guest_config *config)
         report(add_route(&config->route[i]), "adding route", address_text(&config->route[i].to, text));
 }
 
+void network_add_route(const struct guest_route *route)
+{
+    char text[ADDRESS_TEXT];
+    report(add_route(route), "adding route", address_text(&route->to, text));
+}
+
+static int remove_address(int index, const struct guest_address *a)
+{
+    struct request r = {
+        .header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifaddrmsg)), .nlmsg_type = RTM_DELADDR}};
+    struct ifaddrmsg *info = NLMSG_DATA(&r.header);
+    *info = (struct ifaddrmsg){.ifa_family = (unsigned char)a->family,
+                               .ifa_prefixlen = (unsigned char)a->prefix,
+                               .ifa_index = (unsigned)index};
+    attribute(&r, IFA_LOCAL, a->bytes, address_length(a));
+    return transact(&r);
+}
+
+void network_replace_address(const char *interface, const struct guest_address *address, unsigned mtu)
+{
+    int index = (int)if_nametoindex(interface);
+    char text[ADDRESS_TEXT];
+    bool is_there = false;
+    struct ifaddrs *all, *i;
+    if (!index) {
+        guest_log("no interface %s", interface);
+        return;
+    }
+    if (getifaddrs(&all) != 0)
+        all = NULL;
+    for (i = all; i; i = i->ifa_next) {
+        if (strcmp(i->ifa_name, interface) != 0 || !i->ifa_addr || i->ifa_addr->sa_family != AF_INET ||
+            !i->ifa_netmask)
+            continue;
+        struct guest_address old = {.family = AF_INET};
+        uint32_t mask = ntohl(((struct sockaddr_in *)i->ifa_netmask)->sin_addr.s_addr);
+        memcpy(old.bytes, &((struct sockaddr_in *)i->ifa_addr)->sin_addr, 4);
+        old.prefix = (unsigned)__builtin_popcount(mask);
+        if (address && old.prefix == address->prefix && memcmp(old.bytes, address->bytes, 4) == 0)
+            is_there = true;
+        else
+            report(remove_address(index, &old), "removing address", address_text(&old, text));
+    }
+    if (all)
+        freeifaddrs(all);
+    report(change_link(index, NULL, mtu, true), "bringing up", interface);
+    if (address && !is_there)
+        report(add_address(index, address), "adding address", address_text(address, text));
+}
+
 void network_describe(struct text *out)
 {
     struct ifaddrs *all, *i;
