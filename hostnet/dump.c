@@ -303,7 +303,8 @@ GBytes *hostnet_dump_filter(GBytes *dump, uint32_t index)
 struct replay {
     struct mnl_socket *socket;
     uint32_t sequence, from, to, elapsed;
-    char *buffer; /* MESSAGE_SIZE */
+    char from_name[HOSTNET_NAME_MAX + 1], to_name[HOSTNET_NAME_MAX + 1]; /* "": rules stay as they are */
+    char *buffer;                                                        /* MESSAGE_SIZE */
 };
 
 static uint32_t shorten(uint32_t lifetime, uint32_t elapsed)
@@ -417,6 +418,37 @@ static bool build_route(struct replay *replay, const struct nlmsghdr *stored, st
     return true;
 }
 
+/* Everything goes back as it came but for what only the kernel says: whether links and targets are there. */
+static bool build_rule(struct replay *replay, const struct nlmsghdr *stored, struct nlmsghdr *request)
+{
+    enum { GIVEN = FIB_RULE_INVERT | FIB_RULE_FIND_SADDR };
+    struct fib_rule_hdr header;
+    if (mnl_nlmsg_get_payload_len(stored) < sizeof header)
+        return false;
+    memcpy(&header, mnl_nlmsg_get_payload(stored), sizeof header);
+    header.flags &= GIVEN;
+    memcpy(mnl_nlmsg_put_extra_header(request, sizeof header), &header, sizeof header);
+    request->nlmsg_type = RTM_NEWRULE;
+    const struct nlattr *attribute;
+    bool has_priority = false;
+    mnl_attr_for_each(attribute, stored, sizeof header)
+    {
+        uint16_t type = mnl_attr_get_type(attribute);
+        size_t length = mnl_attr_get_payload_len(attribute);
+        const char *name = mnl_attr_get_payload(attribute);
+        has_priority |= type == FRA_PRIORITY;
+        bool is_name = (type == FRA_IIFNAME || type == FRA_OIFNAME) && length > 0 && !name[length - 1];
+        if (is_name && replay->from_name[0] && strcmp(name, replay->from_name) == 0)
+            mnl_attr_put_strz(request, type, replay->to_name);
+        else if (!copy(request, attribute))
+            return false;
+    }
+    /* Priority 0 is not said in a dump, and what is not said in a request is chosen by the kernel. */
+    if (!has_priority)
+        mnl_attr_put_u32(request, FRA_PRIORITY, 0);
+    return true;
+}
+
 /* Sends a built request; 0 or errno. `text` gets the kernel's words, owned by the caller. */
 static int send_request(struct replay *replay, struct nlmsghdr *request, char **text)
 {
@@ -464,6 +496,19 @@ static bool is_on_link(const struct nlmsghdr *message)
            (!rows[RTA_GATEWAY] && !rows[RTA_VIA] && !rows[RTA_MULTIPATH]);
 }
 
+/* What rules call the two links; both have to be there. */
+static void name_links(struct hostnet *net, struct replay *replay)
+{
+    if (!replay->from || replay->from == replay->to)
+        return;
+    g_autoptr(hostnet_link) from = hostnet_link_get(net, replay->from, NULL);
+    g_autoptr(hostnet_link) to = hostnet_link_get(net, replay->to, NULL);
+    if (!from || !to)
+        return;
+    g_strlcpy(replay->from_name, from->name, sizeof replay->from_name);
+    g_strlcpy(replay->to_name, to->name, sizeof replay->to_name);
+}
+
 int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32_t to, uint32_t elapsed,
                         GError **error)
 {
@@ -472,6 +517,7 @@ int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32
         return -1;
     g_autofree char *buffer = g_malloc(MESSAGE_SIZE);
     struct replay replay = {.socket = socket, .from = from, .to = to, .elapsed = elapsed, .buffer = buffer};
+    name_links(net, &replay);
     g_autoptr(GError) first = NULL;
     int count = 0;
     for (int pass = 0; pass < 2; pass++) {
@@ -482,6 +528,7 @@ int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32
             struct nlmsghdr *request = start_request(&replay);
             bool is_built = stored->nlmsg_type == RTM_NEWADDR    ? build_address(&replay, stored, request)
                             : stored->nlmsg_type == RTM_NEWROUTE ? build_route(&replay, stored, request)
+                            : stored->nlmsg_type == RTM_NEWRULE  ? build_rule(&replay, stored, request)
                                                                  : false;
             if (!is_built)
                 continue;
@@ -491,10 +538,12 @@ int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32
                 count++;
             else if (!first)
                 hostnet_error_set(&first, reason, text,
-                                  "the others were put back; compare with `ip route` and "
-                                  "`ip address`",
+                                  "the others were put back; compare with `ip route`, `ip address` and "
+                                  "`ip rule`",
                                   "putting back one of the stored %s",
-                                  stored->nlmsg_type == RTM_NEWADDR ? "addresses" : "routes");
+                                  stored->nlmsg_type == RTM_NEWADDR    ? "addresses"
+                                  : stored->nlmsg_type == RTM_NEWROUTE ? "routes"
+                                                                       : "rules");
         }
     }
     if (first) {

@@ -3,10 +3,10 @@
 /*
  * Raw messages: what must survive word for word.
  *
- * A dump is the kernel's answer to a GET request, message by message, every attribute as it came. Addresses
- * and routes can be stored (GBytes: netlink messages one after the other, 4-byte aligned, host byte order)
- * and replayed later, in the same boot or on another link: the replay rewrites header, link index and
- * remaining lifetimes, and leaves every other attribute alone. (libmnl)
+ * A dump is the kernel's answer to a GET request, message by message, every attribute as it came. Addresses,
+ * routes and policy rules can be stored (GBytes: netlink messages one after the other, 4-byte aligned, host
+ * byte order) and replayed later, in the same boot or on another link: the replay rewrites header, link index
+ * and remaining lifetimes, and leaves every other attribute alone. (libmnl)
  */
 #pragma once
 
@@ -32,10 +32,11 @@ GBytes *hostnet_dump_filter(GBytes *dump, uint32_t index);
 
 unsigned hostnet_dump_count(GBytes *dump);
 
-/* Puts stored addresses or routes back, those of link `from` onto link `to` (0, 0: as they are). `elapsed`
- * seconds are taken off address lifetimes; those that ran out are left out. Routes go in dependency order: on
- * link first, then through gateways; ones that are there already are fine. Routes of the `local` table are
- * the kernel's own and skipped. Returns how many were put back; -1 with the first refusal, after trying all.
+/* Puts stored addresses, routes or rules back, those of link `from` onto link `to` (0, 0: as they are).
+ * `elapsed` seconds are taken off address lifetimes; those that ran out are left out. Routes go in dependency
+ * order: on link first, then through gateways; ones that are there already are fine. Rules name links, so
+ * those of `from`, which must be there still, get the name of `to`. Routes of the `local` table are the
+ * kernel's own and skipped. Returns how many were put back; -1 with the first refusal, after trying all.
  */
 int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32_t to, uint32_t elapsed,
                         GError **error);

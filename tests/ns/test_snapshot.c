@@ -20,7 +20,9 @@
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <string.h>
+#include <sched.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct hostnet_link_address address_on(uint32_t index, const char *text)
@@ -470,6 +472,91 @@ static void test_replay_other_link(void)
     hostnet_close(uplink.net);
 }
 
+/* Runs `ip` in that namespace; true when it succeeded. */
+static bool run_ip(struct hostnet *net, const char *arguments)
+{
+    g_autofree char *command = g_strdup_printf("ip %s", arguments);
+    pid_t child = fork();
+    if (child == 0) {
+        if (setns(hostnet_get_netns_fd(net), CLONE_NEWNET) == 0)
+            execl("/bin/sh", "sh", "-c", command, NULL);
+        _exit(127);
+    }
+    int status;
+    return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* Policy rules of every kind go and come back, attribute for attribute; those of a NIC go over to its bridge.
+ */
+static void test_replay_rules(void)
+{
+    static const char *const rules[] = {
+        "-4 rule add priority 100 from 192.0.2.0/24 iif eth0 lookup 500",
+        "-4 rule add priority 101 not to 198.51.100.7 oif eth0 tos 0x10 lookup 70000",
+        "-4 rule add priority 102 fwmark 0x12/0xff ipproto tcp sport 1000-2000 dport 443 lookup main",
+        "-4 rule add priority 103 uidrange 1000-1999 lookup 9 suppress_prefixlength 0",
+        "-4 rule add priority 104 from 10.0.0.0/8 unreachable",
+        "-4 rule add priority 105 from 10.0.0.0/8 blackhole protocol 17",
+        "-4 rule add priority 106 from 10.9.0.0/16 goto 200",
+        "-4 rule add priority 107 to 10.9.0.0/16 prohibit",
+        "-6 rule add priority 100 from 2001:db8::/32 iif eth0 lookup 500",
+        "-6 rule add priority 101 to 2001:db8:1::/48 iif far0 suppress_ifgroup 7 lookup 600",
+    };
+    GError *error = NULL;
+    struct uplink uplink = uplink_new();
+    unsigned made = 0;
+    for (unsigned i = 0; i < G_N_ELEMENTS(rules); i++)
+        made += run_ip(uplink.net, rules[i]);
+    if (!made) {
+        g_test_skip("this kernel has no policy rules, or there is no `ip`");
+        hostnet_close(uplink.net);
+        return;
+    }
+    g_test_message("%u of %zu kinds of rules can be had here", made, G_N_ELEMENTS(rules));
+    g_autofree char *before = ns_snapshot(uplink.net);
+    g_assert_cmpuint(count_lines(before, "table=70000"), ==, 1);
+    g_autoptr(GBytes) stored = hostnet_dump_take(uplink.net, HOSTNET_DUMP_RULES, &error);
+    g_assert_no_error(error);
+    for (unsigned family = 4; family <= 6; family += 2)
+        for (unsigned priority = 100; priority <= 107; priority++) {
+            g_autofree char *command = g_strdup_printf("-%u rule del priority %u 2>&-", family, priority);
+            run_ip(uplink.net, command);
+        }
+    g_autofree char *gone = ns_snapshot(uplink.net);
+    g_assert_cmpuint(count_lines(gone, "table=70000"), ==, 0);
+    /* Also those of the kernel itself, which are there: as good as put back. */
+    g_assert_cmpint(hostnet_dump_replay(uplink.net, stored, 0, 0, 0, &error), ==,
+                    (int)hostnet_dump_count(stored));
+    g_assert_no_error(error);
+    g_autofree char *after = ns_snapshot(uplink.net);
+    ns_assert_same(before, after);
+    g_assert_cmpint(hostnet_dump_replay(uplink.net, stored, 0, 0, 0, &error), ==,
+                    (int)hostnet_dump_count(stored));
+    g_autofree char *twice = ns_snapshot(uplink.net);
+    ns_assert_same(before, twice);
+
+    /* From the NIC to the bridge: the rules that name eth0 name br0, the one for far0 stays. */
+    g_assert_true(run_ip(uplink.net, "-4 rule del priority 100"));
+    g_assert_true(run_ip(uplink.net, "-4 rule del priority 101"));
+    g_assert_cmpint(
+        hostnet_dump_replay(uplink.net, stored, uplink.near_end.index, uplink.bridge.index, 0, &error), >, 0);
+    g_assert_no_error(error);
+    g_autoptr(GArray) listed = hostnet_rule_list(uplink.net, &error);
+    unsigned inputs = 0, outputs = 0;
+    for (unsigned i = 0; i < listed->len; i++) {
+        const struct hostnet_rule *rule = &g_array_index(listed, struct hostnet_rule, i);
+        if (rule->family == AF_INET && rule->priority == 100)
+            inputs += strcmp(rule->input, "br0") == 0;
+        if (rule->family == AF_INET && rule->priority == 101)
+            outputs += strcmp(rule->output, "br0") == 0;
+        g_assert_true(rule->family == AF_INET6 ||
+                      (strcmp(rule->input, "eth0") && strcmp(rule->output, "eth0")));
+    }
+    g_assert_cmpuint(inputs, ==, 1);
+    g_assert_cmpuint(outputs, ==, 1);
+    hostnet_close(uplink.net);
+}
+
 /* A dump comes back from a store, where anything may have happened to it. */
 static void test_damaged_dumps(void)
 {
@@ -477,13 +564,14 @@ static void test_damaged_dumps(void)
     struct uplink uplink = uplink_new();
     g_autoptr(GBytes) routes = hostnet_dump_take(uplink.net, HOSTNET_DUMP_ROUTES, &error);
     g_autoptr(GBytes) addresses = hostnet_dump_take(uplink.net, HOSTNET_DUMP_ADDRESSES, &error);
-    GBytes *dumps[] = {routes, addresses};
+    g_autoptr(GBytes) rules = hostnet_dump_take(uplink.net, HOSTNET_DUMP_RULES, &error);
+    GBytes *dumps[] = {routes, addresses, rules};
     g_autoptr(GRand) random = g_rand_new_with_seed(1);
     for (unsigned round = 0; round < 3000; round++) {
         size_t size;
-        const void *data = g_bytes_get_data(dumps[round % 2], &size);
+        const void *data = g_bytes_get_data(dumps[round % 3], &size);
         g_autofree uint8_t *copy = g_memdup2(data, size);
-        size_t length = round % 3 ? size : (size_t)g_rand_int_range(random, 0, (gint32)size);
+        size_t length = round % 4 ? size : (size_t)g_rand_int_range(random, 0, (gint32)size);
         for (int hits = g_rand_int_range(random, 0, 8); hits > 0; hits--)
             copy[g_rand_int_range(random, 0, (gint32)size)] = (uint8_t)g_rand_int(random);
         g_autoptr(GBytes) damaged =
@@ -631,6 +719,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/kinds", test_dump_kinds);
     g_test_add_func("/dump/replay-same-link", test_replay_same_link);
     g_test_add_func("/dump/replay-other-link", test_replay_other_link);
+    g_test_add_func("/dump/replay-rules", test_replay_rules);
     g_test_add_func("/dump/damaged", test_damaged_dumps);
     g_test_add_func("/monitor/events", test_monitor);
     g_test_add_func("/monitor/in-loop", test_monitor_in_loop);
