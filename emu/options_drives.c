@@ -41,11 +41,11 @@ static const struct keyval_row drive_rows[] = {
     {"detect-zeroes", KEYVAL_CHOICE, "off"},
     {"copy-on-read", KEYVAL_CHOICE, "off"},
     {"locking", KEYVAL_STRING},
-    LATER("cyls", "the geometry is that of every disk of this size: leave it out"),
-    LATER("heads", "the geometry is that of every disk of this size: leave it out"),
-    LATER("secs", "the geometry is that of every disk of this size: leave it out"),
-    LATER("trans", "the translation follows from the size: leave it out"),
-    LATER("addr", "for virtio; use if=ide"),
+    {"cyls", KEYVAL_NUMBER, .help = "geometry of a hard disk, with heads= and secs=", .min = 1, .max = 65535},
+    {"heads", KEYVAL_NUMBER, .help = "1 to 16", .min = 1, .max = 16},
+    {"secs", KEYVAL_NUMBER, .help = "of a track, 1 to 255", .min = 1, .max = 255},
+    {"trans", KEYVAL_CHOICE, "none|lba|large|rechs|auto", "how the firmware translates the geometry"},
+    LATER("addr", "it places a virtio disk; leave it out with if=ide"),
     LATER("group", RATE_LATER),
     LATER("bps", RATE_LATER),
     LATER("bps_rd", RATE_LATER),
@@ -71,15 +71,28 @@ const struct keyval_row option_ide_rows[OPTION_IDE_ROWS] = {
     {"id", KEYVAL_NAME, .help = "accepted; the drive keeps its own id"},
     {"bootindex", KEYVAL_NUMBER, .help = "the firmware tries the lowest first", .max = INT32_MAX},
     {"serial", KEYVAL_STRING, .help = "serial number the guest sees, at most 20 characters"},
-    {"ver", KEYVAL_STRING},
-    {"model", KEYVAL_STRING},
-    {"write-cache", KEYVAL_CHOICE, "on|auto"},
+    {"ver", KEYVAL_STRING, .help = "firmware version the guest sees, at most 8 characters"},
+    {"model", KEYVAL_STRING, .help = "model the guest sees, at most 40 characters"},
+    {"write-cache", KEYVAL_CHOICE, "on|off|auto", "off: the guest finds the disk's write cache off"},
     {"werror", KEYVAL_CHOICE, "report|stop|ignore|enospc|auto", "as of -drive"},
     {"rerror", KEYVAL_CHOICE, "report|stop|ignore|auto", "as of -drive"},
-    {"physical_block_size", KEYVAL_NUMBER},
-    {"logical_block_size", KEYVAL_NUMBER, .min = 512, .max = 512},
-    {"wwn", KEYVAL_STRING},
-    {"rotation_rate", KEYVAL_NUMBER},
+    {"physical_block_size", KEYVAL_SIZE, .help = "bytes, a power of two from 512 on", .max = 1 << 20},
+    {"logical_block_size", KEYVAL_NUMBER, .help = "512, as of every IDE disk", .min = 512, .max = 512},
+    {"wwn", KEYVAL_NUMBER, .help = "world wide name the guest sees"},
+    {"rotation_rate", KEYVAL_NUMBER, .help = "turns a minute; 1: a solid state disk", .max = 65534},
+    {"discard_granularity", KEYVAL_SIZE, .help = "0: no TRIM"},
+    {"cyls", KEYVAL_NUMBER, .help = "geometry, with heads= and secs=", .min = 1, .max = 65535},
+    {"heads", KEYVAL_NUMBER, .help = "1 to 16", .min = 1, .max = 16},
+    {"secs", KEYVAL_NUMBER, .help = "of a track, 1 to 255", .min = 1, .max = 255},
+    {"bios-chs-trans", KEYVAL_CHOICE, "none|lba|large|rechs|auto",
+     "how the firmware translates the geometry"},
+    {"lcyls", KEYVAL_NUMBER, .help = "geometry that INT 13h tells, with lheads= and lsecs=", .min = 1,
+     .max = 1024},
+    {"lheads", KEYVAL_NUMBER, .help = "1 to 255", .min = 1, .max = 255},
+    {"lsecs", KEYVAL_NUMBER, .help = "1 to 63", .min = 1, .max = 63},
+    {"min_io_size", KEYVAL_SIZE},
+    {"opt_io_size", KEYVAL_SIZE},
+    {"share-rw", KEYVAL_CHOICE, "off"},
 };
 const struct keyval_row option_floppy_rows[OPTION_FLOPPY_ROWS] = {
     {"driver", KEYVAL_STRING},
@@ -99,6 +112,7 @@ static struct machine_drive *drive_new(struct options *o, enum machine_bus bus, 
     drive->bus = bus;
     drive->media = media;
     drive->index = drive->bootindex = -1;
+    drive->translation = MACHINE_TRANSLATION_AUTO;
     drive->block.on_write_error = BLOCK_ERROR_ENOSPC;
     g_ptr_array_add(o->config->drives, drive);
     return drive;
@@ -136,17 +150,76 @@ static enum block_on_error error_policy(const char *word)
                                          : BLOCK_ERROR_ENOSPC;
 }
 
+/* What a drive says about itself: ASCII of a bounded length. */
+static bool set_text(char **where, const char *key, const char *text, size_t most, GError **error)
+{
+    if (!text)
+        return true;
+    if (strlen(text) > most)
+        return option_fail(error, "%s=%s: at most %zu characters", key, text, most);
+    for (const char *c = text; *c; c++)
+        if (*c < ' ' || *c > '~')
+            return option_fail(error, "%s=: only ASCII characters that can be printed", key);
+    g_free(*where);
+    *where = g_strdup(text);
+    return true;
+}
+
 static bool set_serial(struct machine_drive *drive, const char *serial, GError **error)
 {
-    if (!serial)
+    return set_text(&drive->serial, "serial", serial, 20, error);
+}
+
+static bool parse_translation(const char *word, enum machine_translation *out)
+{
+    static const char *const names[] = {"none", "lba", "large", "rechs", "auto"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (!g_str_equal(word, names[i]))
+            continue;
+        *out = (enum machine_translation)i;
         return true;
-    if (strlen(serial) > 20)
-        return option_fail(error, "serial=%s: at most 20 characters", serial);
-    for (const char *c = serial; *c; c++)
-        if (*c < ' ' || *c > '~')
-            return option_fail(error, "serial=: only ASCII characters that can be printed");
-    g_free(drive->serial);
-    drive->serial = g_strdup(serial);
+    }
+    return false;
+}
+
+/* Three keys that belong together; `prefix` "l" for the logical geometry. */
+static bool set_geometry(struct machine_geometry *out, const struct keyval *kv, const char *prefix,
+                         GError **error)
+{
+    static const char *const words[] = {"cyls", "heads", "secs"};
+    uint32_t value[3] = {0};
+    unsigned given = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        g_autofree char *key = g_strconcat(prefix, words[i], NULL);
+        given += keyval_has(kv, key);
+        value[i] = (uint32_t)keyval_number(kv, key, 0);
+    }
+    if (given && given < 3)
+        return option_fail(error, "%scyls=, %sheads= and %ssecs= belong together: give all three", prefix,
+                           prefix, prefix);
+    if (given)
+        *out = (struct machine_geometry){value[0], value[1], value[2]};
+    return true;
+}
+
+/* C,H,S[,translation] for the first hard disk. */
+bool option_hdachs(struct options *o, const char *arg, GError **error)
+{
+    g_auto(GStrv) words = g_strsplit(arg, ",", 5);
+    static const uint64_t most[] = {65535, 16, 255};
+    static const char *const names[] = {"cylinders", "heads", "sectors"};
+    uint64_t value[3];
+    unsigned count = g_strv_length(words);
+    if (count < 3 || count > 4)
+        return option_fail(error, "write cylinders,heads,sectors and maybe a translation, as 1024,16,63,lba");
+    for (unsigned i = 0; i < 3; i++)
+        if (!keyval_parse_number(names[i], words[i], 1, most[i], &value[i], error))
+            return false;
+    o->hdachs_translation = MACHINE_TRANSLATION_AUTO;
+    if (count == 4 && !parse_translation(words[3], &o->hdachs_translation))
+        return option_fail(error, "'%s' is no translation; there are none, lba, large, rechs and auto",
+                           words[3]);
+    o->hdachs = (struct machine_geometry){(uint32_t)value[0], (uint32_t)value[1], (uint32_t)value[2]};
     return true;
 }
 
@@ -215,10 +288,34 @@ bool option_drive(struct options *o, const char *arg, GError **error)
     drive->block.discard = g_str_equal(discard, "unmap") || g_str_equal(discard, "on");
     drive->block.on_write_error = error_policy(keyval_string(kv, "werror", "enospc"));
     drive->block.on_read_error = error_policy(keyval_string(kv, "rerror", "report"));
+    parse_translation(keyval_string(kv, "trans", "auto"), &drive->translation);
+    if (!set_geometry(&drive->geometry, kv, "", error))
+        return false;
+    if (drive->geometry.cylinders && (cd || bus == MACHINE_BUS_FLOPPY))
+        return option_fail(error, "cyls=, heads= and secs= are a hard disk's; leave them out");
     return set_serial(drive, keyval_string(kv, "serial", NULL), error) && drive_place(drive, kv, error);
 }
 
 /* ---- -device ---- */
+
+static bool set_identity(struct machine_drive *drive, const struct keyval *kv, GError **error)
+{
+    drive->wwn = keyval_number(kv, "wwn", 0);
+    drive->rotation = (uint32_t)keyval_number(kv, "rotation_rate", 0);
+    drive->physical = (uint32_t)keyval_number(kv, "physical_block_size", 0);
+    drive->no_trim = keyval_has(kv, "discard_granularity") && !keyval_number(kv, "discard_granularity", 0);
+    drive->no_write_cache = g_str_equal(keyval_string(kv, "write-cache", "auto"), "off");
+    if (keyval_has(kv, "bios-chs-trans"))
+        parse_translation(keyval_string(kv, "bios-chs-trans", "auto"), &drive->translation);
+    if (drive->physical & (drive->physical - 1) || (drive->physical && drive->physical < BLOCK_SECTOR))
+        return option_fail(error, "physical_block_size=%u: is a power of two from 512 on", drive->physical);
+    if (drive->media == MACHINE_MEDIA_CD && (keyval_has(kv, "cyls") || keyval_has(kv, "lcyls")))
+        return option_fail(error, "a CD has no cylinders; leave cyls= and lcyls= out");
+    return set_text(&drive->model, "model", keyval_string(kv, "model", NULL), 40, error) &&
+           set_text(&drive->version, "ver", keyval_string(kv, "ver", NULL), 8, error) &&
+           set_geometry(&drive->geometry, kv, "", error) && set_geometry(&drive->logical, kv, "l", error) &&
+           set_serial(drive, keyval_string(kv, "serial", NULL), error);
+}
 
 static bool take_drive(struct options *o, const struct keyval *kv, enum machine_bus bus,
                        enum machine_media media, int index, GError **error)
@@ -254,7 +351,7 @@ static bool take_drive(struct options *o, const struct keyval *kv, enum machine_
         drive->block.on_write_error = error_policy(keyval_string(kv, "werror", ""));
     if (keyval_has(kv, "rerror") && !g_str_equal(keyval_string(kv, "rerror", ""), "auto"))
         drive->block.on_read_error = error_policy(keyval_string(kv, "rerror", ""));
-    return set_serial(drive, keyval_string(kv, "serial", NULL), error);
+    return set_identity(drive, kv, error);
 }
 
 static bool device_ide(struct options *o, const struct keyval *kv, enum machine_media media, GError **error)
@@ -344,6 +441,13 @@ bool options_finish_drives(struct options *o, GError **error)
         struct machine_drive *drive = drives->pdata[i];
         if (drive->bus != MACHINE_BUS_NONE && drive->index < 0 && !find_place(o, drive, error))
             return false;
+    }
+    if (o->hdachs.cylinders) {
+        struct machine_drive *first = drive_at(o, MACHINE_BUS_IDE, 0);
+        if (!first || first->media != MACHINE_MEDIA_DISK)
+            return option_fail(error, "-hdachs: there is no first hard disk; add -hda FILE");
+        first->geometry = o->hdachs;
+        first->translation = o->hdachs_translation;
     }
     /* An empty CD drive, as QEMU plugs in: something `change` can put a CD into. */
     if (!config->kernel && drives->len && !o->nodefaults && !drive_at(o, MACHINE_BUS_IDE, CD_PLACE))

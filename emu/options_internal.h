@@ -18,6 +18,8 @@ struct options {
     bool vga_device; /* -device VGA */
     enum { OPTION_VGA_AUTO, OPTION_VGA_NONE, OPTION_VGA_STD } vga;
     bool snapshot, nodefaults; /* -snapshot: for all drives */
+    struct machine_geometry hdachs;
+    enum machine_translation hdachs_translation;
     char *accel;               /* the last -accel or -machine accel= */
     bool has_network;          /* a word about NICs or back ends was said: no default NIC */
     GString *trace_list;       /* the same as words */
@@ -74,7 +76,8 @@ bool option_hdd(struct options *o, const char *arg, GError **error);
 bool option_cdrom(struct options *o, const char *arg, GError **error);
 bool option_fda(struct options *o, const char *arg, GError **error);
 bool option_fdb(struct options *o, const char *arg, GError **error);
-enum { OPTION_IDE_ROWS = 16, OPTION_FLOPPY_ROWS = 7 };
+bool option_hdachs(struct options *o, const char *arg, GError **error);
+enum { OPTION_IDE_ROWS = 27, OPTION_FLOPPY_ROWS = 7 };
 extern const struct keyval_row option_ide_rows[OPTION_IDE_ROWS];       /* -device ide-hd, ide-cd */
 extern const struct keyval_row option_floppy_rows[OPTION_FLOPPY_ROWS]; /* -device floppy */
 bool option_device_ide_disk(struct options *o, const struct keyval *kv, GError **error);

@@ -76,6 +76,8 @@ void block_submit(struct block *block, struct block_request *request);
 /* Takes the request back: done() is not called any more, and its buffer is free when this returns. No effect
  * when it is not in flight. */
 void block_cancel(struct block *block, struct block_request *request);
+/* Reads without the thread, when nothing is in flight, past counters and policies: 0 or an errno. */
+int block_read_now(struct block *block, uint64_t offset, void *buf, uint32_t len);
 /* Waits for all that is in flight (but for what stopped the machine). */
 void block_drain(struct block *block);
 

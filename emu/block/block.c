@@ -274,6 +274,13 @@ void block_drain(struct block *b)
     }
 }
 
+int block_read_now(struct block *b, uint64_t offset, void *buf, uint32_t len)
+{
+    const struct block_request request = {.op = BLOCK_READ, .offset = offset, .len = len, .buf = buf};
+    block_drain(b);
+    return carry_out(b->image, &request);
+}
+
 void block_retry(struct block *b)
 {
     struct request_list again = b->stalled;

@@ -608,9 +608,9 @@ static void identify(struct ide_drive *d, uint8_t *out)
     memset(out, 0, 512);
     for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
         ide_identify_word(out, words[i].word, words[i].value);
-    ide_identify_text(out, 10, 10, d->serial);
-    ide_identify_text(out, 23, 4, NETLAB_VERSION);
-    ide_identify_text(out, 27, 20, "NETLAB DVD-ROM");
+    ide_identify_text(out, 10, 10, d->identity.serial);
+    ide_identify_text(out, 23, 4, *d->identity.version ? d->identity.version : NETLAB_VERSION);
+    ide_identify_text(out, 27, 20, *d->identity.model ? d->identity.model : "NETLAB DVD-ROM");
 }
 
 void atapi_command(struct ide_drive *d, uint8_t command)

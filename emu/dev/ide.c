@@ -180,6 +180,10 @@ static void request_done(void *opaque, int error)
         return;
     ch->phase = PHASE_IDLE;
     bool data = ch->request.op == BLOCK_READ || ch->request.op == BLOCK_WRITE;
+    if (!error && t->trim) {
+        disk_trim(drive);
+        return;
+    }
     if (error || !data) {
         if (error)
             trace(IDE, "ide%u.%u: host I/O: %s", ch->n, ch->unit, g_strerror(error));
@@ -289,6 +293,11 @@ static void step_out(struct ide_drive *drive)
         offer_block(drive, true);
         return;
     }
+    if (t->trim) {
+        t->pos = 0;
+        disk_trim(drive);
+        return;
+    }
     submit(drive, BLOCK_WRITE, ch->buffer, t->offset, piece);
 }
 
@@ -312,7 +321,8 @@ void ide_transfer_start(struct ide_drive *drive, const struct ide_transfer *tran
 
 void ide_host_request(struct ide_drive *drive, enum block_op op, uint64_t offset, uint64_t len)
 {
-    drive->channel->transfer = (struct ide_transfer){0};
+    if (!drive->channel->transfer.trim)
+        drive->channel->transfer = (struct ide_transfer){0};
     submit(drive, op, NULL, offset, (uint32_t)MIN(len, (uint64_t)G_MAXUINT32 & ~511u));
 }
 
@@ -441,6 +451,7 @@ static void run_command(struct ide_channel *ch, uint8_t command)
         return;
     if (ch->phase != PHASE_IDLE)
         end_transfer(ch);
+    ch->transfer = (struct ide_transfer){0};
     drive->command = command;
     drive->error = 0;
     drive->status = ST_READY | ST_SEEK;
@@ -605,7 +616,8 @@ static void ide_reset(struct device *device)
             drive->multiple = IDE_MULTIPLE_MOST;
             drive->visible = 0;
             drive->smart = true;
-            drive->write_cache = drive->block && block_write_cache(drive->block);
+            drive->write_cache =
+                drive->block && block_write_cache(drive->block) && !drive->identity.no_write_cache;
             drive->locked = false;
             if (drive->kind == IDE_CD) {
                 block_lock_tray(drive->block, false);
@@ -638,6 +650,8 @@ static bool transfer_is_sane(const struct ide_channel *ch)
     bool numbers = t->pos <= t->end && t->end <= IDE_BUFFER && t->drq_end <= IDE_BUFFER && t->block &&
                    !(t->offset % BLOCK_SECTOR) && !(t->left % BLOCK_SECTOR) && t->offset <= size &&
                    t->left <= size - t->offset;
+    if (t->trim && (!t->out || !t->dma || t->offset || t->left > IDE_BUFFER))
+        return false;
     if (t->out)
         return numbers && (ch->phase == PHASE_OUT || ch->phase == PHASE_DMA) && drive->kind == IDE_DISK &&
                t->left && t->drq_end <= t->left && t->end <= t->left &&
@@ -702,6 +716,7 @@ static bool ide_after_load(void *device, GError **error)
         STATE(struct ide, U8, channel[n].control), STATE(struct ide, BOOL, channel[n].interrupt),            \
         STATE(struct ide, U8, channel[n].phase), STATE(struct ide, BOOL, channel[n].transfer.out),           \
         STATE(struct ide, BOOL, channel[n].transfer.dma), STATE(struct ide, BOOL, channel[n].transfer.raw),  \
+        STATE_SINCE(struct ide, BOOL, channel[n].transfer.trim, 2),                                          \
         STATE(struct ide, BOOL, channel[n].transfer.flush),                                                  \
         STATE(struct ide, U64, channel[n].transfer.offset),                                                  \
         STATE(struct ide, U64, channel[n].transfer.left), STATE(struct ide, U32, channel[n].transfer.block), \
@@ -716,7 +731,7 @@ static const struct state_field ide_fields[] = {PCI_STATE_ROWS(struct ide), IDE_
                                                 IDE_CHANNEL_STATE(1)};
 static const struct state_table ide_state = {
     .name = "ide",
-    .version = 1,
+    .version = 2,
     .fields = ide_fields,
     .count = G_N_ELEMENTS(ide_fields),
     .before_save = ide_before_save,
@@ -759,10 +774,9 @@ static void make_channel(struct ide *ide, unsigned n, struct portio *io, const s
         drive->block = drives[u].block;
         drive->channel = ch;
         drive->unit = (uint8_t)u;
-        if (*drives[u].serial)
-            g_strlcpy(drive->serial, drives[u].serial, sizeof drive->serial);
-        else
-            g_snprintf(drive->serial, sizeof drive->serial, "NL%05u", 2 * n + u + 1);
+        drive->identity = drives[u].identity;
+        if (!*drive->identity.serial)
+            g_snprintf(drive->identity.serial, sizeof drive->identity.serial, "NL%05u", 2 * n + u + 1);
         if (drive->kind == IDE_CD)
             block_set_removable(drive->block, atapi_medium_changed, drive);
     }

@@ -9,15 +9,27 @@
 #include "emu/block/backend.h"
 #include "emu/dev/pci.h"
 
-enum { IDE_CHANNELS = 2, IDE_UNITS = 2, IDE_SERIAL_MOST = 20 };
+enum { IDE_CHANNELS = 2, IDE_UNITS = 2, IDE_SERIAL_MOST = 20, IDE_MODEL_MOST = 40, IDE_VERSION_MOST = 8 };
 enum ide_kind { IDE_NONE, IDE_DISK, IDE_CD };
 
 struct ide;
 
+/* What a drive says about itself; all zeros is a drive as every other. */
+struct ide_identity {
+    char serial[IDE_SERIAL_MOST + 1]; /* empty: made up */
+    char model[IDE_MODEL_MOST + 1], version[IDE_VERSION_MOST + 1];
+    uint64_t wwn;       /* world wide name; 0: none */
+    uint16_t rotation;  /* turns a minute; 1: nothing turns; 0: not told */
+    uint16_t cylinders; /* with heads and sectors; 0: by the size */
+    uint8_t heads, sectors;
+    uint8_t physical; /* sectors a physical one has, as a power of two */
+    bool no_trim, no_write_cache;
+};
+
 struct ide_plug {
     enum ide_kind kind;
-    struct block *block;              /* not owned; must outlive the controller. A CD's may have no medium */
-    char serial[IDE_SERIAL_MOST + 1]; /* empty: made up */
+    struct block *block; /* not owned; must outlive the controller. A CD's may have no medium */
+    struct ide_identity identity;
 };
 
 /* drives[channel][unit]; slot: the ISA bridge's, function 1. */

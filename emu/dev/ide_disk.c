@@ -10,6 +10,10 @@
  * after FLUSH CACHE, or at once when the write cache is off (SET FEATURES 82h, or -drive cache=writethrough)
  * and for FUA.
  *
+ * TRIM (DATA SET MANAGEMENT of ATA8-ACS-2) gathers ranges in the channel's buffer and becomes one discard of
+ * the block layer after the other, neighbours taken together. What was discarded reads as it was or as zeros,
+ * as the image has it: nothing is promised. No range is touched when one of them is not the disk's.
+ *
  * FLUSH CACHE, IDENTIFY, SMART and power commands answer as a healthy, awake disk does; security and
  * overlapped commands are not offered and abort.
  */
@@ -20,6 +24,8 @@
 
 enum { HEADS = 16, SECTORS = 63, CYLINDERS_MOST = 16383, LBA28_MOST = 0x0fffffff };
 enum { SECTOR = BLOCK_SECTOR };
+enum { TRIM_BLOCKS_MOST = 64, TRIM_RANGE = 8 }; /* sectors of ranges a command may have, bytes a range */
+_Static_assert(TRIM_BLOCKS_MOST *SECTOR <= IDE_BUFFER, "all ranges of a command are in the buffer");
 
 static uint64_t all_sectors(const struct ide_drive *d)
 {
@@ -42,15 +48,20 @@ static unsigned cylinders(const struct ide_drive *d, unsigned heads, unsigned pe
 static void identify(struct ide_drive *d, uint8_t *out)
 {
     uint64_t n = sectors(d);
-    unsigned tracks = cylinders(d, HEADS, SECTORS), now = cylinders(d, d->heads, d->sectors);
+    const struct ide_identity *id = &d->identity;
+    unsigned tracks = id->cylinders ? id->cylinders : cylinders(d, HEADS, SECTORS),
+             now = cylinders(d, d->heads, d->sectors);
+    if (id->cylinders && d->heads == id->heads && d->sectors == id->sectors)
+        now = id->cylinders;
     uint32_t chs = now * d->heads * d->sectors, lba28 = (uint32_t)MIN(n, (uint64_t)LBA28_MOST);
     const struct {
-        unsigned word, value;
+        unsigned word;
+        uint64_t value;
     } words[] = {
         {0, 0x0040}, /* fixed disk */
         {1, tracks},
-        {3, HEADS},
-        {6, SECTORS},
+        {3, id->cylinders ? id->heads : HEADS},
+        {6, id->cylinders ? id->sectors : SECTORS},
         {21, 512},
         {22, 4},
         {47, 0x8000 | IDE_MULTIPLE_MOST},
@@ -74,26 +85,35 @@ static void identify(struct ide_drive *d, uint8_t *out)
         {66, 120},
         {67, 120},
         {68, 120},
-        {80, 0x0070}, /* ATA/ATAPI-4 to 6 */
-        {81, 0x0016},
+        {80, 0x00f0}, /* ATA/ATAPI-4 to 7: Linux looks for TRIM from there on */
+        {81, 0x001a},
         {82, 0x4461}, /* NOP, host protected area, look-ahead, write cache, SMART */
         {83, 0x7400}, /* flush, 48-bit addresses */
-        {84, 0x4000},
+        {84, 0x4000u | (id->wwn ? 0x100u : 0u)},
         {85, 0x4440u | (d->smart ? 1u : 0u) | (d->write_cache ? 0x20u : 0u)},
         {86, 0x3400},
-        {87, 0x4000},
+        {87, 0x4000u | (id->wwn ? 0x100u : 0u)},
         {88, 0x003fu | (unsigned)d->udma << 8},
         {93, d->unit ? 0x6b00 : 0x600b}, /* 80-conductor cable */
         {100, n & 0xffff},
         {101, n >> 16 & 0xffff},
         {102, n >> 32 & 0xffff},
+        {105, id->no_trim ? 0 : TRIM_BLOCKS_MOST},
+        {106, id->physical ? 0x6000u | id->physical : 0},
+        {108, id->wwn >> 48 & 0xffff},
+        {109, id->wwn >> 32 & 0xffff},
+        {110, id->wwn >> 16 & 0xffff},
+        {111, id->wwn & 0xffff},
+        {169, id->no_trim ? 0 : 1}, /* TRIM */
+        {209, id->physical ? 0x4000 : 0},
+        {217, id->rotation},
     };
     memset(out, 0, SECTOR);
     for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
-        ide_identify_word(out, words[i].word, words[i].value);
-    ide_identify_text(out, 10, 10, d->serial);
-    ide_identify_text(out, 23, 4, NETLAB_VERSION);
-    ide_identify_text(out, 27, 20, "NETLAB HARDDISK");
+        ide_identify_word(out, words[i].word, (unsigned)words[i].value);
+    ide_identify_text(out, 10, 10, id->serial);
+    ide_identify_text(out, 23, 4, *id->version ? id->version : NETLAB_VERSION);
+    ide_identify_text(out, 27, 20, *id->model ? id->model : "NETLAB HARDDISK");
 }
 
 /* ---- addresses ---- */
@@ -155,8 +175,64 @@ static void set_address(struct ide_drive *d, uint64_t lba, bool wide)
 
 static bool is_wide(uint8_t command)
 {
-    static const uint8_t wide[] = {0x24, 0x25, 0x27, 0x29, 0x34, 0x35, 0x37, 0x39, 0x3d, 0x42, 0xce, 0xea};
+    static const uint8_t wide[] = {0x06, 0x24, 0x25, 0x27, 0x29, 0x34, 0x35,
+                                   0x37, 0x39, 0x3d, 0x42, 0xce, 0xea};
     return memchr(wide, command, sizeof wide) != NULL;
+}
+
+/* ---- TRIM ---- */
+
+static uint64_t trim_range(const uint8_t *p, uint32_t *count)
+{
+    uint64_t first = 0;
+    for (unsigned i = 6; i-- > 0;)
+        first = first << 8 | p[i];
+    *count = (uint32_t)(p[6] | p[7] << 8);
+    return first;
+}
+
+void disk_trim(struct ide_drive *d)
+{
+    struct ide_transfer *t = &d->channel->transfer;
+    const uint8_t *ranges = d->channel->buffer;
+    uint64_t size = sectors(d), first = 0, len = 0;
+    uint32_t count;
+    for (uint32_t at = t->pos ? t->end : 0; at < t->end; at += TRIM_RANGE) {
+        first = trim_range(ranges + at, &count);
+        if (count && (first >= size || count > size - first)) {
+            t->left = 0;
+            ide_abort(d, ERR_NOT_FOUND);
+            return;
+        }
+    }
+    for (; t->pos < t->end; t->pos += TRIM_RANGE) {
+        uint64_t next = trim_range(ranges + t->pos, &count);
+        if (!count)
+            continue;
+        if (len && (next != first + len || len + count > UINT32_MAX / SECTOR))
+            break;
+        if (!len)
+            first = next;
+        len += count;
+    }
+    t->left = 0;
+    if (len)
+        ide_host_request(d, BLOCK_DISCARD, first * SECTOR, len * SECTOR);
+    else
+        ide_done(d);
+}
+
+static void data_set_management(struct ide_drive *d)
+{
+    uint32_t blocks = (uint32_t)(d->now.count | d->previous.count << 8);
+    if (d->identity.no_trim || d->now.feature != 1 || !blocks || blocks > TRIM_BLOCKS_MOST ||
+        block_read_only(d->block)) {
+        ide_abort(d, ERR_ABORT);
+        return;
+    }
+    ide_transfer_start(
+        d, &(struct ide_transfer){
+               .out = true, .dma = true, .trim = true, .left = (uint64_t)blocks * SECTOR, .block = SECTOR});
 }
 
 /* ---- commands ---- */
@@ -312,6 +388,9 @@ void disk_command(struct ide_drive *d, uint8_t command)
     bool wide = is_wide(command), native_read = d->native_read;
     d->native_read = false;
     switch (command) {
+    case 0x06: /* DATA SET MANAGEMENT */
+        data_set_management(d);
+        break;
     case 0x20: /* READ SECTORS, and without retries; EXT */
     case 0x21:
     case 0x24:
@@ -447,7 +526,7 @@ void disk_finish(struct ide_drive *d, int error)
 
 void disk_reset(struct ide_drive *d)
 {
-    d->heads = HEADS;
-    d->sectors = SECTORS;
+    d->heads = d->identity.cylinders ? d->identity.heads : HEADS;
+    d->sectors = d->identity.cylinders ? d->identity.sectors : SECTORS;
     d->native_read = false;
 }

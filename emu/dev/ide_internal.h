@@ -41,7 +41,7 @@ struct ide_drive {
     struct block *block;
     struct ide_channel *channel;
     uint8_t unit;
-    char serial[IDE_SERIAL_MOST + 1];
+    struct ide_identity identity;
 
     struct ide_registers now, previous;
     uint8_t status, error, device;
@@ -76,6 +76,7 @@ struct ide_transfer {
     bool dma;
     bool raw;          /* CD sectors of 2352 bytes are made of the 2048 on the medium */
     bool flush;        /* when all is written: FUA */
+    bool trim;         /* the data are ranges to be discarded, not the medium's */
     uint64_t offset;   /* of the medium: where the next piece is read or written */
     uint64_t left;     /* bytes of the medium not yet through the buffer */
     uint32_t block;    /* bytes a DRQ block */
@@ -122,6 +123,8 @@ void ide_set_signature(struct ide_drive *drive);
 void disk_command(struct ide_drive *drive, uint8_t command);
 void disk_finish(struct ide_drive *drive, int error);
 void disk_reset(struct ide_drive *drive);
+/* The ranges of DATA SET MANAGEMENT are in the buffer, up to `end`: discards the next one from `pos` on. */
+void disk_trim(struct ide_drive *drive);
 
 /* atapi.c */
 void atapi_command(struct ide_drive *drive, uint8_t command);

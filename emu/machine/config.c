@@ -72,6 +72,8 @@ static void free_drive(void *data)
     g_free(drive->id);
     g_free(drive->file);
     g_free(drive->serial);
+    g_free(drive->model);
+    g_free(drive->version);
     g_free(drive);
 }
 

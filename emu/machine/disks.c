@@ -18,13 +18,16 @@
 
 enum {
     CMOS_FLOPPY = 0x10,
+    CMOS_HARD_DISKS = 0x12,
     CMOS_EQUIPMENT = 0x14,
+    CMOS_HARD_DISK_TYPE = 0x19,
+    CMOS_HARD_DISK = 0x1b, /* nine bytes a disk */
     CMOS_BOOT3 = 0x38,
     CMOS_BOOT12 = 0x3d,
     CMOS_TRANSLATION = 0x39,
-    TRANSLATION_LBA = 1
 };
-enum { LBA_FROM_CYLINDERS = 1024, HEADS = 16, SECTORS = 63 };
+enum { LBA_FROM_CYLINDERS = 1024, CYLINDERS_MOST = 16383, HEADS = 16, SECTORS = 63 };
+enum { LARGE_TRACKS_MOST = 131072, HARD_DISK_TYPE_FIELDS = 47 };
 enum { IDE_SLOT = 1 };
 
 /* ---- errors of the host ---- */
@@ -74,6 +77,79 @@ static bool open_drive(struct machine *m, const struct machine_drive *drive, GEr
     return true;
 }
 
+/* ---- geometry ---- */
+
+/* The geometry that who partitioned the disk saw, by the last sectors of its partitions. */
+static bool geometry_of_partitions(struct block *block, struct machine_geometry *out)
+{
+    uint8_t sector[BLOCK_SECTOR];
+    if (block_read_now(block, 0, sector, sizeof sector) || sector[510] != 0x55 || sector[511] != 0xaa)
+        return false;
+    for (const uint8_t *p = sector + 446; p < sector + 510; p += 16) {
+        uint32_t heads = p[5] + 1u, sectors = p[6] & 63;
+        if (heads == 1 || !sectors || !(p[12] | p[13] | p[14] | p[15]))
+            continue;
+        uint64_t cylinders = block_size(block) / BLOCK_SECTOR / (heads * sectors);
+        if (cylinders < 1 || cylinders > CYLINDERS_MOST)
+            continue;
+        *out = (struct machine_geometry){(uint32_t)cylinders, heads, sectors};
+        return true;
+    }
+    return false;
+}
+
+/* What the disk says of itself and what the firmware makes of it: as given, else by the partition table, else
+ * by the size. */
+static void settle_geometry(struct machine_disk *disk)
+{
+    const struct machine_drive *drive = disk->config;
+    struct machine_geometry by_size = {.heads = HEADS, .sectors = SECTORS}, seen;
+    uint64_t tracks = block_size(disk->block) / BLOCK_SECTOR / (HEADS * SECTORS);
+    by_size.cylinders = (uint32_t)CLAMP(tracks, 2, CYLINDERS_MOST);
+    disk->geometry = drive->geometry.cylinders ? drive->geometry : by_size;
+    disk->translation = drive->translation;
+    disk->usual_geometry = false;
+    if (drive->geometry.cylinders) {
+        if (drive->translation == MACHINE_TRANSLATION_AUTO)
+            disk->translation = drive->geometry.cylinders <= LBA_FROM_CYLINDERS ? MACHINE_TRANSLATION_NONE
+                                                                                : MACHINE_TRANSLATION_LBA;
+        return;
+    }
+    bool partitioned = geometry_of_partitions(disk->block, &seen);
+    disk->usual_geometry = !partitioned || seen.heads > HEADS;
+    enum machine_translation found = MACHINE_TRANSLATION_LBA;
+    if (partitioned && seen.heads <= HEADS) {
+        disk->geometry = seen;
+        found = MACHINE_TRANSLATION_NONE;
+    } else if (partitioned) {
+        found = by_size.cylinders * HEADS <= LARGE_TRACKS_MOST ? MACHINE_TRANSLATION_LARGE
+                                                               : MACHINE_TRANSLATION_LBA;
+    } else if (by_size.cylinders <= LBA_FROM_CYLINDERS) {
+        found = MACHINE_TRANSLATION_NONE;
+    }
+    if (drive->translation == MACHINE_TRANSLATION_AUTO)
+        disk->translation = found;
+}
+
+static void identify(struct ide_identity *out, const struct machine_disk *disk)
+{
+    const struct machine_drive *drive = disk->config;
+    g_strlcpy(out->serial, drive->serial ? drive->serial : "", sizeof out->serial);
+    g_strlcpy(out->model, drive->model ? drive->model : "", sizeof out->model);
+    g_strlcpy(out->version, drive->version ? drive->version : "", sizeof out->version);
+    out->wwn = drive->wwn;
+    out->rotation = (uint16_t)drive->rotation;
+    if (!disk->usual_geometry) {
+        out->cylinders = (uint16_t)disk->geometry.cylinders;
+        out->heads = (uint8_t)disk->geometry.heads;
+        out->sectors = (uint8_t)disk->geometry.sectors;
+    }
+    while (drive->physical >> out->physical > BLOCK_SECTOR)
+        out->physical++;
+    out->no_trim = drive->no_trim;
+    out->no_write_cache = drive->no_write_cache;
+}
+
 static bool build_ide(struct machine *m, GError **error)
 {
     struct ide_plug plugs[IDE_CHANNELS][IDE_UNITS] = {0};
@@ -85,8 +161,9 @@ static bool build_ide(struct machine *m, GError **error)
         struct ide_plug *plug = &plugs[drive->index / IDE_UNITS % IDE_CHANNELS][drive->index % IDE_UNITS];
         plug->kind = drive->media == MACHINE_MEDIA_CD ? IDE_CD : IDE_DISK;
         plug->block = m->drives[i].block;
-        if (drive->serial)
-            g_strlcpy(plug->serial, drive->serial, sizeof plug->serial);
+        if (drive->media == MACHINE_MEDIA_DISK)
+            settle_geometry(&m->drives[i]);
+        identify(&plug->identity, &m->drives[i]);
     }
     struct ide *ide = ide_new(m->bus, m->io, IDE_SLOT, irqs, plugs, error);
     if (ide)
@@ -146,17 +223,35 @@ void machine_disks_free(struct machine *m)
 
 /* ---- for firmware ---- */
 
-/* How INT 13h is to translate each IDE disk's geometry: two bits a disk. */
+/* How INT 13h is to translate each IDE disk's geometry, two bits a disk; and the first channel's disks as an
+ * AT's firmware had them: type 47 with all of its numbers. */
 void machine_disks_tell_cmos(struct machine *m)
 {
-    uint8_t translation = 0;
+    uint8_t translation = 0, types = 0;
     for (unsigned i = 0; i < m->drive_count; i++) {
-        const struct machine_drive *drive = m->drives[i].config;
-        uint64_t tracks = block_size(m->drives[i].block) / BLOCK_SECTOR / (HEADS * SECTORS);
-        if (drive->bus == MACHINE_BUS_IDE && drive->media == MACHINE_MEDIA_DISK &&
-            tracks > LBA_FROM_CYLINDERS)
-            translation |= (uint8_t)(TRANSLATION_LBA << 2 * (drive->index & 3));
+        const struct machine_disk *disk = &m->drives[i];
+        const struct machine_drive *drive = disk->config;
+        const struct machine_geometry *g = &disk->geometry;
+        if (drive->bus != MACHINE_BUS_IDE || drive->media != MACHINE_MEDIA_DISK)
+            continue;
+        translation |= (uint8_t)(disk->translation << 2 * (drive->index & 3));
+        if (drive->index > 1)
+            continue;
+        const uint8_t numbers[9] = {(uint8_t)g->cylinders,
+                                    (uint8_t)(g->cylinders >> 8),
+                                    (uint8_t)g->heads,
+                                    0xff, /* write precompensation: none */
+                                    0xff,
+                                    (uint8_t)(0xc0 | (g->heads > 8 ? 8 : 0)),
+                                    (uint8_t)g->cylinders, /* landing zone */
+                                    (uint8_t)(g->cylinders >> 8),
+                                    (uint8_t)g->sectors};
+        types |= drive->index ? 0x0f : 0xf0;
+        rtc_cmos_write(m->rtc, CMOS_HARD_DISK_TYPE + (unsigned)drive->index, HARD_DISK_TYPE_FIELDS);
+        for (unsigned k = 0; k < sizeof numbers; k++)
+            rtc_cmos_write(m->rtc, CMOS_HARD_DISK + 9u * (unsigned)drive->index + k, numbers[k]);
     }
+    rtc_cmos_write(m->rtc, CMOS_HARD_DISKS, types);
     rtc_cmos_write(m->rtc, CMOS_TRANSLATION, translation);
 }
 
@@ -175,6 +270,20 @@ static int by_bootindex(gconstpointer a, gconstpointer b)
     const struct machine_drive *x = *(const struct machine_drive *const *)a;
     const struct machine_drive *y = *(const struct machine_drive *const *)b;
     return (x->bootindex > y->bootindex) - (x->bootindex < y->bootindex);
+}
+
+/* lcyls= and its kin: what INT 13h is to say, whatever the disk says. */
+static bool tell_logical_geometry(struct machine *m, GError **error)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (unsigned i = 0; i < m->drive_count; i++) {
+        const struct machine_drive *drive = m->drives[i].config;
+        if (drive->logical.cylinders)
+            g_string_append_printf(text, "/pci@i0cf8/ide@1,1/drive@%u/disk@%u %u %u %u\n", drive->index / 2,
+                                   drive->index % 2, drive->logical.cylinders, drive->logical.heads,
+                                   drive->logical.sectors);
+    }
+    return !text->len || fwcfg_add_file(m->fwcfg, "bios-geometry", text->str, text->len, error);
 }
 
 /* Open Firmware paths, a line each, as SeaBIOS names what it can boot from. */
@@ -197,6 +306,8 @@ bool machine_disks_tell_fwcfg(struct machine *m, GError **error)
     }
     if (config->boot_strict)
         g_string_append(text, "HALT\n");
+    if (!tell_logical_geometry(m, error))
+        return false;
     if (!text->len)
         return true;
     g_string_truncate(text, text->len - 1);

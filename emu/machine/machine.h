@@ -63,6 +63,17 @@ struct machine_fwcfg {
 
 enum machine_bus { MACHINE_BUS_IDE, MACHINE_BUS_FLOPPY, MACHINE_BUS_NONE };
 enum machine_media { MACHINE_MEDIA_DISK, MACHINE_MEDIA_CD };
+/* How the firmware's INT 13h makes its geometry out of the disk's; the values are those of CMOS byte 39h. */
+enum machine_translation {
+    MACHINE_TRANSLATION_NONE,
+    MACHINE_TRANSLATION_LBA,
+    MACHINE_TRANSLATION_LARGE,
+    MACHINE_TRANSLATION_RECHS,
+    MACHINE_TRANSLATION_AUTO
+};
+struct machine_geometry {
+    uint32_t cylinders, heads, sectors; /* 0: not given */
+};
 
 /* -drive, -hda, -cdrom, -fda and the -device that takes a drive with if=none. */
 struct machine_drive {
@@ -71,10 +82,15 @@ struct machine_drive {
     enum machine_bus bus;
     int index; /* IDE: 2 × channel + unit; floppy: unit; -1: the first free one */
     enum machine_media media;
-    struct block_config block; /* but for id and file */
-    char *serial;              /* NULL: made up */
-    int bootindex;             /* -1: none */
-    bool claimed;              /* by a -device */
+    struct block_config block;      /* but for id and file */
+    char *serial, *model, *version; /* NULL: made up */
+    uint64_t wwn;                   /* 0: none */
+    uint32_t rotation, physical;    /* turns a minute; bytes of a physical sector; 0: not told */
+    struct machine_geometry geometry, logical;
+    enum machine_translation translation;
+    bool no_trim, no_write_cache;
+    int bootindex; /* -1: none */
+    bool claimed;  /* by a -device */
 };
 
 struct machine_debug_exit {
@@ -131,13 +147,13 @@ struct machine_config {
     int boot_splash_time, boot_fail_wait; /* milliseconds; -1: the firmware's own */
     bool boot_menu;
 
-    bool vga; /* a graphics card; with it come a mouse, and a screen for `displays` */
-    bool vga_wanted;        /* somebody asked for it: without its video BIOS firmware is not started */
-    uint32_t vga_memory;    /* bytes, a power of two */
-    int vga_slot;           /* -1: 2 */
-    GPtrArray *vncs;        /* struct machine_vnc * */
-    bool curses;            /* the screen on the terminal */
-    char *keyboard;         /* -k; NULL: en-us */
+    bool vga;            /* a graphics card; with it come a mouse, and a screen for `displays` */
+    bool vga_wanted;     /* somebody asked for it: without its video BIOS firmware is not started */
+    uint32_t vga_memory; /* bytes, a power of two */
+    int vga_slot;        /* -1: 2 */
+    GPtrArray *vncs;     /* struct machine_vnc * */
+    bool curses;         /* the screen on the terminal */
+    char *keyboard;      /* -k; NULL: en-us */
 
     GPtrArray *serials;     /* struct char_spec *, COM1 first; at most 4 */
     GPtrArray *chardevs;    /* struct machine_chardev * */

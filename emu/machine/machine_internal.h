@@ -64,6 +64,9 @@ struct machine_card {
 struct machine_disk {
     struct block *block;
     const struct machine_drive *config;
+    struct machine_geometry geometry; /* of a hard disk, as it says itself */
+    bool usual_geometry;              /* that of every disk of its size */
+    enum machine_translation translation;
 };
 
 struct machine {

@@ -28,14 +28,16 @@ void ide_rig_set_up(struct ide_rig *r)
     r->b = bench_new();
     r->bus = pci_bus_new(r->b->mem, r->b->io);
     r->disk =
-        block_new(&(struct block_config){.id = "hd", .file = disk, .format = BLOCK_FORMAT_RAW}, NULL, &error);
+        block_new(&(struct block_config){.id = "hd", .file = disk, .format = BLOCK_FORMAT_RAW, .discard = true}, NULL, &error);
     g_assert_no_error(error);
     r->cd = block_new(
         &(struct block_config){.id = "cd", .file = cd, .format = BLOCK_FORMAT_RAW, .read_only = true}, NULL,
         &error);
     g_assert_no_error(error);
     struct irq_line irq[IDE_CHANNELS] = {bench_wire(r->b, IRQ14), bench_wire(r->b, IRQ15)};
-    struct ide_plug plugs[IDE_CHANNELS][IDE_UNITS] = {{{IDE_DISK, r->disk, "SERIAL"}, {IDE_CD, r->cd, ""}}};
+    struct ide_plug plugs[IDE_CHANNELS][IDE_UNITS] = {
+        {{.kind = IDE_DISK, .block = r->disk, .identity.serial = "SERIAL"},
+         {.kind = IDE_CD, .block = r->cd}}};
     r->ide = ide_new(r->bus, r->b->io, 1, irq, plugs, &error);
     g_assert_no_error(error);
     pci_config_write(r->bus, 9, PCI_BAR0 + 16, RIG_MASTER, 4);

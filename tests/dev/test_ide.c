@@ -228,6 +228,69 @@ static void test_dma(struct ide_rig *r, gconstpointer unused)
     g_assert_cmphex(in8(r->b, BASE + 3), ==, 0);
 }
 
+/* n ranges of (first, count) where the bus master finds them. */
+static void ranges(struct ide_rig *r, unsigned n, const uint64_t (*range)[2])
+{
+    for (unsigned i = 0; i < 64; i++) {
+        uint64_t value = i < n ? range[i][0] | range[i][1] << 48 : 0;
+        phys_write32(r->b->mem, BUFFER + 8 * i, (uint32_t)value);
+        phys_write32(r->b->mem, BUFFER + 8 * i + 4, (uint32_t)(value >> 32));
+    }
+    descriptor(r, 0, BUFFER, 512, true);
+}
+
+static uint8_t trim(struct ide_rig *r, uint8_t feature)
+{
+    out8(r->b, BASE + 1, feature);
+    command_48(r, 0x06, 1, 0);
+    if (in8(r->b, STATUS) & 8)
+        start_master(r, false);
+    uint8_t status = in8(r->b, STATUS);
+    out8(r->b, RIG_MASTER, 0);
+    return status;
+}
+
+static void test_trim(struct ide_rig *r, gconstpointer unused)
+{
+    static const uint8_t zeros[512];
+    uint16_t id[256];
+    uint8_t data[512];
+    const struct block_counters *n = block_counters(r->disk);
+    command(r, DISK, 0xec, 0, 0);
+    read_block(r, (uint8_t *)id, sizeof id);
+    g_assert_cmphex(id[169], ==, 1);
+    g_assert_cmpuint(id[105], ==, 64);
+
+    ranges(r, 5, (const uint64_t[][2]){{64, 8}, {72, 56}, {0, 0}, {1024, 16}, {RIG_SECTORS - 8, 8}});
+    g_assert_cmphex(trim(r, 1), ==, 0x50);
+    g_assert_cmpuint(n->requests[BLOCK_DISCARD], ==, 3); /* neighbours went together */
+    g_assert_cmpuint(n->bytes[BLOCK_DISCARD], ==, 88 * 512);
+    for (unsigned lba = 60; lba < 132; lba++) {
+        command(r, DISK, 0x20, 1, lba);
+        read_block(r, data, 512);
+        if (lba >= 64 && lba < 128)
+            g_assert_cmpmem(data, 512, zeros, 512);
+        else
+            check_sector(data, lba);
+    }
+    /* One range that is not the disk's: nothing is touched. */
+    ranges(r, 2, (const uint64_t[][2]){{2000, 8}, {RIG_SECTORS - 1, 2}});
+    g_assert_cmphex(trim(r, 1), ==, 0x51);
+    g_assert_cmphex(in8(r->b, BASE + 1), ==, 0x10);
+    g_assert_cmpuint(n->requests[BLOCK_DISCARD], ==, 3);
+    g_assert_cmphex(trim(r, 0), ==, 0x51); /* another subcommand */
+    g_assert_cmphex(in8(r->b, BASE + 1), ==, 4);
+    out8(r->b, BASE + 1, 1);
+    command_48(r, 0x06, 65, 0); /* more ranges than are offered */
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+    command(r, DISK, 0xe7, 0, 0); /* and what comes next is itself */
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    g_assert_cmpuint(n->requests[BLOCK_FLUSH], ==, 1);
+    command(r, DISK, 0x20, 1, 2000);
+    read_block(r, data, 512);
+    check_sector(data, 2000);
+}
+
 static void test_short_tables(struct ide_rig *r, gconstpointer unused)
 {
     descriptor(r, 0, BUFFER, 512, true);
@@ -414,6 +477,7 @@ int main(int argc, char **argv)
     TEST(identify);
     TEST(pio);
     TEST(dma);
+    TEST(trim);
     TEST(short_tables);
     TEST(errors);
     TEST(interrupts_off);

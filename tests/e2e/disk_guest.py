@@ -85,17 +85,18 @@ def cpio(entries):
     return bytes(out)
 
 
-def overlay(script, modules):
+def overlay(script, modules, programs=()):
     folders = sorted({"/".join(path.split("/")[:n]) for path, _ in modules for n in range(1, path.count("/") + 1)})
     entries = [(folder, 0o040755, b"") for folder in folders]
     entries += [(path, 0o100644, data) for path, data in modules]
     entries += [("init", 0o100755, INIT.encode()), ("disk-script", 0o100644, script.encode()),
                 ("disk-modules", 0o100644, "".join(f"/{path}\n" for path, _ in modules).encode())]
+    entries += [(name, 0o100755, data) for name, data in programs]
     return cpio(entries)
 
 
-def write_initrd(path, base, script, modules):
+def write_initrd(path, base, script, modules, programs=()):
     with open(base, "rb") as file:
         data = file.read()
     with open(path, "wb") as file:
-        file.write(data + b"\0" * (-len(data) % 512) + overlay(script, modules))
+        file.write(data + b"\0" * (-len(data) % 512) + overlay(script, modules, programs))

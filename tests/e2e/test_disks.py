@@ -7,6 +7,7 @@ end the machine through isa-debug-exit. Needs the packages seabios and xorriso; 
 kernel package (see disk_guest.py) and e2fsprogs. What is missing is named and left out; with nothing to run at all the test
 is skipped.
 """
+import json
 import os
 import shutil
 import socket
@@ -43,6 +44,34 @@ begin:
     movb $0xfe, %al
     outb %al, $0x64
     jmp .
+.endif
+.ifdef GEOMETRY
+    movb $0x08, %ah
+    movb drive, %dl
+    xorw %di, %di
+    movw %di, %es
+    int $0x13
+    movw %cx, %bx
+    movb %dh, %al
+    call hex
+    movb %bh, %al
+    call hex
+    movb %bl, %al
+    call hex
+    movw $ended, %si
+    jmp last
+hex:
+    pushw %ax
+    shrb $4, %al
+    call digit
+    popw %ax
+digit:
+    andb $15, %al
+    cmpb $10, %al
+    sbbb $0x69, %al
+    das
+    outb %al, $0xe9
+    ret
 .endif
 .ifdef LOADED
     movw $0x7e00, %si
@@ -282,6 +311,74 @@ def firmware_boots():
     return ", ".join(done)
 
 
+QEMU = shutil.which("qemu-system-i386")
+
+
+def told_geometry(text):
+    """(cylinders, heads, sectors) out of what INT 13h, function 8, returns in DH and CX."""
+    word = text.split(">")[1][:6]
+    heads, low, high = int(word[:2], 16) + 1, int(word[2:4], 16), int(word[4:6], 16)
+    return (low | (high & 0xc0) << 2) + 1, heads, high & 63
+
+
+def geometry():
+    """What INT 13h tells of a disk's geometry, and that QEMU's guests are told the same."""
+    if not os.path.exists("/usr/share/seabios/bios-256k.bin"):
+        return "left out: needs the package seabios"
+    folder = tempfile.mkdtemp(prefix="netlab-disks-")
+    rows = [
+        # MiB, partition's end, words of ide-hd
+        (8, None, ""),
+        (504, None, ""),
+        (3000, None, ""),
+        (9000, None, ""),
+        (8, (3, 17), ""),
+        (900, (63, 63), ""),
+        (900, (254, 63), ""),
+        (100, None, "cyls=200,heads=8,secs=32"),
+        (900, None, "cyls=2000,heads=16,secs=63,bios-chs-trans=large"),
+        (900, None, "cyls=1800,heads=16,secs=63,bios-chs-trans=none"),
+        (900, None, "cyls=1800,heads=15,secs=63,bios-chs-trans=rechs"),
+        (900, None, "lcyls=100,lheads=32,lsecs=40"),
+    ]
+    compared = 0
+    try:
+        disk = boot_image(folder, "geometry", 1 << 20, "GEOMETRY")
+        with open(disk, "rb") as file:
+            plain = file.read(512)
+        for size, end_of, words in rows:
+            boot = bytearray(plain)
+            if end_of:
+                boot[446:462] = bytes((0x80, 0, 1, 0, 6, end_of[0], end_of[1], 9, 63, 0, 0, 0, 0, 8, 0, 0))
+            with open(disk, "wb") as file:
+                file.write(boot)
+                file.truncate(size << 20)
+            device = ["-drive", f"file={disk},format=raw,if=none,id=d", "-device", "ide-hd,drive=d" + ("," + words if words else "")]
+            ours = told_geometry(run(folder, *device))
+            check(ours[0] > 1, f"{size} MiB {end_of} {words}: {ours}")
+            if words.startswith("cyls=200,"):
+                check(ours[1:] == (8, 32), f"{words}: {ours}")
+            if words.startswith("lcyls"):  # the firmware keeps the last cylinder to itself
+                check(ours == (99, 32, 40), f"{words}: {ours}")
+            if not QEMU:
+                continue
+            log = os.path.join(folder, "qemu.log")
+            subprocess.run([QEMU, "-accel", "tcg", "-M", "pc", "-m", "32M", "-nodefaults", "-display", "none", "-debugcon", "file:" + log,
+                            "-device", "isa-debug-exit,iobase=0xf4,iosize=4", *device], timeout=BOOT_SECONDS,
+                           stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            theirs = told_geometry(read(log))
+            check(ours == theirs, f"{size} MiB {end_of} {words}: {ours} here, {theirs} in QEMU")
+            compared += 1
+        with open(disk, "wb") as file:
+            file.write(plain)
+            file.truncate(100 << 20)
+        hdachs = told_geometry(run(folder, "-hda", disk, "-hdachs", "200,8,32"))
+        check(hdachs[1:] == (8, 32), f"-hdachs: {hdachs}")
+    finally:
+        shutil.rmtree(folder)
+    return f"{len(rows)} geometries, {compared} of them asked of QEMU as well"
+
+
 def refusals():
     folder = tempfile.mkdtemp(prefix="netlab-disks-")
     disk = os.path.join(folder, "disk")
@@ -321,13 +418,106 @@ done
 """
 
 
+def linux_image():
+    """(folder of the image mini, its kernel package); the package None when there is none."""
+    mini = os.path.join(IMAGES, "mini")
+    if not os.path.exists(os.path.join(mini, "image.json")):
+        return mini, None
+    with open(os.path.join(mini, "image.json")) as file:
+        return mini, disk_guest.find_package(json.load(file)["kernel_release"])
+
+
+FSTRIM = """
+.globl _start
+_start:
+    movl $5, %eax           # open("/mnt", O_RDONLY)
+    movl $path, %ebx
+    xorl %ecx, %ecx
+    int $0x80
+    movl %eax, %ebx
+    movl $54, %eax          # ioctl(FITRIM)
+    movl $0xc0185879, %ecx
+    movl $range, %edx
+    int $0x80
+    movl %eax, %ebx
+    negl %ebx
+    movl $1, %eax           # exit(error)
+    int $0x80
+.data
+path: .asciz "/mnt"
+range: .quad 0, -1, 0
+"""
+
+TRIM = """
+mount -t ext4 /dev/sda /mnt || exit 1
+busybox dd if=/dev/urandom of=/mnt/big bs=1M count=24 2>/dev/null
+sync
+rm /mnt/big
+sync
+/fstrim && echo "TRIMMED" || echo "fstrim: $?"
+cat /mnt/before
+umount /mnt
+"""
+
+
+def fstrim_program(folder):
+    base = os.path.join(folder, "fstrim")
+    with open(base + ".s", "w") as file:
+        file.write(FSTRIM)
+    subprocess.run(["as", "--32", "-o", base + ".o", base + ".s"], check=True)
+    subprocess.run(["ld", "-m", "elf_i386", "-o", base, base + ".o"], check=True)
+    with open(base, "rb") as file:
+        return file.read()
+
+
+def trim_in_linux():
+    """What a guest deletes and trims leaves the host's file, with discard=unmap and not without."""
+    mini, package = linux_image()
+    if not package or not shutil.which("mkfs.ext4"):
+        return "left out: needs the image mini, its kernel package (NETLAB_KERNEL_PACKAGE) and e2fsprogs"
+    folder = tempfile.mkdtemp(prefix="netlab-disks-", dir="/var/tmp")
+    sizes = {}
+    try:
+        initrd, tree = os.path.join(folder, "initrd"), os.path.join(folder, "tree")
+        os.mkdir(tree)
+        with open(os.path.join(tree, "before"), "w") as file:
+            file.write("written by the host\n")
+        disk_guest.write_initrd(initrd, os.path.join(mini, "initrd.cpio"), TRIM,
+                                disk_guest.drivers(package, ("crc32c_generic", "ata_piix", "sd_mod", "ext4")),
+                                [("fstrim", fstrim_program(folder))])
+        for form, discard in (("raw", "ignore"), ("raw", "unmap"), ("qcow2", "unmap")):
+            if form == "qcow2" and not shutil.which("qemu-img"):
+                continue
+            disk, raw = os.path.join(folder, "disk"), os.path.join(folder, "raw")
+            with open(raw, "wb") as file:
+                file.truncate(64 << 20)
+            subprocess.run(["mkfs.ext4", "-q", "-d", tree, raw], check=True)
+            subprocess.run(["mv", raw, disk] if form == "raw" else ["qemu-img", "convert", "-O", "qcow2", raw, disk], check=True)
+            process, serial = start(folder, "-kernel", os.path.join(mini, "vmlinuz"), "-initrd", initrd, "-append",
+                                    "console=ttyS0 quiet panic=5", "-drive", f"file={disk},format={form},discard={discard}",
+                                    memory="128M")
+            try:
+                wait_until("the guest's end", lambda: process.poll() is not None, LINUX_SECONDS)
+            finally:
+                end(process)
+            text = read(serial)
+            check("TRIMMED" in text and "written by the host" in text, text[-1000:])
+            sizes[form, discard] = os.stat(disk).st_blocks * 512 >> 20
+            if form == "qcow2":
+                subprocess.run(["qemu-img", "check", "-q", disk], check=True)
+                subprocess.run(["qemu-img", "convert", "-O", "raw", disk, raw], check=True)
+                disk = raw
+            clean = subprocess.run(["e2fsck", "-fn", disk], capture_output=True, text=True)
+            check(clean.returncode == 0, f"e2fsck -fn: {clean.stdout}{clean.stderr}")
+        check(sizes["raw", "ignore"] >= 24, f"without discard the file has lost something: {sizes}")
+        check(sizes["raw", "unmap"] < 16 and sizes.get(("qcow2", "unmap"), 0) < 16, f"24 MiB were trimmed: {sizes}")
+    finally:
+        shutil.rmtree(folder)
+    return "24 MiB trimmed: " + ", ".join(f"{form} discard={discard} {size} MiB" for (form, discard), size in sizes.items())
+
+
 def linux_over_kill():
-    release, mini = None, os.path.join(IMAGES, "mini")
-    if os.path.exists(os.path.join(mini, "image.json")):
-        import json
-        with open(os.path.join(mini, "image.json")) as file:
-            release = json.load(file)["kernel_release"]
-    package = release and disk_guest.find_package(release)
+    mini, package = linux_image()
     if not package or not shutil.which("mkfs.ext4"):
         return "left out: needs the image mini, its kernel package (NETLAB_KERNEL_PACKAGE) and e2fsprogs"
     folder = tempfile.mkdtemp(prefix="netlab-disks-")
@@ -364,4 +554,4 @@ def linux_over_kill():
 
 
 if __name__ == "__main__":
-    main(firmware_boots, refusals, linux_over_kill)
+    main(firmware_boots, geometry, refusals, trim_in_linux, linux_over_kill)

@@ -26,9 +26,9 @@ static uint32_t take(struct input *in, unsigned bytes)
     return value;
 }
 
-static const uint8_t commands[] = {0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x3d,
-                                   0xc4, 0xc5, 0xc8, 0xca, 0xec, 0xef, 0xa0, 0xa1, 0xa0,
-                                   0x08, 0x90, 0x91, 0xf8, 0xf9, 0xb0, 0xe7, 0xc6};
+static const uint8_t commands[] = {0x06, 0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39,
+                                   0x3d, 0xc4, 0xc5, 0xc8, 0xca, 0xec, 0xef, 0xa0, 0xa1,
+                                   0xa0, 0x08, 0x90, 0x91, 0xf8, 0xf9, 0xb0, 0xe7, 0xc6};
 static const uint8_t packets[] = {0x28, 0xa8, 0xbe, 0x43, 0x46, 0x4a, 0x51,
                                   0x52, 0x5a, 0x1a, 0x12, 0x03, 0xad, 0xbd};
 
@@ -38,7 +38,7 @@ static void operate(struct ide_rig *r, struct input *in)
                                      0x3f6, RIG_MASTER, RIG_MASTER + 2, RIG_MASTER + 4, 0x170, 0x177};
     uint16_t port = ports[take(in, 1) % G_N_ELEMENTS(ports)];
     unsigned size = 1u << take(in, 1) % 3;
-    switch (take(in, 1) % 10) {
+    switch (take(in, 1) % 11) {
     case 0:
         portio_write(r->b->io, port, take(in, 4), size);
         break;
@@ -72,6 +72,19 @@ static void operate(struct ide_rig *r, struct input *in)
         }
         out32(r->b, RIG_MASTER + 4, take(in, 1) & 3 ? 0x1000 : take(in, 4));
         out8(r->b, RIG_MASTER, (uint8_t)(take(in, 1) & 9));
+        break;
+    case 10: /* TRIM: ranges of any content */
+        for (unsigned i = 0; i < 16; i++)
+            phys_write32(r->b->mem, 0x2000 + 4 * i, take(in, 1) & 1 ? take(in, 4) : take(in, 2));
+        phys_write32(r->b->mem, 0x1000, 0x2000);
+        phys_write32(r->b->mem, 0x1004, 512 | 1u << 31);
+        out32(r->b, RIG_MASTER + 4, 0x1000);
+        out8(r->b, 0x1f6, 0xe0);
+        out8(r->b, 0x1f1, 1);
+        out8(r->b, 0x1f2, 0);
+        out8(r->b, 0x1f2, (uint8_t)(take(in, 1) & 3));
+        out8(r->b, 0x1f7, 0x06);
+        out8(r->b, RIG_MASTER, 1);
         break;
     case 7:
         pci_config_write(r->bus, 9, (uint8_t)take(in, 1), take(in, 4), size);
