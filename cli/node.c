@@ -25,6 +25,11 @@ bool cli_node_find(const struct cli_call *call, const char *name, struct cli_nod
 
 bool cli_node_require_running(const struct cli_node *node, GError **error)
 {
+    if (node->node->state == LAB_NODE_STOPPED) {
+        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, "node %s is stopped; start it with `netlab up %s`",
+                    node->node->name, node->node->name);
+        return false;
+    }
     if (node->node->state != LAB_NODE_ENDED)
         return true;
     g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP,

@@ -27,6 +27,20 @@ static char *describe_nics(const struct lab_node_status *node)
     return g_string_free(text, FALSE);
 }
 
+/* The end of the consoles of machines that ended by themselves. */
+static void print_last_words(const struct lab_status *status)
+{
+    for (guint i = 0; i < status->nodes->len; i++) {
+        const struct lab_node_status *node = status->nodes->pdata[i];
+        if (node->state != LAB_NODE_ENDED || !node->last_words || !*node->last_words)
+            continue;
+        printf("\nThe end of %s's console (more: netlab log %s):\n", node->name, node->name);
+        g_auto(GStrv) lines = g_strsplit(node->last_words, "\n", -1);
+        for (guint k = 0; lines[k]; k++)
+            printf("  %s\n", lines[k]);
+    }
+}
+
 static void print_table(const struct lab_status *status)
 {
     gint64 seconds = g_get_real_time() / G_USEC_PER_SEC - status->created_at;
@@ -49,11 +63,13 @@ static void print_table(const struct lab_status *status)
         printf("Its supervisor is gone; machines go on. `netlab up` starts a new one.\n");
     static const char *const header[] = {"NODE", "STATE", "PID", "MEMORY", "IMAGE", "NICS", "CONSOLE", NULL};
     struct cli_table *table = cli_table_new(header);
+    bool ended = false;
     for (guint i = 0; i < status->nodes->len; i++) {
         const struct lab_node_status *node = status->nodes->pdata[i];
         g_autofree char *state =
             *node->note ? g_strdup_printf("%s (%s)", lab_node_state_name(node->state), node->note)
                         : g_strdup(lab_node_state_name(node->state));
+        ended = ended || (node->state == LAB_NODE_ENDED && *node->last_words);
         g_autofree char *pid = node->pid ? g_strdup_printf("%d", node->pid) : g_strdup("-");
         g_autofree char *memory =
             g_strdup_printf("%u/%u MiB", (unsigned)(node->resident / 1024), node->memory);
@@ -64,6 +80,8 @@ static void print_table(const struct lab_status *status)
         cli_table_add(table, cells);
     }
     cli_table_print(table);
+    if (ended)
+        print_last_words(status);
 }
 
 static JsonObject *node_json(const struct lab_node_status *node)
@@ -73,6 +91,9 @@ static JsonObject *node_json(const struct lab_node_status *node)
     json_object_set_string_member(object, "name", node->name);
     json_object_set_string_member(object, "state", lab_node_state_name(node->state));
     json_object_set_string_member(object, "note", node->note);
+    json_object_set_string_member(object, "restart", node->restart ? node->restart : "never");
+    if (node->last_words)
+        json_object_set_string_member(object, "last_words", node->last_words);
     json_object_set_int_member(object, "pid", node->pid);
     json_object_set_int_member(object, "memory_mib", node->memory);
     json_object_set_int_member(object, "resident_kib", (gint64)node->resident);

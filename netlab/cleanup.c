@@ -7,86 +7,87 @@
 #include "netlab/fault.h"
 
 #include <gio/gio.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-/* All machines are told at once, and then waited for one by one: a lab of a hundred goes as fast as the
- * slowest. */
-static void warn_machines(GPtrArray *objects)
+struct follower {
+    cleanup_progress *progress;
+    void *opaque;
+};
+
+static bool tell_step(void *opaque, const struct operation_step *step, GError **error)
 {
-    for (guint i = 0; i < objects->len; i++) {
+    const struct follower *follower = opaque;
+    if (follower->progress) {
+        g_autofree char *text = operation_describe(false, step->kind, step->key, step->payload);
+        follower->progress(follower->opaque, text);
+    }
+    return true;
+}
+
+/* What the store has, last made first; what this version does not know is complained of. */
+static GArray *collect_steps(GPtrArray *objects, GString *problems)
+{
+    GArray *steps = g_array_new(FALSE, TRUE, sizeof(struct operation_step));
+    for (guint i = objects->len; i-- > 0;) {
         const struct store_object *object = objects->pdata[i];
-        struct process_identity identity;
-        if (!g_str_equal(object->kind, object_kind_name(OBJECT_MACHINE)) ||
-            !process_parse(object->identity, &identity))
-            continue;
-        int pidfd = process_open(&identity);
-        if (pidfd < 0)
-            continue;
-        syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
-        close(pidfd);
+        struct operation_step step = {.key = object->key, .payload = object->payload};
+        if (object_kind_parse(object->kind, &step.kind))
+            g_array_append_val(steps, step);
+        else
+            g_string_append_printf(
+                problems,
+                "%sthe store knows a \"%s\", which this version does not; use the version that made it",
+                problems->len ? "\n" : "", object->kind);
     }
+    return steps;
 }
 
-static bool is_self(const struct store_object *object)
+/* The store's last word. True when the lab is out of it. */
+static bool forget_lab(struct operation_context *context, GError **error)
 {
-    struct process_identity identity;
-    return process_parse(object->identity, &identity) && identity.pid == getpid();
-}
-
-/* One object; the supervisor's own goes without ending itself. */
-static bool unmake_object(struct operation_context *context, const struct store_object *object,
-                          bool spare_self, GError **error)
-{
-    enum object_kind kind;
-    int64_t step = 0;
-    if (!object_kind_parse(object->kind, &kind)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "the store knows a \"%s\", which this version does not; use the version that made it",
-                    object->kind);
-        return false;
+    GError *cause = NULL;
+    fault_point();
+    if (store_delete_lab(context->store, context->lab_id, &cause)) {
+        g_clear_error(&context->journal_error);
+        fault_point();
+        return true;
     }
-    if (kind != OBJECT_SUPERVISOR || !spare_self || !is_self(object))
-        return operation_step(context, false, kind, object->key, object->payload, NULL, error);
-    return store_intend(context->store, context->lab_id, context->run, false, object->kind, object->key,
-                        object->payload, &step, error) &&
-           store_done(context->store, step, error);
+    g_propagate_prefixed_error(error, cause,
+                               "all of the lab is gone, but the store still lists it; when that is mended, "
+                               "`netlab down` again forgets it: ");
+    return false;
 }
 
 bool cleanup_lab(struct operation_context *context, bool spare_self, cleanup_progress *progress, void *opaque,
                  GError **error)
 {
-    if (!store_begin_run(context->store, context->lab_id, "down", &context->run, error))
-        return false;
     g_autoptr(GPtrArray) objects = store_list_objects(context->store, context->lab_id, error);
     if (!objects)
         return false;
     g_autoptr(GString) problems = g_string_new(NULL);
+    g_autoptr(GArray) steps = collect_steps(objects, problems);
+    struct follower follower = {progress, opaque};
+    /* A store that can be read but not written (a full disk, a read-only one) is no reason to leave anything
+     * standing. */
+    if (!store_begin_run(context->store, context->lab_id, "down", &context->run, &context->journal_error))
+        context->run = 0;
     context->is_dying = true;
-    warn_machines(objects);
+    context->is_supervisor = spare_self;
+    context->before = tell_step;
+    context->before_opaque = &follower;
+    context->problems = problems;
     fault_point();
-    for (guint i = objects->len; i-- > 0;) {
-        const struct store_object *object = objects->pdata[i];
-        g_autoptr(GError) cause = NULL;
-        enum object_kind kind;
-        if (progress && object_kind_parse(object->kind, &kind)) {
-            g_autofree char *text = operation_describe(false, kind, object->key, object->payload);
-            progress(opaque, text);
-        }
-        if (!unmake_object(context, object, spare_self, &cause))
-            g_string_append_printf(problems, "%s%s", problems->len ? "\n" : "", cause->message);
-    }
-    if (problems->len) {
+    bool good = operation_run(context, (struct operation_step *)steps->data, steps->len, error);
+    context->problems = NULL;
+    context->before = NULL;
+    if (good && problems->len) {
         store_end_run(context->store, context->run, "failed", NULL);
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED, problems->str);
-        return false;
+        good = false;
     }
-    fault_point();
-    bool good = store_delete_lab(context->store, context->lab_id, error);
-    fault_point();
+    good = good && forget_lab(context, error);
+    g_clear_error(&context->journal_error);
     return good;
 }
 

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * `up` and `down` as a story.
+ * `up` as a story; `down NODE…` and `restart` are the same one with another wish (choice.h). lab_down.c has
+ * the other direction.
  *
  * up: lock the lab → what does the file want → what is there (the store, and which of it is alive) → plan →
  * look whether it can work (capabilities, /dev/net/tun, emulator) → the folder and the supervisor are made
  * here → all other steps are sent to the supervisor, which sits in the lab's namespace → report. Whatever
  * fails is rolled back: the supervisor undoes its steps, and when the lab is new this side takes the rest
  * away with cleanup_lab().
- *
- * down: lock → cleanup_lab() → remove the lock. It asks the supervisor for nothing.
  */
 #include "netlab/lab.h"
 #include "hostnet/link.h"
@@ -33,7 +32,7 @@
 
 G_DEFINE_QUARK(netlab - lab - error - quark, lab_error)
 
-enum { WAIT_FOR_ROLLBACK_MS = 15000, GREETING_TIMEOUT_MS = 5000 };
+enum { GREETING_TIMEOUT_MS = 5000 };
 
 bool lab_error_is_privilege(const GError *error)
 {
@@ -65,6 +64,7 @@ static void tell(const struct lab_progress *progress, enum lab_event event, unsi
 
 struct up {
     const struct lab_up_options *options;
+    const char *name; /* of the lab */
     struct store *store;
     struct store_lab *lab; /* NULL: not there yet */
     bool is_new;           /* this run is the one that brings it up */
@@ -73,6 +73,7 @@ struct up {
     struct operation_context context;
     char *emulator;
     GPtrArray *wanted, *existing;
+    pid_t holder; /* of the lab's namespace, when planning; 0: none */
     struct plan *plan;
 };
 
@@ -135,8 +136,7 @@ static bool is_link_there(const struct up *up, const struct store_object *object
 /* Connects, and waits for its greeting: a process that was killed a moment ago may still accept. */
 static bool connect_supervisor(const struct up *up, struct channel *channel, GError **error)
 {
-    g_autofree char *path =
-        g_build_filename(up->options->place->runtime, up->options->topology->name, "supervisor.sock", NULL);
+    g_autofree char *path = g_build_filename(up->options->place->runtime, up->name, "supervisor.sock", NULL);
     int fd = paths_connect(path);
     if (fd < 0) {
         g_set_error(error, LAB_ERROR, LAB_ERROR_FAILED, "the lab's supervisor cannot be reached: %s",
@@ -170,7 +170,7 @@ static bool is_alive(const struct store_object *object, void *opaque)
         return false;
     switch (kind) {
     case OBJECT_RUNTIME:
-        directory = paths_lab_directory(up->options->place->runtime, up->options->topology->name);
+        directory = paths_lab_directory(up->options->place->runtime, up->name);
         return g_file_test(directory, G_FILE_TEST_IS_DIR);
     case OBJECT_SUPERVISOR:
         if (!runs(object) || !connect_supervisor(up, &channel, NULL))
@@ -178,14 +178,17 @@ static bool is_alive(const struct store_object *object, void *opaque)
         channel_clear(&channel);
         return true;
     case OBJECT_MACHINE:
-        return runs(object);
+        return runs(object) && !choice_renews(&up->options->choice, object);
     case OBJECT_BRIDGE:
     case OBJECT_ADDRESS:
         if (up->lab->is_own_namespace)
-            return namespace_holder(up->existing) != 0;
+            return up->holder != 0;
         return kind == OBJECT_ADDRESS || is_link_there(up, object);
     case OBJECT_TAP: /* lives as long as the machine that holds it, see plan.c */
-        return up->lab->is_own_namespace ? namespace_holder(up->existing) != 0 : is_link_there(up, object);
+        return up->lab->is_own_namespace ? up->holder != 0 : is_link_there(up, object);
+    case OBJECT_POLICY:
+    case OBJECT_STOPPED:
+        return true;
     case OBJECT_KINDS:
         break;
     }
@@ -210,13 +213,13 @@ static bool choose_mode(struct up *up, GError **error)
         if (up->lab->is_rootless != o->rootless && o->rootless) {
             g_set_error(error, LAB_ERROR, LAB_ERROR_PRIVILEGE,
                         "lab %s is up with root's rights; run `netlab down` first to bring it up rootless",
-                        o->topology->name);
+                        up->name);
             return false;
         }
         if (o->here && up->lab->is_own_namespace) {
             g_set_error(error, LAB_ERROR, LAB_ERROR_PRIVILEGE,
                         "lab %s is up in a namespace of its own; run `netlab down` first to bring it up here",
-                        o->topology->name);
+                        up->name);
             return false;
         }
         up->context.is_rootless = up->lab->is_rootless;
@@ -294,7 +297,8 @@ static bool preflight(struct up *up, GError **error)
 static bool check_elsewhere(const struct up *up, GError **error)
 {
     const struct topology *topology = up->options->topology;
-    if (g_str_equal(up->lab->file, topology->file) || !g_file_test(up->lab->file, G_FILE_TEST_EXISTS))
+    if (!topology || g_str_equal(up->lab->file, topology->file) ||
+        !g_file_test(up->lab->file, G_FILE_TEST_EXISTS))
         return true;
     g_set_error(error, LAB_ERROR, LAB_ERROR_ELSEWHERE,
                 "a lab named %s is already up from %s; give this one another \"name:\", or run `netlab down "
@@ -307,7 +311,7 @@ static void fill_context(struct up *up)
 {
     struct operation_context *context = &up->context;
     context->store = up->store;
-    context->lab = up->options->topology->name;
+    context->lab = up->name;
     context->state = up->options->place->state;
     context->runtime = up->options->place->runtime;
     context->owner = getuid();
@@ -326,6 +330,13 @@ static bool clear_remains(struct up *up, GError **error)
         return !up->lab;
     if (was_up && is_same_boot(up->lab))
         return true;
+    if (!up->options->topology) {
+        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP,
+                    was_up ? "the computer was restarted since lab %s was brought up; run `netlab up` first"
+                           : "an earlier `netlab up` of lab %s was cut off; run `netlab up` first",
+                    up->name);
+        return false;
+    }
     tell(&up->options->progress, LAB_NOTE, 0, 0,
          was_up ? "the computer was restarted since the lab was brought up: starting anew"
                 : "an earlier `netlab up` was cut off: taking away what it left");
@@ -348,22 +359,47 @@ static bool clear_remains(struct up *up, GError **error)
     return true;
 }
 
-static bool make_plan(struct up *up, GError **error)
+/* The objects that the file asks for. */
+static GPtrArray *read_file(const struct up *up, GError **error)
 {
     const struct lab_up_options *o = up->options;
     topology_report_auto struct topology_report *report =
         topology_report_new(o->shown_file, o->topology->source);
-    up->wanted = g_ptr_array_new_with_free_func(object_free);
-    g_ptr_array_add(up->wanted, object_new(OBJECT_RUNTIME, "", "{}"));
-    g_ptr_array_add(up->wanted, object_new(OBJECT_SUPERVISOR, "", "{}"));
     g_autoptr(GPtrArray) objects = wanted_objects(o->topology, report);
-    if (!topology_report_ok(report, error))
+    return topology_report_ok(report, error) ? g_steal_pointer(&objects) : NULL;
+}
+
+static void tell_stopped(const struct up *up, const GString *stopped)
+{
+    unsigned count = 0;
+    for (guint i = 0; i < up->wanted->len; i++)
+        count += ((const struct object *)up->wanted->pdata[i])->kind == OBJECT_STOPPED;
+    if (up->options->stopped)
+        *up->options->stopped = count;
+    if (!stopped->len || up->options->choice.action != LAB_START || up->options->choice.node_count)
+        return;
+    g_autofree char *note = g_strdup_printf(
+        "kept stopped: %s; `netlab up NODE…` starts one, `netlab up --all` all of them", stopped->str);
+    tell(&up->options->progress, LAB_NOTE, 0, 0, note);
+}
+
+static bool make_plan(struct up *up, GError **error)
+{
+    const struct lab_up_options *o = up->options;
+    g_autoptr(GString) stopped = g_string_new(NULL);
+    g_autoptr(GPtrArray) file = o->topology ? read_file(up, error) : NULL;
+    if (o->topology && !file)
         return false;
-    g_ptr_array_extend_and_steal(up->wanted, g_steal_pointer(&objects));
-    up->existing = up->lab ? store_list_objects(up->store, up->lab->id, error) : g_ptr_array_new();
+    up->existing = up->lab ? store_list_objects(up->store, up->lab->id, error)
+                           : g_ptr_array_new_with_free_func((GDestroyNotify)store_object_free);
     if (!up->existing)
         return false;
+    up->wanted = choice_wanted(&o->choice, file, up->existing, !up->lab, stopped, error);
+    if (!up->wanted)
+        return false;
+    up->holder = namespace_holder(up->existing);
     up->plan = plan_make(up->wanted, up->existing, is_alive, up);
+    tell_stopped(up, stopped);
     return true;
 }
 
@@ -429,7 +465,8 @@ static bool run_local_steps(struct up *up, GError **error)
             return fail_cancelled(error);
         if (step->kind == OBJECT_SUPERVISOR && step->make && up->context.is_own_namespace)
             up->context.join = namespace_holder(up->existing);
-        if (!operation_step(&up->context, step->make, step->kind, step->key, step->payload, NULL, error))
+        struct operation_step one = {step->make, step->kind, step->key, step->payload, 0};
+        if (!operation_run(&up->context, &one, 1, error))
             return false;
     }
     return true;
@@ -565,9 +602,12 @@ static bool apply(struct up *up, GError **error)
         return false;
     fault_point();
     GError *cause = NULL;
-    bool good = store_begin_run(up->store, up->lab->id, "up", &up->context.run, &cause) &&
+    static const char *const verbs[] = {[LAB_START] = "up", [LAB_STOP] = "stop", [LAB_RESTART] = "restart"};
+    bool good = store_begin_run(up->store, up->lab->id, verbs[up->options->choice.action], &up->context.run,
+                                &cause) &&
                 run_local_steps(up, &cause) && run_remote_steps(up, &cause) &&
-                store_set_lab_source(up->store, up->lab->id, topology->file, topology->source, &cause) &&
+                (!topology ||
+                 store_set_lab_source(up->store, up->lab->id, topology->file, topology->source, &cause)) &&
                 store_end_run(up->store, up->context.run, "done", &cause);
     if (good)
         return true;
@@ -580,9 +620,13 @@ static bool up_locked(struct up *up, enum lab_up_result *result, GError **error)
 {
     const struct lab_up_options *o = up->options;
     GError *cause = NULL;
-    up->lab = store_find_lab(up->store, o->topology->name, &cause);
+    up->lab = store_find_lab(up->store, up->name, &cause);
     if (cause) {
         g_propagate_error(error, cause);
+        return false;
+    }
+    if (!up->lab && !o->topology) {
+        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, "no lab named %s is up", up->name);
         return false;
     }
     if ((up->lab && !check_elsewhere(up, error)) || !clear_remains(up, error) || !choose_mode(up, error))
@@ -616,10 +660,15 @@ static bool is_worth_another_try(const struct up *up, const GError *error)
     return up->context.join && !up->is_new && error->domain != LAB_ERROR;
 }
 
+static const char *name_of(const struct lab_up_options *options)
+{
+    return options->topology ? options->topology->name : options->lab;
+}
+
 static bool attempt_up(const struct lab_up_options *options, const struct lock *lock, bool *again,
                        enum lab_up_result *result, GError **error)
 {
-    struct up up = {.options = options, .lock_fd = lock->fd};
+    struct up up = {.options = options, .name = name_of(options), .lock_fd = lock->fd};
     GError *cause = NULL;
     up.store = store_open(options->place->state, error);
     if (!up.store)
@@ -637,7 +686,9 @@ bool lab_up(const struct lab_up_options *options, enum lab_up_result *result, GE
     struct lock lock;
     bool again = false;
     GError *cause = NULL;
-    if (!lock_take(&lock, options->place->state, options->topology->name, "up", WAIT_FOR_ROLLBACK_MS, error))
+    static const char *const verbs[] = {[LAB_START] = "up", [LAB_STOP] = "down", [LAB_RESTART] = "restart"};
+    if (!lock_take(&lock, options->place->state, name_of(options), verbs[options->choice.action],
+                   LAB_WAIT_FOR_LOCK_MS, error))
         return false;
     bool good = attempt_up(options, &lock, &again, result, &cause);
     if (again) {
@@ -648,75 +699,4 @@ bool lab_up(const struct lab_up_options *options, enum lab_up_result *result, GE
         g_propagate_error(error, cause);
     lock_release(&lock);
     return good;
-}
-
-/* ---- down ---- */
-
-static bool down_locked(const struct lab_place *place, struct store *store, const struct store_lab *lab,
-                        const struct lab_progress *progress, GError **error)
-{
-    g_autoptr(hostnet) net = NULL;
-    if (!lab->is_own_namespace && is_same_boot(lab)) {
-        net = hostnet_open(error);
-        if (!net)
-            return false;
-    }
-    struct operation_context context = {
-        .store = store,
-        .lab_id = lab->id,
-        .lab = lab->name,
-        .state = place->state,
-        .runtime = place->runtime,
-        .is_rootless = lab->is_rootless,
-        /* After a reboot the host's namespace has nothing of ours either: links go with the boot. */
-        .is_own_namespace = lab->is_own_namespace || !is_same_boot(lab),
-        .owner = getuid(),
-        .net = net,
-    };
-    GError *cause = NULL;
-    if (!cleanup_lab(&context, false, tell_undo, (void *)progress, &cause)) {
-        g_set_error(error, LAB_ERROR, LAB_ERROR_LEFT, "lab %s: not everything could be taken away:\n%s",
-                    lab->name, cause->message);
-        g_error_free(cause);
-        return false;
-    }
-    g_autofree char *strangers =
-        lab->is_own_namespace && is_same_boot(lab) ? cleanup_describe_strangers(lab->netns) : NULL;
-    if (strangers) {
-        g_autofree char *note =
-            g_strdup_printf("still in the lab's network namespace, which goes when they end: %s", strangers);
-        tell(progress, LAB_NOTE, 0, 0, note);
-    }
-    return true;
-}
-
-bool lab_down(const struct lab_place *place, const char *name, const struct lab_progress *progress,
-              GError **error)
-{
-    g_autoptr(store) store = store_open(place->state, error);
-    struct lock lock = {.fd = -1};
-    if (!store || !lock_take(&lock, place->state, name, "down", WAIT_FOR_ROLLBACK_MS, error))
-        return false;
-    GError *cause = NULL;
-    g_autoptr(store_lab) lab = store_find_lab(store, name, &cause);
-    bool good = false;
-    if (lab)
-        good = down_locked(place, store, lab, progress, error);
-    else if (cause)
-        g_propagate_error(error, cause);
-    else
-        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, "no lab named %s is up", name);
-    lock_release(&lock);
-    return good;
-}
-
-void lab_sweep_locks(const struct lab_place *place)
-{
-    g_autofree char *path = g_build_filename(place->state, "locks", NULL);
-    g_autoptr(GDir) folder = g_dir_open(path, 0, NULL);
-    for (const char *name; folder && (name = g_dir_read_name(folder));) {
-        struct lock lock;
-        if (lock_take(&lock, place->state, name, "down", 0, NULL))
-            lock_release(&lock);
-    }
 }

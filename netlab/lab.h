@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "netlab/choice.h"
 #include "netlab/store.h"
 #include "netlab/topology.h"
 
@@ -47,29 +48,51 @@ struct lab_progress {
 
 struct lab_up_options {
     const struct lab_place *place;
-    const struct topology *topology;
+    const struct topology *topology; /* LAB_START; else NULL, and `lab` is its name */
+    const char *lab;
     const char *shown_file; /* as messages name the topology file */
+    struct choice choice;
     bool dry_run;
     bool rootless;      /* in a user namespace even with the capabilities for more */
     bool here;          /* in the network namespace we are in, not one of the lab's own */
     unsigned timeout_s; /* for all machines to become ready */
     int cancel_fd;      /* readable: roll back; -1: none */
+    unsigned *stopped;  /* may be NULL; gets how many nodes stay stopped */
     struct lab_progress progress;
 };
+enum { LAB_WAIT_FOR_LOCK_MS = 15000 }; /* a rollback, or a restart of the supervisor's */
 enum lab_up_result { LAB_UP_NOTHING_TO_DO, LAB_UP_PLANNED, LAB_UP_DONE };
 /* On failure everything that this call did has been undone, or the error says what is left. With dry_run the
  * steps are told as LAB_STEP and nothing is touched. */
 bool lab_up(const struct lab_up_options *options, enum lab_up_result *result, GError **error);
 
+struct lab_down_options {
+    const struct lab_place *place;
+    const char *lab;
+    /* First the guests are asked to power off, all at once, by their agent or else by the ACPI button; those
+     * that have not within this many seconds are ended. 0: all are ended at once. */
+    unsigned graceful_s;
+    const char *const *nodes; /* graceful for these only (lab_power_off) */
+    unsigned node_count;
+    struct lab_progress progress;
+};
 /* Takes the lab away. NOT_UP when there is none of that name. */
-bool lab_down(const struct lab_place *place, const char *name, const struct lab_progress *progress,
-              GError **error);
+bool lab_down(const struct lab_down_options *options, GError **error);
+/* Only asks the guests, before a stop or restart, and waits for them. Told by LAB_NOTE: who had to be left
+ * on. */
+bool lab_power_off(const struct lab_down_options *options, GError **error);
 
 /* Removes lock files that a crash has left; never one that is held. */
 void lab_sweep_locks(const struct lab_place *place);
 
-enum lab_node_state { LAB_NODE_STARTING, LAB_NODE_RUNNING, LAB_NODE_ENDED, LAB_NODE_STATES };
-const char *lab_node_state_name(enum lab_node_state state); /* "starting", "running", "ended" */
+enum lab_node_state {
+    LAB_NODE_STARTING,
+    LAB_NODE_RUNNING,
+    LAB_NODE_ENDED,   /* by itself */
+    LAB_NODE_STOPPED, /* by `down NODE`, or never started */
+    LAB_NODE_STATES
+};
+const char *lab_node_state_name(enum lab_node_state state); /* "starting", "running", … */
 
 struct lab_nic_status {
     char *interface, *mac, *network, *address; /* address NULL: none */
@@ -77,7 +100,9 @@ struct lab_nic_status {
 struct lab_node_status {
     char *name;
     enum lab_node_state state;
-    char *note;        /* why it ended; "" */
+    char *note;        /* why it ended, or ended before it was restarted; "" */
+    char *restart;     /* its policy; NULL: never */
+    char *last_words;  /* of one that ended: the end of its console, "" when it said nothing */
     char *image;       /* or its kernel's path */
     unsigned memory;   /* MiB it has */
     pid_t pid;         /* 0: none */

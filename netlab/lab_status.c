@@ -5,6 +5,7 @@
  * lock.
  */
 #include "netlab/lab.h"
+#include "netlab/machine.h"
 #include "netlab/objects.h"
 #include "netlab/paths.h"
 #include "netlab/process.h"
@@ -15,8 +16,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const state_names[] = {
-    [LAB_NODE_STARTING] = "starting", [LAB_NODE_RUNNING] = "running", [LAB_NODE_ENDED] = "ended"};
+enum { LAST_LINES = 5 };
+
+static const char *const state_names[] = {[LAB_NODE_STARTING] = "starting",
+                                          [LAB_NODE_RUNNING] = "running",
+                                          [LAB_NODE_ENDED] = "ended",
+                                          [LAB_NODE_STOPPED] = "stopped"};
 static_assert(G_N_ELEMENTS(state_names) == LAB_NODE_STATES, "every state has a name");
 
 const char *lab_node_state_name(enum lab_node_state state)
@@ -39,6 +44,8 @@ static void node_free(void *data)
     struct lab_node_status *node = data;
     g_free(node->name);
     g_free(node->note);
+    g_free(node->restart);
+    g_free(node->last_words);
     g_free(node->image);
     g_free(node->directory);
     g_free(node->console);
@@ -95,14 +102,18 @@ static struct lab_node_status *read_node(const struct lab_place *place, const st
     node->directory = paths_node_directory(place->runtime, lab->name, object->key);
     node->console = g_build_filename(node->directory, "console.sock", NULL);
     read_payload(node, object->payload);
-    if (process_parse(object->identity, &identity) && process_is_alive(&identity)) {
+    if (g_str_equal(object->kind, object_kind_name(OBJECT_STOPPED))) {
+        node->state = LAB_NODE_STOPPED;
+        node->note = g_strdup("");
+    } else if (process_parse(object->identity, &identity) && process_is_alive(&identity)) {
         node->state = object->state == STORE_PRESENT ? LAB_NODE_RUNNING : LAB_NODE_STARTING;
         node->pid = identity.pid;
         node->resident = process_resident(identity.pid);
-        node->note = g_strdup("");
+        node->note = g_strdup(object->note);
     } else {
         node->state = *object->identity || object->state != STORE_MAKING ? LAB_NODE_ENDED : LAB_NODE_STARTING;
         node->note = g_strdup(object->note);
+        node->last_words = machine_log_tail(node->directory, "console.log", LAST_LINES);
     }
     return node;
 }
@@ -126,16 +137,25 @@ struct lab_status *lab_status_read(const struct lab_place *place, struct store *
     status->is_complete = was_up;
     status->created_at = lab->created_at;
     status->nodes = g_ptr_array_new_with_free_func(node_free);
+    g_autoptr(GHashTable) policies = g_hash_table_new(g_str_hash, g_str_equal);
     for (guint i = 0; i < objects->len; i++) {
         const struct store_object *object = objects->pdata[i];
         struct process_identity identity;
-        if (g_str_equal(object->kind, object_kind_name(OBJECT_MACHINE)))
+        if (g_str_equal(object->kind, object_kind_name(OBJECT_POLICY)))
+            g_hash_table_insert(policies, object->key, object->payload);
+        if (g_str_equal(object->kind, object_kind_name(OBJECT_MACHINE)) ||
+            g_str_equal(object->kind, object_kind_name(OBJECT_STOPPED)))
             g_ptr_array_add(status->nodes, read_node(place, lab, object));
         if (g_str_equal(object->kind, object_kind_name(OBJECT_SUPERVISOR)) &&
             process_parse(object->identity, &identity)) {
             status->is_supervised = process_is_alive(&identity);
             status->supervisor = status->is_supervised ? identity.pid : 0;
         }
+    }
+    for (guint i = 0; i < status->nodes->len; i++) {
+        struct lab_node_status *node = status->nodes->pdata[i];
+        const char *policy = g_hash_table_lookup(policies, node->name);
+        node->restart = policy ? payload_string(policy, "restart") : NULL;
     }
     return status;
 }

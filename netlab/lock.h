@@ -23,7 +23,8 @@ struct lock {
 };
 
 /* Takes the lock for `verb`. HELD says by whom it is held. When the command that took it is dead, its
- * supervisor is rolling back: that is waited for, up to wait_ms. */
+ * supervisor is rolling back: that is waited for, up to wait_ms, and so is a supervisor that restarts a
+ * machine. */
 bool lock_take(struct lock *lock, const char *state_directory, const char *lab, const char *verb,
                unsigned wait_ms, GError **error);
 /* Lets go, and removes the file: it means nothing by itself. Safe on one not held. */

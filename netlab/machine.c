@@ -212,54 +212,74 @@ char *machine_command_line(const struct machine_spec *spec)
 
 /* ---- the gate ---- */
 
-pid_t gate_fork(machine_recorder *record, void *record_opaque, void (*run)(void *opaque), void *opaque,
+enum { GATE_GO = 1, GATE_AWAY = 0 };
+
+static G_GNUC_NORETURN void wait_at_gate(int fd, const struct gate_child *child)
+{
+    char word = GATE_AWAY;
+    ssize_t got;
+    if (child->prepare)
+        child->prepare(child->opaque, fd);
+    do
+        got = read(fd, &word, 1);
+    while (got < 0 && errno == EINTR);
+    if (got != 1 || word != GATE_GO)
+        _exit(0); /* the parent has died, or thought better of it */
+    child->run(child->opaque);
+    _exit(127);
+}
+
+bool gate_begin(struct gate *gate, const struct gate_child *child, struct process_identity *identity,
                 GError **error)
 {
-    int gate[2];
-    if (pipe2(gate, O_CLOEXEC) != 0) {
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "starting a process: %s",
                     g_strerror(errno));
-        return -1;
+        return false;
     }
     pid_t pid = fork();
     if (pid == 0) {
-        char open_sesame = 0;
-        close(gate[1]);
-        ssize_t got;
-        do
-            got = read(gate[0], &open_sesame, 1);
-        while (got < 0 && errno == EINTR);
-        if (got != 1)
-            _exit(0); /* the parent has died, or thought better of it */
-        run(opaque);
-        _exit(127);
+        close(fds[1]);
+        wait_at_gate(fds[0], child);
     }
     int cause = errno;
-    close(gate[0]);
+    close(fds[0]);
+    *gate = (struct gate){.pid = pid, .fd = fds[1]};
     if (pid < 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(cause),
                     "starting a process: %s; end other programs or raise the limit (ulimit -u)",
                     g_strerror(cause));
-        close(gate[1]);
-        return -1;
+        close(fds[1]);
+        return false;
     }
     fault_point();
-    struct process_identity identity;
-    bool good = process_identify(pid, &identity);
-    if (!good)
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                    "the new process %d is not seen in /proc; is /proc mounted?", pid);
-    good = good && record(&identity, record_opaque, error);
-    fault_point();
-    if (good && write(gate[1], "", 1) != 1) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "the new process %d ended at once", pid);
-        good = false;
-    }
-    close(gate[1]);
+    if (process_identify(pid, identity))
+        return true;
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                "the new process %d is not seen in /proc; is /proc mounted?", pid);
+    gate_cancel(gate);
+    return false;
+}
+
+bool gate_open(struct gate *gate, GError **error)
+{
+    bool good = write(gate->fd, &(char){GATE_GO}, 1) == 1;
+    close(gate->fd);
     if (good)
-        return pid;
-    waitpid(pid, NULL, 0);
-    return -1;
+        return true;
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "the new process %d ended at once", gate->pid);
+    waitpid(gate->pid, NULL, 0);
+    return false;
+}
+
+void gate_cancel(struct gate *gate)
+{
+    /* Said, and not only hung up: a sibling that was forked later may hold a copy of this end. */
+    if (write(gate->fd, &(char){GATE_AWAY}, 1) != 1)
+        g_debug("gate: process %d is gone already", gate->pid);
+    close(gate->fd);
+    waitpid(gate->pid, NULL, 0);
 }
 
 /* ---- starting ---- */
@@ -336,8 +356,33 @@ static void launch_run(void *opaque)
     _exit(127);
 }
 
-/* What the machine gets of our environment: nothing private. */
-static char **machine_environment(void)
+static int compare_fds(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+/* In the child, at once: lets go of what is not its own. Siblings wait at their gates meanwhile, and each
+ * would hold the others' pipes open. */
+static void launch_prepare(void *opaque, int gate)
+{
+    struct launch *launch = opaque;
+    g_autoptr(GArray) keep = g_array_new(FALSE, FALSE, sizeof(int));
+    const int own[] = {gate, launch->directory, launch->log, launch->null, launch->emulator, launch->report};
+    g_array_append_vals(keep, own, G_N_ELEMENTS(own));
+    g_array_append_vals(keep, launch->command.fds->data, launch->command.fds->len);
+    g_array_sort(keep, compare_fds);
+    int from = STDERR_FILENO + 1;
+    for (guint i = 0; i < keep->len; i++) {
+        int fd = g_array_index(keep, int, i);
+        if (fd > from)
+            close_range((unsigned)from, (unsigned)fd - 1, 0);
+        from = MAX(from, fd + 1);
+    }
+    close_range((unsigned)from, ~0u, 0);
+}
+
+/* What the machine gets of our environment: nothing private. And whose it is. */
+static char **machine_environment(const char *owner_mark)
 {
     static const char *const passed[] = {"PATH",         "LANG",          "LC_ALL",       "TZ",
                                          "ASAN_OPTIONS", "UBSAN_OPTIONS", "NETLAB_TRACE", "FAKE_EMU"};
@@ -346,6 +391,8 @@ static char **machine_environment(void)
         if (g_getenv(passed[i]))
             environment = g_environ_setenv(environment, passed[i], g_getenv(passed[i]), TRUE);
     }
+    if (owner_mark)
+        environment = g_environ_setenv(environment, PROCESS_MARK, owner_mark, TRUE);
     return environment;
 }
 
@@ -410,36 +457,56 @@ static bool executed(int report, const char *emulator, GError **error)
     return false;
 }
 
-bool machine_start(const struct machine_spec *spec, machine_recorder *record, void *opaque, GError **error)
+struct machine_start {
+    struct gate gate;
+    int report; /* fd */
+    char *emulator;
+};
+
+static struct machine_start *begin_launch(struct launch *launch, struct process_identity *identity,
+                                          GError **error)
+{
+    const struct gate_child child = {launch_prepare, launch_run, launch};
+    struct machine_start start;
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) != 0) {
+        fail_errno(error, "pipe");
+        return NULL;
+    }
+    g_ptr_array_add(launch->command.argv, NULL);
+    launch->report = report[1];
+    bool good = gate_begin(&start.gate, &child, identity, error);
+    close(report[1]);
+    if (!good) {
+        close(report[0]);
+        return NULL;
+    }
+    start.report = report[0];
+    start.emulator = g_strdup(launch->spec->emulator);
+    return g_memdup2(&start, sizeof start);
+}
+
+struct machine_start *machine_start_begin(const struct machine_spec *spec, struct process_identity *identity,
+                                          GError **error)
 {
     g_autofree char *log = g_build_filename(spec->directory, "machine.log", NULL);
     GArray *opened = g_array_new(FALSE, FALSE, sizeof(int));
     struct launch launch = {
         .spec = spec,
         .command = {g_ptr_array_new_with_free_func(g_free), g_array_new(FALSE, FALSE, sizeof(int))},
-        .environment = machine_environment(),
+        .environment = machine_environment(spec->owner_mark),
         .directory = open(spec->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
         .log = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644),
         .null = open("/dev/null", O_RDWR | O_CLOEXEC),
         .emulator = open(spec->emulator, O_RDONLY | O_CLOEXEC),
     };
-    int report[2] = {-1, -1};
     bool good = build_command(spec, &launch.command, opened, error);
-    if (good && (launch.directory < 0 || launch.log < 0 || launch.null < 0 || launch.emulator < 0 ||
-                 pipe2(report, O_CLOEXEC) != 0))
+    if (good && (launch.directory < 0 || launch.log < 0 || launch.null < 0 || launch.emulator < 0))
         good = fail_errno(error, launch.emulator < 0 ? spec->emulator
                                  : launch.log < 0    ? log
                                                      : spec->directory);
-    if (good) {
-        g_ptr_array_add(launch.command.argv, NULL);
-        launch.report = report[1];
-        pid_t pid = gate_fork(record, opaque, launch_run, &launch, error);
-        close(report[1]);
-        good = pid > 0 && executed(report[0], spec->emulator, error);
-        if (pid > 0 && !good)
-            waitpid(pid, NULL, 0);
-    }
-    int ours[] = {launch.directory, launch.log, launch.null, launch.emulator, report[0]};
+    struct machine_start *start = good ? begin_launch(&launch, identity, error) : NULL;
+    int ours[] = {launch.directory, launch.log, launch.null, launch.emulator};
     for (size_t i = 0; i < G_N_ELEMENTS(ours); i++) {
         if (ours[i] >= 0)
             close(ours[i]);
@@ -447,7 +514,31 @@ bool machine_start(const struct machine_spec *spec, machine_recorder *record, vo
     close_all(opened);
     g_strfreev(launch.environment);
     command_clear(&launch.command);
+    return start;
+}
+
+static void start_free(struct machine_start *start)
+{
+    close(start->report);
+    g_free(start->emulator);
+    g_free(start);
+}
+
+bool machine_start_finish(struct machine_start *start, GError **error)
+{
+    bool good = gate_open(&start->gate, error);
+    if (good && !executed(start->report, start->emulator, error)) {
+        waitpid(start->gate.pid, NULL, 0);
+        good = false;
+    }
+    start_free(start);
     return good;
+}
+
+void machine_start_cancel(struct machine_start *start)
+{
+    gate_cancel(&start->gate);
+    start_free(start);
 }
 
 /* ---- folders and logs ---- */

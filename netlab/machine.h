@@ -33,20 +33,26 @@ struct machine_user machine_user_choose(const char *lab);
 
 struct machine_spec {
     const char *node;
-    const char *payload;   /* of its object */
-    const char *directory; /* <runtime>/LAB/NODE; made by machine_prepare */
-    const char *emulator;  /* absolute path */
+    const char *payload;    /* of its object */
+    const char *directory;  /* <runtime>/LAB/NODE; made by machine_prepare */
+    const char *emulator;   /* absolute path */
+    const char *owner_mark; /* goes into its environment: process_mark_format(); NULL: none */
     struct machine_user user;
     const int *taps; /* fds in the order of the payload's NICs */
 };
 
 /* Makes the node's folder and what it has to find there. */
 bool machine_prepare(const struct machine_spec *spec, GError **error);
-/* Called with the child's identity while it waits at the gate; false: it is not to run. */
-typedef bool machine_recorder(const struct process_identity *identity, void *opaque, GError **error);
-/* Starts it. When this returns true the emulator has been executed; what it then says about its command line
- * stands in machine.log. */
-bool machine_start(const struct machine_spec *spec, machine_recorder *record, void *opaque, GError **error);
+/* Forks it, up to its gate, and says who it is. Then, when that is on the disk, finish() opens the gate: when
+ * it returns true the emulator has been executed; what it then says about its command line stands in
+ * machine.log. Or cancel(): it goes away without having run anything. Both free `start`. Several may wait at
+ * once. */
+struct machine_start;
+struct machine_start *machine_start_begin(const struct machine_spec *spec, struct process_identity *identity,
+                                          GError **error);
+bool machine_start_finish(struct machine_start *start, GError **error);
+void machine_start_cancel(struct machine_start *start);
+
 /* Removes the node's folder with the files that machine_prepare and the emulator made. True also when it is
  * gone. */
 bool machine_remove_directory(const char *directory, GError **error);
@@ -62,7 +68,21 @@ char *machine_log_tail(const char *directory, const char *file, unsigned most);
  * own. */
 char *machine_restore_paths(const char *payload, const char *text);
 
-/* Forks a child that waits until `record` has returned true, then runs `run` (which must not return). Used
- * for machines and supervisors alike. */
-pid_t gate_fork(machine_recorder *record, void *record_opaque, void (*run)(void *opaque), void *opaque,
+/* A child that waits before it runs. */
+struct gate {
+    pid_t pid;
+    int fd;
+};
+/* Called in the child: `prepare` (may be NULL) at once, with the fd that it must leave open; `run`, which
+ * must not return, when the gate is opened. The child goes away when it is cancelled or its parent dies
+ * before that. */
+struct gate_child {
+    void (*prepare)(void *opaque, int keep);
+    void (*run)(void *opaque);
+    void *opaque;
+};
+bool gate_begin(struct gate *gate, const struct gate_child *child, struct process_identity *identity,
                 GError **error);
+/* False: the child has ended already. It is reaped then. */
+bool gate_open(struct gate *gate, GError **error);
+void gate_cancel(struct gate *gate);

@@ -19,6 +19,8 @@ enum object_kind {
     OBJECT_ADDRESS,    /* of a bridge; key: the network */
     OBJECT_TAP,        /* key: "node:interface" */
     OBJECT_MACHINE,    /* key: the node */
+    OBJECT_POLICY,     /* what is done when a node's machine ends by itself; key: the node */
+    OBJECT_STOPPED,    /* a node that is to stay stopped; key: the node, payload: its machine's */
     OBJECT_KINDS
 };
 

@@ -4,9 +4,11 @@
  * The table of operations; see operations.h.
  *
  * Identities: bridges and TAPs get theirs planned (hostnet_identity_plan picks an unused index) and committed
- * before they are created with exactly that index, so even a create that we did not live to see the end of is
- * told apart from somebody else's link. Machines and supervisors wait at a gate until theirs is committed.
- * Folders are named by the lab, which the lock makes ours.
+ * with the intent, before they are created with exactly that index, so even a create that we did not live to
+ * see the end of is told apart from somebody else's link. Machines and supervisors wait at a gate until
+ * theirs is committed. Folders are named by the lab, which the lock makes ours.
+ *
+ * A new kind of object is a row in operations[], and one in objects.c for its name.
  */
 #include "netlab/operations.h"
 #include "hostnet/address.h"
@@ -24,18 +26,38 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MACHINE_GRACE_MS = 2000, SUPERVISOR_GRACE_MS = 3000 };
+enum {
+    MACHINE_GRACE_MS = 1000,
+    SUPERVISOR_GRACE_MS = 3000,
+    LINK_GROUP = 256,   /* lost work when one fails is at most this many links */
+    MACHINE_GROUP = 32, /* each holds some ten fds while it waits at its gate */
+    UNMAKE_GROUP = 1024,
+};
 
-typedef bool make_function(struct operation_context *context, const char *key, const char *payload,
+typedef bool plan_function(struct operation_context *context, const char *key, char **identity,
                            GError **error);
+typedef bool make_function(struct operation_context *context, const char *key, const char *payload,
+                           const char *identity, GError **error);
+typedef void *begin_function(struct operation_context *context, const char *key, const char *payload,
+                             char **identity, GError **error);
+typedef bool finish_function(struct operation_context *context, const char *key, void *begun, GError **error);
+typedef void cancel_function(void *begun);
 typedef bool unmake_function(struct operation_context *context, const struct store_object *object,
                              GError **error);
 typedef char *describe_function(bool make, const char *key, const char *payload);
 
 struct operation {
+    /* Either `make`, with an identity that `plan` has chosen (NULL: none, or make records it itself); or in
+     * two halves: `begin` holds it at a gate and says its identity, which is then committed, and `finish`
+     * opens the gate, `cancel` does not. */
+    plan_function *plan;
     make_function *make;
+    begin_function *begin;
+    finish_function *finish;
+    cancel_function *cancel;
     unmake_function *unmake;
     describe_function *describe;
+    unsigned group; /* how many may be made in one group of the journal */
 };
 
 static bool remember(struct operation_context *context, enum object_kind kind, const char *key,
@@ -47,7 +69,7 @@ static bool remember(struct operation_context *context, enum object_kind kind, c
 /* ---- the lab's folder ---- */
 
 static bool make_runtime(struct operation_context *context, const char *key, const char *payload,
-                         GError **error)
+                         const char *identity, GError **error)
 {
     g_autofree char *directory = paths_lab_directory(context->runtime, context->lab);
     /* Another lab's down may remove the common parent in between, when it was empty: a few attempts then. */
@@ -99,7 +121,7 @@ static bool record_supervisor(const struct process_identity *identity, void *opa
 }
 
 static bool make_supervisor(struct operation_context *context, const char *key, const char *payload,
-                            GError **error)
+                            const char *identity, GError **error)
 {
     struct spawn_supervisor spec = {
         .lab = context->lab,
@@ -124,6 +146,9 @@ static bool end_process(const struct store_object *object, unsigned grace_ms, GE
 static bool unmake_supervisor(struct operation_context *context, const struct store_object *object,
                               GError **error)
 {
+    struct process_identity identity;
+    if (context->is_supervisor && process_parse(object->identity, &identity) && identity.pid == getpid())
+        return true; /* that is us; we end by ourselves when the rest is gone */
     return end_process(object, SUPERVISOR_GRACE_MS, error);
 }
 
@@ -135,18 +160,6 @@ static char *describe_supervisor(bool make, const char *key, const char *payload
 
 /* ---- links ---- */
 
-static bool plan_link(struct operation_context *context, enum object_kind kind, const char *key,
-                      const char *human, struct hostnet_link_identity *identity, GError **error)
-{
-    g_autofree char *name =
-        names_interface(kind == OBJECT_BRIDGE ? 'b' : 't', context->owner, context->lab, key);
-    g_autofree char *mark = hostnet_mark_format(context->lab, human, error);
-    if (!mark || !hostnet_identity_plan(context->net, name, mark, identity, error))
-        return false;
-    g_autofree char *text = hostnet_identity_format(identity);
-    return remember(context, kind, key, text, error);
-}
-
 static bool need_namespace(struct operation_context *context, GError **error)
 {
     if (context->net)
@@ -154,6 +167,29 @@ static bool need_namespace(struct operation_context *context, GError **error)
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
                 "the lab's network namespace is not at hand; run `netlab down` and then `netlab up`");
     return false;
+}
+
+static bool plan_link(struct operation_context *context, char kind, const char *key, char **text,
+                      GError **error)
+{
+    struct hostnet_link_identity identity;
+    g_autofree char *name = names_interface(kind, context->owner, context->lab, key);
+    g_autofree char *mark = hostnet_mark_format(context->lab, key, error);
+    if (!mark || !need_namespace(context, error) ||
+        !hostnet_identity_plan(context->net, name, mark, &identity, error))
+        return false;
+    *text = hostnet_identity_format(&identity);
+    return true;
+}
+
+static bool plan_bridge(struct operation_context *context, const char *key, char **identity, GError **error)
+{
+    return plan_link(context, 'b', key, identity, error);
+}
+
+static bool plan_tap(struct operation_context *context, const char *key, char **identity, GError **error)
+{
+    return plan_link(context, 't', key, identity, error);
 }
 
 static bool unmake_link(struct operation_context *context, const struct store_object *object, GError **error)
@@ -176,10 +212,10 @@ static bool unmake_link(struct operation_context *context, const struct store_ob
 }
 
 static bool make_bridge(struct operation_context *context, const char *key, const char *payload,
-                        GError **error)
+                        const char *planned, GError **error)
 {
     struct hostnet_link_identity identity;
-    if (!need_namespace(context, error) || !plan_link(context, OBJECT_BRIDGE, key, key, &identity, error))
+    if (!hostnet_identity_parse(planned, &identity, error))
         return false;
     g_autofree char *altname = names_alternative(context->lab, key, context->is_own_namespace);
     fault_point();
@@ -227,7 +263,7 @@ static bool fill_address(struct operation_context *context, const char *key, con
 }
 
 static bool make_address(struct operation_context *context, const char *key, const char *payload,
-                         GError **error)
+                         const char *identity, GError **error)
 {
     struct hostnet_link_address address = {0};
     return need_namespace(context, error) && fill_address(context, key, payload, &address, error) &&
@@ -259,13 +295,13 @@ static char *describe_address(bool make, const char *key, const char *payload)
                            key);
 }
 
-static bool make_tap(struct operation_context *context, const char *key, const char *payload, GError **error)
+static bool make_tap(struct operation_context *context, const char *key, const char *payload,
+                     const char *planned, GError **error)
 {
     struct hostnet_link_identity identity;
     g_autofree char *network = payload_string(payload, "network");
-    uint32_t master =
-        need_namespace(context, error) ? bridge_index(context, network ? network : "", error) : 0;
-    if (!master || !plan_link(context, OBJECT_TAP, key, key, &identity, error))
+    uint32_t master = bridge_index(context, network ? network : "", error);
+    if (!master || !hostnet_identity_parse(planned, &identity, error))
         return false;
     g_autofree char *altname = names_alternative(context->lab, key, context->is_own_namespace);
     fault_point();
@@ -304,18 +340,6 @@ static char *describe_tap(bool make, const char *key, const char *payload)
 }
 
 /* ---- machines ---- */
-
-struct machine_record {
-    struct operation_context *context;
-    const char *node;
-};
-
-static bool record_machine(const struct process_identity *identity, void *opaque, GError **error)
-{
-    struct machine_record *record = opaque;
-    g_autofree char *text = process_format(identity);
-    return remember(record->context, OBJECT_MACHINE, record->node, text, error);
-}
 
 /* The fds of the node's TAPs in the order of its NICs. */
 static int *collect_taps(struct operation_context *context, const char *node, const char *payload,
@@ -357,26 +381,43 @@ static void release_taps(struct operation_context *context, const char *node)
     }
 }
 
-static bool make_machine(struct operation_context *context, const char *key, const char *payload,
-                         GError **error)
+static void *begin_machine(struct operation_context *context, const char *key, const char *payload,
+                           char **identity, GError **error)
 {
     guint count = 0;
     g_autofree int *taps = collect_taps(context, key, payload, &count, error);
     if (!taps)
-        return false;
+        return NULL;
     g_autofree char *directory = paths_node_directory(context->runtime, context->lab, key);
+    g_autofree char *owner_mark = process_mark_format(context->state, context->lab, key);
     struct machine_spec spec = {.node = key,
                                 .payload = payload,
                                 .directory = directory,
                                 .emulator = context->emulator,
+                                .owner_mark = owner_mark,
                                 .user = context->user,
                                 .taps = taps};
-    struct machine_record record = {context, key};
-    if (!machine_prepare(&spec, error) || !machine_start(&spec, record_machine, &record, error))
+    if (!machine_prepare(&spec, error))
+        return NULL;
+    struct process_identity process;
+    struct machine_start *start = machine_start_begin(&spec, &process, error);
+    if (start)
+        *identity = process_format(&process);
+    return start;
+}
+
+static bool finish_machine(struct operation_context *context, const char *key, void *begun, GError **error)
+{
+    if (!machine_start_finish(begun, error))
         return false;
     /* The machine holds its TAPs now: they live as long as it does. */
     release_taps(context, key);
     return true;
+}
+
+static void cancel_machine(void *begun)
+{
+    machine_start_cancel(begun);
 }
 
 static bool unmake_machine(struct operation_context *context, const struct store_object *object,
@@ -397,13 +438,71 @@ static char *describe_machine(bool make, const char *key, const char *payload)
                            payload_number(payload, "memory"));
 }
 
+/* ---- what is known of nodes ---- */
+
+/* Nothing but its row: the store remembers that a node is kept stopped, or what to do when it ends. */
+static bool make_row(struct operation_context *context, const char *key, const char *payload,
+                     const char *identity, GError **error)
+{
+    return true;
+}
+
+static bool unmake_row(struct operation_context *context, const struct store_object *object, GError **error)
+{
+    return true;
+}
+
+static char *describe_policy(bool make, const char *key, const char *payload)
+{
+    g_autofree char *restart = payload_string(payload, "restart");
+    gint64 most = payload_number(payload, "most");
+    return make ? g_strdup_printf("let %s be restarted: %s, at most %" G_GINT64_FORMAT " times in a row", key,
+                                  restart, most)
+                : g_strdup_printf("let %s be restarted no more", key);
+}
+
+static char *describe_stopped(bool make, const char *key, const char *payload)
+{
+    return g_strdup_printf(make ? "keep %s stopped" : "let %s start", key);
+}
+
 static const struct operation operations[] = {
-    [OBJECT_RUNTIME] = {make_runtime, unmake_runtime, describe_runtime},
-    [OBJECT_SUPERVISOR] = {make_supervisor, unmake_supervisor, describe_supervisor},
-    [OBJECT_BRIDGE] = {make_bridge, unmake_link, describe_bridge},
-    [OBJECT_ADDRESS] = {make_address, unmake_address, describe_address},
-    [OBJECT_TAP] = {make_tap, unmake_tap, describe_tap},
-    [OBJECT_MACHINE] = {make_machine, unmake_machine, describe_machine},
+    [OBJECT_RUNTIME] = {.make = make_runtime,
+                        .unmake = unmake_runtime,
+                        .describe = describe_runtime,
+                        .group = 1},
+    [OBJECT_SUPERVISOR] = {.make = make_supervisor,
+                           .unmake = unmake_supervisor,
+                           .describe = describe_supervisor,
+                           .group = 1},
+    [OBJECT_BRIDGE] = {.plan = plan_bridge,
+                       .make = make_bridge,
+                       .unmake = unmake_link,
+                       .describe = describe_bridge,
+                       .group = LINK_GROUP},
+    [OBJECT_ADDRESS] = {.make = make_address,
+                        .unmake = unmake_address,
+                        .describe = describe_address,
+                        .group = LINK_GROUP},
+    [OBJECT_TAP] = {.plan = plan_tap,
+                    .make = make_tap,
+                    .unmake = unmake_tap,
+                    .describe = describe_tap,
+                    .group = LINK_GROUP},
+    [OBJECT_MACHINE] = {.begin = begin_machine,
+                        .finish = finish_machine,
+                        .cancel = cancel_machine,
+                        .unmake = unmake_machine,
+                        .describe = describe_machine,
+                        .group = MACHINE_GROUP},
+    [OBJECT_POLICY] = {.make = make_row,
+                       .unmake = unmake_row,
+                       .describe = describe_policy,
+                       .group = LINK_GROUP},
+    [OBJECT_STOPPED] = {.make = make_row,
+                        .unmake = unmake_row,
+                        .describe = describe_stopped,
+                        .group = LINK_GROUP},
 };
 static_assert(G_N_ELEMENTS(operations) == OBJECT_KINDS, "every kind has its operation");
 
@@ -414,8 +513,46 @@ char *operation_describe(bool make, enum object_kind kind, const char *key, cons
     return operations[kind].describe(make, key, payload);
 }
 
-static bool unmake_now(struct operation_context *context, enum object_kind kind, const char *key,
-                       GError **error)
+/* A group on its way through the journal. */
+struct group {
+    struct operation_context *context;
+    struct operation_step *steps;
+    struct store_intent *intents;
+    unsigned count;
+    void **begun; /* machines at their gates */
+};
+
+/* What names all that went wrong in it. */
+static char *describe_step(const struct operation_step *step)
+{
+    return operation_describe(step->make, step->kind, step->key, step->payload);
+}
+
+static void set_failed(struct group *g, unsigned i, const GError *cause)
+{
+    g->intents[i].outcome = STORE_FAILED;
+    g_free((char *)g->intents[i].why);
+    g->intents[i].why = g_strdup(cause->message);
+}
+
+/* "create network lan: …"; takes the cause over. */
+static bool fail_step(struct group *g, unsigned i, GError *cause, GError **error)
+{
+    g_autofree char *what = describe_step(&g->steps[i]);
+    set_failed(g, i, cause);
+    g_propagate_prefixed_error(error, cause, "%s: ", what);
+    return false;
+}
+
+/* May step i begin? Tells whoever follows the steps. */
+static bool announce(struct group *g, unsigned i, GError **error)
+{
+    const struct operation_context *context = g->context;
+    return !context->before || context->before(context->before_opaque, &g->steps[i], error);
+}
+
+static bool unmake_object(struct operation_context *context, enum object_kind kind, const char *key,
+                          GError **error)
 {
     GError *cause = NULL;
     g_autoptr(store_object) object =
@@ -429,41 +566,222 @@ static bool unmake_now(struct operation_context *context, enum object_kind kind,
     return operations[kind].unmake(context, object, error);
 }
 
-bool operation_step(struct operation_context *context, bool make, enum object_kind kind, const char *key,
-                    const char *payload, int64_t *step, GError **error)
+/* All machines among these end together: they need as long as the slowest, not as all of them. */
+static void end_machines(struct group *g, unsigned from)
 {
-    int64_t number = 0;
-    GError *cause = NULL;
-    if (step)
-        *step = 0;
-    if (!store_intend(context->store, context->lab_id, context->run, make, object_kind_name(kind), key,
-                      payload, &number, error))
-        return false;
-    if (step)
-        *step = number;
-    g_debug("journal: step %" G_GINT64_FORMAT ": %s %s %s", number, make ? "make" : "unmake",
-            object_kind_name(kind), key);
-    fault_point();
-    bool good =
-        make ? operations[kind].make(context, key, payload, &cause) : unmake_now(context, kind, key, &cause);
-    fault_point();
-    if (!good) {
-        g_autofree char *what = operation_describe(make, kind, key, payload);
-        store_failed(context->store, number, cause->message, NULL);
-        g_propagate_prefixed_error(error, cause, "%s: ", what);
-        return false;
+    g_autoptr(GArray) identities = g_array_new(FALSE, FALSE, sizeof(struct process_identity));
+    for (unsigned i = from; i < g->count; i++) {
+        struct process_identity identity;
+        if (g->steps[i].kind != OBJECT_MACHINE)
+            continue;
+        g_autoptr(store_object) object = store_find_object(
+            g->context->store, g->context->lab_id, object_kind_name(OBJECT_MACHINE), g->steps[i].key, NULL);
+        if (!object || !process_parse(object->identity, &identity))
+            continue;
+        g_array_append_val(identities, identity);
+        g->intents[i].outcome = STORE_FAILED; /* not as it was before, from here on */
     }
-    good = store_done(context->store, number, error);
+    process_end_all((struct process_identity *)identities->data, identities->len, MACHINE_GRACE_MS);
+}
+
+/* One after the other. */
+static bool run_each(struct group *g, GError **error)
+{
+    bool have_ended = false;
+    for (unsigned i = 0; i < g->count; i++) {
+        const struct operation_step *step = &g->steps[i];
+        GError *cause = NULL;
+        if (!announce(g, i, error))
+            return false;
+        if (!step->make && step->kind == OBJECT_MACHINE && !have_ended) {
+            end_machines(g, i);
+            have_ended = true;
+        }
+        bool good = step->make ? operations[step->kind].make(g->context, step->key, step->payload,
+                                                             g->intents[i].identity, &cause)
+                               : unmake_object(g->context, step->kind, step->key, &cause);
+        fault_point();
+        if (!good && g->context->problems && !step->make) {
+            g_string_append_printf(g->context->problems, "%s%s", g->context->problems->len ? "\n" : "",
+                                   cause->message);
+            set_failed(g, i, cause);
+            g_error_free(cause);
+            continue;
+        }
+        if (!good)
+            return fail_step(g, i, cause, error);
+        g->intents[i].outcome = STORE_DONE;
+    }
+    return true;
+}
+
+static bool begin_all(struct group *g, GError **error)
+{
+    for (unsigned i = 0; i < g->count; i++) {
+        const struct operation_step *step = &g->steps[i];
+        char *identity = NULL;
+        GError *cause = NULL;
+        if (!announce(g, i, error))
+            return false;
+        g->begun[i] = operations[step->kind].begin(g->context, step->key, step->payload, &identity, &cause);
+        if (!g->begun[i])
+            return fail_step(g, i, cause, error);
+        g->intents[i].identity = identity;
+        /* From here on there is something to unmake. */
+        g->intents[i].outcome = STORE_FAILED;
+        fault_point();
+    }
+    return true;
+}
+
+/* All to their gates, all identities onto the disk, all gates open. */
+static bool run_in_halves(struct group *g, GError **error)
+{
+    bool good = begin_all(g, error) &&
+                store_identify(g->context->store, g->context->lab_id, g->intents, g->count, error);
     fault_point();
+    for (unsigned i = 0; i < g->count; i++) {
+        GError *cause = NULL;
+        const struct operation *operation = &operations[g->steps[i].kind];
+        if (!g->begun[i])
+            continue;
+        if (!good) {
+            operation->cancel(g->begun[i]);
+            continue;
+        }
+        if (operation->finish(g->context, g->steps[i].key, g->begun[i], &cause))
+            g->intents[i].outcome = STORE_DONE;
+        else
+            good = fail_step(g, i, cause, error);
+        fault_point();
+    }
     return good;
 }
 
-bool operation_undo_make(struct operation_context *context, int64_t step, enum object_kind kind,
-                         const char *key, GError **error)
+static bool plan_all(struct group *g, GError **error)
 {
-    bool good = unmake_now(context, kind, key, error);
-    fault_point();
-    good = good && store_undone(context->store, step, error);
+    for (unsigned i = 0; i < g->count; i++) {
+        const struct operation_step *step = &g->steps[i];
+        plan_function *plan = step->make ? operations[step->kind].plan : NULL;
+        char *identity = NULL;
+        GError *cause = NULL;
+        if (plan && !plan(g->context, step->key, &identity, &cause))
+            return fail_step(g, i, cause, error);
+        g->intents[i].identity = identity;
+    }
+    return true;
+}
+
+/* The journal cannot be written, but what it knows of the object is on the disk already, and unmaking twice
+ * is as good as once: better taken away without a note than left standing. */
+static bool goes_unnoted(struct group *g, GError **error)
+{
+    if (!g->context->problems || g->steps[0].make || !error || !*error || (*error)->domain != STORE_ERROR)
+        return false;
+    if (!g->context->journal_error)
+        g->context->journal_error = g_error_copy(*error);
+    g_clear_error(error);
+    return true;
+}
+
+static bool run_group(struct operation_context *context, struct operation_step *steps, unsigned count,
+                      GError **error)
+{
+    g_autofree struct store_intent *intents = g_new0(struct store_intent, count);
+    g_autofree void **begun = g_new0(void *, count);
+    struct group group = {context, steps, intents, count, begun};
+    for (unsigned i = 0; i < count; i++) {
+        intents[i] = (struct store_intent){.make = steps[i].make,
+                                           .kind = object_kind_name(steps[i].kind),
+                                           .key = steps[i].key,
+                                           .payload = steps[i].payload,
+                                           .again = steps[i].again,
+                                           .outcome = STORE_SKIPPED};
+        steps[i].number = 0;
+    }
+    GError *cause = NULL;
+    bool good = plan_all(&group, &cause) &&
+                (store_intend(context->store, context->lab_id, context->run, intents, count, &cause) ||
+                 goes_unnoted(&group, &cause));
+    bool noted = good && intents[0].step;
+    if (good) {
+        for (unsigned i = 0; i < count; i++)
+            steps[i].number = intents[i].step;
+        g_debug("journal: steps %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ": %s %s %s …", intents[0].step,
+                intents[count - 1].step, steps[0].make ? "make" : "unmake", intents[0].kind, steps[0].key);
+        fault_point();
+        good = steps[0].make && operations[steps[0].kind].begin ? run_in_halves(&group, &cause)
+                                                                : run_each(&group, &cause);
+    }
+    if (noted) {
+        for (unsigned i = 0; i < count; i++)
+            steps[i].number = intents[i].outcome == STORE_SKIPPED ? 0 : intents[i].step;
+        /* When it went wrong before, that is what is told. */
+        bool settled = store_settle(context->store, context->lab_id, intents, count, good ? &cause : NULL) ||
+                       (good && goes_unnoted(&group, &cause));
+        good = good && settled;
+        fault_point();
+    }
+    for (unsigned i = 0; i < count; i++) {
+        g_free((char *)intents[i].identity);
+        g_free((char *)intents[i].why);
+    }
+    if (cause)
+        g_propagate_error(error, cause);
+    return good;
+}
+
+/* How many of these go together. */
+static unsigned group_length(const struct operation_step *steps, unsigned count)
+{
+    unsigned most = steps[0].make ? operations[steps[0].kind].group : UNMAKE_GROUP, length = 1;
+    while (length < count && length < most && steps[length].make == steps[0].make &&
+           (!steps[0].make || steps[length].kind == steps[0].kind))
+        length++;
+    return length;
+}
+
+bool operation_run(struct operation_context *context, struct operation_step *steps, unsigned count,
+                   GError **error)
+{
+    for (unsigned done = 0; done < count;) {
+        unsigned length = group_length(steps + done, count - done);
+        if (!run_group(context, steps + done, length, error))
+            return false;
+        done += length;
+    }
+    return true;
+}
+
+bool operation_undo(struct operation_context *context, struct operation_step *steps, unsigned count,
+                    GString *problems)
+{
+    g_autofree struct store_intent *intents = g_new0(struct store_intent, count + 1);
+    unsigned undone = 0;
+    bool good = true;
+    for (unsigned i = count; i-- > 0;) {
+        const struct operation_step *step = &steps[i];
+        g_autoptr(GError) cause = NULL;
+        if (!step->number || !step->make)
+            continue;
+        bool gone = unmake_object(context, step->kind, step->key, &cause);
+        fault_point();
+        if (!gone) {
+            g_string_append_printf(problems, "%s%s", problems->len ? "; " : "", cause->message);
+            good = false;
+            continue;
+        }
+        intents[undone++] = (struct store_intent){.make = true,
+                                                  .kind = object_kind_name(step->kind),
+                                                  .key = step->key,
+                                                  .step = step->number,
+                                                  .outcome = STORE_UNDONE};
+    }
+    g_autoptr(GError) cause = NULL;
+    if (undone && !store_settle(context->store, context->lab_id, intents, undone, &cause)) {
+        g_string_append_printf(problems, "%s%s", problems->len ? "; " : "", cause->message);
+        good = false;
+    }
     fault_point();
     return good;
 }

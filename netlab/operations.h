@@ -3,9 +3,10 @@
 /*
  * Operations: for each kind of object how it is made, unmade and described; and the journal around them.
  *
- * operation_step() is the only way in which anything of a lab is made or unmade: intent on the disk, then the
- * deed, then the outcome on the disk. Every unmake is idempotent, works on what was only half made, and
- * touches nothing whose identity does not agree.
+ * operation_run() is the only way in which anything of a lab is made or unmade: intent on the disk, then the
+ * deed, then the outcome on the disk. Steps of a kind that follow each other share one intent and one outcome
+ * transaction (a group): 500 bridges are two fsyncs, not 1500. Every unmake is idempotent, works on what was
+ * only half made, and touches nothing whose identity does not agree.
  */
 #pragma once
 
@@ -13,6 +14,15 @@
 #include "netlab/machine.h"
 #include "netlab/objects.h"
 #include "netlab/store.h"
+
+struct operation_step {
+    bool make; /* false: unmake */
+    enum object_kind kind;
+    const char *key, *payload;
+    int64_t number; /* set: in the journal; 0: not begun */
+    bool
+        again; /* make what has ended by itself: its row is there already, and of the thing nothing is left */
+};
 
 /* Where operations happen. Everything belongs to the creator of the context. */
 struct operation_context {
@@ -29,16 +39,26 @@ struct operation_context {
     int64_t run;      /* of the journal */
     pid_t join;       /* supervisors: the process whose namespaces the new one enters; 0: it makes its own */
     bool is_dying;    /* the whole lab goes: links in its own namespace need not be deleted one by one */
+    bool is_supervisor; /* this process is the lab's supervisor, which does not end itself */
+    /* Before each step (may be NULL); false with an error: neither this nor a later step is begun. */
+    bool (*before)(void *opaque, const struct operation_step *step, GError **error);
+    void *before_opaque;
+    /* Not NULL: unmaking goes on past what cannot be unmade, which is told here, a line each; and past a
+     * journal that cannot be written, whose first error is then in journal_error (the caller's to free). */
+    GString *problems;
+    GError *journal_error;
 };
 
 /* One line for people: "create bridge lan (nlbxxxxxxxxxx)". Owned by the caller. */
 char *operation_describe(bool make, enum object_kind kind, const char *key, const char *payload);
 
-/* Journalled. On failure the step is marked failed and what was half made is still there, to be undone. *step
- * (may be NULL) gets the journal's number, 0 when not even the intent could be written. */
-bool operation_step(struct operation_context *context, bool make, enum object_kind kind, const char *key,
-                    const char *payload, int64_t *step, GError **error);
+/* Journalled, in groups. On failure the steps that were done are marked so, the one that failed as failed
+ * (what was half made is still there, to be undone), and the rest is as if never asked for; `number` of each
+ * step tells. */
+bool operation_run(struct operation_context *context, struct operation_step *steps, unsigned count,
+                   GError **error);
 
-/* Unmakes what a failed or unwanted make step left, and marks that step undone. */
-bool operation_undo_make(struct operation_context *context, int64_t step, enum object_kind kind,
-                         const char *key, GError **error);
+/* Unmakes, last first, what the make steps among these left that were begun, and marks them undone. Problems
+ * are appended; true when there were none. */
+bool operation_undo(struct operation_context *context, struct operation_step *steps, unsigned count,
+                    GString *problems);

@@ -169,6 +169,50 @@ bool process_end(const struct process_identity *identity, unsigned grace_ms, GEr
     return false;
 }
 
+/* Until all have ended or the time is over; those that have are closed and -1. */
+static void wait_for_all(struct pollfd *fds, unsigned count, unsigned ms)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64)ms * 1000;
+    for (;;) {
+        unsigned left = 0;
+        for (unsigned i = 0; i < count; i++)
+            left += fds[i].fd >= 0;
+        gint64 time = (deadline - g_get_monotonic_time()) / 1000;
+        int ready = left ? poll(fds, count, time > 0 ? (int)time : 0) : 0;
+        for (unsigned i = 0; ready > 0 && i < count; i++) {
+            if (fds[i].fd < 0 || !fds[i].revents)
+                continue;
+            close(fds[i].fd);
+            fds[i].fd = -1;
+        }
+        if (!left || (ready <= 0 && time <= 0) || (ready < 0 && errno != EINTR))
+            return;
+    }
+}
+
+void process_end_all(const struct process_identity *identities, unsigned count, unsigned grace_ms)
+{
+    enum { AT_ONCE = 256 }; /* fds */
+    struct pollfd fds[AT_ONCE];
+    for (unsigned from = 0; from < count; from += AT_ONCE) {
+        unsigned some = MIN(count - from, AT_ONCE);
+        for (unsigned i = 0; i < some; i++)
+            fds[i] = (struct pollfd){.fd = process_open(&identities[from + i]), .events = POLLIN};
+        static const int signals[] = {SIGTERM, SIGKILL};
+        for (size_t k = 0; k < G_N_ELEMENTS(signals); k++) {
+            for (unsigned i = 0; i < some; i++) {
+                if (fds[i].fd >= 0)
+                    syscall(SYS_pidfd_send_signal, fds[i].fd, signals[k], NULL, 0);
+            }
+            wait_for_all(fds, some, signals[k] == SIGTERM ? grace_ms : KILL_WAIT_MS);
+        }
+        for (unsigned i = 0; i < some; i++) {
+            if (fds[i].fd >= 0)
+                close(fds[i].fd);
+        }
+    }
+}
+
 /* Pages that are mapped twice, as a machine's memory is, count once there; what several processes share, in
  * parts. Not for other users' processes. */
 static uint64_t proportional(pid_t pid)
@@ -203,4 +247,67 @@ uint64_t process_netns(pid_t pid)
     snprintf(path, sizeof path, "/proc/%d/ns/net", pid);
     struct stat found;
     return stat(path, &found) == 0 ? found.st_ino : 0;
+}
+
+/* ---- owner marks ---- */
+
+#define MARK_PREFIX "netlab:"
+
+char *process_mark_format(const char *state, const char *lab, const char *node)
+{
+    return g_strdup_printf(MARK_PREFIX "%s:%s:%s", lab, node ? node : "", state);
+}
+
+static void marked_free(void *data)
+{
+    struct process_marked *marked = data;
+    g_free(marked->lab);
+    g_free(marked->node);
+    g_free(marked);
+}
+
+/* The value of our variable in an environment as /proc gives it; NULL: none. Not owned. */
+static const char *find_mark(const char *environment, gsize length)
+{
+    static const char variable[] = PROCESS_MARK "=";
+    for (const char *at = environment; at < environment + length; at += strlen(at) + 1) {
+        if (g_str_has_prefix(at, variable))
+            return at + strlen(variable);
+    }
+    return NULL;
+}
+
+static struct process_marked *read_marked(pid_t pid, const char *state)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/environ", pid);
+    g_autofree char *environment = NULL;
+    gsize length = 0;
+    struct process_identity identity;
+    /* Who it is first: should the pid go to another meanwhile, the start time will not agree later. */
+    if (!process_identify(pid, &identity) || !g_file_get_contents(path, &environment, &length, NULL))
+        return NULL;
+    const char *mark = find_mark(environment, length);
+    g_auto(GStrv) parts =
+        mark && g_str_has_prefix(mark, MARK_PREFIX) ? g_strsplit(mark + strlen(MARK_PREFIX), ":", 3) : NULL;
+    if (!parts || g_strv_length(parts) != 3 || !*parts[0] || !g_str_equal(parts[2], state) ||
+        !process_is_alive(&identity))
+        return NULL;
+    struct process_marked *marked = g_new0(struct process_marked, 1);
+    marked->identity = identity;
+    marked->lab = g_strdup(parts[0]);
+    marked->node = g_strdup(parts[1]);
+    return marked;
+}
+
+GPtrArray *process_list_marked(const char *state)
+{
+    GPtrArray *found = g_ptr_array_new_with_free_func(marked_free);
+    g_autoptr(GDir) proc = g_dir_open("/proc", 0, NULL);
+    for (const char *name; proc && (name = g_dir_read_name(proc));) {
+        pid_t pid = g_ascii_isdigit(*name) ? atoi(name) : 0;
+        struct process_marked *marked = pid > 0 && pid != getpid() ? read_marked(pid, state) : NULL;
+        if (marked)
+            g_ptr_array_add(found, marked);
+    }
+    return found;
 }

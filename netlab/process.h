@@ -34,7 +34,24 @@ int process_open(const struct process_identity *identity);
 /* SIGTERM, and SIGKILL after grace_ms; returns when it is gone. True also when it was. False when it may not
  * be signalled or outlives SIGKILL by 10 s. */
 bool process_end(const struct process_identity *identity, unsigned grace_ms, GError **error);
+/* The same for many at once: SIGTERM to all, and after grace_ms SIGKILL to those that are left. Waits no
+ * longer than the slowest needs. Those that cannot be ended are for process_end() to say. */
+void process_end_all(const struct process_identity *identities, unsigned count, unsigned grace_ms);
 /* Resident memory in KiB, of what is shared its part; 0 when unknown. */
 uint64_t process_resident(pid_t pid);
 /* Inode of its network namespace, 0 when unknown. */
 uint64_t process_netns(pid_t pid);
+
+/* ---- owner marks ----
+ * Every process of a lab carries in its environment whose it is, so that it is known without the store. */
+#define PROCESS_MARK "NETLAB_OWNER"
+/* "netlab:LAB:NODE:STATE DIRECTORY"; node NULL: the supervisor. Owned by the caller. */
+char *process_mark_format(const char *state, const char *lab, const char *node);
+
+struct process_marked {
+    struct process_identity identity;
+    char *lab, *node; /* node "": a supervisor */
+};
+/* All living processes that carry a mark of this state directory and whose environment we may read: GPtrArray
+ * of struct process_marked *, freeing its elements. */
+GPtrArray *process_list_marked(const char *state);

@@ -20,7 +20,7 @@
 enum { START_TIMEOUT_MS = 20000, REPORT_FD = 3 };
 
 struct launch {
-    char **argv;
+    char **argv, **environment;
     int log, null, report;
 };
 
@@ -36,7 +36,7 @@ static void launch_run(void *opaque)
         dup2(report, REPORT_FD) < 0 || chdir("/") != 0)
         _exit(126);
     close_range(REPORT_FD + 1, ~0u, 0);
-    execv("/proc/self/exe", launch->argv);
+    execve("/proc/self/exe", launch->argv, launch->environment);
     _exit(127);
 }
 
@@ -67,7 +67,7 @@ static bool wait_for_report(int report, pid_t pid, GError **error)
     return false;
 }
 
-bool spawn_supervisor(const struct spawn_supervisor *spec, machine_recorder *record, void *opaque,
+bool spawn_supervisor(const struct spawn_supervisor *spec, spawn_recorder *record, void *opaque,
                       GError **error)
 {
     g_autofree char *directory = paths_lab_directory(spec->runtime, spec->lab);
@@ -88,8 +88,11 @@ bool spawn_supervisor(const struct spawn_supervisor *spec, machine_recorder *rec
         g_ptr_array_add(argv, g_strdup_printf("--join=%d", spec->join));
     g_ptr_array_add(argv, NULL);
 
+    g_autofree char *mark = process_mark_format(spec->state, spec->lab, NULL);
+    g_auto(GStrv) environment = g_environ_setenv(g_get_environ(), PROCESS_MARK, mark, TRUE);
     int report[2] = {-1, -1};
     struct launch launch = {.argv = (char **)argv->pdata,
+                            .environment = environment,
                             .log =
                                 open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600),
                             .null = open("/dev/null", O_RDWR | O_CLOEXEC)};
@@ -100,12 +103,21 @@ bool spawn_supervisor(const struct spawn_supervisor *spec, machine_recorder *rec
     }
     if (good) {
         launch.report = report[1];
-        pid_t pid = gate_fork(record, opaque, launch_run, &launch, error);
+        const struct gate_child child = {NULL, launch_run, &launch};
+        struct gate gate;
+        struct process_identity identity;
+        good = gate_begin(&gate, &child, &identity, error);
         close(report[1]);
-        good = pid > 0 && wait_for_report(report[0], pid, error);
-        if (pid > 0 && !good) {
-            kill(pid, SIGKILL);
-            waitpid(pid, NULL, 0);
+        if (good && !record(&identity, opaque, error)) {
+            gate_cancel(&gate);
+            good = false;
+        }
+        fault_point();
+        good = good && gate_open(&gate, error);
+        if (good && !wait_for_report(report[0], gate.pid, error)) {
+            kill(gate.pid, SIGKILL);
+            waitpid(gate.pid, NULL, 0);
+            good = false;
         }
         close(report[0]);
     }

@@ -14,6 +14,8 @@ struct spawn_supervisor {
     pid_t join; /* enter this process's namespaces instead of making new ones; 0: make them */
 };
 
+/* Called with the child's identity while it waits at the gate; false: it is not to run. */
+typedef bool spawn_recorder(const struct process_identity *identity, void *opaque, GError **error);
 /* Returns when it listens on <runtime>/LAB/supervisor.sock, or with its own words for why it does not. */
-bool spawn_supervisor(const struct spawn_supervisor *spec, machine_recorder *record, void *opaque,
+bool spawn_supervisor(const struct spawn_supervisor *spec, spawn_recorder *record, void *opaque,
                       GError **error);

@@ -3,9 +3,9 @@
 /*
  * The store, in SQLite; see store.h for the contract. The only file that includes <sqlite3.h>.
  *
- * Every statement is prepared where it is used and finalised there: a command runs some dozens of them, so a
- * cache would be weight without gain. Parameters are bound by a little format string (bind()), columns copied
- * out.
+ * Every statement is prepared where it is used and finalised there; those that a group of steps repeats are
+ * prepared once for the group (struct repeated). Parameters are bound by a little format string (bind()),
+ * columns copied out.
  *
  * Migrations: user_version says which version the file is of. migrations[] holds the step from each version
  * to the next; all that are missing run in one transaction. A file of a higher version is refused untouched.
@@ -426,10 +426,6 @@ static void free_object(void *object)
     store_object_free(object);
 }
 
-#define OBJECT_OF_STEP                                                                                       \
-    "(SELECT object.id FROM object, (SELECT run.lab_id AS l, step.kind AS k, step.key AS y FROM step JOIN "  \
-    "run ON run.id = step.run_id WHERE step.id = ?) WHERE lab_id = l AND kind = k AND key = y)"
-
 #define OBJECT_COLUMNS "id, lab_id, kind, key, payload, state, identity, note, made_by"
 
 static struct store_object *read_object(sqlite3_stmt *row)
@@ -489,14 +485,6 @@ struct store_object *store_find_object(struct store *store, int64_t lab, const c
     return object;
 }
 
-bool store_set_identity(struct store *store, int64_t lab, const char *kind, const char *key,
-                        const char *identity, GError **error)
-{
-    return run_sql(store, "writing the journal", error,
-                   "UPDATE object SET identity = ?, note = '' WHERE lab_id = ? AND kind = ? AND key = ?",
-                   "siss", identity, lab, kind, key);
-}
-
 bool store_set_note(struct store *store, int64_t lab, const char *kind, const char *key, const char *note,
                     GError **error)
 {
@@ -524,80 +512,120 @@ bool store_end_run(struct store *store, int64_t run, const char *outcome, GError
                    now_seconds(), outcome, run);
 }
 
-bool store_intend(struct store *store, int64_t lab, int64_t run, bool make, const char *kind, const char *key,
-                  const char *payload, int64_t *step, GError **error)
+/* A statement that a group of steps runs again and again. */
+struct repeated {
+    struct store *store;
+    sqlite3_stmt *statement; /* NULL: not prepared yet */
+    const char *sql;
+};
+
+static bool repeat(struct repeated *r, GError **error, const char *format, ...)
 {
-    bool good = begin(store, journal, error) &&
-                run_sql(store, journal, error,
-                        "INSERT INTO step (run_id, verb, kind, key, payload, state, at) VALUES (?, ?, ?, ?, "
-                        "?, 'intent', ?)",
-                        "issssi", run, make ? "make" : "unmake", kind, key, payload, now_milliseconds());
-    int64_t id = sqlite3_last_insert_rowid(store->db);
-    if (make)
-        good = good && run_sql(store, journal, error,
-                               "INSERT INTO object (lab_id, kind, key, payload, state, made_by) VALUES (?, "
-                               "?, ?, ?, 'making', ?)",
-                               "isssi", lab, kind, key, payload, id);
-    else
-        good =
-            good && run_sql(store, journal, error,
-                            "UPDATE object SET state = 'removing' WHERE lab_id = ? AND kind = ? AND key = ?",
-                            "iss", lab, kind, key);
-    if (!end(store, good, journal, error))
+    if (!r->statement && !(r->statement = prepare(r->store, journal, error, r->sql)))
         return false;
-    *step = id;
-    return true;
+    sqlite3_reset(r->statement);
+    va_list arguments;
+    va_start(arguments, format);
+    bind(r->statement, format, arguments);
+    va_end(arguments);
+    int rc = sqlite3_step(r->statement);
+    if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+        set_sqlite_error(r->store, rc, journal, error);
+    return rc == SQLITE_DONE || rc == SQLITE_ROW;
 }
 
-static bool set_step_state(struct store *store, int64_t step, const char *state, const char *why,
-                           GError **error)
+static void repeated_clear(struct repeated *r)
 {
-    return run_sql(store, journal, error, "UPDATE step SET state = ?, error = ?, at = ? WHERE id = ?", "ssii",
-                   state, why, now_milliseconds(), step);
+    sqlite3_finalize(r->statement);
+}
+#define repeated_auto __attribute__((cleanup(repeated_clear))) struct repeated
+
+bool store_intend(struct store *store, int64_t lab, int64_t run, struct store_intent *intents, unsigned count,
+                  GError **error)
+{
+    repeated_auto
+        step = {store, NULL,
+                "INSERT INTO step (run_id, verb, kind, key, payload, state, at) "
+                "VALUES (?, ?, ?, ?, ?, 'intent', ?)"},
+        object = {store, NULL,
+                  "INSERT INTO object (lab_id, kind, key, payload, state, identity, made_by) "
+                  "VALUES (?, ?, ?, ?, 'making', ?, ?)"},
+        again = {store, NULL,
+                 "INSERT INTO object (lab_id, kind, key, payload, state, identity, made_by) "
+                 "VALUES (?, ?, ?, ?, 'making', ?, ?) ON CONFLICT (lab_id, kind, key) DO UPDATE SET "
+                 "payload = excluded.payload, state = 'making', identity = excluded.identity, "
+                 "made_by = excluded.made_by"},
+        state = {store, NULL,
+                 "SELECT state = 'present' FROM object WHERE lab_id = ? AND kind = ? AND key = ?"},
+        removing = {store, NULL,
+                    "UPDATE object SET state = 'removing' WHERE lab_id = ? AND kind = ? AND key = ?"};
+    bool good = begin(store, journal, error);
+    for (unsigned i = 0; good && i < count; i++) {
+        struct store_intent *intent = &intents[i];
+        good = repeat(&step, error, "issssi", run, intent->make ? "make" : "unmake", intent->kind,
+                      intent->key, intent->payload, now_milliseconds());
+        intent->step = sqlite3_last_insert_rowid(store->db);
+        if (intent->make) {
+            good = good &&
+                   repeat(intent->again ? &again : &object, error, "issssi", lab, intent->kind, intent->key,
+                          intent->payload, intent->identity ? intent->identity : "", intent->step);
+            continue;
+        }
+        good = good && repeat(&state, error, "iss", lab, intent->kind, intent->key);
+        intent->was_present = good && sqlite3_column_int(state.statement, 0) != 0;
+        good = good && repeat(&removing, error, "iss", lab, intent->kind, intent->key);
+    }
+    /* An open reader would keep the transaction from ending. */
+    sqlite3_reset(state.statement);
+    good = end(store, good, journal, error);
+    for (unsigned i = 0; !good && i < count; i++)
+        intents[i].step = 0;
+    return good;
 }
 
-static bool is_make(struct store *store, int64_t step, bool *make, GError **error)
+bool store_identify(struct store *store, int64_t lab, const struct store_intent *intents, unsigned count,
+                    GError **error)
 {
-    sqlite3_stmt *row =
-        query(store, journal, error, "SELECT verb = 'make' FROM step WHERE id = ?", "i", step);
-    if (!row)
-        return false;
-    int rc = sqlite3_step(row);
-    if (rc == SQLITE_ROW)
-        *make = sqlite3_column_int(row, 0) != 0;
-    else
-        set_sqlite_error(store, rc, journal, error);
-    sqlite3_finalize(row);
-    return rc == SQLITE_ROW;
-}
-
-static bool settle(struct store *store, int64_t step, bool present, GError **error)
-{
-    if (present)
-        return run_sql(store, journal, error,
-                       "UPDATE object SET state = 'present' WHERE id = " OBJECT_OF_STEP, "i", step);
-    return run_sql(store, journal, error, "DELETE FROM object WHERE id = " OBJECT_OF_STEP, "i", step);
-}
-
-bool store_done(struct store *store, int64_t step, GError **error)
-{
-    bool make = false;
-    if (!begin(store, journal, error))
-        return false;
-    bool good = is_make(store, step, &make, error) && set_step_state(store, step, "done", NULL, error) &&
-                settle(store, step, make, error);
+    repeated_auto update = {
+        store, NULL, "UPDATE object SET identity = ?, note = '' WHERE lab_id = ? AND kind = ? AND key = ?"};
+    bool good = begin(store, journal, error);
+    for (unsigned i = 0; good && i < count; i++)
+        good = !intents[i].identity ||
+               repeat(&update, error, "siss", intents[i].identity, lab, intents[i].kind, intents[i].key);
     return end(store, good, journal, error);
 }
 
-bool store_failed(struct store *store, int64_t step, const char *why, GError **error)
+bool store_set_identity(struct store *store, int64_t lab, const char *kind, const char *key,
+                        const char *identity, GError **error)
 {
-    return set_step_state(store, step, "failed", why, error);
+    const struct store_intent intent = {.kind = kind, .key = key, .identity = identity};
+    return store_identify(store, lab, &intent, 1, error);
 }
 
-bool store_undone(struct store *store, int64_t step, GError **error)
+bool store_settle(struct store *store, int64_t lab, const struct store_intent *intents, unsigned count,
+                  GError **error)
 {
-    bool good = begin(store, journal, error) && set_step_state(store, step, "undone", NULL, error) &&
-                settle(store, step, false, error);
+    static const char *const states[STORE_OUTCOMES] = {[STORE_DONE] = "done",
+                                                       [STORE_FAILED] = "failed",
+                                                       [STORE_UNDONE] = "undone",
+                                                       [STORE_SKIPPED] = "undone"};
+    repeated_auto step = {store, NULL, "UPDATE step SET state = ?, error = ?, at = ? WHERE id = ?"},
+                  present = {store, NULL,
+                             "UPDATE object SET state = 'present' WHERE lab_id = ? AND kind = ? AND key = ?"},
+                  gone = {store, NULL, "DELETE FROM object WHERE lab_id = ? AND kind = ? AND key = ?"};
+    bool good = begin(store, journal, error);
+    for (unsigned i = 0; good && i < count; i++) {
+        const struct store_intent *intent = &intents[i];
+        bool done = intent->outcome == STORE_DONE, skipped = intent->outcome == STORE_SKIPPED;
+        good = repeat(&step, error, "ssii", states[intent->outcome], intent->why, now_milliseconds(),
+                      intent->step);
+        if (intent->outcome == STORE_FAILED)
+            continue; /* what there is of it has still to be unmade */
+        if (intent->make ? done : skipped && intent->was_present)
+            good = good && repeat(&present, error, "iss", lab, intent->kind, intent->key);
+        else if (intent->make || done)
+            good = good && repeat(&gone, error, "iss", lab, intent->kind, intent->key);
+    }
     return end(store, good, journal, error);
 }
 

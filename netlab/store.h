@@ -90,16 +90,35 @@ bool store_set_note(struct store *store, int64_t lab, const char *kind, const ch
 bool store_begin_run(struct store *store, int64_t lab, const char *verb, int64_t *run, GError **error);
 bool store_end_run(struct store *store, int64_t run, const char *outcome, GError **error);
 
-/* The intent: a step, and its object on the way (`make`: inserted as making, `unmake`: marked as removing).
+/* Steps go through the journal in groups: the intents of a group are committed together, before the first of
+ * them is begun, and so are the outcomes. A group is one fsync, however many steps it has. */
+enum store_outcome {
+    STORE_DONE,    /* make: the object is present; unmake: its row goes */
+    STORE_FAILED,  /* the object's row stays, for whatever there is of it has still to be unmade */
+    STORE_UNDONE,  /* make: what was made, wholly or half, is gone again, and so is its row */
+    STORE_SKIPPED, /* never begun: all is as it was before the intent */
+    STORE_OUTCOMES
+};
+struct store_intent {
+    bool make;
+    const char *kind, *key, *payload;
+    const char *identity; /* make: what exactly it will be; NULL: not known yet */
+    bool again;           /* make: the row may be there already; what it stood for is known to be gone */
+    int64_t step;         /* set by store_intend() */
+    bool was_present;     /* unmake: set by store_intend() */
+    enum store_outcome outcome;
+    const char *why; /* FAILED: the reason */
+};
+/* Writes the steps, and their objects on the way (`make`: inserted as making, `unmake`: marked as removing).
  */
-bool store_intend(struct store *store, int64_t lab, int64_t run, bool make, const char *kind, const char *key,
-                  const char *payload, int64_t *step, GError **error);
-/* The outcome: the object is present, or its row is gone. */
-bool store_done(struct store *store, int64_t step, GError **error);
-/* It did not work; the object's row stays, for whatever there is of it has still to be unmade. */
-bool store_failed(struct store *store, int64_t step, const char *why, GError **error);
-/* What a make step made, wholly or half, is gone again, and so is its object's row. */
-bool store_undone(struct store *store, int64_t step, GError **error);
+bool store_intend(struct store *store, int64_t lab, int64_t run, struct store_intent *intents, unsigned count,
+                  GError **error);
+/* While they are being made: what exactly they are, for those that have an identity now. Returns only when
+ * that is on the disk. */
+bool store_identify(struct store *store, int64_t lab, const struct store_intent *intents, unsigned count,
+                    GError **error);
+bool store_settle(struct store *store, int64_t lab, const struct store_intent *intents, unsigned count,
+                  GError **error);
 
 /* Has any `up` of this lab ever come to its end? */
 bool store_was_up(struct store *store, int64_t lab, bool *was_up, GError **error);

@@ -16,12 +16,14 @@
 #include "netlab/operations.h"
 #include "netlab/paths.h"
 #include "netlab/ready.h"
+#include "netlab/revival.h"
 
 #include <errno.h>
 #include <gio/gio.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -40,6 +42,8 @@ struct supervisor {
     struct operation_context context;
     int listener, signals;
     GPtrArray *watches; /* struct watch * */
+    struct revival *revival;
+    char *emulator; /* the last one we were told */
     bool is_done;
 };
 
@@ -53,11 +57,13 @@ static void watch_free(void *data)
 
 /* ---- machines that end ---- */
 
-static char *describe_end(pid_t pid)
+static char *describe_end(pid_t pid, bool *failed)
 {
     int status;
+    *failed = true;
     if (waitpid(pid, &status, WNOHANG) != pid)
         return g_strdup("ended");
+    *failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
     if (WIFSIGNALED(status))
         return g_strdup_printf("killed by signal %d (%s)", WTERMSIG(status), g_strsignal(WTERMSIG(status)));
     return WEXITSTATUS(status) ? g_strdup_printf("exited with status %d", WEXITSTATUS(status))
@@ -66,7 +72,8 @@ static char *describe_end(pid_t pid)
 
 static void note_end(struct supervisor *s, const struct watch *watch)
 {
-    g_autofree char *note = describe_end(watch->identity.pid);
+    bool failed;
+    g_autofree char *note = describe_end(watch->identity.pid, &failed);
     g_autoptr(GError) error = NULL;
     g_autoptr(store_object) object =
         store_find_object(s->store, s->options->lab_id, object_kind_name(OBJECT_MACHINE), watch->node, NULL);
@@ -75,7 +82,8 @@ static void note_end(struct supervisor *s, const struct watch *watch)
     if (!object || !g_str_equal(object->identity, identity))
         return;
     g_message("machine %s: %s", watch->node, note);
-    if (!store_set_note(s->store, s->options->lab_id, object_kind_name(OBJECT_MACHINE), watch->node, note,
+    g_autofree char *text = revival_plan(s->revival, &s->context, watch->node, note, failed);
+    if (!store_set_note(s->store, s->options->lab_id, object_kind_name(OBJECT_MACHINE), watch->node, text,
                         &error))
         g_warning("%s", error->message);
 }
@@ -115,19 +123,10 @@ static void refresh_watches(struct supervisor *s)
 
 /* ---- applying ---- */
 
-struct apply_step {
-    bool make;
-    enum object_kind kind;
-    const char *key, *payload;
-    int64_t number; /* in the journal; 0: not begun */
-};
-
 struct apply {
     struct supervisor *s;
     struct channel *channel;
-    GArray *steps; /* struct apply_step */
-    guint begun;   /* how many were begun */
-    guint total;
+    GArray *steps; /* struct operation_step; keys and payloads are the request's */
     bool is_cancelled, has_client;
 };
 
@@ -171,23 +170,28 @@ static bool fail_cancelled(struct apply *apply, GError **error)
     return false;
 }
 
+/* Before each step: told to who follows, unless that one has gone or thinks better of it. */
+static bool before_step(void *opaque, const struct operation_step *step, GError **error)
+{
+    struct apply *apply = opaque;
+    if (is_cancelled(apply))
+        return fail_cancelled(apply, error);
+    g_autofree char *text = operation_describe(step->make, step->kind, step->key, step->payload);
+    JsonObject *event = event_new("step", text);
+    json_object_set_int_member(event, "index", step - (struct operation_step *)apply->steps->data + 1);
+    json_object_set_int_member(event, "count", apply->steps->len);
+    send_event(apply, event);
+    return true;
+}
+
 static bool run_steps(struct apply *apply, GError **error)
 {
-    for (guint i = 0; i < apply->steps->len; i++) {
-        struct apply_step *step = &g_array_index(apply->steps, struct apply_step, i);
-        if (is_cancelled(apply))
-            return fail_cancelled(apply, error);
-        g_autofree char *text = operation_describe(step->make, step->kind, step->key, step->payload);
-        JsonObject *event = event_new("step", text);
-        json_object_set_int_member(event, "index", i + 1);
-        json_object_set_int_member(event, "count", apply->total);
-        send_event(apply, event);
-        apply->begun = i + 1;
-        if (!operation_step(&apply->s->context, step->make, step->kind, step->key, step->payload,
-                            &step->number, error))
-            return false;
-    }
-    return true;
+    struct operation_context *context = &apply->s->context;
+    context->before = before_step;
+    context->before_opaque = apply;
+    bool good = operation_run(context, (struct operation_step *)apply->steps->data, apply->steps->len, error);
+    context->before = NULL;
+    return good;
 }
 
 static void became_ready(void *opaque, const char *node, double seconds, guint left)
@@ -224,32 +228,40 @@ static bool wait_for_machines(struct apply *apply, JsonObject *request, GError *
     return false;
 }
 
+/* It was unmade, wholly or half: wholly first, and then made again. */
+static void make_again(struct apply *apply, const struct operation_step *step, GString *problems)
+{
+    struct operation_context *context = &apply->s->context;
+    struct operation_step steps[] = {*step, *step};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(store_object) left =
+        store_find_object(context->store, context->lab_id, object_kind_name(step->kind), step->key, NULL);
+    steps[1].make = true;
+    if (!operation_run(context, left ? steps : steps + 1, left ? 2 : 1, &error))
+        g_string_append_printf(problems, "%s%s", problems->len ? "; " : "", error->message);
+}
+
 /* Undoes what this run did, last first; what cannot be undone is reported and stays in the store for `down`.
  */
 static void roll_back(struct apply *apply, GString *problems)
 {
-    struct operation_context *context = &apply->s->context;
-    for (guint i = apply->begun; i-- > 0;) {
-        struct apply_step *step = &g_array_index(apply->steps, struct apply_step, i);
-        g_autoptr(GError) error = NULL;
-        g_autofree char *text = operation_describe(!step->make, step->kind, step->key, step->payload);
-        if (!step->number)
-            continue;
-        send_event(apply, event_new("undo", text));
-        bool good = true;
-        if (step->make) {
-            good = operation_undo_make(context, step->number, step->kind, step->key, &error);
-        } else {
-            /* It was unmade, wholly or half: wholly first, and then made again. */
-            g_autoptr(store_object) left = store_find_object(context->store, context->lab_id,
-                                                             object_kind_name(step->kind), step->key, NULL);
-            good = (!left ||
-                    operation_step(context, false, step->kind, step->key, step->payload, NULL, &error)) &&
-                   operation_step(context, true, step->kind, step->key, step->payload, NULL, &error);
+    struct operation_step *steps = (struct operation_step *)apply->steps->data;
+    for (guint end = apply->steps->len; end > 0;) {
+        guint begin = end - 1;
+        while (begin > 0 && steps[begin].make && steps[begin - 1].make)
+            begin--;
+        for (guint i = end; i-- > begin;) {
+            if (!steps[i].number)
+                continue;
+            g_autofree char *text =
+                operation_describe(!steps[i].make, steps[i].kind, steps[i].key, steps[i].payload);
+            send_event(apply, event_new("undo", text));
         }
-        if (!good)
-            g_string_append_printf(problems, "%s%s", problems->len ? "; " : "",
-                                   error ? error->message : text);
+        if (steps[begin].make)
+            operation_undo(&apply->s->context, steps + begin, end - begin, problems);
+        else if (steps[begin].number)
+            make_again(apply, &steps[begin], problems);
+        end = begin;
     }
 }
 
@@ -259,9 +271,9 @@ static bool read_steps(JsonObject *request, GArray *steps, GError **error)
         json_object_has_member(request, "steps") ? json_object_get_array_member(request, "steps") : NULL;
     for (guint i = 0; list && i < json_array_get_length(list); i++) {
         JsonObject *item = json_array_get_object_element(list, i);
-        struct apply_step step = {.make = channel_flag(item, "make"),
-                                  .key = channel_string(item, "key", NULL),
-                                  .payload = channel_string(item, "payload", NULL)};
+        struct operation_step step = {.make = channel_flag(item, "make"),
+                                      .key = channel_string(item, "key", NULL),
+                                      .payload = channel_string(item, "payload", NULL)};
         if (!step.key || !step.payload || !object_kind_parse(channel_string(item, "kind", ""), &step.kind)) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                         "step %u of the request is not understood; is `netlab` of another version than the "
@@ -301,14 +313,16 @@ static void give_up_lab(struct supervisor *s)
 
 static void apply(struct supervisor *s, struct channel *channel, JsonObject *request, pid_t client)
 {
-    g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(struct apply_step));
+    g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(struct operation_step));
     g_autoptr(GError) error = NULL;
     struct apply apply = {.s = s, .channel = channel, .steps = steps, .has_client = true};
     /* The lock stays held by this copy of its fd until we are done, whatever becomes of the client. */
     int lock = channel->received_fd;
     channel->received_fd = -1;
     s->context.run = channel_number(request, "run", 0);
-    s->context.emulator = channel_string(request, "emulator", "netlab-emu");
+    g_free(s->emulator);
+    s->emulator = g_strdup(channel_string(request, "emulator", "netlab-emu"));
+    s->context.emulator = s->emulator;
     s->context.user = (struct machine_user){.change = channel_flag(request, "change_user"),
                                             .uid = (uid_t)channel_number(request, "uid", 0),
                                             .gid = (gid_t)channel_number(request, "gid", 0)};
@@ -316,7 +330,6 @@ static void apply(struct supervisor *s, struct channel *channel, JsonObject *req
               channel_string(request, "crash_whom", "self"), client);
 
     bool good = read_steps(request, steps, &error);
-    apply.total = steps->len;
     good = good && run_steps(&apply, &error);
     refresh_watches(s);
     good = good && wait_for_machines(&apply, request, &error);
@@ -341,7 +354,6 @@ static void apply(struct supervisor *s, struct channel *channel, JsonObject *req
     if (channel_flag(request, "new") && !good && !apply.has_client)
         give_up_lab(s);
     fault_arm(0, 0, NULL, 0);
-    s->context.emulator = NULL;
     if (lock >= 0)
         close(lock);
 }
@@ -407,7 +419,7 @@ static void loop(struct supervisor *s)
             fds[i] = (struct pollfd){.fd = ((struct watch *)s->watches->pdata[i])->pidfd, .events = POLLIN};
         fds[count] = (struct pollfd){.fd = s->signals, .events = POLLIN};
         fds[count + 1] = (struct pollfd){.fd = s->listener, .events = POLLIN};
-        if (poll(fds, count + 2, -1) < 0 && errno != EINTR)
+        if (poll(fds, count + 2, revival_timeout(s->revival)) < 0 && errno != EINTR)
             break;
         for (guint i = count; i-- > 0;) {
             if (!fds[i].revents)
@@ -419,6 +431,8 @@ static void loop(struct supervisor *s)
             serve_signal(s);
         if (!s->is_done && fds[count + 1].revents)
             serve(s);
+        if (!s->is_done && s->emulator && revival_run(s->revival, &s->context))
+            refresh_watches(s);
     }
 }
 
@@ -443,12 +457,24 @@ static bool enter_namespaces(const struct supervisor_options *options, GError **
         (options->is_rootless ? HOSTNET_NAMESPACE_USER : 0) | HOSTNET_NAMESPACE_NET, error);
 }
 
+/* TAPs on their way to machines, machines at their gates, and a pidfd each: more than 1024 for a large lab.
+ */
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static bool start(struct supervisor *s, GError **error)
 {
     const struct supervisor_options *options = s->options;
     g_autofree char *directory = paths_lab_directory(options->runtime, options->lab);
     g_autofree char *socket_path = g_build_filename(directory, "supervisor.sock", NULL);
     sigset_t signals;
+    raise_fd_limit();
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
@@ -486,6 +512,7 @@ static bool start(struct supervisor *s, GError **error)
         .taps = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
     };
     s->watches = g_ptr_array_new_with_free_func(watch_free);
+    s->revival = revival_new();
     refresh_watches(s);
     return true;
 }
@@ -508,6 +535,8 @@ bool supervisor_run(const struct supervisor_options *options, GError **error)
         loop(&s);
     if (s.watches)
         g_ptr_array_unref(s.watches);
+    revival_free(s.revival);
+    g_free(s.emulator);
     if (s.context.taps) {
         close_taps(&s);
         g_hash_table_unref(s.context.taps);

@@ -2,7 +2,8 @@
  * SPDX-FileCopyrightText: The netlab authors */
 /*
  * The supervisor: one detached process a lab. It makes (or enters) the lab's network namespace and holds it,
- * makes what is in it when `netlab up` asks, starts the machines, and notes down when one of them ends.
+ * makes what is in it when `netlab up` asks, starts the machines, notes down when one of them ends, and
+ * starts it again when its policy says so (revival.h).
  *
  * It speaks JSON lines on <runtime>/LAB/supervisor.sock, with its own user (and root) only:
  *   ← {"event":"hello","version":…}

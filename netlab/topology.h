@@ -104,6 +104,19 @@ enum topology_ready {
     TOPOLOGY_READY_STARTED /* the emulator runs; for kernels that know nothing of netlab */
 };
 
+/* What is done when a machine ends by itself. */
+enum topology_restart {
+    TOPOLOGY_RESTART_UNSET,
+    TOPOLOGY_RESTART_NEVER,
+    TOPOLOGY_RESTART_ON_FAILURE, /* unless it powered off */
+    TOPOLOGY_RESTART_ALWAYS
+};
+enum { TOPOLOGY_RESTARTS_MOST = 10 }; /* in a row, unless said */
+struct topology_restart_policy {
+    enum topology_restart when;
+    unsigned most;
+};
+
 /* Everything that may stand both in a node and in `defaults:`. */
 struct topology_machine {
     char *image;
@@ -116,6 +129,7 @@ struct topology_machine {
     struct topology_mark kernel_mark, initrd_mark;
     enum topology_ready ready;
     int forwarding; /* -1: not given */
+    struct topology_restart_policy restart;
 };
 
 struct topology_node {

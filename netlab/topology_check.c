@@ -689,6 +689,8 @@ static void inherit_machine(struct topology_node *node, const struct topology_ma
         machine->append = g_strdup(defaults->append);
     if (machine->ready == TOPOLOGY_READY_UNSET)
         machine->ready = defaults->ready;
+    if (machine->restart.when == TOPOLOGY_RESTART_UNSET)
+        machine->restart = defaults->restart;
     if (machine->forwarding < 0)
         machine->forwarding = defaults->forwarding > 0;
 }

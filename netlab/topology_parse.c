@@ -726,6 +726,38 @@ static void read_ready(struct parser *p, yaml_node_t *value, const struct key *k
                           "\"%s\" is no kind of ready; write \"agent\" or \"started\"", text);
 }
 
+/* "always", "on-failure:3". */
+static void read_restart(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    static const char *const names[] = {[TOPOLOGY_RESTART_NEVER] = "never",
+                                        [TOPOLOGY_RESTART_ON_FAILURE] = "on-failure",
+                                        [TOPOLOGY_RESTART_ALWAYS] = "always"};
+    const char *text = scalar(p, value, "\"restart\"");
+    if (!text)
+        return;
+    size_t length = strcspn(text, ":");
+    guint64 most = TOPOLOGY_RESTARTS_MOST;
+    struct topology_restart_policy policy = {.when = TOPOLOGY_RESTART_UNSET};
+    for (int i = TOPOLOGY_RESTART_NEVER; i <= TOPOLOGY_RESTART_ALWAYS; i++) {
+        if (strlen(names[i]) == length && strncmp(names[i], text, length) == 0)
+            policy.when = (enum topology_restart)i;
+    }
+    bool good =
+        policy.when != TOPOLOGY_RESTART_UNSET &&
+        (!text[length] || (policy.when != TOPOLOGY_RESTART_NEVER &&
+                           g_ascii_string_to_unsigned(text + length + 1, 10, 1, 1000000, &most, NULL)));
+    if (!good) {
+        topology_complain(
+            p->report, mark_of(value),
+            "\"%s\" is no restart policy; write \"never\", \"on-failure\" or \"always\", and if "
+            "%d restarts in a row are not what you want, how many: \"on-failure:3\"",
+            text, TOPOLOGY_RESTARTS_MOST);
+        return;
+    }
+    policy.most = (unsigned)most;
+    *FIELD(struct topology_restart_policy, key, target) = policy;
+}
+
 static void add_route(struct parser *p, struct topology_node *node, yaml_node_t *to, const char *to_text,
                       yaml_node_t *via, const char *via_text)
 {
@@ -845,7 +877,8 @@ static void read_run(struct parser *p, yaml_node_t *value, const struct key *key
                   "when a machine counts as up: \"agent\" (it says so) or \"started\""),                     \
         FIELD_ROW("forwarding", read_tristate, AT(at, forwarding),                                           \
                   "true: the guest routes between its NICs"),                                                \
-        LATER("restart", "what to do when a machine ends", "run `netlab up` again to start what has ended")
+        FIELD_ROW("restart", read_restart, AT(at, restart),                                                  \
+                  "when its machine ends by itself: \"never\", \"on-failure\", \"always\", \"always:3\"")
 
 static const struct key node_keys[] = {
     MACHINE_KEYS(offsetof(struct topology_node, machine)),

@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DEFAULT_MEMORY_MIB = 64, LONGEST_CONFIG = 60000 };
+enum { DEFAULT_MEMORY_MIB = 64, LONGEST_CONFIG = 60000, NODES_AT_ONCE = 16 };
 
 /* What boots: from an image, or from files of one's own. */
 struct boot {
@@ -156,20 +156,31 @@ static bool boot_from_files(const struct topology_node *node, struct topology_re
            (!machine->initrd || check_file(report, machine->initrd_mark, "initrd", machine->initrd));
 }
 
-/* A kernel or CPU of the person's own choice is tried before anything is changed. */
-static bool try_machine(const struct topology_machine *machine, const struct boot *boot,
+/* A kernel or CPU of the person's own choice is tried before anything is changed; nodes that are alike share
+ * one trial (`trials`: what was tried → what came of it, "" when good). */
+static bool try_machine(const struct topology_machine *machine, const struct boot *boot, GHashTable *trials,
                         struct topology_report *report)
 {
-    g_autofree char *why = NULL;
     if (!machine->kernel && !machine->cpu)
         return true;
+    g_autofree char *what =
+        g_strdup_printf("%s\n%s\n%s\n%s\n%u", boot->kernel, boot->initrd ? boot->initrd : "",
+                        boot->append ? boot->append : "", machine->cpu ? machine->cpu : "", boot->memory);
+    const char *known = g_hash_table_lookup(trials, what);
+    g_autofree char *why = NULL;
     const struct trial trial = {.kernel = boot->kernel,
                                 .initrd = boot->initrd,
                                 .append = boot->append,
                                 .cpu = machine->cpu,
                                 .memory = boot->memory};
-    if (trial_run(&trial, &why))
+    if (!known && trial_run(&trial, &why))
+        why = g_strdup("");
+    if (!known)
+        g_hash_table_insert(trials, g_steal_pointer(&what), g_strdup(why));
+    if (!*(known ? known : why))
         return true;
+    if (known)
+        why = g_strdup(known);
     topology_complain(report,
                       g_str_has_prefix(why, "-cpu") ? machine->cpu_mark
                       : machine->kernel             ? machine->kernel_mark
@@ -243,7 +254,8 @@ static void put_nics(JsonBuilder *builder, const struct topology_node *node)
     json_builder_end_array(builder);
 }
 
-static void want_machine(GPtrArray *objects, const struct topology_node *node, struct topology_report *report)
+static void want_machine(GPtrArray *objects, const struct topology_node *node, GHashTable *trials,
+                         struct topology_report *report)
 {
     const struct topology_machine *machine = &node->machine;
     struct boot boot = {0};
@@ -256,7 +268,7 @@ static void want_machine(GPtrArray *objects, const struct topology_node *node, s
                           node->name, LONGEST_CONFIG);
         good = false;
     }
-    good = good && try_machine(machine, &boot, report);
+    good = good && try_machine(machine, &boot, trials, report);
     if (good) {
         bool agent =
             machine->ready == TOPOLOGY_READY_UNSET ? boot.has_agent : machine->ready == TOPOLOGY_READY_AGENT;
@@ -278,20 +290,43 @@ static void want_machine(GPtrArray *objects, const struct topology_node *node, s
     boot_clear(&boot);
 }
 
+static void want_policy(GPtrArray *objects, const struct topology_node *node)
+{
+    const struct topology_restart_policy *restart = &node->machine.restart;
+    if (restart->when != TOPOLOGY_RESTART_ON_FAILURE && restart->when != TOPOLOGY_RESTART_ALWAYS)
+        return;
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    json_builder_begin_object(builder);
+    put_string(builder, "restart", restart->when == TOPOLOGY_RESTART_ALWAYS ? "always" : "on-failure");
+    put_number(builder, "most", restart->most);
+    json_builder_end_object(builder);
+    g_autofree char *payload = finish(builder);
+    g_ptr_array_add(objects, object_new(OBJECT_POLICY, node->name, payload));
+}
+
 GPtrArray *wanted_objects(const struct topology *topology, struct topology_report *report)
 {
     GPtrArray *objects = g_ptr_array_new_with_free_func(object_free);
+    g_autoptr(GHashTable) trials = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     for (guint i = 0; i < topology->networks->len; i++) {
         const struct topology_network *network = topology->networks->pdata[i];
         want_network(objects, network);
         if (network->has_host)
             want_address(objects, network);
     }
-    for (guint i = 0; i < topology->nodes->len; i++) {
-        const struct topology_node *node = topology->nodes->pdata[i];
-        for (guint k = 0; k < node->nics->len; k++)
-            want_tap(objects, node, node->nics->pdata[k]);
-        want_machine(objects, node, report);
+    /* Some nodes' TAPs, then their machines: a group of each is one step for the journal, and only the TAPs
+     * of one group are open at a time. */
+    for (guint from = 0; from < topology->nodes->len; from += NODES_AT_ONCE) {
+        guint end = MIN(from + NODES_AT_ONCE, topology->nodes->len);
+        for (guint i = from; i < end; i++) {
+            const struct topology_node *node = topology->nodes->pdata[i];
+            for (guint k = 0; k < node->nics->len; k++)
+                want_tap(objects, node, node->nics->pdata[k]);
+        }
+        for (guint i = from; i < end; i++)
+            want_policy(objects, topology->nodes->pdata[i]);
+        for (guint i = from; i < end; i++)
+            want_machine(objects, topology->nodes->pdata[i], trials, report);
     }
     return objects;
 }

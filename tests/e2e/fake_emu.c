@@ -7,7 +7,7 @@
  *
  * Lines `run fake NAME [VALUE]` of the node's configuration tell it to misbehave: `exit STATUS` at once,
  * `silent` (never ready), `delay MS` before it is ready, `stubborn` (ignores SIGTERM), `die MS` (ends by
- * itself later).
+ * itself later), `deaf` (does not power off when asked to).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ struct port {
 static struct port ports[PORTS] = {
     {.listener = -1, .peer = -1}, {.listener = -1, .peer = -1}, {.listener = -1, .peer = -1}};
 static long ready_at, die_at;
-static bool is_silent;
+static bool is_silent, is_deaf;
 
 static long now_ms(void)
 {
@@ -87,6 +87,8 @@ static void read_config(const char *path)
             die_at = now_ms() + value;
         if (strncmp(line, "run fake silent", 15) == 0)
             is_silent = true;
+        if (strncmp(line, "run fake deaf", 13) == 0)
+            is_deaf = true;
         if (strncmp(line, "run fake stubborn", 17) == 0)
             signal(SIGTERM, SIG_IGN);
     }
@@ -140,6 +142,9 @@ static void agent_line(struct port *port, const char *line)
         snprintf(answer, sizeof answer, "{\"return\":{\"version\":\"fake\",\"ready\":%s}}\n",
                  now_ms() >= ready_at ? "true" : "false");
         say(port, answer);
+    } else if (strstr(line, "guest-shutdown")) {
+        if (!is_deaf)
+            exit(0);
     } else if (strstr(line, "guest-exec-status")) {
         char text[2 * sizeof last_output];
         base64((unsigned char *)last_output, last_length, text);
@@ -157,7 +162,7 @@ static void agent_line(struct port *port, const char *line)
 static void qmp_line(struct port *port, const char *line)
 {
     say(port, "{\"return\":{}}\n");
-    if (strstr(line, "\"quit\""))
+    if (strstr(line, "\"quit\"") || (strstr(line, "system_powerdown") && !is_deaf))
         exit(0);
 }
 

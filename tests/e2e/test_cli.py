@@ -92,6 +92,10 @@ def schema_has_the_parsers_keys():
 
 DOCUMENTS = [
     (True, {"nodes": {"h1": None}}),
+    (True, {"defaults": {"restart": "on-failure"}, "nodes": {"h1": {"restart": "always:3"}, "h2": {"restart": "never"}}}),
+    (False, {"nodes": {"h1": {"restart": "sometimes"}}}),
+    (False, {"nodes": {"h1": {"restart": "never:3"}}}),
+    (False, {"nodes": {"h1": {"restart": "always:0"}}}),
     (True, {"name": "x", "defaults": {"memory": "96M", "forwarding": True}, "nodes": {"h1": {"image": "mini"}}}),
     (True, {"nodes": {"a": {"networks": ["lan"]}, "b": {"networks": {"lan": "10.1.0.7"}}}, "networks": {"lan": {"subnet": "10.1.0.0/24", "mtu": 1400, "host": "10.1.0.1"}}}),
     (True, {"nodes": {"a": {"networks": {"lan": {"address": "10.1.0.7/24", "mac": "52:54:00:00:00:01", "interface": "up0"}}}}, "networks": {"lan": None}}),
@@ -171,7 +175,7 @@ def command_line():
     lab = Lab()
     for args, rc, word in ((("frobnicate",), 2, "there is no command \"frobnicate\""), (("dwon",), 2, "did you mean `netlab down`"),
                            (("deploy",), 2, "did you mean `netlab up`"), (("up", "--dry-runn"), 2, "did you mean --dry-run?"),
-                           (("up", "a", "b"), 2, "too many arguments"), (("console",), 2, "too few arguments"),
+                           (("status", "a", "b"), 2, "too many arguments"), (("down", "-a", "h1"), 2, "--all is all labs"), (("console",), 2, "too few arguments"),
                            (("up", "--timeout", "soon"), 2, "is not a number from 1 to 86400"), (("up", "--timeout"), 2, "needs a value"),
                            (("up", "--quiet=yes"), 2, "takes no value"), (("image", "frob"), 2, "there are build, list and rm"),
                            (("status",), 4, "no lab is up"), (("down",), 4, "no lab"), (("down", "--lab", "x"), 4, "no lab named x is up"),

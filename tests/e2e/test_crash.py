@@ -50,7 +50,7 @@ def sweep_down(args=()):
         if result.returncode == 0:
             lab.check_clean(before, "after the sweep")
             lab.remove()
-            check(n > 20, f"only {n - 1} points: the sweep does not see the journal")
+            check(n > 15, f"only {n - 1} points: the sweep does not see the journal")
             return f"{n - 1} points"
         lab.netlab("down", "--lab", lab.name, rc=None)
         lab.check_clean(before, f"down killed at point {n}")

@@ -315,6 +315,238 @@ def after_a_reboot():
     lab.remove()
 
 
+def change_case(lab, text, running, untouched=(), args=()):
+    """Applies a changed file; whoever is untouched keeps its process, and so does the supervisor."""
+    supervisor, before = lab.pids()
+    lab.write(text)
+    lab.netlab("up", *args)
+    lab.check_running(*running)
+    now, after = lab.pids()
+    check(now == supervisor, "another supervisor")
+    for node in running:
+        check((after[node] == before.get(node)) == (node in untouched), f"{node}: {before} {after} with {text}")
+    check("nothing to do" in lab.netlab("up").stdout, "not at the wanted state after all")
+
+
+def changed_file_every_way():
+    """Nodes, NICs, networks, links: added, changed, removed; nothing else notices."""
+    lab, before = clean_lab()
+    head = "name: lab\ndefaults: {kernel: kernel, ready: agent}\n"
+    lab.write(head + "networks: {lan: {subnet: 10.1.0.0/24}}\nnodes: {a: {networks: {lan: 10.1.0.1}}, b: {networks: {lan: 10.1.0.2}}}\n")
+    lab.netlab("up")
+    lan, a, b = "networks: {lan: {subnet: 10.1.0.0/24}}\n", "a: {networks: {lan: 10.1.0.1}}", "b: {networks: {lan: 10.1.0.2}}"
+    both = "networks: {lan: {subnet: 10.1.0.0/24}, dmz: {subnet: 10.2.0.0/24}}\n"
+    # A network alone; a NIC on it; a link; another MTU of the network; NIC, link and network go again.
+    change_case(lab, head + both + f"nodes: {{{a}, {b}}}\n", ["a", "b"], ["a", "b"])
+    change_case(lab, head + both + "nodes: {a: {networks: {lan: 10.1.0.1, dmz: 10.2.0.1}}, " + b + "}\n", ["a", "b"], ["b"])
+    change_case(lab, head + both + "nodes: {a: {networks: {lan: 10.1.0.1, dmz: 10.2.0.1}}, " + b + ", c: }\nlinks: [b - c]\n", ["a", "b", "c"], ["a"])
+    change_case(lab, head + both.replace("10.2.0.0/24", "10.2.0.0/24, mtu: 1400") + "nodes: {a: {networks: {lan: 10.1.0.1, dmz: 10.2.0.1}}, " + b +
+                ", c: }\nlinks: [b - c]\n", ["a", "b", "c"], ["b", "c"])
+    change_case(lab, head + lan + f"nodes: {{{a}, {b}}}\n", ["a", "b"])
+    # Memory is the machine's alone; a restart policy is not even that.
+    change_case(lab, head + lan + f"nodes: {{{a[:-1]}, memory: 128M}}, {b}}}\n", ["a", "b"], ["b"])
+    change_case(lab, head + lan + f"nodes: {{{a[:-1]}, memory: 128M, restart: always}}, {b}}}\n", ["a", "b"], ["a", "b"])
+    check(lab.node("a")["restart"] == "always", f"{lab.node('a')}")
+    # An address of the lab's own comes and goes.
+    host = lan.replace("/24}", "/24, host: 10.1.0.254}")
+    change_case(lab, head + host + f"nodes: {{{a[:-1]}, memory: 128M, restart: always}}, {b}}}\n", ["a", "b"])
+    lab.netlab("down")
+    lab.write(TWO_HOSTS.format(name="lab"))
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def some_nodes():
+    """down NODE, up NODE, restart; what is stopped stays so and is shown."""
+    lab, before = clean_lab()
+    lab.netlab("up")
+    supervisor, first = lab.pids()
+    check("lab lab: h2 stopped" in lab.netlab("down", "h2").stdout, "no summary")
+    check(lab.node("h2")["state"] == "stopped" and lab.node("h1")["pid"] == first["h1"], f"{lab.status()}")
+    check("is stopped already" in lab.netlab("down", "h2").stdout, "stopped twice")
+    check("node h2 is stopped; start it with `netlab up h2`" in lab.netlab("exec", "h2", "true", rc=125).stderr, "exec")
+    check("nothing to restart" in lab.netlab("restart", "h2", rc=4).stderr, "restart of a stopped node")
+    check("did you mean \"h2\"" in lab.netlab("down", "h3", rc=4).stderr, "unknown node")
+    # It stays stopped through `up`, also of a changed file, and a new supervisor.
+    result = lab.netlab("up")
+    check("nothing to do" in result.stdout and "kept stopped: h2" in result.stderr, result.text)
+    lab.write(TWO_HOSTS.format(name="lab").replace("h2: {networks: [lan]}", "h2: {networks: [lan], memory: 128M}\n  h3: {networks: [lan]}"))
+    os.kill(supervisor, signal.SIGKILL)
+    check("lab lab is up: 2 of 3 machines" in lab.netlab("up").stdout, "summary")
+    found = {node["name"]: node["state"] for node in lab.status()["nodes"]}
+    check(found == {"h1": "running", "h2": "stopped", "h3": "running"}, f"{found}")
+    check(lab.node("h1")["pid"] == first["h1"], "h1 was restarted")
+    # From anywhere, by the lab's name; h1 restarts alone.
+    pids = lab.pids()[1]
+    lab.netlab("restart", "--lab", "lab", "h1", cwd="/")
+    check(lab.pids()[1]["h3"] == pids["h3"] and lab.pids()[1]["h1"] not in (0, pids["h1"]), f"{lab.pids()}")
+    lab.netlab("up", "--lab", "lab", "h2", cwd="/")
+    lab.check_running("h1", "h2", "h3")
+    check(lab.node("h2")["memory_mib"] == 128, "not as the file says")
+    lab.netlab("down", "h1", "h2", "h3", cwd="/")
+    check({node["state"] for node in lab.status()["nodes"]} == {"stopped"}, f"{lab.status()}")
+    lab.netlab("up", "--all")
+    lab.check_running("h1", "h2", "h3")
+    pids = lab.pids()[1]
+    lab.netlab("restart", "--graceful")
+    check(set(pids.values()).isdisjoint(lab.pids()[1].values()), "not all were restarted")
+    lab.netlab("down")
+    # A subset of a lab that is not up.
+    lab.netlab("up", "h3")
+    found = {node["name"]: node["state"] for node in lab.status()["nodes"]}
+    check(found == {"h1": "stopped", "h2": "stopped", "h3": "running"}, f"{found}")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def up_of_a_node_leaves_the_rest():
+    """A change elsewhere in the file waits for an `up` without names."""
+    lab, before = clean_lab()
+    lab.netlab("up")
+    lab.netlab("down", "h2")
+    first = lab.pids()[1]
+    lab.write(TWO_HOSTS.format(name="lab").replace("h1: {networks: [lan]}", "h1: {networks: [lan], memory: 128M}"))
+    lab.netlab("up", "h2")
+    lab.check_running("h1", "h2")
+    check(lab.pids()[1]["h1"] == first["h1"], "h1 was restarted")
+    lab.netlab("up")
+    check(lab.node("h1")["memory_mib"] == 128, "the change was lost")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def graceful_down():
+    lab, before = clean_lab()
+    lab.netlab("up")
+    result = lab.netlab("down", "--graceful", "--timeout", "20", "--verbose")
+    check("ask the guests to power off" in result.stdout and "did not" not in result.text, result.text)
+    lab.check_clean(before, "after a graceful down")
+    # One does not listen: it is waited for, and then ended.
+    lab.write(SILENT.format(name="lab").replace("[fake silent]", "[fake deaf]"))
+    lab.netlab("up")
+    result = lab.netlab("down", "--graceful", "--timeout", "1")
+    check("did not power off within 1 s, and is ended: h2" in result.stderr, result.text)
+    lab.check_clean(before, "after a graceful down with a deaf guest")
+    lab.remove()
+
+
+RESTARTS = """\
+name: {name}
+defaults: {{kernel: kernel, ready: agent}}
+networks: {{lan: {{subnet: 10.1.0.0/24}}}}
+nodes:
+  always: {{networks: [lan], restart: always, run: [fake die 200]}}
+  crash: {{networks: [lan], restart: "on-failure:2"}}
+  off: {{networks: [lan], restart: on-failure, run: [fake die 200]}}
+  never: {{networks: [lan]}}
+"""
+
+
+def restart_policies():
+    lab, before = clean_lab(RESTARTS)
+    lab.netlab("up")
+    first = lab.pids()[1]
+    for name in ("crash", "never"):
+        os.kill(first[name], signal.SIGKILL)
+    wait_until("it is started again and again", lambda: "restarted 3 times, last: powered off" in lab.node("always")["note"], 60)
+    wait_until("off is left off", lambda: lab.node("off")["note"] == "powered off")
+    wait_until("crash is back", lambda: lab.node("crash")["state"] == "running")
+    check("restarted 1 time, last: killed by signal 9 (Killed)" in lab.node("crash")["note"], f"{lab.node('crash')}")
+    check(lab.node("never")["state"] == "ended" and lab.node("never")["last_words"] == "fake console", f"{lab.node('never')}")
+    status = lab.netlab("status").stdout
+    check("The end of never's console (more: netlab log never):\n  fake console\n" in status, status)
+    check(lab.netlab("log", "never").stdout == "fake console\n", "log")
+    check(lab.netlab("log", "--previous", "crash").stdout == "fake console\n", "previous log")
+    # In a row at most twice.
+    for i in range(2):
+        pid = lab.node("crash")["pid"]
+        os.kill(pid, signal.SIGKILL)
+        wait_until("it is noted", lambda: lab.node("crash")["pid"] != pid and (lab.node("crash")["pid"] or "not started again" in lab.node("crash")["note"]), 30)
+    check("not started again after 2 restarts in a row" in lab.node("crash")["note"], f"{lab.node('crash')}")
+    # Its TAP came back with it, on the same network.
+    check("checks" not in lab.netlab("up", "crash").text, "up")
+    check(lab.node("crash")["state"] == "running", f"{lab.node('crash')}")
+    # `down` is never in the way of a restart, nor a restart of `down`.
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def restart_after_the_supervisor_died():
+    """Machine and supervisor killed at once: a new supervisor sees the end, and goes by the policy."""
+    lab, before = clean_lab(RESTARTS.replace(", run: [fake die 200]", ""))
+    lab.netlab("up")
+    supervisor, pids = lab.pids()
+    os.kill(supervisor, signal.SIGSTOP)
+    os.kill(pids["crash"], signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
+    check("supervisor is gone" in lab.netlab("status").stdout, "status")
+    lab.netlab("up", "never")  # which only needs a supervisor
+    wait_until("crash is back", lambda: lab.node("crash")["state"] == "running")
+    check(lab.pids()[1]["always"] == pids["always"], "the others were restarted")
+    for pid in [lab.pids()[0], *lab.pids()[1].values()]:
+        os.kill(pid, signal.SIGKILL)
+    lab.netlab("down")
+    lab.check_clean(before, "after down with everything dead")
+    lab.remove()
+
+
+def same_nodes_in_two_labs():
+    """Two labs with equal node names, networks and addresses at once, in the host's namespace where that can be."""
+    args = ["--here"] if MODE == "root" else []
+    one, before = clean_lab(name="one")
+    two = Lab(name="two", base=one.base)
+    ups = [one.start("up", *args), two.start("up", *args)]
+    for up in ups:
+        out, _ = up.communicate(timeout=60)
+        check(up.returncode == 0, out)
+    one.check_running("h1", "h2")
+    two.check_running("h1", "h2")
+    # One goes while the other is changed.
+    two.write(TWO_HOSTS.format(name="two").replace("h2: {networks: [lan]}", "h2: {networks: [lan], memory: 128M}"))
+    both = [one.start("down"), two.start("up", *args)]
+    for each in both:
+        out, _ = each.communicate(timeout=60)
+        check(each.returncode == 0, out)
+    two.check_running("h1", "h2")
+    two.netlab("down")
+    subprocess.run(["rm", "-r", os.path.join(one.base, "labs/two")], check=True)
+    one.check_clean(before, "after both downs")
+    one.remove()
+
+
+def up_against_down():
+    """Both at once, often: each ends in a known way, and what is left is a lab that is up or none."""
+    lab, before = clean_lab()
+    for _ in range(4):
+        racers = [lab.start("up"), lab.start("down"), lab.start("up"), lab.start("down", "h1")]
+        codes = [(racer.communicate(timeout=60)[0], racer.returncode) for racer in racers]
+        check(all(code in (0, 4, 5) for _, code in codes), f"{codes}")
+        if not lab.netlab("status", rc=None).returncode:
+            check(lab.status()["complete"], f"{lab.status()}")
+    lab.netlab("down", rc=None)
+    lab.check_clean(before, "after the races")
+    lab.remove()
+
+
+def hundred_machines():
+    """`down` of 100, a few of which do not listen to SIGTERM, is no slower than the slowest."""
+    nodes = "".join(f"  n{i}: {{{{networks: [lan]{', run: [fake stubborn]' if i % 25 == 0 else ''}}}}}\n" for i in range(100))
+    lab, before = clean_lab("name: {name}\ndefaults: {{kernel: kernel, ready: agent}}\nnetworks: {{lan: {{subnet: 10.1.0.0/24}}}}\nnodes:\n" + nodes)
+    lab.netlab("up")
+    check(len([c for c in processes().values() if "fake-emu" in c]) == 100, "not all are there")
+    began = time.monotonic()
+    lab.netlab("down")
+    took = time.monotonic() - began
+    lab.check_clean(before, "after down")
+    lab.remove()
+    # The grace of 1 s once, not four times; generous, for the computer may be busy.
+    check(took < 10, f"down took {took:.1f} s")
+    return f"down took {took:.1f} s"
+
+
 def long_names():
     nodes = [f"{'a-very-long-node-name-with-an-equal-beginning-' * 2}"[:60] + str(i) for i in range(3)]
     lab, before = clean_lab("name: a-lab-with-quite-a-long-name-32c\ndefaults: {{kernel: kernel, ready: agent}}\n"
@@ -369,6 +601,8 @@ def who_machines_run_as():
 
 
 if __name__ == "__main__":
-    main(up_and_down, up_again_changes_nothing, dry_run_changes_nothing, changed_file, without_topology_file, reader_of_down_goes, killed_machine,
+    main(up_and_down, up_again_changes_nothing, dry_run_changes_nothing, changed_file, changed_file_every_way, some_nodes,
+         up_of_a_node_leaves_the_rest, graceful_down, restart_policies, restart_after_the_supervisor_died,
+         same_nodes_in_two_labs, up_against_down, hundred_machines, without_topology_file, reader_of_down_goes, killed_machine,
          killed_supervisor, hanging_supervisor, stubborn_machine, interrupted, killed_up_cleans_itself, failing_machine, late_machine,
          two_ups_at_once, two_labs, commands_inside, after_a_reboot, long_names, machine_that_powers_off, who_machines_run_as)

@@ -53,21 +53,37 @@ static enum store_object_state state_of(struct store *store, int64_t lab, const 
     return object ? object->state : STORE_OBJECT_STATES;
 }
 
+/* One step through the journal, as a group of its own. */
+static bool intend(struct store *store, int64_t lab, int64_t run, bool make, const char *kind,
+                   const char *key, struct store_intent *intent)
+{
+    *intent = (struct store_intent){.make = make, .kind = kind, .key = key, .payload = "{}"};
+    return store_intend(store, lab, run, intent, 1, NULL);
+}
+
+static bool settle(struct store *store, int64_t lab, struct store_intent *intent, enum store_outcome outcome)
+{
+    intent->outcome = outcome;
+    return store_settle(store, lab, intent, 1, NULL);
+}
+
 static void test_journal(void)
 {
     g_autofree char *folder = folder_new();
     g_autoptr(GError) error = NULL;
     struct store *store = store_open(folder, &error);
     g_assert_no_error(error);
-    int64_t lab = add_lab(store, "one"), run = 0, step = 0, other = 0;
+    int64_t lab = add_lab(store, "one"), run = 0;
+    struct store_intent step, other;
     bool was_up = true;
     g_assert_true(store_begin_run(store, lab, "up", &run, NULL));
-    g_assert_true(store_intend(store, lab, run, true, "bridge", "lan", "{}", &step, NULL));
+    g_assert_true(intend(store, lab, run, true, "bridge", "lan", &step));
     g_assert_cmpint(state_of(store, lab, "bridge", "lan"), ==, STORE_MAKING);
     /* The same object twice is refused: the first has to go first. */
-    g_assert_false(store_intend(store, lab, run, true, "bridge", "lan", "{}", &other, NULL));
+    g_assert_false(intend(store, lab, run, true, "bridge", "lan", &other));
+    g_assert_cmpint(other.step, ==, 0);
     g_assert_true(store_set_identity(store, lab, "bridge", "lan", "boot/1/2/nlb/mark", NULL));
-    g_assert_true(store_done(store, step, NULL));
+    g_assert_true(settle(store, lab, &step, STORE_DONE));
     g_assert_cmpint(state_of(store, lab, "bridge", "lan"), ==, STORE_PRESENT);
     g_assert_true(store_was_up(store, lab, &was_up, NULL));
     g_assert_false(was_up);
@@ -80,15 +96,15 @@ static void test_journal(void)
     g_autoptr(store_object) seen = store_find_object(second, lab, "bridge", "lan", NULL);
     g_assert_cmpstr(seen->identity, ==, "boot/1/2/nlb/mark");
 
-    g_assert_true(store_intend(store, lab, run, true, "tap", "h1:eth0", "{}", &other, NULL));
-    g_assert_true(store_failed(store, other, "no tun", NULL));
+    g_assert_true(intend(store, lab, run, true, "tap", "h1:eth0", &other));
+    g_assert_true(settle(store, lab, &other, STORE_FAILED));
     g_assert_cmpint(state_of(store, lab, "tap", "h1:eth0"), ==, STORE_MAKING);
-    g_assert_true(store_undone(store, other, NULL));
+    g_assert_true(settle(store, lab, &other, STORE_UNDONE));
     g_assert_cmpint(state_of(store, lab, "tap", "h1:eth0"), ==, STORE_OBJECT_STATES);
 
-    g_assert_true(store_intend(store, lab, run, false, "bridge", "lan", "{}", &step, NULL));
+    g_assert_true(intend(store, lab, run, false, "bridge", "lan", &step));
     g_assert_cmpint(state_of(store, lab, "bridge", "lan"), ==, STORE_REMOVING);
-    g_assert_true(store_done(store, step, NULL));
+    g_assert_true(settle(store, lab, &step, STORE_DONE));
     g_assert_cmpint(state_of(store, lab, "bridge", "lan"), ==, STORE_OBJECT_STATES);
 
     g_autoptr(GPtrArray) steps = store_list_steps(store, lab, NULL);
@@ -100,6 +116,52 @@ static void test_journal(void)
     g_assert_null(store_find_lab(store, "one", &error));
     g_assert_no_error(error);
     store_close(store);
+    folder_remove(folder);
+}
+
+/* A group is all or nothing on the disk, and what was never begun is as it was. */
+static void test_group(void)
+{
+    g_autofree char *folder = folder_new();
+    g_autoptr(store) store = store_open(folder, NULL);
+    int64_t lab = add_lab(store, "one"), run = 0;
+    g_assert_true(store_begin_run(store, lab, "up", &run, NULL));
+    struct store_intent group[] = {
+        {.make = true, .kind = "bridge", .key = "a", .payload = "{}", .identity = "boot/1/2/nlb/a"},
+        {.make = true, .kind = "bridge", .key = "b", .payload = "{}"},
+        {.make = true, .kind = "bridge", .key = "c", .payload = "{}"},
+        {.make = true, .kind = "bridge", .key = "a", .payload = "{}"},
+    };
+    /* The last is the first once more: none of them is written. */
+    g_assert_false(store_intend(store, lab, run, group, 4, NULL));
+    g_assert_cmpint(group[0].step, ==, 0);
+    g_assert_cmpint(state_of(store, lab, "bridge", "a"), ==, STORE_OBJECT_STATES);
+    g_assert_true(store_intend(store, lab, run, group, 3, NULL));
+    g_assert_cmpint(group[2].step, ==, group[0].step + 2);
+    g_autoptr(store_object) a = store_find_object(store, lab, "bridge", "a", NULL);
+    g_assert_cmpstr(a->identity, ==, "boot/1/2/nlb/a");
+    group[1].identity = "boot/1/3/nlb/b";
+    g_assert_true(store_identify(store, lab, group, 3, NULL));
+    g_autoptr(store_object) b = store_find_object(store, lab, "bridge", "b", NULL);
+    g_assert_cmpstr(b->identity, ==, "boot/1/3/nlb/b");
+    group[0].outcome = STORE_DONE;
+    group[1].outcome = STORE_FAILED;
+    group[1].why = "no room";
+    group[2].outcome = STORE_SKIPPED;
+    g_assert_true(store_settle(store, lab, group, 3, NULL));
+    g_assert_cmpint(state_of(store, lab, "bridge", "a"), ==, STORE_PRESENT);
+    g_assert_cmpint(state_of(store, lab, "bridge", "b"), ==, STORE_MAKING);
+    g_assert_cmpint(state_of(store, lab, "bridge", "c"), ==, STORE_OBJECT_STATES);
+
+    struct store_intent unmake[] = {
+        {.kind = "bridge", .key = "b", .payload = "{}", .outcome = STORE_SKIPPED},
+        {.kind = "bridge", .key = "a", .payload = "{}", .outcome = STORE_SKIPPED}};
+    g_assert_true(store_intend(store, lab, run, unmake, 2, NULL));
+    g_assert_cmpint(state_of(store, lab, "bridge", "a"), ==, STORE_REMOVING);
+    g_assert_true(!unmake[0].was_present && unmake[1].was_present);
+    g_assert_true(store_settle(store, lab, unmake, 2, NULL));
+    g_assert_cmpint(state_of(store, lab, "bridge", "a"), ==, STORE_PRESENT);
+    g_assert_cmpint(state_of(store, lab, "bridge", "b"), ==, STORE_REMOVING); /* half made is never whole */
     folder_remove(folder);
 }
 
@@ -430,6 +492,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/store/journal", test_journal);
+    g_test_add_func("/store/group", test_group);
     g_test_add_func("/store/unique-names", test_lab_names_are_unique);
     g_test_add_func("/store/newer-version", test_newer_version);
     g_test_add_func("/store/damaged", test_damaged);

@@ -64,7 +64,7 @@ static const struct {
      "t.yml:1:14: unknown key \"memry\" in node \"h1\"; did you mean \"memory\"?"},
     {"unknown key", "nodes: {h1: {frobnicate: 1}}\n",
      "t.yml:1:14: unknown key \"frobnicate\" in node \"h1\"; the keys are: image, memory, cpu, kernel, "
-     "initrd, append, ready, forwarding, networks, routes, run, hostname"},
+     "initrd, append, ready, forwarding, restart, networks, routes, run, hostname"},
     {"top level", "nodse: {h1: }\n",
      "t.yml:1:1: unknown key \"nodse\" in the topology; did you mean \"nodes\"?\nt.yml:1:1: the topology has "
      "no nodes; add at least \"nodes: {h1: {image: mini}}\""},
@@ -211,7 +211,7 @@ static const struct {
      "on network \"x\", which does not exist; add \"x: {subnet: 10.1.0.0/24}\" under \"networks\""},
     {"anchor in itself", "nodes: &a {h1: *a}\n",
      "t.yml:1:12: unknown key \"h1\" in node \"h1\"; the keys are: image, memory, cpu, kernel, initrd, "
-     "append, ready, forwarding, networks, routes, run, hostname"},
+     "append, ready, forwarding, restart, networks, routes, run, hostname"},
 };
 
 static void test_mistake(gconstpointer data)
