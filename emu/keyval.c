@@ -17,7 +17,7 @@ struct keyval {
     uint64_t *numbers; /* of NUMBER, SIZE and BOOL rows */
 };
 
-enum { WORDS_MOST = 64, DISTANCE_MOST = 64 };
+enum { DISTANCE_MOST = 64 };
 
 /* ---- nearest word ---- */
 
@@ -172,8 +172,7 @@ static int bool_value(const char *text)
 
 /* ---- lists ---- */
 
-/* Splits at single commas; ",," stands for one comma. At most WORDS_MOST words. */
-static GPtrArray *split_words(const char *text)
+GPtrArray *keyval_split(const char *text)
 {
     GPtrArray *words = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GString) word = g_string_new(NULL);
@@ -184,12 +183,19 @@ static GPtrArray *split_words(const char *text)
         } else if (*text == ',' || !*text) {
             g_ptr_array_add(words, g_strdup(word->str));
             g_string_truncate(word, 0);
-            if (!*text || words->len > WORDS_MOST)
+            if (!*text || words->len > KEYVAL_WORDS_MOST)
                 return words;
         } else {
             g_string_append_c(word, *text);
         }
     }
+}
+
+void keyval_append(GString *list, const char *key, const char *value)
+{
+    g_string_append_printf(list, "%s%s=", list->len ? "," : "", key);
+    for (; *value; value++)
+        g_string_append(list, *value == ',' ? ",," : (char[]){*value, 0});
 }
 
 static size_t find_row(const struct keyval_table *table, const char *key)
@@ -308,9 +314,9 @@ static bool take_word(struct keyval *kv, const char *word, bool first, GError **
 
 struct keyval *keyval_parse(const struct keyval_table *table, const char *text, GError **error)
 {
-    g_autoptr(GPtrArray) words = split_words(text);
-    if (words->len > WORDS_MOST) {
-        fail(error, "%s: more than %d words", table->what, WORDS_MOST);
+    g_autoptr(GPtrArray) words = keyval_split(text);
+    if (words->len > KEYVAL_WORDS_MOST) {
+        fail(error, "%s: more than %d words", table->what, KEYVAL_WORDS_MOST);
         return NULL;
     }
     struct keyval *kv = g_new0(struct keyval, 1);

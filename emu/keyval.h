@@ -55,6 +55,13 @@ static inline void keyval_free_at(struct keyval **kv)
 /* KEYVAL_AUTO struct keyval *kv = …: freed at the end of the block. */
 #define KEYVAL_AUTO __attribute__((cleanup(keyval_free_at)))
 
+/* The words between single commas, ",," being one comma; at most KEYVAL_WORDS_MOST and one more. Of char *,
+ * the caller's. */
+enum { KEYVAL_WORDS_MOST = 64 };
+GPtrArray *keyval_split(const char *text);
+/* Appends ",key=value", or "key=value" to an empty list, commas doubled. */
+void keyval_append(GString *list, const char *key, const char *value);
+
 bool keyval_has(const struct keyval *kv, const char *key);
 /* The value, or `fallback` when the key was not given. Strings stay the keyval's. `key` must be in the table.
  */

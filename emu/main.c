@@ -221,6 +221,18 @@ static void detach(int pipe_fd)
 
 /* ---- the program ---- */
 
+static bool write_config(const struct machine_config *config)
+{
+    g_autoptr(GError) error = NULL;
+    if (g_str_equal(config->config_file, "-"))
+        return fputs(config->config_text, stdout) >= 0 && fflush(stdout) == 0;
+    if (g_file_set_contents_full(config->config_file, config->config_text, -1, G_FILE_SET_CONTENTS_CONSISTENT,
+                                 0644, &error))
+        return true;
+    complain("-writeconfig %s: %s", config->config_file, error->message);
+    return false;
+}
+
 static int run(const struct machine_config *config)
 {
     g_autoptr(GError) error = NULL;
@@ -231,6 +243,8 @@ static int run(const struct machine_config *config)
         complain("-D: %s", error->message);
         return 1;
     }
+    if (config->config_file && !write_config(config))
+        return 1;
     /* The child's working folder stays until everything named relative to it is open. */
     g_autofree char *pidfile_path = config->pidfile ? g_canonicalize_filename(config->pidfile, NULL) : NULL;
     if (config->daemonize && (ready = background()) < 0)

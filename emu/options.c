@@ -5,6 +5,9 @@
  *
  * An option may be written with one dash or two, its value as the next word or after '='. The last of several
  * counts where there can be one of a kind. Errors begin with the option as it was written.
+ *
+ * Twice: argv is first gathered into uses of options, among which are those of configuration files, and which
+ * -set may change; -global is taken; then the other handlers see their uses in order.
  */
 #include "emu/options_internal.h"
 
@@ -121,6 +124,14 @@ static bool option_sandbox(struct options *o, const char *arg, GError **error)
                        "an unprivileged user");
 }
 
+static bool option_write_config(struct options *o, const char *arg, GError **error)
+{
+    if (!*arg)
+        return option_fail(error, "needs the name of a file, or - for standard output");
+    set_string(&o->write_config, arg);
+    return true;
+}
+
 /* ---- the table ---- */
 
 static bool option_option_rom(struct options *o, const char *arg, GError **error)
@@ -161,6 +172,13 @@ static const struct option_row rows[] = {
     OURS("rtc", NULL, "base=utc|localtime|DATE", OPTION_MACHINE, option_rtc, "what its clock starts with"),
     OURS("device", NULL, "DEVICE[,key=value…]", OPTION_MACHINE, option_device,
          "add a device; -device help, -device NAME,help"),
+    OURS("global", NULL, "DEVICE.KEY=VALUE", OPTION_MACHINE, option_global_add,
+         "a default for every such device"),
+    {.name = "set",
+     .form = "GROUP.ID.KEY=VALUE",
+     .section = OPTION_MACHINE,
+     .gather = option_set,
+     .help = "one more word for an option before it, as drive.d0.file=x"},
     OURS("fw_cfg", NULL, "[name=]NAME,string=TEXT|file=FILE", OPTION_MACHINE, option_fw_cfg,
          "a file for the guest to read through fw_cfg"),
     OURS("no-acpi", NULL, NULL, OPTION_MACHINE, option_no_acpi, "no ACPI tables"),
@@ -237,6 +255,16 @@ static const struct option_row rows[] = {
     OURS("daemonize", NULL, NULL, OPTION_CONTROL, option_daemonize,
          "go to the background once all is set up"),
     OURS("runas", NULL, "USER|UID:GID", OPTION_CONTROL, option_run_as, "become this user once all is set up"),
+    {.name = "readconfig",
+     .form = "FILE",
+     .section = OPTION_CONTROL,
+     .gather = option_read_config,
+     .help = "options from a file: [device \"n0\"] driver = \"e1000\" …"},
+    {.name = "writeconfig",
+     .form = "FILE",
+     .section = OPTION_CONTROL,
+     .gather = option_write_config,
+     .help = "write these options to such a file; -: to standard output"},
     OURS("sandbox", NULL, "off", OPTION_CONTROL, option_sandbox, "no sandbox"),
 
     OURS("trace", NULL, "LIST", OPTION_DEBUG, option_trace, "show what happens inside; -trace help"),
@@ -275,8 +303,6 @@ static const struct option_row rows[] = {
     LATER("enable-fips", ""),
     LATER("numa", "a machine has one CPU and one memory"),
     LATER("add-fd", "give fd:N or fd=N where a descriptor is wanted"),
-    LATER("set", ""),
-    LATER("global", "give the keys with -device"),
     LATER("mem-path", "RAM is always anonymous; use -m"),
     LATER("mem-prealloc", "RAM is taken as the guest touches it"),
     LATER("audio", "there is no sound"),
@@ -315,8 +341,6 @@ static const struct option_row rows[] = {
     LATER("prom-env", "for other architectures"),
     LATER("semihosting", "for other architectures"),
     LATER("semihosting-config", "for other architectures"),
-    LATER("readconfig", "write the options out"),
-    LATER("writeconfig", ""),
     LATER("compat", ""),
     LATER("plugin", "see -trace help"),
     LATER("dump-vmstate", ""),
@@ -381,7 +405,7 @@ void options_describe(GString *out)
 
 /* ---- the walk ---- */
 
-static const struct option_row *find_row(const char *name)
+const struct option_row *option_find(const char *name)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
         if (g_str_equal(rows[i].name, name) || (rows[i].alias && g_str_equal(rows[i].alias, name)))
@@ -418,49 +442,111 @@ static bool unknown_option(const char *name, GError **error)
     return option_fail(error, "-%s: unknown option (see -help)", what);
 }
 
-/* Takes argv[*i] and what belongs to it; *i is left at the last word used. */
-static bool take_option(struct options *o, int argc, char *const *argv, int *i, GError **error)
+static void free_use(void *data)
+{
+    struct option_use *use = data;
+    g_free(use->name);
+    g_free(use->arg);
+    g_free(use->where);
+    g_free(use);
+}
+
+void option_use_add(struct options *o, const struct option_row *row, const char *name, const char *arg,
+                    const char *where)
+{
+    struct option_use *use = g_new(struct option_use, 1);
+    *use = (struct option_use){
+        .row = row, .name = g_strdup(name), .arg = g_strdup(arg), .where = g_strdup(where)};
+    g_ptr_array_add(o->uses, use);
+}
+
+/* Chips, CPU models and files begin their own errors with the option; once is enough. */
+static void begin_error(const struct option_use *use, GError **error)
+{
+    g_autofree char *own = g_strconcat("-", use->row->name, NULL);
+    if (error && *error && g_str_has_prefix((*error)->message, own) &&
+        strchr(": ", (*error)->message[strlen(own)])) {
+        char *rest =
+            g_strdup((*error)->message + strlen(own) + strspn((*error)->message + strlen(own), ": "));
+        g_free((*error)->message);
+        (*error)->message = rest;
+    }
+    g_autofree char *what = use->arg ? shown(use->arg) : NULL;
+    if (use->bare)
+        g_prefix_error(error,
+                       "'%s' (taken for the image of a hard disk; a kernel is given with -kernel): ", what);
+    else
+        g_prefix_error(error, "%s%s-%s%s%s: ", use->where ? use->where : "", use->where ? ": " : "",
+                       use->name, what ? " " : "", what ? what : "");
+}
+
+/* Adds argv[*i] and what belongs to it to the uses; *i is left at the last word used. */
+static bool gather_word(struct options *o, int argc, char *const *argv, int *i, GError **error)
 {
     const char *word = argv[*i];
     if (word[0] != '-' || !word[1]) {
-        if (option_hda(o, word, error))
-            return true;
-        g_autofree char *what = shown(word);
-        g_prefix_error(error,
-                       "'%s' (taken for the image of a hard disk; a kernel is given with -kernel): ", what);
-        return false;
+        option_use_add(o, option_find("hda"), "hda", word, NULL);
+        ((struct option_use *)o->uses->pdata[o->uses->len - 1])->bare = true;
+        return true;
     }
     const char *name_start = word + (word[1] == '-' ? 2 : 1);
     const char *equals = strchr(name_start, '=');
     g_autofree char *name =
         equals ? g_strndup(name_start, (gsize)(equals - name_start)) : g_strdup(name_start);
-    const struct option_row *row = find_row(name);
+    const struct option_row *row = option_find(name);
     if (!row)
         return unknown_option(name, error);
-    if (row->later)
-        return option_fail(error, "-%s: a QEMU option that netlab-emu does not have yet%s%s", row->name,
-                           *row->later ? "; " : "", row->later);
     const char *arg = equals ? equals + 1 : NULL;
-    if (!row->form && arg)
+    if (!row->later && !row->form && arg)
         return option_fail(error, "-%s: takes no value", name);
     if (row->form && !arg) {
         if (*i + 1 >= argc)
             return option_fail(error, "-%s: needs a value: %s", name, row->form);
         arg = argv[++*i];
     }
-    if (row->apply(o, arg, error))
-        return true;
-    /* Chips and CPU models begin their own errors with the option; once is enough. */
-    g_autofree char *own = g_strconcat("-", row->name, NULL);
-    if (error && *error && g_str_has_prefix((*error)->message, own)) {
-        char *rest =
-            g_strdup((*error)->message + strlen(own) + strspn((*error)->message + strlen(own), ": "));
-        g_free((*error)->message);
-        (*error)->message = rest;
+    if (row->gather) {
+        struct option_use use = {.row = row, .name = name, .arg = (char *)arg};
+        if (row->gather(o, arg, error))
+            return true;
+        begin_error(&use, error);
+        return false;
     }
-    g_autofree char *what = arg ? shown(arg) : NULL;
-    g_prefix_error(error, "-%s%s%s: ", name, what ? " " : "", what ? what : "");
+    option_use_add(o, row, name, arg, NULL);
+    return true;
+}
+
+static bool apply_use(struct options *o, const struct option_use *use, GError **error)
+{
+    const struct option_row *row = use->row;
+    if (row->later)
+        return option_fail(error, "%s%s-%s: a QEMU option that netlab-emu does not have yet%s%s",
+                           use->where ? use->where : "", use->where ? ": " : "", row->name,
+                           *row->later ? "; " : "", row->later);
+    if (row->apply(o, use->arg, error))
+        return true;
+    begin_error(use, error);
     return false;
+}
+
+static bool finish(struct options *o, GError **error)
+{
+    return options_finish_network(o, error) && options_finish_display(o, error) &&
+           options_finish_drives(o, error) && options_finish_devices(o, error) &&
+           options_finish_machine(o, error);
+}
+
+static bool write_config(struct options *o, GError **error)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    if (!o->write_config)
+        return true;
+    if (!options_write_config(o, text, error)) {
+        g_prefix_error(error, "-writeconfig %s: ", o->write_config);
+        return false;
+    }
+    o->config->config_file = g_strdup(o->write_config);
+    o->config->config_text = g_strdup(text->str);
+    return true;
 }
 
 enum options_outcome options_parse(int argc, char *const *argv, struct machine_config **config, char **text,
@@ -469,19 +555,35 @@ enum options_outcome options_parse(int argc, char *const *argv, struct machine_c
     struct options o = {
         .config = machine_config_new(),
         .trace_list = g_string_new(NULL),
+        .uses = g_ptr_array_new_with_free_func(free_use),
     };
     enum options_outcome outcome = OPTIONS_RUN;
-    for (int i = 1; i < argc && outcome == OPTIONS_RUN; i++) {
-        if (!take_option(&o, argc, argv, &i, error))
+    g_autoptr(GError) gathered = NULL; /* what is before it is looked at first */
+    for (int i = 1; i < argc && !gathered; i++)
+        (void)gather_word(&o, argc, argv, &i, &gathered);
+    for (guint i = 0; i < o.uses->len && outcome == OPTIONS_RUN; i++)
+        if (g_str_equal(((struct option_use *)o.uses->pdata[i])->row->name, "global") &&
+            !apply_use(&o, o.uses->pdata[i], error))
+            outcome = OPTIONS_ERROR;
+    for (guint i = 0; i < o.uses->len && outcome == OPTIONS_RUN; i++) {
+        if (!g_str_equal(((struct option_use *)o.uses->pdata[i])->row->name, "global") &&
+            !apply_use(&o, o.uses->pdata[i], error))
             outcome = OPTIONS_ERROR;
         else if (o.print)
             outcome = OPTIONS_PRINT;
     }
-    if (outcome == OPTIONS_RUN && !(options_finish_network(&o, error) && options_finish_display(&o, error) &&
-                                    options_finish_drives(&o, error) && options_finish_devices(&o, error) &&
-                                    options_finish_machine(&o, error)))
+    if (outcome == OPTIONS_RUN && gathered) {
+        g_propagate_error(error, g_steal_pointer(&gathered));
         outcome = OPTIONS_ERROR;
+    }
+    if (outcome == OPTIONS_RUN && !(finish(&o, error) && write_config(&o, error)))
+        outcome = OPTIONS_ERROR;
+    if (outcome == OPTIONS_RUN)
+        options_finish_globals(&o);
     g_string_free(o.trace_list, TRUE);
+    g_ptr_array_free(o.uses, TRUE);
+    options_free_globals(&o);
+    g_free(o.write_config);
     if (outcome == OPTIONS_PRINT)
         *text = g_string_free(g_steal_pointer(&o.print), FALSE);
     else if (o.print)

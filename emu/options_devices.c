@@ -234,6 +234,22 @@ static bool device_vga(struct options *o, const struct keyval *kv, GError **erro
     return option_vga_memory(o, keyval_number(kv, "vgamem_mb", 16), error);
 }
 
+const struct keyval_table *option_device_table(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(devices); i++)
+        if (g_str_equal(devices[i].name, name) && devices[i].plug)
+            return &devices[i].table;
+    return NULL;
+}
+
+char *option_device_suggestion(const char *name)
+{
+    const char *names[G_N_ELEMENTS(devices)];
+    for (size_t i = 0; i < G_N_ELEMENTS(devices); i++)
+        names[i] = devices[i].name;
+    return keyval_suggestion(name, names, G_N_ELEMENTS(names));
+}
+
 const char *option_device_later(const char *name)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(devices); i++)
@@ -244,17 +260,16 @@ const char *option_device_later(const char *name)
 
 bool option_device(struct options *o, const char *arg, GError **error)
 {
-    const char *names[G_N_ELEMENTS(devices)];
     size_t len = strcspn(arg, ",");
     g_autofree char *word = g_strndup(arg, len);
     const char *name = g_str_has_prefix(word, "driver=") ? word + strlen("driver=") : word;
     if (g_str_equal(name, "help") || g_str_equal(name, "?"))
         return device_help(o);
     size_t i = 0;
-    for (; i < G_N_ELEMENTS(devices) && !g_str_equal(devices[i].name, name); i++)
-        names[i] = devices[i].name;
+    while (i < G_N_ELEMENTS(devices) && !g_str_equal(devices[i].name, name))
+        i++;
     if (i == G_N_ELEMENTS(devices)) {
-        g_autofree char *suggestion = keyval_suggestion(name, names, G_N_ELEMENTS(names));
+        g_autofree char *suggestion = option_device_suggestion(name);
         return option_fail(error, "no device '%s'%s; see -device help", name, suggestion);
     }
     const struct device_row *row = &devices[i];
@@ -270,7 +285,8 @@ bool option_device(struct options *o, const char *arg, GError **error)
         keyval_describe(&keys, text);
         return option_print(o, text);
     }
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&row->table, arg, error);
+    g_autofree char *words = option_global_merge(o, &row->table, name, arg + len, error);
+    KEYVAL_AUTO struct keyval *kv = words ? keyval_parse(&row->table, words, error) : NULL;
     return kv && row->plug(o, kv, error);
 }
 
@@ -334,10 +350,11 @@ bool option_debugcon(struct options *o, const char *arg, GError **error)
         g_free(console);
         return false;
     }
-    console->iobase = DEBUGCON_PORT;
     console->id = g_strdup("debugcon");
     g_ptr_array_add(o->config->debugcons, console);
-    return true;
+    KEYVAL_AUTO struct keyval *kv = option_globals(o, "isa-debugcon", error);
+    console->iobase = kv ? (uint16_t)keyval_number(kv, "iobase", DEBUGCON_PORT) : DEBUGCON_PORT;
+    return kv != NULL;
 }
 
 static bool add_monitor(struct options *o, const struct char_spec *spec, bool qmp, bool pretty)

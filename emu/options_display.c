@@ -196,6 +196,12 @@ bool options_finish_display(struct options *o, GError **error)
         config->vga = shown || (!config->kernel && !config->no_guest);
         break;
     }
+    if (config->vga && !o->vga_device) {
+        KEYVAL_AUTO struct keyval *defaults = option_globals(o, "VGA", error);
+        if (!defaults || (keyval_has(defaults, "vgamem_mb") &&
+                          !option_vga_memory(o, keyval_number(defaults, "vgamem_mb", 16), error)))
+            return false;
+    }
     config->vga_wanted = config->vga && (shown || o->vga == OPTION_VGA_STD);
     if (config->curses && config->daemonize)
         return option_fail(error, "-daemonize and -curses exclude each other: use -vnc");

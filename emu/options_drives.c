@@ -379,6 +379,21 @@ bool option_device_floppy(struct options *o, const struct keyval *kv, GError **e
     return take_drive(o, kv, MACHINE_BUS_FLOPPY, MACHINE_MEDIA_DISK, index, error);
 }
 
+/* What -global says of drives that no -device has made. */
+static bool use_globals(struct options *o, struct machine_drive *drive, GError **error)
+{
+    const char *driver = drive->bus == MACHINE_BUS_FLOPPY   ? "floppy"
+                         : drive->media == MACHINE_MEDIA_CD ? "ide-cd"
+                                                            : "ide-hd";
+    KEYVAL_AUTO struct keyval *kv = drive->claimed ? NULL : option_globals(o, driver, error);
+    if (!kv)
+        return drive->claimed;
+    if (keyval_has(kv, "bootindex") && drive->bootindex < 0)
+        drive->bootindex = (int)keyval_number(kv, "bootindex", 0);
+    return drive->bus == MACHINE_BUS_FLOPPY || drive->serial ||
+           set_serial(drive, keyval_string(kv, "serial", NULL), error);
+}
+
 /* ---- when all is read ---- */
 
 static struct machine_drive *drive_at(struct options *o, enum machine_bus bus, int index)
@@ -459,7 +474,7 @@ bool options_finish_drives(struct options *o, GError **error)
                         drive->id ? drive->id : "", drive->id ? drive->id : "ID");
             continue;
         }
-        if (!name_drive(o, drive, error))
+        if (!use_globals(o, drive, error) || !name_drive(o, drive, error))
             return false;
         drive->block.snapshot |= o->snapshot;
     }

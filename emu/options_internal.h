@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: The netlab authors */
 /*
  * What the files of the option parser share: the row, and the handlers by subject.
- * options.c has the table and walks argv; options_machine.c, options_devices.c, options_network.c have the
- * handlers.
+ * options.c has the table and walks argv; options_config.c reads and writes configuration files;
+ * options_global.c keeps defaults of devices; the others have the handlers.
  */
 #pragma once
 
@@ -23,6 +23,9 @@ struct options {
     char *accel;               /* the last -accel or -machine accel= */
     bool has_network;          /* a word about NICs or back ends was said: no default NIC */
     GString *trace_list;       /* the same as words */
+    GPtrArray *uses;           /* struct option_use *, in their order */
+    GPtrArray *globals;        /* struct option_global *: -global */
+    char *write_config;        /* -writeconfig */
 };
 
 enum option_section {
@@ -43,13 +46,45 @@ struct option_row {
     enum option_section section;
     bool (*apply)(struct options *o, const char *arg, GError **error);
     const char *help;
+    /* Instead of apply: while argv is gathered. */
+    bool (*gather)(struct options *o, const char *arg, GError **error);
     const char *later; /* QEMU's, not ours yet: what to do instead ("" when there is nothing) */
 };
+
+/* One option as it was given, on the command line or in a file. */
+struct option_use {
+    const struct option_row *row;
+    char *name;  /* as it was written */
+    char *arg;   /* NULL: it takes none */
+    char *where; /* "FILE:LINE"; NULL: the command line */
+    bool bare;   /* a word without an option: the image of a disk */
+};
+/* Adds a use; takes nothing over. */
+void option_use_add(struct options *o, const struct option_row *row, const char *name, const char *arg,
+                    const char *where);
+const struct option_row *option_find(const char *name);
 
 G_GNUC_PRINTF(2, 3) bool option_fail(GError **error, const char *format, ...);
 G_GNUC_PRINTF(2, 3) void option_note(struct options *o, const char *format, ...);
 /* Puts text aside to be printed instead of running; returns true. */
 bool option_print(struct options *o, GString *text);
+
+/* options_config.c: while argv is gathered. */
+bool option_read_config(struct options *o, const char *path, GError **error);
+bool option_set(struct options *o, const char *arg, GError **error);
+/* What of the uses has a place in a configuration file, as one. */
+bool options_write_config(const struct options *o, GString *out, GError **error);
+
+/* options_global.c */
+bool option_global_add(struct options *o, const char *arg, GError **error);
+/* The text of a -device with the defaults of its driver put before its own words. NULL: one does not fit. */
+char *option_global_merge(struct options *o, const struct keyval_table *table, const char *driver,
+                          const char *words, GError **error);
+/* The defaults alone, for devices that other options make. NULL: one does not fit. */
+struct keyval *option_globals(struct options *o, const char *driver, GError **error);
+/* Notes about those that nothing has used. */
+void options_finish_globals(struct options *o);
+void options_free_globals(struct options *o);
 
 /* options_machine.c */
 bool option_machine(struct options *o, const char *arg, GError **error);
@@ -90,6 +125,10 @@ bool option_device(struct options *o, const char *arg, GError **error);
 /* Whether a port of the machine is on standard input and output. */
 bool options_use_stdio(const struct options *o);
 bool options_finish_devices(struct options *o, GError **error);
+/* The keys of a device of ours; NULL: none of ours. */
+const struct keyval_table *option_device_table(const char *name);
+/* The nearest name of a device, as keyval_suggestion(). */
+char *option_device_suggestion(const char *name);
 /* Why a device of QEMU's is not here ("" when there is nothing to say), NULL when it is here or unknown. */
 const char *option_device_later(const char *name);
 

@@ -30,7 +30,10 @@ static const struct keyval_row machine_rows[] = {
     {"dump-guest-core", KEYVAL_BOOL},
     {"mem-merge", KEYVAL_BOOL},
     {"kernel_irqchip", KEYVAL_STRING},
-    {"kernel", KEYVAL_LATER, .help = "use -kernel"},
+    {"kernel", KEYVAL_PATH, .help = "as -kernel"},
+    {"initrd", KEYVAL_PATH, .help = "as -initrd"},
+    {"append", KEYVAL_STRING, .help = "as -append"},
+    {"firmware", KEYVAL_PATH, .help = "as -bios"},
     {"memory-backend", KEYVAL_LATER, .help = "RAM is always anonymous; use -m"},
 };
 static const struct keyval_table machine_table = {"", machine_rows, G_N_ELEMENTS(machine_rows), "type"};
@@ -68,6 +71,19 @@ bool option_machine(struct options *o, const char *arg, GError **error)
         o->config->acpi = !g_str_equal(keyval_string(kv, "acpi", "on"), "off");
     if (keyval_has(kv, "idle-ticks"))
         o->config->exact_ticks = g_str_equal(keyval_string(kv, "idle-ticks", ""), "exact");
+    struct {
+        const char *key;
+        char **where;
+    } texts[] = {{"kernel", &o->config->kernel},
+                 {"initrd", &o->config->initrd},
+                 {"append", &o->config->append},
+                 {"firmware", &o->config->bios}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
+        if (!keyval_has(kv, texts[i].key))
+            continue;
+        g_free(*texts[i].where);
+        *texts[i].where = g_strdup(keyval_string(kv, texts[i].key, ""));
+    }
     return !keyval_has(kv, "accel") || option_accel(o, keyval_string(kv, "accel", ""), error);
 }
 

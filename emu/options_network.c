@@ -279,10 +279,12 @@ static struct machine_nic *add_nic_of_words(struct options *o, const struct keyv
     if (!check_model(keyval_string(kv, "model", NULL), error) ||
         (keyval_has(kv, "addr") && !option_parse_slot(keyval_string(kv, "addr", ""), &slot, error)))
         return NULL;
-    struct machine_nic *nic = option_add_nic(o, error);
+    KEYVAL_AUTO struct keyval *defaults = option_globals(o, "e1000", error);
+    struct machine_nic *nic = defaults ? option_add_nic(o, error) : NULL;
     if (!nic)
         return NULL;
     nic->slot = slot;
+    nic->romfile = g_strdup(keyval_string(defaults, "romfile", NULL));
     nic->has_mac = keyval_mac(kv, "mac", nic->mac) || keyval_mac(kv, "macaddr", nic->mac);
     return nic;
 }

@@ -131,8 +131,9 @@ void machine_config_free(struct machine_config *config)
 {
     if (!config)
         return;
-    char *strings[] = {config->name,    config->kernel,     config->append, config->bios,    config->initrd,
-                       config->pidfile, config->trace_file, config->run_as, config->keyboard};
+    char *strings[] = {config->name,     config->kernel,      config->append,     config->bios,
+                       config->initrd,   config->pidfile,     config->trace_file, config->run_as,
+                       config->keyboard, config->config_file, config->config_text};
     for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);
     GPtrArray *lists[] = {config->search_path, config->serials, config->chardevs, config->monitors,

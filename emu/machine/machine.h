@@ -175,6 +175,7 @@ struct machine_config {
 
     /* For main(). */
     char *pidfile, *trace_file, *run_as;
+    char *config_file, *config_text; /* -writeconfig; "-": standard output */
     bool daemonize;
 };
 

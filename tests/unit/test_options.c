@@ -125,6 +125,10 @@ static const char *const taken[] = {
     "-kernel k -qmp stdio -display none",
     "-kernel k -monitor pty -display none",
     "-kernel k -pidfile /run/x.pid -daemonize -display none -runas nobody -sandbox off",
+    "-kernel k -hda a -hdb b,c -cdrom d -fda e -no-acpi -append \"a, b=c\" -option-rom r",
+    "-machine pc,kernel=k,initrd=i,append=a",
+    "-kernel k -device e1000,id=n0 -set device.n0.mac=52:54:00:00:00:01 -global e1000.romfile=",
+    "-kernel k -global driver=e1000,property=romfile,value=x -trace e1000",
     "-kernel k -trace e1000,irq",
     "-kernel k -trace enable=irq",
     "-kernel k -d int,in_asm,exec,cpu_reset,guest_errors,trace:irq -D /dev/null",
@@ -135,6 +139,50 @@ static void test_taken(void)
     uint64_t before = trace_mask;
     for (size_t i = 0; i < G_N_ELEMENTS(taken); i++)
         machine_config_free(take(taken[i]));
+    trace_mask = before;
+}
+
+/* The sections of a configuration file, and as words of a command line what is said beside it. */
+static char *split_config(const char *text, GString *beside)
+{
+    static const char mark[] = "# beside this file: ";
+    GString *sections = g_string_new(NULL);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line; line++) {
+        if (!g_str_has_prefix(*line, mark)) {
+            g_string_append_printf(sections, "%s%s", *line, **line ? "\n" : "");
+            continue;
+        }
+        const char *word = *line + strlen(mark);
+        g_autofree char *name = g_strndup(word, strcspn(word, " "));
+        g_autofree char *arg = word[strlen(name)] ? g_shell_quote(word + strlen(name) + 1) : g_strdup("");
+        g_string_append_printf(beside, " %s %s", name, arg);
+    }
+    return g_string_free(sections, FALSE);
+}
+
+/* What is written is read again as the same. */
+static void test_round_trip(void)
+{
+    uint64_t before = trace_mask;
+    g_autofree char *folder = g_dir_make_tmp("netlab-options-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "config", NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(taken); i++) {
+        g_autofree char *line = g_strconcat(taken[i], " -writeconfig x", NULL);
+        struct machine_config *config = take(line);
+        g_autoptr(GString) beside = g_string_new(NULL), again = g_string_new(NULL);
+        g_autofree char *sections = split_config(config->config_text, beside);
+        g_assert_true(g_file_set_contents(path, config->config_text, -1, NULL));
+        machine_config_free(config);
+        g_autofree char *second = g_strdup_printf("%s -readconfig %s -writeconfig x", beside->str, path);
+        config = take(second);
+        g_autofree char *sections_again = split_config(config->config_text, again);
+        g_assert_cmpstr(sections_again, ==, sections);
+        g_assert_cmpstr(again->str, ==, beside->str);
+        machine_config_free(config);
+    }
+    g_assert_cmpint(unlink(path), ==, 0);
+    g_assert_cmpint(rmdir(folder), ==, 0);
     trace_mask = before;
 }
 
@@ -230,6 +278,23 @@ static const struct {
     {"-smp 2", "cpus=2: a machine has one CPU here"},
     {"-smp cores=4", "cores=4: a machine has one CPU here"},
     {"-smp 0", "out of range"},
+    {"-set drive.d0", "wanted: GROUP.ID.KEY=VALUE"},
+    {"-set .d0.file=x", "wanted: GROUP.ID.KEY=VALUE"},
+    {"-set drvie.d0.file=x", "no group 'drvie' (did you mean 'drive'?)"},
+    {"-set zzzzzz.d0.file=x", "no group 'zzzzzz' (there are: accel, acpi"},
+    {"-drive id=d0,file=a -set drive.d1.file=x",
+     "there is no -drive with id=d1 before it (did you mean 'd0'?)"},
+    {"-set drive.d0.file=x -drive id=d0,file=a", "there is no -drive with id=d0 before it"},
+    {"-kernel k -device e1000,id=n -set device.n.mca=x", "-device e1000,id=n,mca=x: unknown key 'mca'"},
+    {"-global e1000", "wanted: DRIVER.PROPERTY=VALUE"},
+    {"-global driver=e1000,value=x", "property= is missing"},
+    {"-global driver=e1000,propery=x", "did you mean 'property'?"},
+    {"-kernel k -global e1000.mca=x", "-global e1000.mca=x: unknown key 'mca' (did you mean 'mac'?)"},
+    {"-kernel k -device e1000 -global e1000.id=x", "id= belongs to one device"},
+    {"-kernel k -vga std -global VGA.vgamem_mb=3", "a power of two"},
+    {"-readconfig /nonexistent/file", "-readconfig /nonexistent/file"},
+    {"-writeconfig ''", "needs the name of a file"},
+    {"-kernel 'a\"b' -writeconfig x", "kernel has a quote or a line break in it"},
     {"-uuid 123", "not a UUID"},
     {"-rtc base=never", "-rtc base=never"},
     {"-boot order=x", "'x' is none of a (floppy)"},
@@ -780,6 +845,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
 #define TEST(name) g_test_add_func("/options/" #name, test_##name)
     TEST(taken);
+    TEST(round_trip);
     TEST(refused);
     TEST(printed);
     TEST(each_row);
