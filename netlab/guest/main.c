@@ -319,8 +319,12 @@ static void serve(int signals)
 
 int main(int argc, char **argv)
 {
-    if (dhcp_is_script(argc, argv))
+    if (dhcp_is_script(argc, argv)) {
+        int report = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+        if (report >= 0)
+            dup2(report, STDERR_FILENO);
         return dhcp_script(argv[1]);
+    }
     static struct guest_config config;
     sigset_t mask;
     sigemptyset(&mask);
