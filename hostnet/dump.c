@@ -12,6 +12,7 @@
  * the kernel may set. An IPv4 label is left out when the link is another, since it says the old link's name.
  * Source: linux/if_addr.h, linux/rtnetlink.h, rtnetlink(7).
  */
+#include "hostnet/address.h"
 #include "hostnet/dump_internal.h"
 #include "hostnet/hostnet_internal.h"
 
@@ -298,6 +299,53 @@ GBytes *hostnet_dump_filter(GBytes *dump, uint32_t index)
     return g_byte_array_free_to_bytes(g_steal_pointer(&kept));
 }
 
+GBytes *hostnet_dump_filter_rules(GBytes *dump, const char *name)
+{
+    g_autoptr(GByteArray) kept = g_byte_array_new();
+    size_t offset = 0, size = strlen(name) + 1;
+    for (const struct nlmsghdr *message; (message = hostnet_dump_next(dump, &offset));) {
+        const struct nlattr *rows[FRA_MAX + 1];
+        static const guint8 padding[MNL_ALIGNTO];
+        if (message->nlmsg_type != RTM_NEWRULE ||
+            !hostnet_dump_parse(message, sizeof(struct fib_rule_hdr), rows, FRA_MAX))
+            continue;
+        const struct nlattr *ends[] = {rows[FRA_IIFNAME], rows[FRA_OIFNAME]};
+        bool is_about_it = false;
+        for (unsigned i = 0; i < G_N_ELEMENTS(ends); i++)
+            is_about_it |= ends[i] && mnl_attr_get_payload_len(ends[i]) >= size &&
+                           memcmp(mnl_attr_get_payload(ends[i]), name, size) == 0;
+        if (!is_about_it)
+            continue;
+        g_byte_array_append(kept, (const guint8 *)message, message->nlmsg_len);
+        g_byte_array_append(kept, padding, MNL_ALIGN(message->nlmsg_len) - message->nlmsg_len);
+    }
+    return g_byte_array_free_to_bytes(g_steal_pointer(&kept));
+}
+
+GHashTable *hostnet_dump_address_set(GBytes *dump)
+{
+    GHashTable *set = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    size_t offset = 0;
+    for (const struct nlmsghdr *message; (message = hostnet_dump_next(dump, &offset));) {
+        const struct nlattr *rows[IFA_MAX + 1];
+        char text[HOSTNET_PREFIX_TEXT];
+        if (message->nlmsg_type != RTM_NEWADDR ||
+            !hostnet_dump_parse(message, sizeof(struct ifaddrmsg), rows, IFA_MAX))
+            continue;
+        const struct ifaddrmsg *header = mnl_nlmsg_get_payload(message);
+        const struct nlattr *address = rows[IFA_LOCAL] ? rows[IFA_LOCAL] : rows[IFA_ADDRESS];
+        size_t length = header->ifa_family == AF_INET ? 4 : 16;
+        if (!address || mnl_attr_get_payload_len(address) < length ||
+            (header->ifa_family == AF_INET6 && (header->ifa_flags & IFA_F_TEMPORARY)))
+            continue;
+        struct hostnet_prefix prefix = {.address.family = header->ifa_family,
+                                        .length = header->ifa_prefixlen};
+        memcpy(prefix.address.bytes, mnl_attr_get_payload(address), length);
+        g_hash_table_add(set, g_strdup(hostnet_prefix_format(&prefix, text)));
+    }
+    return set;
+}
+
 /* ---- replaying ---- */
 
 struct replay {
@@ -551,4 +599,81 @@ int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32
         return -1;
     }
     return count;
+}
+
+/* ---- removing ---- */
+
+/* What says which address it is. */
+static bool build_address_removal(const struct nlmsghdr *stored, struct nlmsghdr *request)
+{
+    struct ifaddrmsg header;
+    if (mnl_nlmsg_get_payload_len(stored) < sizeof header)
+        return false;
+    memcpy(&header, mnl_nlmsg_get_payload(stored), sizeof header);
+    memcpy(mnl_nlmsg_put_extra_header(request, sizeof header), &header, sizeof header);
+    const struct nlattr *attribute;
+    mnl_attr_for_each(attribute, stored, sizeof header)
+    {
+        uint16_t type = mnl_attr_get_type(attribute);
+        if ((type == IFA_LOCAL || type == IFA_ADDRESS) && !copy(request, attribute))
+            return false;
+    }
+    request->nlmsg_type = RTM_DELADDR;
+    return true;
+}
+
+/* A route goes by all it says but what changes by itself. */
+static bool build_route_removal(struct replay *replay, const struct nlmsghdr *stored,
+                                struct nlmsghdr *request)
+{
+    if (!build_route(replay, stored, request))
+        return false;
+    request->nlmsg_type = RTM_DELROUTE;
+    return true;
+}
+
+static bool is_gone(int reason)
+{
+    return reason == ESRCH || reason == ENOENT || reason == EADDRNOTAVAIL || reason == ENODEV;
+}
+
+bool hostnet_dump_remove(struct hostnet *net, GBytes *dump, const char *from, const char *to, GError **error)
+{
+    auto_socket *socket = open_socket(net, NETLINK_ROUTE, error);
+    if (!socket)
+        return false;
+    g_autofree char *buffer = g_malloc(MESSAGE_SIZE);
+    struct replay replay = {.socket = socket, .buffer = buffer};
+    g_strlcpy(replay.from_name, from ? from : "", sizeof replay.from_name);
+    g_strlcpy(replay.to_name, to ? to : "", sizeof replay.to_name);
+    g_autoptr(GError) first = NULL;
+    for (int pass = 0; pass < 2; pass++) {
+        size_t offset = 0;
+        for (const struct nlmsghdr *stored; (stored = hostnet_dump_next(dump, &offset));) {
+            if (is_on_link(stored) != (pass == 1))
+                continue;
+            struct nlmsghdr *request = start_request(&replay);
+            request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+            bool is_built = stored->nlmsg_type == RTM_NEWADDR ? build_address_removal(stored, request)
+                            : stored->nlmsg_type == RTM_NEWROUTE
+                                ? build_route_removal(&replay, stored, request)
+                            : stored->nlmsg_type == RTM_NEWRULE ? build_rule(&replay, stored, request)
+                                                                : false;
+            if (!is_built)
+                continue;
+            if (stored->nlmsg_type == RTM_NEWRULE)
+                request->nlmsg_type = RTM_DELRULE;
+            g_autofree char *text = NULL;
+            int reason = send_request(&replay, request, &text);
+            if (reason && !is_gone(reason) && !first)
+                hostnet_error_set(&first, reason, text, NULL, "removing one of the stored %s",
+                                  stored->nlmsg_type == RTM_NEWADDR    ? "addresses"
+                                  : stored->nlmsg_type == RTM_NEWROUTE ? "routes"
+                                                                       : "rules");
+        }
+    }
+    if (!first)
+        return true;
+    g_propagate_error(error, g_steal_pointer(&first));
+    return false;
 }

@@ -30,7 +30,13 @@ GBytes *hostnet_dump_take(struct hostnet *net, enum hostnet_dump_kind kind, GErr
 /* Only those that speak of link `index`. For LINKS, ADDRESSES, ROUTES (as out link or a next hop). */
 GBytes *hostnet_dump_filter(GBytes *dump, uint32_t index);
 
+/* Of RULES, those whose input or output link has this name. */
+GBytes *hostnet_dump_filter_rules(GBytes *dump, const char *name);
+
 unsigned hostnet_dump_count(GBytes *dump);
+
+/* The addresses of a dump as a set of texts ("10.1.0.7/24"), temporary ones left out. */
+GHashTable *hostnet_dump_address_set(GBytes *dump);
 
 /* Puts stored addresses, routes or rules back, those of link `from` onto link `to` (0, 0: as they are).
  * `elapsed` seconds are taken off address lifetimes; those that ran out are left out. Routes go in dependency
@@ -40,3 +46,8 @@ unsigned hostnet_dump_count(GBytes *dump);
  */
 int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32_t to, uint32_t elapsed,
                         GError **error);
+
+/* Removes what a dump lists, where it is still there: routes (first those through gateways), addresses,
+ * rules. In rules links called `from` are called `to` (NULL, NULL: as they are). Routes of the `local` table
+ * are left alone. False with the first refusal, after trying all. */
+bool hostnet_dump_remove(struct hostnet *net, GBytes *dump, const char *from, const char *to, GError **error);
