@@ -321,7 +321,9 @@ bool option_chardev(struct options *o, const char *arg, GError **error)
         GString *text =
             g_string_new("Character back ends, as -serial, -monitor, -qmp and -debugcon name them:\n");
         char_spec_describe_all(text);
-        g_string_append(text, "-chardev: null, stdio, pty, file, socket, pipe, fd, each with id=\n");
+        g_string_append(text, "-chardev: null, stdio, pty, file, socket, udp, pipe, fd, ringbuf, vc, serial, "
+                              "parallel, msmouse, each "
+                              "with id=\n");
         return option_print(o, text);
     }
     struct machine_chardev *chardev = g_new0(struct machine_chardev, 1);
@@ -494,13 +496,28 @@ bool options_use_stdio(const struct options *o)
 static void plug_terminal(struct options *o)
 {
     bool terminal = o->nographic || (!o->has_display && !o->has_serial && !o->config->daemonize);
-    if (!terminal || o->config->curses || options_use_stdio(o))
+    if (!terminal || o->config->curses || o->config->window.open || options_use_stdio(o))
         return;
     struct char_spec spec = {.kind = CHAR_STDIO, .fd = -1, .mux = true, .signal = false};
     if (!o->has_serial)
         g_ptr_array_add(o->config->serials, g_memdup2(&spec, sizeof spec));
     else if (!o->has_monitor)
         add_monitor(o, &(struct char_spec){.kind = CHAR_STDIO, .fd = -1, .signal = true}, false, false);
+}
+
+/* Where the screen is seen, monitor and serial port are text consoles beside it, as QEMU has them. A terminal
+ * always has the monitor: there is no other way to end the machine. */
+static void plug_consoles(struct options *o)
+{
+    struct machine_config *config = o->config;
+    bool shown = config->curses || config->vncs->len || config->window.open;
+    const struct char_spec spec = {.kind = CHAR_VC, .fd = -1, .mux = false};
+    if (!shown || o->nographic || !config->vga)
+        return;
+    if (config->curses || (!o->has_monitor && !o->nodefaults))
+        add_monitor(o, &spec, false, false);
+    if (!o->has_serial && !o->nodefaults)
+        g_ptr_array_add(config->serials, g_memdup2(&spec, sizeof spec));
 }
 
 static bool check_reference(const struct options *o, const struct char_spec *spec, const char *who,
@@ -519,15 +536,15 @@ static bool check_reference(const struct options *o, const struct char_spec *spe
     return option_fail(error, "%s: there is no -chardev with id=%s%s", who, spec->path, suggestion);
 }
 
-/* Each user of a -chardev exists once; a shared one (mux=on) has two faces. */
+/* Each user of a -chardev exists once; a shared one (mux=on) has several faces. */
 static bool check_users(const struct machine_chardev *chardev, unsigned users, GError **error)
 {
     if (users > 1 && !chardev->spec.mux)
-        return option_fail(error, "-chardev id=%s is used %u times; add mux=on to share it between two",
-                           chardev->id, users);
-    if (users > 2)
-        return option_fail(error, "-chardev id=%s is used %u times; mux=on shares it between two",
-                           chardev->id, users);
+        return option_fail(error, "-chardev id=%s is used %u times; add mux=on to share it", chardev->id,
+                           users);
+    if (users > CHAR_MUX_FACES)
+        return option_fail(error, "-chardev id=%s is used %u times; mux=on shares it between at most %d",
+                           chardev->id, users, CHAR_MUX_FACES);
     return true;
 }
 
@@ -571,5 +588,6 @@ bool options_finish_devices(struct options *o, GError **error)
         return option_fail(error,
                            "-curses and a stdio back end want the same terminal; use pty or unix: for it");
     plug_terminal(o);
+    plug_consoles(o);
     return check_references(o, error);
 }

@@ -6,11 +6,12 @@
  *
  * There is a card when it is asked for, when something is to show it, and when firmware is booted; not when a
  * kernel is started directly without a display: such a machine speaks through its serial port. Firmware that
- * is booted from a terminal without a word about display gets that terminal for its screen.
+ * is booted without a word about display gets a window where there is a desktop, else the terminal for its
+ * screen.
  */
 #include "emu/options_internal.h"
 
-#include "emu/display/keymap.h"
+#include "emu/display/backends.h"
 
 #include <gio/gio.h>
 #include <string.h>
@@ -100,33 +101,128 @@ bool option_curses(struct options *o, const char *arg, GError **error)
     return true;
 }
 
+static const struct keyval_row sdl_rows[] = {
+    {"type", KEYVAL_STRING},
+    {"window-close", KEYVAL_BOOL, .help = "closing the window ends the machine (on)"},
+    {"window_close", KEYVAL_BOOL},
+    {"frame", KEYVAL_BOOL, .help = "the window has a frame (on)"},
+    {"alt_grab", KEYVAL_BOOL, .help = "Ctrl-Alt-Shift instead of Ctrl-Alt"},
+    {"alt-grab", KEYVAL_BOOL},
+    {"ctrl_grab", KEYVAL_BOOL, .help = "the right Ctrl instead of Ctrl-Alt"},
+    {"ctrl-grab", KEYVAL_BOOL},
+    {"grab-mod", KEYVAL_CHOICE, "lshift-lctrl-lalt|rctrl|lctrl-lalt", "the keys instead of Ctrl-Alt"},
+    {"show-cursor", KEYVAL_BOOL, .help = "the desktop's pointer stays to be seen"},
+    {"full-screen", KEYVAL_BOOL, .help = "begin with the whole screen"},
+    {"gl", KEYVAL_CHOICE, "off", "pictures are not drawn by OpenGL"},
+};
+static const struct keyval_table sdl_table = {"", sdl_rows, G_N_ELEMENTS(sdl_rows), "type"};
+
+static bool either(const struct keyval *kv, const char *key, const char *other, bool fallback)
+{
+    return keyval_bool(kv, key, keyval_bool(kv, other, fallback));
+}
+
+bool option_sdl(struct options *o, const char *arg, GError **error)
+{
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&sdl_table, arg ? arg : "sdl", error);
+    struct machine_window *window = &o->config->window;
+    if (!kv)
+        return false;
+    if (!desktop_built())
+        return option_fail(
+            error, "this netlab-emu was built without SDL; use -vnc :0 and a viewer, or build it with "
+                   "Debian's package libsdl2-dev installed");
+    o->has_display = window->open = true;
+    window->no_close |= !either(kv, "window-close", "window_close", true);
+    window->no_frame |= !keyval_bool(kv, "frame", true);
+    window->full_screen |= keyval_bool(kv, "full-screen", false);
+    window->show_cursor |= keyval_bool(kv, "show-cursor", false);
+    const char *mod = keyval_string(kv, "grab-mod", "");
+    if (either(kv, "alt_grab", "alt-grab", false) || g_str_equal(mod, "lshift-lctrl-lalt"))
+        window->grab = MACHINE_GRAB_CTRL_ALT_SHIFT;
+    if (either(kv, "ctrl_grab", "ctrl-grab", false) || g_str_equal(mod, "rctrl"))
+        window->grab = MACHINE_GRAB_RIGHT_CTRL;
+    return true;
+}
+
+/* Words about the window that do not open one by themselves. */
+bool option_no_quit(struct options *o, const char *arg, GError **error)
+{
+    return o->config->window.no_close = true;
+}
+
+bool option_no_frame(struct options *o, const char *arg, GError **error)
+{
+    return o->config->window.no_frame = true;
+}
+
+bool option_full_screen(struct options *o, const char *arg, GError **error)
+{
+    return o->config->window.full_screen = true;
+}
+
+bool option_show_cursor(struct options *o, const char *arg, GError **error)
+{
+    return o->config->window.show_cursor = true;
+}
+
+bool option_alt_grab(struct options *o, const char *arg, GError **error)
+{
+    o->config->window.grab = MACHINE_GRAB_CTRL_ALT_SHIFT;
+    return true;
+}
+
+bool option_ctrl_grab(struct options *o, const char *arg, GError **error)
+{
+    o->config->window.grab = MACHINE_GRAB_RIGHT_CTRL;
+    return true;
+}
+
 bool option_display(struct options *o, const char *arg, GError **error)
 {
-    static const char *const later[] = {"gtk", "sdl", "cocoa", "egl-headless", "spice-app", "dbus"};
-    static const char *const here[] = {"none", "curses", "vnc"};
-    o->has_display = true;
-    if (g_str_equal(arg, "none"))
-        return true;
+    static const struct {
+        const char *name, *instead;
+    } later[] = {{"gtk", "use -display sdl, or -vnc :0 and a viewer"},
+                 {"cocoa", "it is macOS's; use -display sdl or -vnc :0"},
+                 {"egl-headless", "there is no OpenGL for guests; use -vnc :0"},
+                 {"spice-app", "there is no SPICE; use -vnc :0"},
+                 {"dbus", "use -vnc unix:PATH"}};
+    static const char *const here[] = {"none", "curses", "vnc", "sdl"};
     if (g_str_equal(arg, "help"))
-        return option_print(o, g_string_new("Displays:\n"
-                                            "  none\n"
-                                            "  curses   the screen's characters on this terminal\n"
-                                            "  vnc=:N   a VNC server, as -vnc\n"));
+        return option_print(o, g_string_new(desktop_built()
+                                                ? "Displays:\n"
+                                                  "  none\n"
+                                                  "  curses   the screen's characters on this terminal\n"
+                                                  "  vnc=:N   a VNC server, as -vnc\n"
+                                                  "  sdl      a window on the desktop; -display sdl,help\n"
+                                                : "Displays:\n"
+                                                  "  none\n"
+                                                  "  curses   the screen's characters on this terminal\n"
+                                                  "  vnc=:N   a VNC server, as -vnc\n"));
     if (g_str_has_prefix(arg, "vnc="))
         return option_vnc(o, arg + strlen("vnc="), error);
-    g_autofree char *word = g_strndup(arg, strcspn(arg, ",="));
+    g_autofree char *given = g_strndup(arg, strcspn(arg, ",")), *word = NULL;
+    word = g_strdup(g_str_has_prefix(given, "type=") ? given + strlen("type=") : given);
+    if (g_str_equal(arg + strlen(given), ",help") && g_str_equal(word, "sdl")) {
+        GString *text = g_string_new("Keys of -display sdl:\n");
+        keyval_describe(&sdl_table, text);
+        return option_print(o, text);
+    }
+    if (g_str_equal(word, "sdl"))
+        return option_sdl(o, arg, error);
+    o->has_display = true;
+    if (g_str_equal(word, "none"))
+        return true;
     if (g_str_equal(word, "curses"))
         return option_curses(o, NULL, error);
     if (g_str_equal(word, "vnc"))
         return option_fail(error, "vnc needs a place: -display vnc=:0");
     for (size_t i = 0; i < G_N_ELEMENTS(later); i++)
-        if (g_str_equal(later[i], word))
-            return option_fail(error,
-                               "display '%s' is QEMU's and not in netlab-emu yet; use -display curses, -vnc "
-                               ":0 or -nographic",
-                               word);
+        if (g_str_equal(later[i].name, word))
+            return option_fail(error, "display '%s' is QEMU's and not in netlab-emu yet; %s", word,
+                               later[i].instead);
     g_autofree char *suggestion = keyval_suggestion(word, here, G_N_ELEMENTS(here));
-    return option_fail(error, "no display '%s'%s; there are: none, curses, vnc", word, suggestion);
+    return option_fail(error, "no display '%s'%s; there are: none, curses, vnc, sdl", word, suggestion);
 }
 
 bool option_keyboard(struct options *o, const char *arg, GError **error)
@@ -175,14 +271,15 @@ bool option_vga_memory(struct options *o, uint64_t mib, GError **error)
 bool options_finish_display(struct options *o, GError **error)
 {
     struct machine_config *config = o->config;
-    /* Firmware and what it boots speak to the screen. Where QEMU would open a window, there is the terminal.
-     */
-    bool terminal = !config->kernel && !o->has_display && !config->daemonize && !options_use_stdio(o) &&
-                    o->vga != OPTION_VGA_NONE && !config->no_guest && isatty(STDIN_FILENO) &&
-                    isatty(STDOUT_FILENO);
-    if (terminal)
+    /* Firmware and what it boots speak to the screen. On a desktop that is a window; else the terminal. */
+    bool alone = !config->kernel && !o->has_display && !config->daemonize && o->vga != OPTION_VGA_NONE &&
+                 !config->no_guest;
+    bool desktop = g_getenv("DISPLAY") || g_getenv("WAYLAND_DISPLAY");
+    if (alone && desktop && desktop_possible())
+        config->window.open = o->has_display = true;
+    else if (alone && !options_use_stdio(o) && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
         config->curses = o->has_display = true;
-    bool shown = config->curses || config->vncs->len;
+    bool shown = config->curses || config->vncs->len || config->window.open;
     switch (o->vga) {
     case OPTION_VGA_STD:
         config->vga = true;
@@ -205,6 +302,10 @@ bool options_finish_display(struct options *o, GError **error)
     config->vga_wanted = config->vga && (shown || o->vga == OPTION_VGA_STD);
     if (config->curses && config->daemonize)
         return option_fail(error, "-daemonize and -curses exclude each other: use -vnc");
+    if (config->window.open && config->daemonize)
+        return option_fail(error, "-daemonize and a window exclude each other: use -vnc");
+    if (config->window.open && o->nographic)
+        return option_fail(error, "-nographic and -display sdl exclude each other: leave one out");
     if (config->curses && o->nographic)
         return option_fail(error, "-nographic and -curses exclude each other: leave one out");
     return true;

@@ -159,6 +159,13 @@ bool option_nographic(struct options *o, const char *arg, GError **error);
 bool option_echr(struct options *o, const char *arg, GError **error);
 
 /* options_display.c */
+bool option_sdl(struct options *o, const char *arg, GError **error);
+bool option_no_quit(struct options *o, const char *arg, GError **error);
+bool option_no_frame(struct options *o, const char *arg, GError **error);
+bool option_full_screen(struct options *o, const char *arg, GError **error);
+bool option_show_cursor(struct options *o, const char *arg, GError **error);
+bool option_alt_grab(struct options *o, const char *arg, GError **error);
+bool option_ctrl_grab(struct options *o, const char *arg, GError **error);
 bool option_display(struct options *o, const char *arg, GError **error);
 bool option_vga(struct options *o, const char *arg, GError **error);
 bool option_vnc(struct options *o, const char *arg, GError **error);

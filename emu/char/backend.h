@@ -35,6 +35,10 @@ enum char_kind {
     CHAR_FD,
     CHAR_UDP,
     CHAR_RINGBUF,
+    CHAR_VC,        /* a text console of the display */
+    CHAR_TTY,       /* a serial port of the host */
+    CHAR_PARPORT,   /* a parallel port of the host */
+    CHAR_MSMOUSE,   /* a serial mouse */
     CHAR_REFERENCE, /* "chardev:ID": a -chardev, looked up by the board */
     CHAR_KINDS
 };
@@ -48,10 +52,14 @@ struct char_spec {
     bool append;          /* file */
     bool signal;          /* stdio: Ctrl-C ends the program instead of reaching the guest */
     unsigned reconnect_s; /* client: try again after this many seconds; 0: never */
-    bool telnet;          /* TCP server: to be connected to with telnet */
+    bool telnet;          /* TCP: the telnet protocol is taken out, and spoken */
+    bool delay;           /* TCP: small pieces may wait for others (Nagle) */
+    bool ipv4, ipv6;      /* TCP, UDP: only this one; both or none: either */
+    unsigned port_to;     /* TCP server: the last port to try when others are taken; 0: none */
     char *path, *host, *service, *input_path;
     char *local_host, *local_service; /* UDP: where to send from; NULL: anywhere */
     uint32_t size;                    /* ringbuf, bytes; 0: as usual */
+    unsigned columns, rows;           /* vc; 0: as usual */
     int fd;
     char *log_path;  /* a copy of all output goes there too; NULL: none */
     bool log_append; /* keep what is in it */
@@ -97,18 +105,52 @@ void char_flush(struct char_port *port);
 /* Escape commands of mon:/stdio -nographic ask for these. */
 struct char_escape {
     void (*quit)(void *opaque);
-    void (*monitor)(void *opaque);
+    void (*monitor)(void *opaque); /* the next face */
 };
 void char_set_escape(struct char_port *port, const struct char_escape *escape, void *opaque);
+/* ---- what a serial port's back end may be told and asked; most have nothing of it ---- */
+
+struct char_line {
+    unsigned speed;     /* bits a second */
+    unsigned data_bits; /* 5 to 8 */
+    unsigned stop_bits; /* 1 or 2 */
+    char parity;        /* 'N', 'E', 'O' */
+};
+enum { CHAR_DTR = 1, CHAR_RTS = 2 };
+enum { CHAR_CTS = 1, CHAR_DSR = 2, CHAR_RI = 4, CHAR_DCD = 8 };
+void char_set_line(struct char_port *port, const struct char_line *line);
+void char_set_break(struct char_port *port, bool on);
+void char_set_modem(struct char_port *port, unsigned lines); /* CHAR_DTR, CHAR_RTS */
+/* The lines of the other end; false: there are none to be known. */
+bool char_modem(struct char_port *port, unsigned *lines);
+
+/* ---- back ends whose other end is in the program ---- */
+
+/* vc: what is written goes to `show` from now on. */
+bool char_is_vc(const struct char_port *port);
+void char_vc_attach(struct char_port *port, void (*show)(void *opaque, const uint8_t *data, size_t len),
+                    void *opaque);
+void char_vc_typed(struct char_port *port, const uint8_t *data, size_t len);
+/* msmouse: the mouse was moved. False: the guest does not listen to it (the port has no power). */
+bool char_is_mouse(const struct char_port *port);
+bool char_mouse_move(struct char_port *port, int dx, int dy, int dz, unsigned buttons);
+
+/* parport: bytes go out with strobe; what the printer's lines are. */
+bool char_is_parport(const struct char_port *port);
+bool char_parport_status(struct char_port *port, uint8_t *status); /* as the PC's status register has it */
+void char_parport_control(struct char_port *port, uint8_t control);
+
 /* The key itself, Ctrl-A (1) unless set; 0 switches escapes off. */
 void char_set_escape_key(struct char_port *port, uint8_t key);
 
-/* Two ports that share one terminal: what is typed goes to the face in front, what either writes is shown.
- * The faces go with the mux, the mux before the terminal. */
+/* Up to CHAR_MUX_FACES ports that share one terminal: what is typed goes to the face in front, what any
+ * writes is shown. The faces go with the mux, the mux before the terminal. */
 struct char_mux;
+enum { CHAR_MUX_FACES = 4 };
 struct char_mux *char_mux_new(struct char_port *terminal);
 void char_mux_free(struct char_mux *mux);
-struct char_port *char_mux_face(struct char_mux *mux, unsigned face); /* 0 or 1 */
+struct char_port *char_mux_face(struct char_mux *mux, unsigned face); /* made when it is asked for first */
+unsigned char_mux_faces(const struct char_mux *mux);                  /* how many were */
 void char_mux_switch(struct char_mux *mux, unsigned face);
 unsigned char_mux_front(const struct char_mux *mux);
 /* Whether the port is a face of a mux. */
@@ -117,7 +159,8 @@ bool char_is_shared(const struct char_port *port);
 /* Puts the terminal back as it was found; async-signal-safe, for handlers of fatal signals. No effect when no
  * stdio port is open. */
 void char_terminal_restore(void);
-/* Another part of the program takes the terminal: call it before (false) and after (true) it changes the mode. */
+/* Another part of the program takes the terminal: call it before (false) and after (true) it changes the
+ * mode. */
 void char_terminal_lend(bool changed);
 /* After SIGCONT: raw mode again. */
 void char_terminal_resume(void);

@@ -15,6 +15,8 @@ enum {
     CHAR_IN_MOST = 4096,     /* bytes read ahead of what the device accepts */
 };
 
+struct termios;
+
 struct char_ops {
     const char *kind;
     /* Instead of the stream's own; NULL for kinds that are a stream. */
@@ -22,6 +24,11 @@ struct char_ops {
     void (*accept)(struct char_port *port);
     /* The other end is gone: end of file on input, or an error on either. */
     void (*ended)(struct char_port *port);
+    /* A serial port's; NULL: nothing of it. See char_set_line() and its neighbours. */
+    void (*set_line)(struct char_port *port, const struct char_line *line);
+    void (*set_break)(struct char_port *port, bool on);
+    void (*set_modem)(struct char_port *port, unsigned lines);
+    bool (*modem)(struct char_port *port, unsigned *lines);
     void (*free)(struct char_port *port); /* what the kind added; the stream's fds are closed after it */
 };
 
@@ -42,6 +49,8 @@ struct char_port {
     uint8_t escape_key;
     bool escape_seen;
     bool has_escapes;
+    bool timestamps, line_begun; /* Ctrl-A t */
+    int64_t timestamps_from;
 
     bool open, waiting;
     size_t credit;
@@ -51,6 +60,10 @@ struct char_port {
     bool keep_fds, in_ended;
     bool datagrams;             /* what fails is lost, and nothing ends */
     struct char_telnet *telnet; /* NULL: bytes are bytes */
+    bool telnet_hello;          /* this side speaks first */
+    bool marked;                /* a tty's: 0xff begins a mark (PARMRK) */
+    unsigned mark;              /* bytes of one that were seen */
+    struct termios *restore;    /* a tty's: how it was found */
     bool watch_hangup;          /* sockets: hear of a hang-up though nothing is read */
     enum char_write_mode write_mode;
     struct loop_fd *in_watch, *out_watch;
@@ -95,6 +108,16 @@ struct char_port *char_file_open(const char *id, const struct char_spec *spec, s
 struct char_port *char_udp_open(const char *id, const struct char_spec *spec, struct loop *loop,
                                 GError **error);
 struct char_port *char_ringbuf_open(const char *id, const struct char_spec *spec, struct loop *loop,
+                                    GError **error);
+
+struct char_port *char_vc_open(const char *id, const struct char_spec *spec, struct loop *loop);
+struct char_port *char_mouse_open(const char *id, struct loop *loop);
+struct char_port *char_tty_open(const char *id, const struct char_spec *spec, struct loop *loop,
+                                GError **error);
+/* tty.c: takes marks out, in place. */
+size_t char_tty_filter(struct char_port *port, uint8_t *data, size_t len, bool *broke);
+void char_tty_restore(struct char_port *port); /* before its fd is closed */
+struct char_port *char_parport_open(const char *id, const struct char_spec *spec, struct loop *loop,
                                     GError **error);
 
 G_GNUC_PRINTF(3, 4) void char_error_errno(GError **error, int why, const char *format, ...);

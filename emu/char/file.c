@@ -172,6 +172,10 @@ struct char_port *char_file_open(const char *id, const struct char_spec *spec, s
     case CHAR_TCP:
     case CHAR_UDP:
     case CHAR_RINGBUF:
+    case CHAR_VC:
+    case CHAR_TTY:
+    case CHAR_PARPORT:
+    case CHAR_MSMOUSE:
     case CHAR_REFERENCE:
     case CHAR_KINDS:
         break;

@@ -192,6 +192,34 @@ static void append_doubled(struct char_port *port, const uint8_t *data, size_t l
     }
 }
 
+/* Puts bytes into the ring, as the port's protocol wants them. */
+static void append(struct char_port *port, const uint8_t *data, size_t len)
+{
+    if (port->telnet)
+        append_doubled(port, data, len);
+    else
+        ring_append(port, data, len);
+}
+
+/* Each line with the time since they were asked for before it. */
+static void append_stamped(struct char_port *port, const uint8_t *data, size_t len)
+{
+    for (const uint8_t *end = data + len; data < end;) {
+        const uint8_t *found = memchr(data, '\n', (size_t)(end - data));
+        size_t run = found ? (size_t)(found - data) + 1 : (size_t)(end - data);
+        if (!port->line_begun) {
+            char stamp[32];
+            int64_t ms = (g_get_monotonic_time() - port->timestamps_from) / 1000;
+            g_snprintf(stamp, sizeof stamp, "[%02d:%02d:%02d.%03d] ", (int)(ms / 3600000),
+                       (int)(ms / 60000 % 60), (int)(ms / 1000 % 60), (int)(ms % 1000));
+            append(port, (const uint8_t *)stamp, strlen(stamp));
+        }
+        append(port, data, run);
+        port->line_begun = !found;
+        data += run;
+    }
+}
+
 void char_write(struct char_port *port, const uint8_t *data, size_t len)
 {
     if (port->log)
@@ -206,10 +234,10 @@ void char_write(struct char_port *port, const uint8_t *data, size_t len)
         port->dropped += len;
         return;
     }
-    if (port->telnet)
-        append_doubled(port, data, len);
+    if (port->timestamps)
+        append_stamped(port, data, len);
     else
-        ring_append(port, data, len);
+        append(port, data, len);
     if (port->out_deferred || port->out_blocked)
         return;
     port->out_deferred = true;
@@ -221,7 +249,8 @@ void char_write(struct char_port *port, const uint8_t *data, size_t len)
 static const char escape_help[] = "\r\nCtrl-A h   this help\r\n"
                                   "Ctrl-A x   end the emulator\r\n"
                                   "Ctrl-A b   send a break\r\n"
-                                  "Ctrl-A c   switch between console and monitor\r\n"
+                                  "Ctrl-A c   the next one of console and monitor\r\n"
+                                  "Ctrl-A t   the time before each line, or not\r\n"
                                   "Ctrl-A Ctrl-A   send Ctrl-A\r\n";
 
 static void escape_command(struct char_port *port, uint8_t key)
@@ -234,6 +263,11 @@ static void escape_command(struct char_port *port, uint8_t key)
     case 'c':
         if (port->escape && port->escape->monitor)
             port->escape->monitor(port->escape_opaque);
+        break;
+    case 't':
+        port->timestamps = !port->timestamps;
+        port->timestamps_from = g_get_monotonic_time();
+        port->line_begun = false;
         break;
     case 'b':
         if (port->events && port->events->broke)
@@ -315,6 +349,8 @@ static void stream_arrived(struct char_port *port, uint8_t *data, size_t len)
     bool broke = false;
     if (port->telnet)
         len = char_telnet_filter(port->telnet, data, len, &broke);
+    if (port->marked)
+        len = char_tty_filter(port, data, len, &broke);
     if (broke && port->events && port->events->broke)
         port->events->broke(port->opaque);
     char_port_deliver(port, data, len);
@@ -359,7 +395,7 @@ void char_port_attach(struct char_port *port, int in_fd, int out_fd, enum char_w
     port->waiting = false;
     stream_watch(port);
     trace(CHAR, "%s: open", port->id);
-    if (port->telnet) {
+    if (port->telnet && port->telnet_hello) {
         const uint8_t *hello;
         size_t len;
         char_telnet_begin(port->telnet, &hello, &len);
@@ -391,6 +427,7 @@ void char_port_detach(struct char_port *port)
     loop_remove_fd(port->in_watch);
     loop_remove_fd(port->out_watch);
     port->in_watch = port->out_watch = NULL;
+    char_tty_restore(port);
     if (!port->keep_fds) {
         if (port->in_fd >= 0)
             close(port->in_fd);
@@ -468,6 +505,31 @@ const char *char_spec(const struct char_port *port)
     return port->text;
 }
 
+/* ---- what serial ports say and ask ---- */
+
+void char_set_line(struct char_port *port, const struct char_line *line)
+{
+    if (port->ops->set_line)
+        port->ops->set_line(port, line);
+}
+
+void char_set_break(struct char_port *port, bool on)
+{
+    if (port->ops->set_break)
+        port->ops->set_break(port, on);
+}
+
+void char_set_modem(struct char_port *port, unsigned lines)
+{
+    if (port->ops->set_modem)
+        port->ops->set_modem(port, lines);
+}
+
+bool char_modem(struct char_port *port, unsigned *lines)
+{
+    return port->ops->modem && port->ops->modem(port, lines);
+}
+
 static struct char_port *open_kind(const char *id, const struct char_spec *spec, struct loop *loop,
                                    GError **error)
 {
@@ -481,6 +543,14 @@ static struct char_port *open_kind(const char *id, const struct char_spec *spec,
         return char_udp_open(id, spec, loop, error);
     case CHAR_RINGBUF:
         return char_ringbuf_open(id, spec, loop, error);
+    case CHAR_VC:
+        return char_vc_open(id, spec, loop);
+    case CHAR_MSMOUSE:
+        return char_mouse_open(id, loop);
+    case CHAR_TTY:
+        return char_tty_open(id, spec, loop, error);
+    case CHAR_PARPORT:
+        return char_parport_open(id, spec, loop, error);
     case CHAR_NULL:
     case CHAR_FILE:
     case CHAR_PTY:

@@ -33,6 +33,8 @@ struct char_socket {
     struct loop_fd *listen_watch;
     bool unix_domain;
     char *path, *host, *service;
+    int family;
+    bool delay;
     unsigned reconnect_s;
     int retry_fd; /* timerfd, -1: none */
     struct loop_fd *retry_watch;
@@ -163,9 +165,10 @@ void char_unlisten(struct char_listener *listener)
 
 /* ---- TCP ---- */
 
-static int tcp_open(const char *host, const char *service, bool server, GError **error)
+static int tcp_open(const char *host, const char *service, int family, bool server, GError **error)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = server ? AI_PASSIVE : 0};
+    struct addrinfo hints = {
+        .ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = server ? AI_PASSIVE : 0};
     struct addrinfo *list = NULL;
     int failed = getaddrinfo(*host ? host : NULL, service, &hints, &list);
     if (failed) {
@@ -184,6 +187,8 @@ static int tcp_open(const char *host, const char *service, bool server, GError *
         bool good;
         if (server) {
             setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+            if (family == AF_INET6)
+                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
             good = bind(fd, at->ai_addr, at->ai_addrlen) == 0 && listen(fd, 4) == 0;
         } else {
             good = connect(fd, at->ai_addr, at->ai_addrlen) == 0 || errno == EINPROGRESS;
@@ -201,6 +206,35 @@ static int tcp_open(const char *host, const char *service, bool server, GError *
     return fd;
 }
 
+/* The first free port from `service` to `last`; with its number in *found. */
+static int tcp_listen(const char *host, const char *service, unsigned last, int family, char **found,
+                      GError **error)
+{
+    uint64_t first;
+    if (!last) {
+        *found = g_strdup(service);
+        return tcp_open(host, service, family, true, error);
+    }
+    if (!g_ascii_string_to_unsigned(service, 10, 1, last, &first, NULL)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "to=%u: the port must be a number from 1 to that; it is '%s'", last, service);
+        return -1;
+    }
+    for (uint64_t port = first;; port++) {
+        g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, port);
+        g_autoptr(GError) why = NULL;
+        int fd = tcp_open(host, text, family, true, &why);
+        if (fd >= 0) {
+            *found = g_steal_pointer(&text);
+            return fd;
+        }
+        if (port == last || !g_error_matches(why, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE)) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return -1;
+        }
+    }
+}
+
 /* ---- the port ---- */
 
 static void socket_connect_soon(struct char_socket *s);
@@ -208,7 +242,7 @@ static void socket_connect_soon(struct char_socket *s);
 static void socket_attach(struct char_socket *s, int fd)
 {
     int one = 1;
-    if (!s->unix_domain)
+    if (!s->unix_domain && !s->delay)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     s->port->watch_hangup = true;
     char_port_attach(s->port, fd, fd, CHAR_WRITE_SEND);
@@ -249,7 +283,7 @@ static void socket_pending_ready(void *opaque, unsigned events)
 static bool socket_connect(struct char_socket *s, GError **error)
 {
     int fd = s->unix_domain ? unix_connect(s->path, SOCK_NONBLOCK, error)
-                            : tcp_open(s->host, s->service, false, error);
+                            : tcp_open(s->host, s->service, s->family, false, error);
     if (fd < 0)
         return false;
     if (s->unix_domain) {
@@ -329,13 +363,12 @@ struct char_port *char_socket_open(const char *id, const struct char_spec *spec,
     s->host = g_strdup(spec->host);
     s->service = g_strdup(spec->service);
     s->reconnect_s = spec->reconnect_s;
+    s->delay = spec->delay;
+    s->family = spec->ipv4 == spec->ipv6 ? AF_UNSPEC : spec->ipv4 ? AF_INET : AF_INET6;
     if (spec->telnet)
         port->telnet = char_telnet_new();
+    port->telnet_hello = spec->server;
     s->listener.fd = s->retry_fd = s->pending_fd = -1;
-    g_autofree char *where =
-        s->unix_domain ? g_strdup_printf("unix:%s", s->path)
-                       : g_strdup_printf("%s:%s:%s", spec->telnet ? "telnet" : "tcp", s->host, s->service);
-    port->text = g_strconcat(where, spec->server ? ",server=on" : "", NULL);
 
     bool good;
     if (!spec->server) {
@@ -350,9 +383,18 @@ struct char_port *char_socket_open(const char *id, const struct char_spec *spec,
     } else if (s->unix_domain) {
         good = char_listen_unix(&s->listener, s->path, error);
     } else {
-        s->listener.fd = tcp_open(s->host, s->service, true, error);
+        g_autofree char *found = NULL;
+        s->listener.fd = tcp_listen(s->host, s->service, spec->port_to, s->family, &found, error);
         good = s->listener.fd >= 0;
+        if (good) {
+            g_free(s->service);
+            s->service = g_steal_pointer(&found);
+        }
     }
+    g_autofree char *where =
+        s->unix_domain ? g_strdup_printf("unix:%s", s->path)
+                       : g_strdup_printf("%s:%s:%s", spec->telnet ? "telnet" : "tcp", s->host, s->service);
+    port->text = g_strconcat(where, spec->server ? ",server=on" : "", NULL);
     if (!good) {
         char_free(port);
         return NULL;

@@ -21,11 +21,20 @@
     {"server", KEYVAL_BOOL, .help = "listen instead of connecting"},                                         \
         {"wait", KEYVAL_BOOL, .help = "server: hold the machine until somebody connects"},                   \
         {"reconnect", KEYVAL_NUMBER, .help = "client: seconds before the next attempt", .max = 86400},       \
-        {"telnet", KEYVAL_BOOL, .help = "server: speak the telnet protocol"},                                \
+        {"telnet", KEYVAL_BOOL, .help = "speak the telnet protocol"},                                        \
         {"websocket", KEYVAL_LATER, .help = "connect with socat or nc"},                                     \
-        {"tls-creds", KEYVAL_LATER, .help = "use a UNIX socket, or a tunnel"}, {"nodelay", KEYVAL_BOOL},     \
+        {"tls-creds", KEYVAL_LATER, .help = "use a UNIX socket, or a tunnel"},                               \
+        {"tls-authz", KEYVAL_LATER, .help = "use a UNIX socket, or a tunnel"},                               \
+        {"nodelay", KEYVAL_BOOL, .help = "TCP: send small pieces at once (the case anyway)"},                \
+        {"delay", KEYVAL_BOOL, .help = "TCP: off is nodelay"},                                               \
     {                                                                                                        \
-        "delay", KEYVAL_BOOL                                                                                 \
+        "to", KEYVAL_NUMBER, .help = "TCP server: the last port to try when others are taken", .max = 65535  \
+    }
+
+#define FAMILY_ROWS                                                                                          \
+    {"ipv4", KEYVAL_BOOL, .help = "over IPv4 alone"},                                                        \
+    {                                                                                                        \
+        "ipv6", KEYVAL_BOOL, .help = "over IPv6 alone"                                                       \
     }
 
 static const struct keyval_row unix_rows[] = {
@@ -34,11 +43,8 @@ static const struct keyval_row unix_rows[] = {
     LOG_ROWS,
     SOCKET_ROWS,
 };
-static const struct keyval_row tcp_rows[] = {{"address", KEYVAL_PATH, .help = "HOST:PORT"},
-                                             {"ipv4", KEYVAL_BOOL},
-                                             {"ipv6", KEYVAL_BOOL},
-                                             LOG_ROWS,
-                                             SOCKET_ROWS};
+static const struct keyval_row tcp_rows[] = {
+    {"address", KEYVAL_PATH, .help = "HOST:PORT"}, FAMILY_ROWS, LOG_ROWS, SOCKET_ROWS};
 static const struct keyval_row file_rows[] = {
     {"path", KEYVAL_PATH, .help = "file that takes the output"},
     {"append", KEYVAL_BOOL, .help = "keep what is in it"},
@@ -64,8 +70,7 @@ static const struct keyval_row chardev_socket_rows[] = {
     {"host", KEYVAL_STRING, .help = "TCP: name or address"},
     {"port", KEYVAL_PATH, .help = "TCP: number or service"},
     {"fd", KEYVAL_NUMBER, .help = "a connected socket, passed in", .max = 1 << 20},
-    {"ipv4", KEYVAL_BOOL},
-    {"ipv6", KEYVAL_BOOL},
+    FAMILY_ROWS,
     SOCKET_ROWS,
 };
 static const struct keyval_row chardev_file_rows[] = {
@@ -82,9 +87,19 @@ static const struct keyval_row chardev_udp_rows[] = {
     {"port", KEYVAL_PATH, .help = "number or service there"},
     {"localaddr", KEYVAL_STRING, .help = "address to send from"},
     {"localport", KEYVAL_PATH, .help = "number or service to send from"},
-    {"ipv4", KEYVAL_BOOL},
-    {"ipv6", KEYVAL_BOOL},
+    FAMILY_ROWS,
 };
+static const struct keyval_row chardev_vc_rows[] = {
+    CHARDEV_COMMON,
+    {"width", KEYVAL_NUMBER, .help = "in pixels", .max = 2048},
+    {"height", KEYVAL_NUMBER, .help = "in pixels", .max = 4096},
+    {"cols", KEYVAL_NUMBER, .help = "in characters of 8 pixels (80)", .max = 256},
+    {"rows", KEYVAL_NUMBER, .help = "in lines of 16 pixels (24)", .max = 256},
+};
+static const struct keyval_row chardev_tty_rows[] = {
+    CHARDEV_COMMON, {"path", KEYVAL_PATH, .help = "the host's port, as /dev/ttyS0"}};
+static const struct keyval_row chardev_parport_rows[] = {
+    CHARDEV_COMMON, {"path", KEYVAL_PATH, .help = "the host's port, as /dev/parport0"}};
 static const struct keyval_row chardev_ringbuf_rows[] = {
     CHARDEV_COMMON, {"size", KEYVAL_SIZE, .help = "bytes, a power of two (64K)", .max = 1 << 30}};
 static const struct keyval_row chardev_fd_rows[] = {
@@ -129,15 +144,21 @@ static const struct backend_row backends[] = {
     {"fd", "fd", "fd:N", "a file descriptor that was passed in", CHAR_FD, true, TABLE("", fd_rows, "fd"),
      TABLE("fd", chardev_fd_rows, "backend")},
     {"chardev", NULL, "chardev:ID", "a -chardev", CHAR_REFERENCE, true, TABLE("", pipe_rows, "path")},
-    {"vc", "vc", .later = "use stdio, pty or a UNIX socket"},
-    {"con", "console", .later = "use stdio"},
+    {"vc", "vc", "vc[:WIDTHxHEIGHT|:COLSCxROWSC]", "a text console on the display", CHAR_VC,
+     .options = TABLE("vc", chardev_vc_rows, "backend")},
+    {"serial", "serial", "serial:PATH or /dev/ttyS…", "a serial port of the host", CHAR_TTY, true,
+     TABLE("", pipe_rows, "path"), TABLE("serial", chardev_tty_rows, "backend")},
+    {"tty", "tty", "tty:PATH", "the same", CHAR_TTY, true, TABLE("", pipe_rows, "path"),
+     TABLE("tty", chardev_tty_rows, "backend")},
+    {"parallel", "parallel", "parallel:PATH or /dev/parport…", "a parallel port of the host", CHAR_PARPORT,
+     true, TABLE("", pipe_rows, "path"), TABLE("parallel", chardev_parport_rows, "backend")},
+    {"parport", "parport", "parport:PATH", "the same", CHAR_PARPORT, true, TABLE("", pipe_rows, "path"),
+     TABLE("parport", chardev_parport_rows, "backend")},
+    {"msmouse", "msmouse", "msmouse", "a serial mouse that the display moves", CHAR_MSMOUSE,
+     .options = TABLE("msmouse", chardev_plain_rows, "backend")},
+    {"con", "console", .later = "it is Windows'; use stdio"},
     {"websocket", NULL, .later = "use tcp:HOST:PORT,server"},
-    {"msmouse", "msmouse", .later = "the mouse is a PS/2 one, which the display moves"},
     {"braille", "braille", .later = "use a screen reader on the host with stdio"},
-    {"serial", "serial", .later = "open the host's serial port as a file descriptor and give fd:N"},
-    {"parallel", "parallel", .later = "there is no parallel port"},
-    {"tty", "tty", .later = "open the host's serial port as a file descriptor and give fd:N"},
-    {"parport", "parport", .later = "there is no parallel port"},
     {"spiceport", "spiceport", .later = "there is no SPICE"},
     {"spicevmc", "spicevmc", .later = "there is no SPICE"},
 };
@@ -174,12 +195,25 @@ static void take_log(const struct keyval *kv, struct char_spec *out)
     out->log_append = keyval_bool(kv, "logappend", false);
 }
 
+static void take_family(const struct keyval *kv, struct char_spec *out)
+{
+    /* ipv6=off says what ipv4=on does. */
+    out->ipv4 = keyval_bool(kv, "ipv4", keyval_has(kv, "ipv6") && !keyval_bool(kv, "ipv6", true));
+    out->ipv6 = keyval_bool(kv, "ipv6", keyval_has(kv, "ipv4") && !keyval_bool(kv, "ipv4", true));
+}
+
 static bool take_socket(const struct keyval *kv, struct char_spec *out, GError **error)
 {
     out->server = keyval_bool(kv, "server", false);
     out->wait = out->server && keyval_bool(kv, "wait", true);
     out->reconnect_s = (unsigned)keyval_number(kv, "reconnect", 0);
     out->telnet = keyval_bool(kv, "telnet", false);
+    if (keyval_has(kv, "delay") && keyval_has(kv, "nodelay"))
+        return fail(error, "delay= and nodelay= are the same thing twice: give one");
+    out->delay = keyval_bool(kv, "delay", keyval_has(kv, "nodelay") && !keyval_bool(kv, "nodelay", true));
+    out->port_to = (unsigned)keyval_number(kv, "to", 0);
+    if (out->port_to && (!out->server || out->kind != CHAR_TCP))
+        return fail(error, "to= is for TCP servers: add server=on, or leave it out");
     if (!out->server && keyval_has(kv, "wait"))
         return fail(error, "wait= is for servers: add server=on");
     if (out->server && out->reconnect_s)
@@ -212,13 +246,20 @@ static bool take_udp(const char *text, struct char_spec *out, GError **error)
     return !at || split_address("udp", at + 1, &out->local_host, &out->local_service, error);
 }
 
-/* What a word means beside its kind. */
-static bool take_variant(const char *word, struct char_spec *out, GError **error)
+/* "80Cx24C" or "640x480". */
+static bool take_vc(const char *text, struct char_spec *out, GError **error)
 {
-    if (g_str_equal(word, "telnet"))
-        out->telnet = true;
-    if (out->telnet && !out->server)
-        return fail(error, "telnet is for servers: add server=on");
+    const char *times = strchr(text, 'x');
+    size_t len = strlen(text);
+    bool cells = times && times > text && times[-1] == 'C' && text[len - 1] == 'C';
+    g_autofree char *width = times ? g_strndup(text, (size_t)(times - text) - (cells ? 1 : 0)) : NULL;
+    g_autofree char *height = times ? g_strndup(times + 1, strlen(times + 1) - (cells ? 1 : 0)) : NULL;
+    guint64 columns, rows;
+    if (!times || !g_ascii_string_to_unsigned(width, 10, 1, cells ? 256 : 2048, &columns, NULL) ||
+        !g_ascii_string_to_unsigned(height, 10, 1, cells ? 256 : 4096, &rows, NULL))
+        return fail(error, "vc:%s: the size is vc:640x480 (pixels) or vc:80Cx24C (characters)", text);
+    out->columns = (unsigned)columns / (cells ? 1 : 8);
+    out->rows = (unsigned)rows / (cells ? 1 : 16);
     return true;
 }
 
@@ -238,6 +279,8 @@ static bool take_rest(const struct backend_row *row, const char *rest, struct ch
         out->append = keyval_bool(kv, "append", false);
         out->path = g_strdup(keyval_string(kv, "path", NULL));
         return true;
+    case CHAR_TTY:
+    case CHAR_PARPORT:
     case CHAR_PIPE:
         out->path = g_strdup(keyval_string(kv, "path", NULL));
         return true;
@@ -247,8 +290,11 @@ static bool take_rest(const struct backend_row *row, const char *rest, struct ch
         return take_socket(kv, out, error);
     case CHAR_TCP:
         take_log(kv, out);
-        return take_socket(kv, out, error) && take_variant(row->word, out, error) &&
-               split_address(row->word, keyval_string(kv, "address", ""), &out->host, &out->service, error);
+        take_family(kv, out);
+        if (!take_socket(kv, out, error))
+            return false;
+        out->telnet |= g_str_equal(row->word, "telnet");
+        return split_address(row->word, keyval_string(kv, "address", ""), &out->host, &out->service, error);
     case CHAR_UDP:
         take_log(kv, out);
         return take_udp(keyval_string(kv, "address", ""), out, error);
@@ -259,6 +305,8 @@ static bool take_rest(const struct backend_row *row, const char *rest, struct ch
     case CHAR_STDIO:
     case CHAR_PTY:
     case CHAR_RINGBUF:
+    case CHAR_VC:
+    case CHAR_MSMOUSE:
     case CHAR_REFERENCE:
     case CHAR_KINDS:
         break;
@@ -275,11 +323,12 @@ bool char_spec_parse(const char *text, struct char_spec *out, GError **error)
         spec.signal = false;
         words += 4;
     }
-    if (g_str_has_prefix(words, "/dev/"))
-        return fail(error,
-                    "%s: a host's serial port is QEMU's and not in netlab-emu yet; open it as a file "
-                    "descriptor and give fd:N",
-                    text);
+    if (g_str_has_prefix(words, "/dev/")) { /* a device's name stands for the port it is */
+        spec.kind = g_str_has_prefix(words, "/dev/parport") ? CHAR_PARPORT : CHAR_TTY;
+        spec.path = g_strdup(words);
+        *out = spec;
+        return true;
+    }
     size_t len = strcspn(words, ":,");
     g_autofree char *word = g_strndup(words, len);
     const struct backend_row *row = NULL;
@@ -292,7 +341,9 @@ bool char_spec_parse(const char *text, struct char_spec *out, GError **error)
         return fail(error, "%s: is QEMU's and not in netlab-emu yet; %s", word, row->later);
     spec.kind = row->kind;
     bool good = true;
-    if (row->takes_rest) {
+    if (row->kind == CHAR_VC && words[len] == ':') {
+        good = take_vc(words + len + 1, &spec, error);
+    } else if (row->takes_rest) {
         if (words[len] != ':' || !words[len + 1])
             good = fail(error, "'%s' is not complete: %s", text, row->form);
         else
@@ -301,9 +352,12 @@ bool char_spec_parse(const char *text, struct char_spec *out, GError **error)
         good = fail(error, "'%s': nothing may follow %s", text, word);
     }
     if (good && spec.mux && spec.kind != CHAR_STDIO && spec.kind != CHAR_UNIX && spec.kind != CHAR_PTY &&
-        spec.kind != CHAR_TCP)
+        spec.kind != CHAR_TCP && spec.kind != CHAR_VC && spec.kind != CHAR_TTY)
         good =
-            fail(error, "'%s': mon: needs something that can be typed into (stdio, pty, unix:, tcp:)", text);
+            fail(error,
+                 "'%s': mon: needs something that can be typed into (stdio, pty, vc, unix:, tcp:, a serial "
+                 "port)",
+                 text);
     if (!good) {
         char_spec_clear(&spec);
         return false;
@@ -329,9 +383,17 @@ static bool take_chardev(const struct backend_row *row, const struct keyval *kv,
         out->input_path = g_strdup(keyval_string(kv, "input-path", NULL));
         out->path = g_strdup(keyval_string(kv, "path", NULL));
         return keyval_require(kv, "path", error);
+    case CHAR_TTY:
+    case CHAR_PARPORT:
     case CHAR_PIPE:
         out->path = g_strdup(keyval_string(kv, "path", NULL));
         return keyval_require(kv, "path", error);
+    case CHAR_VC:
+        out->columns = (unsigned)keyval_number(kv, "cols", keyval_number(kv, "width", 0) / 8);
+        out->rows = (unsigned)keyval_number(kv, "rows", keyval_number(kv, "height", 0) / 16);
+        return true;
+    case CHAR_MSMOUSE:
+        return true;
     case CHAR_FD:
         out->fd = (int)keyval_number(kv, "fd", 0);
         return keyval_require(kv, "fd", error);
@@ -349,9 +411,11 @@ static bool take_chardev(const struct backend_row *row, const struct keyval *kv,
             out->kind = CHAR_FD;
             out->fd = (int)keyval_number(kv, "fd", 0);
         }
-        return take_socket(kv, out, error) && take_variant("socket", out, error);
+        take_family(kv, out);
+        return take_socket(kv, out, error);
     }
     case CHAR_UDP:
+        take_family(kv, out);
         out->host = g_strdup(keyval_string(kv, "host", "localhost"));
         out->service = g_strdup(keyval_string(kv, "port", NULL));
         out->local_host = g_strdup(keyval_string(kv, "localaddr", NULL));

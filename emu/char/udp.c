@@ -28,7 +28,8 @@ static struct addrinfo *look_up(const char *host, const char *service, int famil
 
 static int open_socket(const struct char_spec *spec, GError **error)
 {
-    struct addrinfo *to = look_up(spec->host, spec->service, AF_UNSPEC, false, error), *from = NULL;
+    int family = spec->ipv4 == spec->ipv6 ? AF_UNSPEC : spec->ipv4 ? AF_INET : AF_INET6;
+    struct addrinfo *to = look_up(spec->host, spec->service, family, false, error), *from = NULL;
     bool wants_local = spec->local_host || spec->local_service;
     int fd = -1, why = 0;
     bool good = to != NULL;

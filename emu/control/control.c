@@ -159,8 +159,3 @@ void control_event(struct control *control, const char *name, const char *data)
     for (guint i = 0; i < control->sessions->len; i++)
         qmp_session_event(control->sessions->pdata[i], json);
 }
-
-void control_execute(struct control *control, const char *line, GString *out)
-{
-    monitor_execute(control, line, out);
-}

@@ -134,8 +134,6 @@ bool control_listen(struct control *control, const char *path, bool wait, bool p
 /* QMP, or the monitor, on a port; the port stays the caller's and must outlive the control room. */
 void control_add_qmp(struct control *control, struct char_port *port, bool pretty);
 void control_add_monitor(struct control *control, struct char_port *port);
-/* Runs one line of the text monitor and appends what it says. */
-void control_execute(struct control *control, const char *line, GString *out);
 /* Shows the prompt again: the monitor has come to the front of a shared terminal. */
 void control_prompt(struct control *control, struct char_port *port);
 /* A server with wait=on that nobody has connected to so far. */

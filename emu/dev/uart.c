@@ -9,7 +9,9 @@
  * status bits (only a break can happen here). The character timeout of a FIFO below its trigger level runs on
  * guest time, four characters at the programmed rate. INTR goes straight to the interrupt wire; MCR.OUT2,
  * which gates it on most PC boards, does not here, so drivers that forget it work as they do on common
- * emulators. The modem lines of the other end (CTS, DSR, DCD) are always on while something is plugged in.
+ * emulators. The modem lines of the other end (CTS, DSR, DCD) are always on while something is plugged in,
+ * but for back ends that have such lines (a serial port of the host): these are asked, every MODEM_LOOK_NS
+ * while the guest wants interrupts from them. Speed and format, breaks, DTR and RTS are told to the back end.
  */
 #include "emu/dev/uart.h"
 #include "emu/trace.h"
@@ -29,7 +31,7 @@ enum {
     IIR_FIFOS = 0xc0
 };
 enum { FCR_ENABLE = 1, FCR_CLEAR_RX = 2, FCR_CLEAR_TX = 4, FCR_STORED = 0xc9 };
-enum { LCR_STOP2 = 4, LCR_PARITY = 8, LCR_BREAK = 0x40, LCR_DLAB = 0x80 };
+enum { LCR_STOP2 = 4, LCR_PARITY = 8, LCR_EVEN_PARITY = 0x10, LCR_BREAK = 0x40, LCR_DLAB = 0x80 };
 enum { MCR_DTR = 1, MCR_RTS = 2, MCR_OUT1 = 4, MCR_OUT2 = 8, MCR_LOOP = 0x10, MCR_BITS = 0x1f };
 enum {
     LSR_DR = 1,
@@ -53,6 +55,7 @@ enum {
     MSR_DCD = 0x80
 };
 enum { MSR_LINES = 0xf0, MSR_DELTAS = 0x0f };
+#define MODEM_LOOK_NS INT64_C(10000000)
 enum { FIFO = 16, CRYSTAL_HZ = 1843200, TIMEOUT_CHARACTERS = 4 };
 
 static const uint8_t trigger_level[4] = {1, 4, 8, 14};
@@ -60,8 +63,10 @@ static const uint8_t trigger_level[4] = {1, 4, 8, 14};
 struct uart {
     struct device device;
     struct clock *clock;
-    struct clock_timer *timeout_timer;
+    struct clock_timer *timeout_timer, *modem_timer;
     struct irq_line irq;
+    struct char_line line; /* as the back end was told */
+    bool breaking;
     struct char_port *port;
     uint16_t base;
     uint8_t ier, fcr, lcr, mcr, msr, scr;
@@ -224,6 +229,10 @@ static void transmit(struct uart *u, uint8_t byte)
 
 static uint8_t modem_lines(const struct uart *u)
 {
+    unsigned lines;
+    if (!(u->mcr & MCR_LOOP) && u->port && char_modem(u->port, &lines))
+        return (uint8_t)((lines & CHAR_CTS ? MSR_CTS : 0) | (lines & CHAR_DSR ? MSR_DSR : 0) |
+                         (lines & CHAR_RI ? MSR_RI : 0) | (lines & CHAR_DCD ? MSR_DCD : 0));
     if (!(u->mcr & MCR_LOOP))
         return u->port ? MSR_CTS | MSR_DSR | MSR_DCD : 0;
     return (uint8_t)((u->mcr & MCR_RTS ? MSR_CTS : 0) | (u->mcr & MCR_DTR ? MSR_DSR : 0) |
@@ -242,6 +251,56 @@ static void update_modem(struct uart *u)
         u->msr |= MSR_TERI;
     if (changed & MSR_DCD)
         u->msr |= MSR_DDCD;
+}
+
+/* Modem lines that change by themselves are looked at while they interrupt. */
+static void watch_modem(struct uart *u)
+{
+    unsigned lines;
+    if (u->ier & IER_MODEM && u->port && char_modem(u->port, &lines))
+        clock_timer_set(u->modem_timer, clock_now(u->clock) + MODEM_LOOK_NS);
+    else
+        clock_timer_cancel(u->modem_timer);
+}
+
+static void modem_fire(void *opaque)
+{
+    struct uart *u = opaque;
+    update_modem(u);
+    watch_modem(u);
+    update(u);
+}
+
+/* Tells the back end what has changed of speed, format, break and modem lines. */
+static void tell_line(struct uart *u)
+{
+    if (!u->port)
+        return;
+    uint32_t divisor = u->divisor ? u->divisor : 0x10000;
+    struct char_line line = {.speed = CRYSTAL_HZ / 16 / divisor,
+                             .data_bits = 5u + (u->lcr & 3),
+                             .stop_bits = u->lcr & LCR_STOP2 ? 2 : 1,
+                             .parity = !(u->lcr & LCR_PARITY)     ? 'N'
+                                       : u->lcr & LCR_EVEN_PARITY ? 'E'
+                                                                  : 'O'};
+    if (line.speed != u->line.speed || line.data_bits != u->line.data_bits ||
+        line.stop_bits != u->line.stop_bits || line.parity != u->line.parity) {
+        u->line = line;
+        char_set_line(u->port, &line);
+    }
+    bool breaking = u->lcr & LCR_BREAK && !(u->mcr & MCR_LOOP);
+    if (breaking != u->breaking) {
+        u->breaking = breaking;
+        char_set_break(u->port, breaking);
+    }
+}
+
+static void tell_modem(struct uart *u)
+{
+    bool loop = u->mcr & MCR_LOOP; /* the pins are off then */
+    if (u->port)
+        char_set_modem(u->port, (u->mcr & MCR_DTR && !loop ? CHAR_DTR : 0u) |
+                                    (u->mcr & MCR_RTS && !loop ? CHAR_RTS : 0u));
 }
 
 /* ---- registers ---- */
@@ -263,11 +322,14 @@ static void ier_write(struct uart *u, uint8_t value)
     if (value & ~u->ier & IER_THRE)
         u->thre_pending = true;
     u->ier = value & IER_BITS;
+    watch_modem(u);
 }
 
 static void mcr_write(struct uart *u, uint8_t value)
 {
     u->mcr = value & MCR_BITS;
+    tell_modem(u);
+    tell_line(u);
     update_modem(u);
     tell_room(u);
 }
@@ -276,6 +338,8 @@ static void lcr_write(struct uart *u, uint8_t value)
 {
     bool break_begins = value & ~u->lcr & LCR_BREAK;
     u->lcr = value;
+    if (!(value & LCR_DLAB)) /* while the divisor is being written it is half one */
+        tell_line(u);
     if (break_begins && u->mcr & MCR_LOOP) {
         receive(u, 0, LSR_BI);
         restart_timeout(u);
@@ -338,6 +402,7 @@ static uint8_t lsr_read(struct uart *u)
 
 static uint8_t msr_read(struct uart *u)
 {
+    update_modem(u);
     uint8_t msr = u->msr;
     u->msr &= MSR_LINES;
     return msr;
@@ -388,6 +453,9 @@ static void uart_reset(struct device *device)
     memset(u->rx, 0, sizeof u->rx);
     memset(u->rx_flags, 0, sizeof u->rx_flags);
     u->overrun = u->thre_pending = false;
+    tell_modem(u);
+    tell_line(u);
+    watch_modem(u);
     u->msr = modem_lines(u);
     restart_timeout(u);
     tell_room(u);
@@ -416,6 +484,9 @@ static bool uart_after_load(void *device, GError **error)
         u->rx_flags[i] &= LSR_OF_BYTE;
     u->ier &= IER_BITS;
     u->mcr &= MCR_BITS;
+    tell_modem(u);
+    tell_line(u);
+    watch_modem(u);
     u->msr = (uint8_t)((u->msr & MSR_DELTAS) | modem_lines(u));
     bool timed_out = u->timed_out && u->rx_count;
     restart_timeout(u);
@@ -460,6 +531,7 @@ static void uart_free(struct device *device)
 {
     struct uart *u = (struct uart *)device;
     clock_timer_free(u->timeout_timer);
+    clock_timer_free(u->modem_timer);
     g_free(u);
 }
 
@@ -477,6 +549,7 @@ struct uart *uart_new(struct portio *io, struct clock *clock, const char *id, ui
     u->port = port;
     u->base = base;
     u->timeout_timer = clock_timer_new(clock, timeout_fire, u);
+    u->modem_timer = clock_timer_new(clock, modem_fire, u);
     portio_add(io, "uart", base, 8, &uart_ops, u);
     if (port)
         char_connect(port, &uart_events, u);

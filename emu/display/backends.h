@@ -35,13 +35,16 @@ unsigned vnc_viewers(struct vnc *vnc);
 /* Turns keysyms into the keys of the guest's keyboard, modifiers included. */
 struct typist {
     struct display *display;
+    struct display_viewer *viewer; /* whose keys these are; NULL: the guest's screen is all there is */
     const struct keymap *keymap;
+    bool shift, ctrl, alt;    /* held on the viewer's side, whatever is in front */
     uint32_t held_keysym[16]; /* keys that are down, but modifiers; 0: free */
     uint16_t held_code[16];
     bool down[0x200]; /* by code */
 };
 
 void typist_init(struct typist *typist, struct display *display, const struct keymap *keymap);
+/* To what is in front: the guest's keyboard, or a text console. Ctrl-Alt-1 … 9 puts another one there. */
 void typist_keysym(struct typist *typist, uint32_t keysym, bool down);
 /* A character as if typed: with its modifiers around it. False: the layout has no such key. */
 bool typist_character(struct typist *typist, gunichar character);
@@ -57,3 +60,24 @@ struct terminal;
 struct terminal *terminal_new(struct display *display, const struct keymap *keymap,
                               void (*quit)(void *opaque), void *opaque, GError **error);
 void terminal_free(struct terminal *terminal); /* NULL is allowed */
+
+/* ---- sdl.c ---- */
+
+struct desktop;
+
+enum window_grab { WINDOW_GRAB_CTRL_ALT, WINDOW_GRAB_CTRL_ALT_SHIFT, WINDOW_GRAB_RIGHT_CTRL };
+
+struct desktop_config {
+    const char *name;      /* of the machine; NULL: none */
+    enum window_grab grab; /* the keys that go with G, F, U and digits */
+    bool no_close;         /* closing the window does nothing */
+    bool no_frame, full_screen, show_cursor;
+};
+
+/* Whether this program was built with SDL, and whether its library is there. */
+bool desktop_built(void);
+bool desktop_possible(void);
+/* Opens a window on the desktop. `quit` is called when it is closed. */
+struct desktop *desktop_new(struct display *display, const struct desktop_config *config,
+                            void (*quit)(void *opaque), void *opaque, GError **error);
+void desktop_free(struct desktop *window); /* NULL is allowed */

@@ -3,15 +3,16 @@
 /*
  * The guest's screen on a terminal, by ncurses: characters in text modes, a note in graphics modes.
  *
- * Alt-1 shows the guest, Alt-2 the monitor, where `quit` ends the machine; all other keys are the guest's,
- * Ctrl-C too. A terminal sends characters, not keys: each is typed as a stroke with its modifiers. Alt comes
- * as ESC before a key, so ESC alone is known by nothing coming after it. Writing waits for a terminal that
- * does not take what it is sent, and the guest with it. The size of the terminal is looked at with the
- * screen, so no signal is needed.
+ * Alt-1 shows the guest, Alt-2 and on the text consoles, the monitor first, where `quit` ends the machine;
+ * all other keys are those of what is in front, Ctrl-C too. A terminal sends characters, not keys: each is
+ * typed as a stroke with its modifiers. Alt comes as ESC before a key, so ESC alone is known by nothing
+ * coming after it. Writing waits for a terminal that does not take what it is sent, and the guest with it.
+ * The size of the terminal is looked at with the screen, so no signal is needed.
  */
 #define NCURSES_WIDECHAR 1
 #include "emu/display/backends.h"
 
+#include "emu/display/codepage.h"
 #include "emu/machine/loop.h"
 
 #include <curses.h>
@@ -22,7 +23,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { ESCAPE = 0x1b, ESCAPE_DELAY_MS = 25, MONITOR_LINES_MOST = 1000, MONITOR_LINE_MOST = 4096 };
+enum { ESCAPE = 0x1b, ESCAPE_DELAY_MS = 25 };
 
 struct terminal {
     struct display *display;
@@ -33,29 +34,18 @@ struct terminal {
     void (*quit)(void *opaque);
     void *opaque;
     bool colors, unicode;
-    bool monitor;           /* it is in front */
     bool stale;             /* all has to be written again */
-    GPtrArray *lines;       /* of the monitor */
-    GString *line;          /* being typed there */
     unsigned rows, columns; /* of the terminal */
     unsigned width, height; /* of a graphics mode that is noted */
     struct display_text *text, *shown;
 };
-
-/* Code page 437. */
-static const char *const page437 =
-    " ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
-    " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~⌂"
-    "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»"
-    "░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀"
-    "αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■ ";
 
 /* ---- output ---- */
 
 static wchar_t character_of(const struct terminal *t, uint8_t code)
 {
     if (t->unicode)
-        return (wchar_t)g_utf8_get_char(g_utf8_offset_to_pointer(page437, code));
+        return (wchar_t)codepage_to_unicode(code);
     if (code >= 0x20 && code < 0x7f)
         return code;
     if (code == 0xb3 || code == 0xba)
@@ -112,18 +102,6 @@ static void show_note(struct terminal *t)
     refresh();
 }
 
-static void show_monitor(struct terminal *t)
-{
-    guint first = t->lines->len + 1 > t->rows ? t->lines->len + 1 - t->rows : 0;
-    int y = 0;
-    erase();
-    for (guint i = first; i < t->lines->len; i++)
-        mvaddnstr(y++, 0, t->lines->pdata[i], (int)t->columns);
-    mvprintw(y, 0, "(netlab) %s", t->line->str);
-    curs_set(1);
-    refresh();
-}
-
 static bool same_text(const struct display_text *a, const struct display_text *b)
 {
     return a->columns == b->columns && a->rows == b->rows && a->cursor_row == b->cursor_row &&
@@ -152,12 +130,7 @@ static bool look(void *opaque)
     follow_size(t);
     bool stale = t->stale;
     t->stale = false;
-    if (t->monitor) {
-        if (stale)
-            show_monitor(t);
-        return stale;
-    }
-    if (!display_text(t->display, t->text, &width, &height)) {
+    if (!display_front_text(t->viewer, t->text, &width, &height)) {
         if (!stale && t->width == width && t->height == height && t->shown->rows == 0)
             return false;
         t->width = width;
@@ -176,41 +149,6 @@ static bool look(void *opaque)
 }
 
 static const struct display_viewer_ops viewer_ops = {.look = look};
-
-/* ---- the monitor ---- */
-
-static void add_lines(struct terminal *t, const char *text)
-{
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    for (char **line = lines; *line; line++)
-        if (**line || line[1])
-            g_ptr_array_add(t->lines, g_strdup(*line));
-    if (t->lines->len > MONITOR_LINES_MOST)
-        g_ptr_array_remove_range(t->lines, 0, t->lines->len - MONITOR_LINES_MOST);
-}
-
-static void monitor_key(struct terminal *t, wint_t key, bool function)
-{
-    const struct display_input *input = display_input(t->display);
-    t->stale = true;
-    if ((function && key == KEY_ENTER) || (!function && (key == '\r' || key == '\n'))) {
-        g_autoptr(GString) out = g_string_new(NULL);
-        g_autofree char *typed = g_strdup_printf("(netlab) %s", t->line->str);
-        add_lines(t, typed);
-        input->monitor(input->opaque, t->line->str, out);
-        add_lines(t, out->str);
-        g_string_truncate(t->line, 0);
-    } else if ((function && key == KEY_BACKSPACE) || (!function && (key == 0x7f || key == '\b'))) {
-        if (t->line->len)
-            g_string_truncate(
-                t->line,
-                (gsize)(g_utf8_find_prev_char(t->line->str, t->line->str + t->line->len) - t->line->str));
-    } else if (!function && key == 0x15) {
-        g_string_truncate(t->line, 0);
-    } else if (!function && key >= ' ' && t->line->len < MONITOR_LINE_MOST) {
-        g_string_append_unichar(t->line, (gunichar)key);
-    }
-}
 
 /* ---- keys ---- */
 
@@ -270,19 +208,49 @@ static void guest_key(struct terminal *t, wint_t key, bool function, bool alt)
     typist_stroke(&t->typist, k.code, k.modifiers, ctrl, alt);
 }
 
+/* A key of a text console, as the keysym that has the same place on the keyboard. */
+static void console_key(struct terminal *t, wint_t key, bool function, bool alt)
+{
+    static const struct {
+        short key;
+        uint16_t keysym;
+        bool shift;
+    } rows[] = {
+        {KEY_UP, 0xff52, false},        {KEY_DOWN, 0xff54, false},  {KEY_LEFT, 0xff51, false},
+        {KEY_RIGHT, 0xff53, false},     {KEY_HOME, 0xff50, false},  {KEY_END, 0xff57, false},
+        {KEY_PPAGE, 0xff55, false},     {KEY_NPAGE, 0xff56, false}, {KEY_SPREVIOUS, 0xff55, true},
+        {KEY_SNEXT, 0xff56, true},      {KEY_IC, 0xff63, false},    {KEY_DC, 0xffff, false},
+        {KEY_BACKSPACE, 0xff08, false}, {KEY_ENTER, 0xff0d, false}, {KEY_BTAB, 0xfe20, false},
+    };
+    if (!function) {
+        bool ctrl = key < ' ' && key != '\r' && key != '\n' && key != '\t' && key != '\b' && key != ESCAPE;
+        uint32_t keysym = key == '\r' || key == '\n'   ? 0xff0d
+                          : key == '\t'                ? 0xff09
+                          : key == 0x7f || key == '\b' ? 0xff08
+                          : key == ESCAPE              ? 0xff1b
+                          : ctrl                       ? (uint32_t)g_ascii_tolower((char)(key + 0x40))
+                          : key < 0x100                ? (uint32_t)key
+                                                       : 0x01000000 + (uint32_t)key;
+        display_console_key(t->viewer, keysym, false, ctrl, alt);
+        return;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        if ((wint_t)rows[i].key == key)
+            display_console_key(t->viewer, rows[i].keysym, rows[i].shift, false, alt);
+    if (key >= KEY_F(1) && key <= KEY_F(12))
+        display_console_key(t->viewer, 0xffbe + (key - KEY_F(1)), false, false, alt);
+}
+
 static void take_key(struct terminal *t, wint_t key, bool function, bool alt)
 {
     if (function && key == KEY_RESIZE)
         return;
     if (alt && !function && key >= '1' && key <= '9') {
-        if (key <= '2' && t->monitor != (key == '2')) {
-            t->monitor = key == '2';
-            t->stale = true;
-        }
+        t->stale |= display_front(t->viewer) != key - '1' && display_show(t->viewer, key - '1');
         return;
     }
-    if (t->monitor)
-        monitor_key(t, key, function);
+    if (display_front(t->viewer))
+        console_key(t, key, function, alt);
     else
         guest_key(t, key, function, alt);
 }
@@ -342,8 +310,6 @@ struct terminal *terminal_new(struct display *display, const struct keymap *keym
     t->screen = screen;
     t->quit = quit;
     t->opaque = opaque;
-    t->lines = g_ptr_array_new_with_free_func(g_free);
-    t->line = g_string_new(NULL);
     t->text = g_new0(struct display_text, 1);
     t->shown = g_new0(struct display_text, 1);
     t->unicode = MB_CUR_MAX > 1;
@@ -358,8 +324,6 @@ struct terminal *terminal_new(struct display *display, const struct keymap *keym
     t->colors = has_colors() && start_color() == OK && COLORS >= 8 && COLOR_PAIRS > 64;
     for (short pair = 0; pair < 64 && t->colors; pair++)
         init_pair((short)(pair + 1), pair & 7, pair >> 3);
-    add_lines(t,
-              "netlab-emu " NETLAB_VERSION " monitor - type 'help' for its commands; Alt-1 shows the guest");
     t->viewer = display_add_viewer(display, &viewer_ops, t);
     t->watch = loop_add_fd(display_loop(display), STDIN_FILENO, LOOP_READ | LOOP_HANGUP, input_ready, t);
     t->stale = true;
@@ -375,8 +339,6 @@ void terminal_free(struct terminal *t)
     display_remove_viewer(t->viewer);
     endwin();
     delscreen(t->screen);
-    g_ptr_array_free(t->lines, TRUE);
-    g_string_free(t->line, TRUE);
     g_free(t->text);
     g_free(t->shown);
     g_free(t);

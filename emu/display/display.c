@@ -8,6 +8,7 @@
  */
 #include "emu/display/display.h"
 
+#include "emu/display/console.h"
 #include "emu/machine/loop.h"
 #include "emu/trace.h"
 
@@ -24,6 +25,9 @@ struct display_viewer {
     const struct display_viewer_ops *ops;
     void *opaque;
     bool active;
+    bool fresh;             /* it has to be given all of what is in front */
+    unsigned front;         /* 0: the card's screen */
+    unsigned width, height; /* of what it was given last */
 };
 
 struct display {
@@ -31,7 +35,10 @@ struct display {
     struct display_video video;
     struct display_input input;
     struct display_surface surface;
-    GPtrArray *viewers; /* struct display_viewer * */
+    GPtrArray *viewers;  /* struct display_viewer * */
+    GPtrArray *consoles; /* struct display_console *, number 1 first */
+    const uint8_t *font;
+    bool stopped;
     int timer;
     struct loop_fd *watch;
     unsigned interval_ms; /* 0: the timer is not armed */
@@ -68,28 +75,61 @@ static void arm(struct display *d, unsigned ms)
     arm_timer(d->timer, ms);
 }
 
-static bool look(struct display *d, bool whole)
+/* Draws console `index` if somebody wants pixels of it. */
+static bool draw(struct display *d, unsigned index, struct display_rect *changed)
 {
-    struct display_rect changed = {0};
-    bool any = false, want_pixels = false;
-    unsigned width = d->surface.width, height = d->surface.height;
-    for (guint i = 0; i < d->viewers->len; i++) {
-        const struct display_viewer *viewer = d->viewers->pdata[i];
-        want_pixels |= viewer->active && viewer->ops->pixels;
-    }
-    if (want_pixels && d->video.draw) {
-        any = d->video.draw(d->video.opaque, &d->surface, false, &changed);
-        if (whole && d->surface.pixels)
-            changed = (struct display_rect){0, 0, d->surface.width, d->surface.height};
-    }
-    bool resized = width != d->surface.width || height != d->surface.height;
+    *changed = (struct display_rect){0};
+    if (index)
+        return console_draw(d->consoles->pdata[index - 1], d->font, changed);
+    return d->video.draw && d->video.draw(d->video.opaque, &d->surface, false, changed);
+}
+
+static const struct display_surface *surface_of(const struct display *d, unsigned index)
+{
+    return index ? &((const struct display_console *)d->consoles->pdata[index - 1])->surface : &d->surface;
+}
+
+static bool wants_pixels(const struct display_viewer *viewer, unsigned index)
+{
+    return viewer->active && viewer->ops->pixels && viewer->front == index;
+}
+
+/* Draws a console once and gives it to all who have it in front. */
+static bool look_at(struct display *d, unsigned index, bool whole)
+{
+    struct display_rect changed;
+    bool wanted = false;
+    for (guint i = 0; i < d->viewers->len; i++)
+        wanted |= wants_pixels(d->viewers->pdata[i], index);
+    if (!wanted)
+        return false;
+    bool any = draw(d, index, &changed);
+    const struct display_surface *surface = surface_of(d, index);
     for (guint i = 0; i < d->viewers->len; i++) {
         struct display_viewer *viewer = d->viewers->pdata[i];
-        if (!viewer->active)
+        if (!wants_pixels(viewer, index) || !surface->pixels)
             continue;
-        if (viewer->ops->pixels && changed.height)
-            viewer->ops->pixels(viewer->opaque, &d->surface, &changed, resized);
-        if (viewer->ops->look)
+        struct display_rect r = changed;
+        bool resized = viewer->width != surface->width || viewer->height != surface->height;
+        if (whole || viewer->fresh || resized)
+            r = (struct display_rect){0, 0, surface->width, surface->height};
+        viewer->fresh = false;
+        viewer->width = surface->width;
+        viewer->height = surface->height;
+        if (r.height)
+            viewer->ops->pixels(viewer->opaque, surface, &r, resized);
+    }
+    return any;
+}
+
+static bool look(struct display *d, bool whole)
+{
+    bool any = false;
+    for (unsigned index = 0; index <= d->consoles->len; index++)
+        any |= look_at(d, index, whole);
+    for (guint i = 0; i < d->viewers->len; i++) {
+        struct display_viewer *viewer = d->viewers->pdata[i];
+        if (viewer->active && viewer->ops->look)
             any |= viewer->ops->look(viewer->opaque);
     }
     return any;
@@ -171,6 +211,7 @@ struct display *display_new(struct loop *loop, const struct display_video *video
         d->video = *video;
     d->input = *input;
     d->viewers = g_ptr_array_new();
+    d->consoles = g_ptr_array_new_with_free_func((GDestroyNotify)console_free);
     d->timer = timer;
     d->watch = loop_add_fd(loop, timer, LOOP_READ, timer_ready, d);
     d->keys.timer = keys;
@@ -188,6 +229,7 @@ void display_free(struct display *d)
     close(d->keys.timer);
     close(d->timer);
     g_ptr_array_free(d->viewers, TRUE);
+    g_ptr_array_free(d->consoles, TRUE);
     g_free(d->surface.pixels);
     g_free(d);
 }
@@ -196,6 +238,7 @@ struct display_viewer *display_add_viewer(struct display *d, const struct displa
                                           void *opaque)
 {
     struct display_viewer *viewer = g_new0(struct display_viewer, 1);
+    viewer->front = !d->video.draw && d->consoles->len ? 1 : 0; /* without a card, what there is */
     viewer->display = d;
     viewer->ops = ops;
     viewer->opaque = opaque;
@@ -217,6 +260,7 @@ void display_set_active(struct display_viewer *viewer, bool active)
         return;
     viewer->active = active;
     trace(DISPLAY, "%s viewer", active ? "one more" : "one less");
+    viewer->fresh = active;
     if (active)
         display_hurry(viewer->display, true);
 }
@@ -236,14 +280,16 @@ const struct display_surface *display_snapshot(struct display *d)
     struct display_rect changed;
     if (!d->video.draw)
         return NULL;
-    unsigned width = d->surface.width, height = d->surface.height;
-    bool any = d->video.draw(d->video.opaque, &d->surface, true, &changed);
-    bool resized = width != d->surface.width || height != d->surface.height;
-    for (guint i = 0; any && i < d->viewers->len; i++) { /* it is their surface too */
-        struct display_viewer *viewer = d->viewers->pdata[i];
-        if (viewer->active && viewer->ops->pixels)
+    if (d->video.draw(d->video.opaque, &d->surface, true, &changed))
+        for (guint i = 0; i < d->viewers->len; i++) { /* it is their surface too */
+            struct display_viewer *viewer = d->viewers->pdata[i];
+            if (!wants_pixels(viewer, 0))
+                continue;
+            bool resized = viewer->width != d->surface.width || viewer->height != d->surface.height;
+            viewer->width = d->surface.width;
+            viewer->height = d->surface.height;
             viewer->ops->pixels(viewer->opaque, &d->surface, &changed, resized);
-    }
+        }
     return &d->surface;
 }
 
@@ -251,6 +297,119 @@ bool display_text(struct display *d, struct display_text *text, unsigned *width,
 {
     *width = *height = 0;
     return d->video.text && d->video.text(d->video.opaque, text, width, height);
+}
+
+/* ---- text consoles ---- */
+
+struct display_console *display_add_console(struct display *d, const struct display_console_config *config)
+{
+    if (display_consoles(d) == DISPLAY_CONSOLES_MOST)
+        return NULL;
+    struct display_console *console = console_new(d, config);
+    g_ptr_array_add(d->consoles, console);
+    return console;
+}
+
+void display_console_write(struct display_console *console, const uint8_t *data, size_t len)
+{
+    struct display *d = console->display;
+    vt_write(console->vt, data, len);
+    if (d->interval_ms > LOOK_SOONEST_MS)
+        display_hurry(d, false);
+}
+
+void display_set_font(struct display *d, const uint8_t *font)
+{
+    d->font = font;
+}
+
+unsigned display_consoles(const struct display *d)
+{
+    return 1 + d->consoles->len;
+}
+
+const char *display_console_title(const struct display *d, unsigned index)
+{
+    if (!index)
+        return d->video.draw ? "screen" : "no card";
+    return index <= d->consoles->len ? ((const struct display_console *)d->consoles->pdata[index - 1])->title
+                                     : NULL;
+}
+
+bool display_show(struct display_viewer *viewer, unsigned index)
+{
+    if (index >= display_consoles(viewer->display))
+        return false;
+    if (index == viewer->front)
+        return true;
+    viewer->front = index;
+    viewer->fresh = true;
+    if (viewer->ops->changed)
+        viewer->ops->changed(viewer->opaque);
+    if (viewer->active) {
+        look(viewer->display, false);
+        display_hurry(viewer->display, false);
+    }
+    return true;
+}
+
+unsigned display_front(const struct display_viewer *viewer)
+{
+    return viewer->front;
+}
+
+void display_console_key(struct display_viewer *viewer, uint32_t keysym, bool shift, bool ctrl, bool alt)
+{
+    if (viewer->front)
+        console_keysym(viewer->display->consoles->pdata[viewer->front - 1], keysym, shift, ctrl, alt);
+}
+
+bool display_front_text(struct display_viewer *viewer, struct display_text *text, unsigned *width,
+                        unsigned *height)
+{
+    if (!viewer->front)
+        return display_text(viewer->display, text, width, height);
+    *width = *height = 0;
+    vt_text(((struct display_console *)viewer->display->consoles->pdata[viewer->front - 1])->vt, text);
+    return true;
+}
+
+/* ---- the machine ---- */
+
+void display_tell_changed(struct display *d)
+{
+    for (guint i = 0; i < d->viewers->len; i++) {
+        struct display_viewer *viewer = d->viewers->pdata[i];
+        if (viewer->ops->changed)
+            viewer->ops->changed(viewer->opaque);
+    }
+}
+
+void display_set_stopped(struct display *d, bool stopped)
+{
+    if (d->stopped == stopped)
+        return;
+    d->stopped = stopped;
+    display_tell_changed(d);
+}
+
+bool display_stopped(const struct display *d)
+{
+    return d->stopped;
+}
+
+void display_pointer(struct display *d, int x, int y, unsigned width, unsigned height, int dz,
+                     unsigned buttons, int *last_x, int *last_y)
+{
+    const struct display_input *input = &d->input;
+    bool known = *last_x >= 0;
+    int dx = known ? x - *last_x : 0, dy = known ? y - *last_y : 0;
+    *last_x = MAX(x, 0);
+    *last_y = MAX(y, 0);
+    unsigned across = (unsigned)((uint64_t)CLAMP(x, 0, (int)width - 1) * 0xffff / MAX(width - 1, 1u));
+    unsigned down = (unsigned)((uint64_t)CLAMP(y, 0, (int)height - 1) * 0xffff / MAX(height - 1, 1u));
+    if (!input->pointer || !width || !height || !input->pointer(input->opaque, across, down, dz, buttons))
+        input->mouse(input->opaque, dx, dy, dz, buttons);
 }
 
 const struct display_input *display_input(const struct display *d)

@@ -113,9 +113,46 @@ static void press(struct typist *t, uint32_t keysym, struct keymap_key k)
     key(t, k.code, false); /* more keys than fingers */
 }
 
+/* Keeps track of the viewer's own modifiers. */
+static void note_modifier(struct typist *t, uint32_t keysym, bool down)
+{
+    if (keysym == 0xffe1 || keysym == 0xffe2)
+        t->shift = down;
+    else if (keysym == 0xffe3 || keysym == 0xffe4)
+        t->ctrl = down;
+    else if (keysym == 0xffe9)
+        t->alt = down;
+}
+
+/* Ctrl-Alt and a key of the row of digits, whatever character the layout has there. */
+static bool switch_console(struct typist *t, uint32_t keysym)
+{
+    struct keymap_key k;
+    unsigned index = keysym >= '1' && keysym <= '9' ? keysym - '1' : DISPLAY_CONSOLES_MOST;
+    if (index == DISPLAY_CONSOLES_MOST && keymap_of_keysym(t->keymap, keysym, &k) && k.code >= 0x02 &&
+        k.code <= 0x0a)
+        index = k.code - 0x02u;
+    if (!t->viewer || !t->ctrl || !t->alt || display_consoles(t->display) == 1 ||
+        !display_show(t->viewer, index))
+        return false;
+    bool shift = t->shift;
+    typist_release_all(t);
+    t->ctrl = t->alt = true; /* they are still held over there */
+    t->shift = shift;
+    return true;
+}
+
 void typist_keysym(struct typist *t, uint32_t keysym, bool down)
 {
     struct keymap_key k;
+    note_modifier(t, keysym, down);
+    if (down && switch_console(t, keysym))
+        return;
+    if (t->viewer && display_front(t->viewer)) {
+        if (down)
+            display_console_key(t->viewer, keysym, t->shift, t->ctrl, t->alt);
+        return;
+    }
     bool known = keymap_of_keysym(t->keymap, keysym, &k);
     if (known && is_modifier(k.code))
         key(t, k.code, down);
@@ -156,4 +193,5 @@ void typist_release_all(struct typist *t)
         if (t->down[code])
             key(t, code, false);
     memset(t->held_code, 0, sizeof t->held_code);
+    t->shift = t->ctrl = t->alt = false;
 }

@@ -102,9 +102,9 @@ struct vnc {
     struct display_viewer *viewer;
     struct loop_fd *watch;
     struct typist typist;
-    bool pointer_known;
-    int x, y;
-    unsigned looked; /* the last of `asks` that was answered */
+    int x, y;               /* of the pointer; -1: not known */
+    unsigned width, height; /* of what was given to the server last */
+    unsigned looked;        /* the last of `asks` that was answered */
 
     /* the server's thread */
     pthread_t thread;
@@ -138,6 +138,8 @@ static void viewer_pixels(void *opaque, const struct display_surface *surface,
     struct vnc *v = opaque;
     struct shared *s = &v->shared;
     struct display_rect r = *changed;
+    v->width = surface->width;
+    v->height = surface->height;
     pthread_mutex_lock(&s->lock);
     if (!s->pixels || s->width != surface->width || s->height != surface->height) {
         g_free(s->pixels);
@@ -168,14 +170,11 @@ static const struct display_viewer_ops viewer_ops = {.pixels = viewer_pixels};
 
 static void take_pointer(struct vnc *v, const struct event *e)
 {
-    const struct display_input *input = display_input(v->display);
+    if (display_front(v->viewer))
+        return; /* a text console has no use for it */
     unsigned buttons = (e->buttons & 1) | (e->buttons & 4) >> 1 | (e->buttons & 2) << 1;
     int dz = (e->buttons & 8) ? -1 : (e->buttons & 16) ? 1 : 0;
-    int dx = v->pointer_known ? e->x - v->x : 0, dy = v->pointer_known ? e->y - v->y : 0;
-    v->pointer_known = true;
-    v->x = e->x;
-    v->y = e->y;
-    input->mouse(input->opaque, dx, dy, dz, buttons);
+    display_pointer(v->display, e->x, e->y, v->width, v->height, dz, buttons, &v->x, &v->y);
 }
 
 static void take_event(struct vnc *v, const struct event *e)
@@ -189,7 +188,7 @@ static void take_event(struct vnc *v, const struct event *e)
         break;
     case EVENT_LEFT:
         typist_release_all(&v->typist);
-        v->pointer_known = false;
+        v->x = v->y = -1;
         break;
     }
 }
@@ -525,7 +524,7 @@ struct vnc *vnc_new(struct display *display, const struct vnc_config *config, GE
     v->display = display;
     v->name = g_strdup_printf("netlab-emu%s%s", config->name ? ": " : "", config->name ? config->name : "");
     v->wants_password = config->password;
-    v->to_thread = v->to_machine = -1;
+    v->to_thread = v->to_machine = v->x = v->y = -1;
     pthread_mutex_init(&v->shared.lock, NULL);
     typist_init(&v->typist, display, config->keymap);
     v->listener = -1;
@@ -537,7 +536,7 @@ struct vnc *vnc_new(struct display *display, const struct vnc_config *config, GE
     v->to_machine = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int why = errno;
     if (v->to_thread >= 0 && v->to_machine >= 0) {
-        v->viewer = display_add_viewer(display, &viewer_ops, v);
+        v->viewer = v->typist.viewer = display_add_viewer(display, &viewer_ops, v);
         v->watch = loop_add_fd(display_loop(display), v->to_machine, LOOP_READ, machine_ready, v);
         start_screen(v);
         sigfillset(&all); /* signals are for the machine's thread; SIGPIPE is an error code here */

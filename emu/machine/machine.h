@@ -110,6 +110,12 @@ struct machine_vnc {
     bool password;
 };
 
+/* -display sdl */
+struct machine_window {
+    bool open, no_close, no_frame, full_screen, show_cursor;
+    enum { MACHINE_GRAB_CTRL_ALT, MACHINE_GRAB_CTRL_ALT_SHIFT, MACHINE_GRAB_RIGHT_CTRL } grab;
+};
+
 struct machine_monitor {
     struct char_spec spec;
     bool qmp, pretty;
@@ -147,13 +153,14 @@ struct machine_config {
     int boot_splash_time, boot_fail_wait; /* milliseconds; -1: the firmware's own */
     bool boot_menu;
 
-    bool vga;            /* a graphics card; with it come a mouse, and a screen for `displays` */
-    bool vga_wanted;     /* somebody asked for it: without its video BIOS firmware is not started */
-    uint32_t vga_memory; /* bytes, a power of two */
-    int vga_slot;        /* -1: 2 */
-    GPtrArray *vncs;     /* struct machine_vnc * */
-    bool curses;         /* the screen on the terminal */
-    char *keyboard;      /* -k; NULL: en-us */
+    bool vga;                     /* a graphics card; with it come a mouse, and a screen for `displays` */
+    bool vga_wanted;              /* somebody asked for it: without its video BIOS firmware is not started */
+    uint32_t vga_memory;          /* bytes, a power of two */
+    int vga_slot;                 /* -1: 2 */
+    GPtrArray *vncs;              /* struct machine_vnc * */
+    bool curses;                  /* the screen on the terminal */
+    struct machine_window window; /* one on the desktop */
+    char *keyboard;               /* -k; NULL: en-us */
 
     GPtrArray *serials;     /* struct char_spec *, COM1 first; at most 4 */
     GPtrArray *chardevs;    /* struct machine_chardev * */

@@ -98,6 +98,7 @@ struct machine {
     struct display *display;
     GPtrArray *vncs; /* struct vnc * */
     struct terminal *terminal;
+    struct desktop *window;
     unsigned mouse_buttons; /* as `mouse_button` left them */
 
     struct machine_card *cards;
@@ -148,6 +149,14 @@ struct net_port *network_find(struct machine *machine, const char *id); /* a bac
 void *machine_keep(struct machine *machine, void *device);
 struct char_port *machine_plug(struct machine *machine, const char *id, const struct char_spec *spec,
                                GError **error);
+/* screen.c: the display; a port that is one of its consoles (others: nothing to do); the card; viewers. */
+bool machine_screen_new(struct machine *machine, GError **error);
+bool machine_screen_port(struct machine *machine, struct machine_port *slot, const struct char_spec *spec,
+                         GError **error);
+bool machine_video_build(struct machine *machine, GError **error);
+bool machine_displays_build(struct machine *machine, GError **error);
+/* The mouse was moved: the guest's mouse that is in use. */
+void machine_mouse(struct machine *machine, int dx, int dy, int dz, unsigned buttons);
 /* pc.c: power-on state of everything, and the kernel placed; fails when a file changed underneath. */
 bool machine_reset(struct machine *machine, GError **error);
 /* run.c */

@@ -195,7 +195,7 @@ static void operate_mouse(void *opaque, int dx, int dy, int dz, int buttons)
     struct machine *m = opaque;
     if (buttons >= 0)
         m->mouse_buttons = (unsigned)buttons;
-    i8042_mouse(m->kbc, dx, dy, dz, m->mouse_buttons);
+    machine_mouse(m, dx, dy, dz, m->mouse_buttons);
 }
 
 static bool operate_screendump(void *opaque, const char *path, const char *format, GError **error)

@@ -26,7 +26,7 @@
 #define RAM_SPLIT (UINT64_C(3) << 30) /* RAM beyond goes above 4 GiB; PCI windows take its place */
 #define GIB4      (UINT64_C(1) << 32)
 
-enum { VGA_ROM_MOST = 256 << 10, VGA_SLOT = 2 };
+enum { VGA_ROM_MOST = 256 << 10 };
 enum { ROM_MOST = 16 << 20, ROM_ISA_WINDOW = 128 << 10, PIIX_SLOT = 1 };
 
 /* ---- files ---- */
@@ -158,7 +158,9 @@ static bool board_files(struct machine *m, GError **error)
     m->board.screen = config->vga;
     if (config->no_guest)
         return true;
-    if (config->vga && !read_vga_rom(m, error))
+    bool shown =
+        config->vncs->len || config->window.open; /* text consoles, with the letters of the video BIOS */
+    if ((config->vga || shown) && !read_vga_rom(m, error))
         return false;
     if (config->bios)
         return read_rom(m, error);
@@ -273,7 +275,7 @@ static void escape_monitor(void *opaque)
     struct machine_port *port = opaque;
     if (!port->mux)
         return;
-    char_mux_switch(port->mux, !char_mux_front(port->mux));
+    char_mux_switch(port->mux, (char_mux_front(port->mux) + 1) % MAX(char_mux_faces(port->mux), 1u));
     control_prompt(port->machine->control, char_mux_face(port->mux, char_mux_front(port->mux)));
 }
 
@@ -296,7 +298,7 @@ static struct machine_port *open_port(struct machine *m, const char *id, const s
     if (spec->mux)
         slot->mux = char_mux_new(port);
     g_ptr_array_add(m->ports, slot);
-    return slot;
+    return machine_screen_port(m, slot, spec, error) ? slot : NULL;
 }
 
 /* The port a user of `spec` speaks to. A shared terminal of its own ("mon:stdio") gets the monitor behind it.
@@ -316,11 +318,16 @@ static struct char_port *plug(struct machine *m, const char *id, const struct ch
         return NULL;
     if (!slot->mux)
         return slot->port;
-    struct char_port *face = char_mux_face(slot->mux, slot->faces++);
-    if (!reference) {
-        control_add_monitor(m->control, char_mux_face(slot->mux, slot->faces++));
-        char_mux_switch(slot->mux, 0);
+    if (slot->faces == CHAR_MUX_FACES) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "%s: more than %d users share it",
+                    slot->id, CHAR_MUX_FACES);
+        return NULL;
     }
+    unsigned front = slot->faces;
+    struct char_port *face = char_mux_face(slot->mux, slot->faces++);
+    if (!reference)
+        control_add_monitor(m->control, char_mux_face(slot->mux, slot->faces++));
+    char_mux_switch(slot->mux, front);
     return face;
 }
 
@@ -500,104 +507,6 @@ static bool board_isa(struct machine *m, GError **error)
     return true;
 }
 
-static bool video_draw(void *opaque, struct display_surface *surface, bool steady,
-                       struct display_rect *changed)
-{
-    return vga_draw(((struct machine *)opaque)->vga, surface, steady, changed);
-}
-
-static bool video_text(void *opaque, struct display_text *text, unsigned *width, unsigned *height)
-{
-    return vga_text(((struct machine *)opaque)->vga, text, width, height);
-}
-
-static void input_key(void *opaque, unsigned code, bool down)
-{
-    i8042_key(((struct machine *)opaque)->kbc, code, down);
-}
-
-static void input_mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
-{
-    struct machine *m = opaque;
-    m->mouse_buttons = buttons;
-    i8042_mouse(m->kbc, dx, dy, dz, buttons);
-}
-
-static unsigned input_key_room(void *opaque)
-{
-    return i8042_key_room(((struct machine *)opaque)->kbc);
-}
-
-static unsigned input_leds(void *opaque)
-{
-    return i8042_leds(((struct machine *)opaque)->kbc);
-}
-
-static void terminal_gone(void *opaque)
-{
-    machine_request(opaque, MACHINE_REQUEST_QUIT);
-}
-
-static void input_monitor(void *opaque, const char *line, GString *out)
-{
-    control_execute(((struct machine *)opaque)->control, line, out);
-}
-
-/* Those who show the screen: last of all, for they take what is outside of the process. */
-static bool board_displays(struct machine *m, GError **error)
-{
-    const struct machine_config *config = m->config;
-    const struct keymap *keymap = keymap_find(config->keyboard ? config->keyboard : "en-us");
-    for (guint i = 0; i < config->vncs->len; i++) {
-        const struct machine_vnc *wanted = config->vncs->pdata[i];
-        struct vnc *vnc = vnc_new(m->display,
-                                  &(struct vnc_config){.where = wanted->where,
-                                                       .port = wanted->port,
-                                                       .port_to = wanted->port_to,
-                                                       .password = wanted->password,
-                                                       .name = config->name,
-                                                       .keymap = keymap},
-                                  error);
-        if (!vnc) {
-            g_prefix_error(error, "-vnc: ");
-            return false;
-        }
-        g_ptr_array_add(m->vncs, vnc);
-    }
-    if (config->curses && !config->check_only) {
-        char_terminal_lend(false);
-        m->terminal = terminal_new(m->display, keymap, terminal_gone, m, error);
-        char_terminal_lend(m->terminal != NULL);
-    }
-    return !config->curses || config->check_only || m->terminal;
-}
-
-/* The card, whose memory lies behind the guest's in physmap_ram(), and the screen it is seen on. */
-static bool board_video(struct machine *m, GError **error)
-{
-    const struct machine_config *config = m->config;
-    const struct display_video video = {.opaque = m, .draw = video_draw, .text = video_text};
-    const struct display_input input = {.opaque = m,
-                                        .key = input_key,
-                                        .mouse = input_mouse,
-                                        .key_room = input_key_room,
-                                        .leds = input_leds,
-                                        .monitor = input_monitor};
-    if (config->vga) {
-        struct vga_config card = {.id = "VGA",
-                                  .slot = config->vga_slot < 0 ? VGA_SLOT : config->vga_slot,
-                                  .ram_offset = config->ram_size,
-                                  .memory = config->vga_memory,
-                                  .rom = m->vga_rom,
-                                  .rom_size = m->vga_rom_size};
-        m->vga = keep(m, vga_new(m->bus, m->io, m->clock, &card, error));
-        if (!m->vga)
-            return false;
-    }
-    m->display = display_new(m->loop, m->vga ? &video : NULL, &input, error);
-    return m->display != NULL;
-}
-
 /* What firmware has set up decides where registers and windows are, so the tables are made when it asks. */
 static void set_tables(void *opaque)
 {
@@ -729,11 +638,13 @@ static bool board_build(struct machine *m, GError **error)
     machine_offer(m);
     machine_offer_debug(m);
     m->control = control_new(&m->offer, m->loop);
+    if (!machine_screen_new(m, error))
+        return false;
     board_memory(m);
     /* fw_cfg describes the rest, so it comes after the ports. */
     return board_processor(m, error) && board_bridges(m, error) && machine_disks_build(m, error) &&
-           board_control(m, error) && board_isa(m, error) && board_fwcfg(m, error) && board_video(m, error) &&
-           network_build(m, error) && board_displays(m, error);
+           board_control(m, error) && board_isa(m, error) && board_fwcfg(m, error) &&
+           machine_video_build(m, error) && network_build(m, error) && machine_displays_build(m, error);
 }
 
 /* ---- reset and boot ---- */
@@ -823,8 +734,8 @@ void machine_free(struct machine *m)
     gdbstub_free(m->gdb);
     control_free(m->control);
     terminal_free(m->terminal);
+    desktop_free(m->window);
     g_ptr_array_free(m->vncs, TRUE);
-    display_free(m->display);
     network_free(m);
     for (guint i = m->devices->len; i-- > 0;)
         device_free(m->devices->pdata[i]);
@@ -839,6 +750,7 @@ void machine_free(struct machine *m)
     }
     g_free(m->accel_refusal);
     g_ptr_array_free(m->ports, TRUE);
+    display_free(m->display); /* consoles are where ports lead */
     if (m->io)
         portio_free(m->io);
     if (m->mem)

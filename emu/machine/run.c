@@ -45,6 +45,7 @@ void machine_stop(struct machine *m, enum control_status why)
         clock_stop(m->clock);
         cpu_request_exit(m->cpu);
         m->status = why;
+        display_set_stopped(m->display, true);
         control_event(m->control, "STOP", NULL);
     } else {
         m->status = why;
@@ -60,6 +61,7 @@ bool machine_cont(struct machine *m, GError **error)
     case CONTROL_PAUSED:
     case CONTROL_IO_ERROR:
         m->status = CONTROL_RUNNING;
+        display_set_stopped(m->display, false);
         cpu_debug_resume(m->cpu);
         clock_continue(m->clock);
         loop_wake(m->loop);

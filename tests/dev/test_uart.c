@@ -19,7 +19,35 @@ struct char_port {
     void *opaque;
     GByteArray *sent;
     size_t room; /* what char_accept() said last */
+    struct char_line line;
+    unsigned lines_set, breaks, modem_out;
+    bool breaking;
+    bool has_modem;
+    unsigned modem_in;
 };
+
+void char_set_line(struct char_port *port, const struct char_line *line)
+{
+    port->line = *line;
+    port->lines_set++;
+}
+
+void char_set_break(struct char_port *port, bool on)
+{
+    port->breaking = on;
+    port->breaks++;
+}
+
+void char_set_modem(struct char_port *port, unsigned lines)
+{
+    port->modem_out = lines;
+}
+
+bool char_modem(struct char_port *port, unsigned *lines)
+{
+    *lines = port->modem_in;
+    return port->has_modem;
+}
 
 void char_connect(struct char_port *port, const struct char_events *events, void *opaque)
 {
@@ -302,6 +330,57 @@ static void test_state(struct rig *r, gconstpointer data)
     g_assert_false(r->b->level[IRQ4]);
 }
 
+/* What the back end is told: speed and format when they are whole, breaks, DTR and RTS; and what it says of
+ * the lines of the other end, which are asked while they interrupt. */
+static void test_host_line(struct rig *r, gconstpointer data)
+{
+    set_rate_115200(r);
+    g_assert_cmpuint(r->port.line.speed, ==, 115200);
+    g_assert_cmpuint(r->port.line.data_bits, ==, 8);
+    g_assert_cmpint(r->port.line.parity, ==, 'N');
+    g_assert_cmpuint(r->port.line.stop_bits, ==, 1);
+    unsigned before = r->port.lines_set;
+    set(r, LCR, 0x9e); /* 7 bits, even, 2 stop bits; the divisor is being written */
+    set(r, DATA, 96);
+    set(r, IER, 0);
+    g_assert_cmpuint(r->port.lines_set, ==, before);
+    set(r, LCR, 0x1e);
+    g_assert_cmpuint(r->port.lines_set, ==, before + 1);
+    g_assert_cmpuint(r->port.line.speed, ==, 1200);
+    g_assert_cmpuint(r->port.line.data_bits, ==, 7);
+    g_assert_cmpint(r->port.line.parity, ==, 'E');
+    g_assert_cmpuint(r->port.line.stop_bits, ==, 2);
+    set(r, LCR, 0x0a);
+    g_assert_cmpint(r->port.line.parity, ==, 'O');
+    set(r, LCR, 0x4a);
+    g_assert_true(r->port.breaking);
+    set(r, LCR, 0x0a);
+    g_assert_false(r->port.breaking);
+    g_assert_cmpuint(r->port.breaks, ==, 2);
+    set(r, MCR, 0x0b);
+    g_assert_cmpuint(r->port.modem_out, ==, CHAR_DTR | CHAR_RTS);
+    set(r, MCR, 0x1b); /* the loop takes them from the pins */
+    g_assert_cmpuint(r->port.modem_out, ==, 0);
+    set(r, MCR, 0x09);
+    g_assert_cmpuint(r->port.modem_out, ==, CHAR_DTR);
+
+    (void)get(r, MSR);
+    r->port.has_modem = true;
+    g_assert_cmphex(get(r, MSR), ==, 0x0b); /* CTS, DSR, DCD went off */
+    r->port.modem_in = CHAR_RI | CHAR_CTS;
+    g_assert_cmphex(get(r, MSR), ==, 0x51);
+    set(r, IER, 8);
+    g_assert_false(r->b->level[IRQ4]);
+    r->port.modem_in = CHAR_CTS | CHAR_DCD;
+    clock_manual_advance(r->b->clock, 20000000);
+    g_assert_true(r->b->level[IRQ4]);
+    g_assert_cmphex(get(r, IIR) & 0x0f, ==, 0);
+    g_assert_cmphex(get(r, MSR), ==, 0x9c); /* the ring's end and the carrier */
+    g_assert_false(r->b->level[IRQ4]);
+    set(r, IER, 0);
+    g_assert_cmpint(clock_next_deadline(r->b->clock), ==, CLOCK_NEVER); /* nobody looks any more */
+}
+
 static void test_debugcon(struct rig *r, gconstpointer data)
 {
     struct debugcon *console = debugcon_new(r->b->io, "debug", 0x402, &r->port);
@@ -331,6 +410,7 @@ int main(int argc, char **argv)
     TEST(loopback);
     g_test_add_func("/uart/unplugged", test_unplugged);
     TEST(state);
+    TEST(host_line);
     TEST(debugcon);
     return g_test_run();
 }

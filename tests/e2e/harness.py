@@ -51,7 +51,7 @@ def wait_until(what, condition, seconds=15):
         if value:
             return value
         if time.monotonic() > deadline:
-            raise Failure(f"waited {seconds} s in vain: {what}")
+            raise Failure(f"waited {seconds} s in vain: {what() if callable(what) else what}")
         reap()
         time.sleep(0.01)
 

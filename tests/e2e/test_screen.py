@@ -268,6 +268,56 @@ def vnc_peers_that_mean_harm():
             m.quit()
 
 
+def text_consoles():
+    """By VNC: the monitor and a shell on the serial port, each behind Ctrl-Alt and a digit; two servers, each with its own in front."""
+    kernel, initrd = KERNEL
+    with tempfile.TemporaryDirectory(prefix="netlab-vnc-") as folder:
+        paths = [os.path.join(folder, name) for name in ("a", "b")]
+        process = subprocess.Popen([EMULATOR, "-nic", "none", "-m", "96", "-kernel", kernel, "-initrd", initrd, "-append",
+                                    "console=tty0 console=ttyS0 quiet rdinit=/bin/sh", *(w for p in paths for w in ("-vnc", f"unix:{p}"))])
+        try:
+            one, two = Viewer(paths[0]), Viewer(paths[1])
+
+            def show(viewer, number):
+                for keysym in (0xffe3, 0xffe9, ord(str(number))):
+                    viewer.key(keysym, True)
+                for keysym in (ord(str(number)), 0xffe9, 0xffe3):
+                    viewer.key(keysym, False)
+                wait_until("its size", lambda: viewer.update() and (viewer.width == 640) == (number > 1))
+
+            def wait(viewer, text, seconds=60):
+                last = [""]
+
+                def seen():
+                    viewer.update()
+                    last[0] = viewer.picture().text(8)
+                    return text in last[0]
+                wait_until(lambda: f"'{text}' in\n{last[0]}", seen, seconds)
+            show(one, 2)
+            wait(one, "(netlab)")
+            show(two, 3)
+            wait(two, "/ #", BOOT_SECONDS)
+            two.type("stty rows 24 cols 80; clear; echo $((40+2)) {x}\n")
+            wait(two, "\n42 {x}")
+            two.type("printf '\\033[5;10Hhere\\033[41m \\033[0m'; cat\n")
+            wait(two, "\n         here")
+            picture = two.picture()
+            check(picture.pixel(13 * 8 + 2, 4 * 16 + 2) == (0xaa, 0, 0), f"red: {picture.pixel(13 * 8 + 2, 4 * 16 + 2)}")
+            two.key(0xffe3, True)
+            two.key(ord("c"), True)
+            two.key(ord("c"), False)
+            two.key(0xffe3, False)
+            wait(two, "/ #")
+            one.type("info chardev\n")
+            wait(one, "serial0: filename=vc")
+            one.type("quit\n")
+            check(process.wait(20) == 0, f"exit code {process.returncode}")
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
 class Terminal:
     """A terminal of a size, what is written to it, and a program on it."""
     def __init__(self, rows, columns):
@@ -328,8 +378,9 @@ def on_a_terminal():
 
 def firmware_on_a_terminal_unasked():
     terminal = Terminal(25, 80)
+    plain = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
     try:
-        with Machine(FIRMWARE, stdin=terminal.slave, stdout=terminal.slave, env={**os.environ, "TERM": "vt100", "LC_ALL": "C"}) as m:
+        with Machine(FIRMWARE, stdin=terminal.slave, stdout=terminal.slave, env={**plain, "TERM": "vt100", "LC_ALL": "C"}) as m:
             terminal.wait(b"bootable device")
             m.quit()
     finally:
@@ -361,7 +412,7 @@ if __name__ == "__main__":
     tests = [firmware_in_a_picture, modes_by_the_video_bios, vnc_follows_modes_and_resets, vnc_password_and_ports, vnc_peers_that_mean_harm, firmware_on_a_terminal_unasked, no_terminal]
     KERNEL = mini()
     if KERNEL:
-        tests += [linux_in_a_picture, vnc_viewers, on_a_terminal]
+        tests += [linux_in_a_picture, vnc_viewers, text_consoles, on_a_terminal]
     else:
         print("without a Linux console: needs the image `mini` (netlab image build mini)")
     main(*tests)

@@ -37,6 +37,7 @@ ONLY = [
     (re.compile(r"^netlink/|^libmnl/"), re.compile(r"^hostnet/")),
     (re.compile(r"^slirp/|^libslirp"), re.compile(r"^emu/net/slirp\.c$")),
     (re.compile(r"^rfb/"), re.compile(r"^emu/display/vnc\.c$")),
+    (re.compile(r"^SDL"), re.compile(r"^emu/display/sdl\.c$")),
     (re.compile(r"^n?curses"), re.compile(r"^emu/display/curses\.c$")),
     (re.compile(r"^png\.h$"), re.compile(r"^emu/display/image\.c$")),
     (re.compile(r"^sqlite3\.h$"), re.compile(r"^netlab/store[^/]*\.[ch]$")),

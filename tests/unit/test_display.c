@@ -44,10 +44,6 @@ static void mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
 {
 }
 
-static void monitor(void *opaque, const char *line, GString *out)
-{
-}
-
 static bool draw(void *opaque, struct display_surface *surface, bool steady, struct display_rect *changed)
 {
     struct bench *b = opaque;
@@ -64,7 +60,7 @@ static void set_up(struct bench *b, gconstpointer data)
 {
     const struct display_video video = {.opaque = b, .draw = draw};
     const struct display_input input = {
-        .opaque = b, .key = take_key, .mouse = mouse, .key_room = key_room, .leds = leds, .monitor = monitor};
+        .opaque = b, .key = take_key, .mouse = mouse, .key_room = key_room, .leds = leds};
     b->clock = clock_new();
     b->loop = loop_new(b->clock, NULL);
     b->keys = g_string_new(NULL);
