@@ -52,6 +52,7 @@ static const char *const status_names[CONTROL_STATUS_COUNT] = {
     [CONTROL_SHUTDOWN] = "shutdown",
     [CONTROL_INTERNAL_ERROR] = "internal-error",
     [CONTROL_IO_ERROR] = "io-error",
+    [CONTROL_SUSPENDED] = "suspended",
 };
 _Static_assert(G_N_ELEMENTS(status_names) == CONTROL_STATUS_COUNT, "a name for each status");
 
@@ -251,6 +252,18 @@ static JsonNode *do_powerdown(struct qmp_session *session, JsonObject *arguments
 {
     session->control->machine->power_button(session->control->machine->opaque);
     return nothing();
+}
+
+static JsonNode *do_wakeup(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return control_wake(session->control, error) ? nothing() : NULL;
+}
+
+static JsonNode *query_current_machine(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    JsonObject *object = json_object_new();
+    json_object_set_boolean_member(object, "wakeup-suspend-support", session->control->machine->can_suspend);
+    return node_of_object(object);
 }
 
 static JsonNode *do_nmi(struct qmp_session *session, JsonObject *arguments, GError **error)
@@ -500,6 +513,8 @@ static const struct qmp_command commands[] = {
     {"quit", do_quit},
     {"system_reset", do_reset},
     {"system_powerdown", do_powerdown},
+    {"system_wakeup", do_wakeup},
+    {"query-current-machine", query_current_machine},
     {"inject-nmi", do_nmi},
     {"set_link", do_set_link, {{"name", ARGUMENT_STRING, false}, {"up", ARGUMENT_BOOL, false}}},
     {"ringbuf-read",

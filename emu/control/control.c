@@ -56,6 +56,17 @@ static void control_sweep(void *opaque)
             g_ptr_array_remove_index(control->sessions, i);
 }
 
+bool control_wake(struct control *control, GError **error)
+{
+    const struct control_machine *m = control->machine;
+    if (m->can_suspend && m->wake(m->opaque))
+        return true;
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                        m->can_suspend ? "Unable to wake up: guest is not in suspended state"
+                                       : "wake-up from suspend is not supported by this guest");
+    return false;
+}
+
 void control_sweep_soon(struct control *control)
 {
     if (control->sweeping)

@@ -54,8 +54,8 @@ struct control {
     GPtrArray *sessions; /* struct qmp_session * */
     GPtrArray *monitors; /* struct monitor_session * */
     struct gdbstub *debugger;
-    unsigned clients;    /* accepted so far, for their names */
-    bool sweeping;       /* a deferred clean-up of dead sessions is on its way */
+    unsigned clients; /* accepted so far, for their names */
+    bool sweeping;    /* a deferred clean-up of dead sessions is on its way */
 };
 
 /* qmp.c */
@@ -70,6 +70,8 @@ bool qmp_framer_feed(struct qmp_framer *framer, const uint8_t *data, size_t len,
                      void *opaque);
 
 /* control.c */
+/* Out of S3; fails when the guest does not sleep. */
+bool control_wake(struct control *control, GError **error);
 void control_sweep_soon(struct control *control);
 /* The ringbuf of this id; NULL with an error. */
 struct char_port *control_ringbuf(struct control *control, const char *id, GError **error);

@@ -518,6 +518,13 @@ static void monitor_powerdown(struct control *control, char **words, GString *ou
     control->machine->power_button(control->machine->opaque);
 }
 
+static void monitor_wakeup(struct control *control, char **words, GString *out)
+{
+    g_autoptr(GError) error = NULL;
+    if (!control_wake(control, &error))
+        g_string_append_printf(out, "Error: %s\n", error->message);
+}
+
 static void monitor_nmi(struct control *control, char **words, GString *out)
 {
     control->machine->nmi(control->machine->opaque);
@@ -630,6 +637,7 @@ static const struct monitor_command commands[] = {
     {"quit", "q", "", "end the emulator", 0, 0, monitor_quit},
     {"system_reset", NULL, "", "press the reset button", 0, 0, monitor_reset},
     {"system_powerdown", NULL, "", "press the power button", 0, 0, monitor_powerdown},
+    {"system_wakeup", NULL, "", "wake a guest in suspend to RAM", 0, 0, monitor_wakeup},
     {"nmi", NULL, "", "raise a non-maskable interrupt", 0, 1, monitor_nmi},
     {"x", NULL, "/FMT ADDRESS", "show memory at a linear address ($eip and other registers may stand for it)",
      1, 2, monitor_x},

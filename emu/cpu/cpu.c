@@ -183,6 +183,15 @@ void cpu_set_boot_state(struct cpu *cpu, const struct cpu_boot_state *boot)
     cpu_update_mode(cpu);
 }
 
+void cpu_set_real_address(struct cpu *cpu, uint32_t address)
+{
+    cpu->cr0 = CR0_ET;
+    cpu->eip = cpu->insn_eip = address & 15;
+    segment_set_cache(cpu, SEG_CS, (uint16_t)(address >> 4), address & 0xffff0, 0xffff, SEG_ATTR_REAL);
+    mmu_flush(cpu, true);
+    cpu_update_mode(cpu);
+}
+
 /* ---- pins ---- */
 
 void cpu_request_exit(struct cpu *cpu)

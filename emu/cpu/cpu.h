@@ -105,6 +105,9 @@ struct cpu_boot_state {
     uint16_t gdt_limit, cs, ds;
 };
 void cpu_set_boot_state(struct cpu *cpu, const struct cpu_boot_state *state);
+/* After cpu_reset(): goes on in real mode at a physical address below 1 MiB, as firmware enters a system that
+ * it resumes: CS is the address without its low four bits (ACPI 2.0, FACS: Firmware_Waking_Vector). */
+void cpu_set_real_address(struct cpu *cpu, uint32_t address);
 
 /* Architectural registers for the monitor, the debugger and tests, in GDB's i386 order for the first 16. */
 struct cpu_registers {

@@ -20,6 +20,8 @@ struct device_class {
     const char *name;                     /* "e1000", as users name it with -device */
     const struct state_table *state;      /* NULL only for a device without any */
     void (*reset)(struct device *device); /* to power-on state; lines it drives go to their reset level */
+    /* Waking from suspend to RAM: as reset, but for what is powered all the time. NULL: nothing is. */
+    void (*wake)(struct device *device);
     void (*free)(struct device *device);
 };
 
@@ -33,6 +35,13 @@ static inline void device_reset(struct device *device)
 {
     if (device->class->reset)
         device->class->reset(device);
+}
+static inline void device_wake(struct device *device)
+{
+    if (device->class->wake)
+        device->class->wake(device);
+    else
+        device_reset(device);
 }
 void device_free(struct device *device); /* class->free, then id; NULL is allowed */
 

@@ -10,6 +10,8 @@
 #include "emu/dev/i440fx.h"
 #include "emu/trace.h"
 
+#include <string.h>
+
 enum { SEGMENTS = 13, PAM_READ = 1, PAM_WRITE = 2 };
 enum {
     SMRAM_BASE_SEGMENT = 0x02,
@@ -99,6 +101,18 @@ static void i440fx_reset(struct device *device)
     apply(host);
 }
 
+/* DRAM is refreshed in S3, and what says where it is seen is kept with it: firmware resumes in shadow RAM. */
+static void i440fx_wake(struct device *device)
+{
+    struct i440fx *host = (struct i440fx *)device;
+    uint8_t kept[I440FX_SMRAM + 1 - I440FX_PAM0];
+    memcpy(kept, &host->pci.config[I440FX_PAM0], sizeof kept);
+    i440fx_reset(device);
+    memcpy(&host->pci.config[I440FX_PAM0], kept, sizeof kept);
+    set_lock(host);
+    apply(host);
+}
+
 static void i440fx_before_save(void *device)
 {
     struct i440fx *host = device;
@@ -134,8 +148,11 @@ static void i440fx_free(struct device *device)
     g_free(host);
 }
 
-static const struct device_class i440fx_class = {
-    .name = "i440FX", .state = &i440fx_state, .reset = i440fx_reset, .free = i440fx_free};
+static const struct device_class i440fx_class = {.name = "i440FX",
+                                                 .state = &i440fx_state,
+                                                 .reset = i440fx_reset,
+                                                 .wake = i440fx_wake,
+                                                 .free = i440fx_free};
 
 struct i440fx *i440fx_new(struct pci_bus *bus, GError **error)
 {

@@ -9,7 +9,9 @@
 #include "emu/dev/piix3.h"
 #include "emu/trace.h"
 
-enum { PIRQRC = 0x60, PIRQ_OFF = 0x80, PIRQ_BITS = 0x8f };
+#include <string.h>
+
+enum { PIRQRC = 0x60, PIRQS = 4, PIRQ_OFF = 0x80, PIRQ_BITS = 0x8f };
 enum { RESET_CONTROL = 0xcf9, RC_FULL = 0x02, RC_RESET = 0x04, RC_STORED = 0x1a };
 /* IRQ 0, 1, 2, 8 and 13 belong to the board: a route to them is off. */
 enum { ROUTABLE = 0xdef8 };
@@ -105,6 +107,17 @@ static void piix3_reset(struct device *device)
     drive(piix3);
 }
 
+/* Interrupt routes outlive S3: neither firmware nor a guest without link devices would set them again. */
+static void piix3_wake(struct device *device)
+{
+    struct piix3 *piix3 = (struct piix3 *)device;
+    uint8_t kept[PIRQS];
+    memcpy(kept, &piix3->pci.config[PIRQRC], sizeof kept);
+    piix3_reset(device);
+    memcpy(&piix3->pci.config[PIRQRC], kept, sizeof kept);
+    drive(piix3);
+}
+
 static bool piix3_after_load(void *device, GError **error)
 {
     struct piix3 *piix3 = device;
@@ -143,7 +156,7 @@ static void piix3_free(struct device *device)
 }
 
 static const struct device_class piix3_class = {
-    .name = "PIIX3", .state = &piix3_state, .reset = piix3_reset, .free = piix3_free};
+    .name = "PIIX3", .state = &piix3_state, .reset = piix3_reset, .wake = piix3_wake, .free = piix3_free};
 
 struct piix3 *piix3_new(struct pci_bus *bus, struct portio *io, int slot, const struct piix3_wiring *wiring,
                         GError **error)

@@ -7,9 +7,13 @@
  * The PM timer is guest time; its overflow status is set whenever bit 23 toggles, found out when somebody
  * looks or, while the interrupt is enabled, by a timer. The board has no SMM: the SMI command port does at
  * once what an SMI handler would (ACPI on, ACPI off), and DEVACTB.APMC_EN reads as set, which tells firmware
- * that it need not install one. SLP_TYP 0 is soft off. The SMBus has a working host controller and no device
- * on it: every transaction ends with DEV_ERR. PM2_CNT (ACPI 4.8.3.3) is the board's, at a port of its own:
- * with one processor and no C3 its ARB_DIS is kept and stops nobody.
+ * that it need not install one. The SMBus has a working host controller and no device on it: every
+ * transaction ends with DEV_ERR. PM2_CNT (ACPI 4.8.3.3) is the board's, at a port of its own: with one
+ * processor and no C3 its ARB_DIS is kept and stops nobody.
+ *
+ * Sleep: SLP_TYP 0 is soft off, 1 suspend to RAM, 2 hibernated (off). In S3 the machine stands and this chip
+ * waits for an enabled event, the power button or the RTC's alarm; then the board resets what lost its power
+ * (device_wake) and starts the CPU where firmware starts. WAK_STS tells the guest that it has slept.
  */
 #include "emu/dev/piix4_pm.h"
 #include "emu/trace.h"
@@ -36,13 +40,8 @@ enum {
 };
 enum { STS_BITS = TMROF | BUSMASTER | GLOBAL | POWER_BUTTON | RTC_ALARM | WAKE };
 enum { EN_BITS = TMROF | GLOBAL | POWER_BUTTON | RTC_ALARM };
-enum {
-    CNT_SCI_EN = 0x0001,
-    CNT_SLP_EN = 0x2000,
-    CNT_STORED = 0x1c03,
-    SLP_TYP_SHIFT = 10,
-    SLP_TYP_SOFT_OFF = 0
-};
+enum { CNT_SCI_EN = 0x0001, CNT_SLP_EN = 0x2000, CNT_STORED = 0x1c03, SLP_TYP_SHIFT = 10 };
+enum { WAKE_EVENTS = POWER_BUTTON | RTC_ALARM };
 enum { PM2_ARB_DIS = 0x01 };
 enum { TIMER_MASK = 0xffffff, TIMER_HALF_BITS = 23, GPE_BITS = 0x0f01 };
 enum {
@@ -67,6 +66,7 @@ struct piix4_pm {
     struct portio_range *pm_ports, *smb_ports;
     uint16_t pm1_sts, pm1_en, pm1_cnt, gpe_sts, gpe_en;
     uint8_t smi_command, smi_status, pm2_cnt;
+    bool asleep, alarm;         /* alarm: the level of its wire */
     uint64_t half_seen;         /* half periods of the timer up to which its status is accounted for */
     uint8_t pm_stored[PM_SIZE]; /* processor and device control from 0x10 on: kept, without effect */
     uint8_t smb[SMB_REGISTERS];
@@ -99,6 +99,13 @@ static void update(struct piix4_pm *pm)
     clock_timer_set(pm->overflow, deadline);
 }
 
+/* What can happen in S3: an enabled event wakes, and so does one that was there already. */
+static void update_asleep(struct piix4_pm *pm)
+{
+    if (pm->asleep && pm->pm1_sts & pm->pm1_en & WAKE_EVENTS)
+        pm->wiring.wake(pm->wiring.opaque);
+}
+
 static void overflow_fire(void *opaque)
 {
     update(opaque);
@@ -109,6 +116,37 @@ void piix4_pm_power_button(struct piix4_pm *pm)
     trace(ACPI, "power button");
     pm->pm1_sts |= POWER_BUTTON;
     update(pm);
+    update_asleep(pm);
+}
+
+static void alarm_set(void *opaque, unsigned n, bool level)
+{
+    struct piix4_pm *pm = opaque;
+    bool rises = level && !pm->alarm;
+    pm->alarm = level;
+    if (!rises)
+        return;
+    trace(ACPI, "RTC alarm");
+    pm->pm1_sts |= RTC_ALARM;
+    update(pm);
+    update_asleep(pm);
+}
+
+struct irq_line piix4_pm_alarm_input(struct piix4_pm *pm)
+{
+    return (struct irq_line){.set = alarm_set, .opaque = pm};
+}
+
+bool piix4_pm_is_asleep(const struct piix4_pm *pm)
+{
+    return pm->asleep;
+}
+
+bool piix4_pm_wake(struct piix4_pm *pm)
+{
+    if (pm->asleep)
+        pm->wiring.wake(pm->wiring.opaque);
+    return pm->asleep;
 }
 
 /* ---- fixed registers ---- */
@@ -120,10 +158,13 @@ static void control_write(struct piix4_pm *pm, uint16_t value)
         return;
     unsigned type = value >> SLP_TYP_SHIFT & 7;
     trace(ACPI, "sleep, type %u", type);
-    if (type == SLP_TYP_SOFT_OFF)
-        pm->wiring.power_off(pm->wiring.opaque);
-    else /* states that are not offered: awake at once */
+    if (type > PIIX4_HIBERNATE) { /* states that are not offered: awake at once */
         pm->pm1_sts |= WAKE;
+        return;
+    }
+    pm->asleep = type == PIIX4_SUSPEND;
+    pm->wiring.sleep(pm->wiring.opaque, (enum piix4_sleep)type);
+    update_asleep(pm);
 }
 
 static uint8_t pm_byte_read(struct piix4_pm *pm, unsigned offset)
@@ -323,12 +364,26 @@ static void piix4_pm_reset(struct device *device)
     config[DEVACTB_APMC_EN_BYTE] = APMC_EN;
     pm->pm1_sts = pm->pm1_en = pm->pm1_cnt = pm->gpe_sts = pm->gpe_en = 0;
     pm->smi_command = pm->smi_status = pm->pm2_cnt = 0;
+    pm->asleep = false;
     for (unsigned i = 0; i < PM_SIZE; i++)
         pm->pm_stored[i] = 0;
     for (unsigned i = 0; i < SMB_REGISTERS; i++)
         pm->smb[i] = 0;
     pm->half_seen = timer_now(pm) >> TIMER_HALF_BITS;
     place_all(pm);
+    update(pm);
+}
+
+/* Events, what they wake for, and SCI_EN are in the well that is powered in S3; firmware of this board has no
+ * handler that would switch ACPI on again. */
+static void piix4_pm_wake_up(struct device *device)
+{
+    struct piix4_pm *pm = (struct piix4_pm *)device;
+    uint16_t sts = pm->pm1_sts & (WAKE_EVENTS), en = pm->pm1_en, cnt = pm->pm1_cnt & CNT_SCI_EN;
+    piix4_pm_reset(device);
+    pm->pm1_sts = sts | WAKE;
+    pm->pm1_en = en;
+    pm->pm1_cnt = cnt;
     update(pm);
 }
 
@@ -349,16 +404,24 @@ static bool piix4_pm_after_load(void *device, GError **error)
 }
 
 static const struct state_field piix4_pm_fields[] = {
-    PCI_STATE_ROWS(struct piix4_pm),          STATE(struct piix4_pm, U16, pm1_sts),
-    STATE(struct piix4_pm, U16, pm1_en),      STATE(struct piix4_pm, U16, pm1_cnt),
-    STATE(struct piix4_pm, U16, gpe_sts),     STATE(struct piix4_pm, U16, gpe_en),
-    STATE(struct piix4_pm, U8, smi_command),  STATE(struct piix4_pm, U8, smi_status),
-    STATE(struct piix4_pm, U64, half_seen),   STATE_ARRAY(struct piix4_pm, BYTES, pm_stored),
-    STATE_ARRAY(struct piix4_pm, BYTES, smb), STATE_SINCE(struct piix4_pm, U8, pm2_cnt, 2),
+    PCI_STATE_ROWS(struct piix4_pm),
+    STATE(struct piix4_pm, U16, pm1_sts),
+    STATE(struct piix4_pm, U16, pm1_en),
+    STATE(struct piix4_pm, U16, pm1_cnt),
+    STATE(struct piix4_pm, U16, gpe_sts),
+    STATE(struct piix4_pm, U16, gpe_en),
+    STATE(struct piix4_pm, U8, smi_command),
+    STATE(struct piix4_pm, U8, smi_status),
+    STATE(struct piix4_pm, U64, half_seen),
+    STATE_ARRAY(struct piix4_pm, BYTES, pm_stored),
+    STATE_ARRAY(struct piix4_pm, BYTES, smb),
+    STATE_SINCE(struct piix4_pm, U8, pm2_cnt, 2),
+    STATE_SINCE(struct piix4_pm, BOOL, asleep, 3),
+    STATE_SINCE(struct piix4_pm, BOOL, alarm, 3),
 };
 static const struct state_table piix4_pm_state = {
     .name = "piix4_pm",
-    .version = 2,
+    .version = 3,
     .fields = piix4_pm_fields,
     .count = G_N_ELEMENTS(piix4_pm_fields),
     .after_load = piix4_pm_after_load,
@@ -372,8 +435,11 @@ static void piix4_pm_free(struct device *device)
     g_free(pm);
 }
 
-static const struct device_class piix4_pm_class = {
-    .name = "PIIX4_PM", .state = &piix4_pm_state, .reset = piix4_pm_reset, .free = piix4_pm_free};
+static const struct device_class piix4_pm_class = {.name = "PIIX4_PM",
+                                                   .state = &piix4_pm_state,
+                                                   .reset = piix4_pm_reset,
+                                                   .wake = piix4_pm_wake_up,
+                                                   .free = piix4_pm_free};
 
 struct piix4_pm *piix4_pm_new(struct pci_bus *bus, struct portio *io, struct clock *clock, int slot,
                               unsigned function, const struct piix4_pm_wiring *wiring, GError **error)

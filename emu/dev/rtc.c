@@ -32,7 +32,6 @@ enum {
     REG_B,
     REG_C,
     REG_D,
-    CMOS_SHUTDOWN = 0x0f,
     CMOS_FLOPPY = 0x10,
     CMOS_EQUIPMENT = 0x14,
     CMOS_BASE_LOW = 0x15,
@@ -65,7 +64,7 @@ struct rtc {
     struct device device;
     struct clock *clock;
     struct clock_timer *timer;
-    struct irq_line irq8;
+    struct irq_line irq8, alarm;
     uint8_t cmos[2 * BANK]; /* the registers' places hold them while the clock is held */
     uint8_t index[2];
     int64_t offset_seconds; /* clock = guest time + offset */
@@ -336,6 +335,7 @@ static void update_irq(struct rtc *rtc)
 {
     uint8_t b = rtc->cmos[REG_B], c = rtc->cmos[REG_C];
     irq_set(&rtc->irq8, c & C_IRQF);
+    irq_set(&rtc->alarm, b & c & B_AIE);
     int64_t now = rtc->flags_since, deadline = CLOCK_NEVER;
     if (!(c & C_IRQF)) { /* while the line is up nothing new can be told */
         if (b & B_PIE)
@@ -396,6 +396,12 @@ static void write_b(struct rtc *rtc, uint8_t value)
         value &= (uint8_t)~B_UIE; /* the datasheet: SET clears UIE */
     rtc->cmos[REG_B] = value;
     control_changed(rtc, was_held, was_divider_held);
+}
+
+void rtc_set_alarm_line(struct rtc *rtc, const struct irq_line *alarm)
+{
+    rtc->alarm = *alarm;
+    update_irq(rtc);
 }
 
 uint8_t rtc_cmos_read(struct rtc *rtc, uint8_t index)

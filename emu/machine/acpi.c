@@ -85,15 +85,9 @@ _Static_assert(sizeof(struct table_header) == 36 && sizeof(struct rsdp) == 20 &&
                    sizeof(struct facs) == 64,
                "as the specification has them");
 
-enum {
-    FADT_WBINVD = 1 << 0,
-    FADT_C1 = 1 << 2,
-    FADT_NO_SLEEP_BUTTON = 1 << 5,
-    FADT_NO_FIXED_RTC = 1 << 6,
-    FADT_RESET = 1 << 10
-};
+enum { FADT_WBINVD = 1 << 0, FADT_C1 = 1 << 2, FADT_NO_SLEEP_BUTTON = 1 << 5, FADT_RESET = 1 << 10 };
 enum { BOOT_LEGACY_DEVICES = 1, BOOT_8042 = 2 };
-enum { NO_STATE_LATENCY = 0xfff };
+enum { NO_STATE_LATENCY = 0xfff, FACS_ALIGNMENT = 64 };
 
 static void put(GByteArray *out, const void *data, size_t len)
 {
@@ -276,6 +270,17 @@ static void add_fwcfg(GByteArray *scope)
     aml_device(scope, "FWCF", body);
 }
 
+static void add_sleep_state(GByteArray *table, const char *name, enum piix4_sleep type)
+{
+    GByteArray *values = g_byte_array_new(), *package = g_byte_array_new();
+    aml_integer(values, type); /* for PM1a_CNT, and for a PM1b_CNT that is not there */
+    aml_integer(values, type);
+    aml_integer(values, 0);
+    aml_integer(values, 0);
+    aml_package(package, 4, values);
+    aml_name_term(table, name, package);
+}
+
 GByteArray *acpi_build_dsdt(const struct acpi_config *config)
 {
     GByteArray *table = g_byte_array_new();
@@ -287,11 +292,11 @@ GByteArray *acpi_build_dsdt(const struct acpi_config *config)
     aml_store_arg0(pic, "PICF");
     aml_method(table, "_PIC", 1, pic);
 
-    GByteArray *s5 = g_byte_array_new(), *s5_package = g_byte_array_new();
-    for (unsigned i = 0; i < 4; i++)
-        aml_integer(s5, 0); /* SLP_TYP of soft off */
-    aml_package(s5_package, 4, s5);
-    aml_name_term(table, "_S5", s5_package);
+    if (config->suspend)
+        add_sleep_state(table, "_S3", PIIX4_SUSPEND);
+    if (config->hibernate)
+        add_sleep_state(table, "_S4", PIIX4_HIBERNATE);
+    add_sleep_state(table, "_S5", PIIX4_SOFT_OFF);
 
     GByteArray *scope = g_byte_array_new();
     aml_processor(scope, "CPU0", 0);
@@ -336,7 +341,7 @@ static GByteArray *build_fadt(const struct acpi_config *config, uint32_t facs, u
         .c3_latency = NO_STATE_LATENCY,
         .century = CMOS_CENTURY,
         .boot_architecture = BOOT_LEGACY_DEVICES | BOOT_8042,
-        .flags = FADT_WBINVD | FADT_C1 | FADT_NO_SLEEP_BUTTON | FADT_NO_FIXED_RTC | FADT_RESET,
+        .flags = FADT_WBINVD | FADT_C1 | FADT_NO_SLEEP_BUTTON | FADT_RESET,
         .reset = io_register(8, 1, RESET_PORT),
         .reset_value = RESET_VALUE,
         .x_dsdt = dsdt,
@@ -406,6 +411,13 @@ static uint32_t place(GByteArray *blob, uint32_t base, GByteArray *table)
     return at;
 }
 
+/* The FACS is the first thing behind the RSDP. */
+uint32_t acpi_waking_vector(uint32_t base)
+{
+    uint32_t facs = (base + (uint32_t)sizeof(struct rsdp) + FACS_ALIGNMENT - 1) & ~(FACS_ALIGNMENT - 1u);
+    return facs + (uint32_t)offsetof(struct facs, waking_vector);
+}
+
 GByteArray *acpi_build(const struct acpi_config *config, uint32_t base)
 {
     GByteArray *blob = g_byte_array_new();
@@ -414,7 +426,7 @@ GByteArray *acpi_build(const struct acpi_config *config, uint32_t base)
     put(blob, &rsdp, sizeof rsdp);
 
     struct facs facs = {.signature = {'F', 'A', 'C', 'S'}, .length = sizeof(struct facs), .version = 1};
-    uint32_t facs_at = align_to(blob, base, 64);
+    uint32_t facs_at = align_to(blob, base, FACS_ALIGNMENT);
     put(blob, &facs, sizeof facs);
     uint32_t dsdt_at = place(blob, base, acpi_build_dsdt(config));
     uint32_t fadt_at = place(blob, base, build_fadt(config, facs_at, dsdt_at));

@@ -19,12 +19,15 @@ struct acpi_config {
     bool serial[2];          /* COM1, COM2 present */
     bool mouse;              /* PS/2 mouse plugged in */
     bool fwcfg;
+    bool suspend, hibernate; /* S3 and S4 are offered */
     const uint8_t *pirq_isa; /* ISA interrupt of PIRQA–D while no I/O APIC is used, 4 entries */
 };
 
 /* The tables to be placed at `base` (16-byte aligned, within 0xe0000–0xfffff for the RSDP to be found: it is
  * the first thing in the blob). */
 GByteArray *acpi_build(const struct acpi_config *config, uint32_t base);
+/* Where in tables built for `base` the guest puts the address at which it wants to go on after S3. */
+uint32_t acpi_waking_vector(uint32_t base);
 /* The DSDT alone, for tests. */
 GByteArray *acpi_build_dsdt(const struct acpi_config *config);
 /* MP floating pointer followed by the configuration table, for `base` as above. */

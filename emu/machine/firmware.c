@@ -178,6 +178,8 @@ static void write_tables(const struct firmware_board *board, uint32_t hole_start
         .serial = {board->serial[0], board->serial[1]},
         .mouse = board->mouse,
         .fwcfg = board->fwcfg,
+        .suspend = board->suspend,
+        .hibernate = board->hibernate,
         .pirq_isa = pirq_isa,
     };
     if (board->acpi) {
@@ -190,19 +192,41 @@ static void write_tables(const struct firmware_board *board, uint32_t hole_start
     }
 }
 
-bool firmware_setup(const struct firmware_board *board, GError **error)
+static uint32_t first_hole(const struct firmware_board *board)
 {
-    uint32_t hole_start = (uint32_t)MAX((uint64_t)HOLE_LOWEST, MIN(board->ram_below_4g, (uint64_t)HOLE_END));
+    return (uint32_t)MAX((uint64_t)HOLE_LOWEST, MIN(board->ram_below_4g, (uint64_t)HOLE_END));
+}
+
+static bool set_up_chips(const struct firmware_board *board, GError **error)
+{
     set_up_pic(board->io);
     i440fx_shadow_all(board->host);
     firmware_route_interrupts(board->bus, board->io, board->piix_slot);
     set_up_power(board->bus, board->piix_slot);
     set_up_ide(board->bus, board->piix_slot);
-    if (!firmware_assign_pci(board->bus, hole_start, HOLE_END, error))
+    if (!firmware_assign_pci(board->bus, first_hole(board), HOLE_END, error))
         return false;
     set_up_local_apic(board->mem);
     set_up_keyboard(board->io);
+    return true;
+}
+
+bool firmware_setup(const struct firmware_board *board, GError **error)
+{
+    if (!set_up_chips(board, error))
+        return false;
     write_data_area(board);
-    write_tables(board, hole_start);
+    write_tables(board, first_hole(board));
+    return true;
+}
+
+bool firmware_resume(const struct firmware_board *board, uint32_t *waking_vector, GError **error)
+{
+    uint32_t at = acpi_waking_vector(FIRMWARE_ACPI_BASE), vector = 0;
+    if (!set_up_chips(board, error))
+        return false;
+    if (board->acpi)
+        vector = phys_read32(board->mem, at);
+    *waking_vector = vector < 0x100000 ? vector : 0;
     return true;
 }

@@ -20,7 +20,8 @@ struct firmware_board {
     bool serial[2];
     bool mouse;
     bool fwcfg;
-    bool acpi; /* place ACPI tables */
+    bool suspend, hibernate; /* S3, S4 */
+    bool acpi;               /* place ACPI tables */
     bool mptable;
 };
 
@@ -30,6 +31,9 @@ struct firmware_board {
 
 /* After every reset and before the kernel is placed. Fails when a PCI function's windows do not fit. */
 bool firmware_setup(const struct firmware_board *board, GError **error);
+/* After device_wake(): sets the chips up again, leaves memory as it is, and says where the guest wants to go
+ * on. 0: it did not say, start anew. Errors as above. */
+bool firmware_resume(const struct firmware_board *board, uint32_t *waking_vector, GError **error);
 /* The parts of it, in the order firmware_setup() runs them. */
 bool firmware_assign_pci(struct pci_bus *bus, uint32_t hole_start, uint32_t hole_end, GError **error);
 void firmware_route_interrupts(struct pci_bus *bus, struct portio *io, uint8_t piix_slot);

@@ -44,6 +44,9 @@ enum {
     MACHINE_REQUEST_QUIT = 1 << 3,      /* monitor, QMP, Ctrl-A x */
     MACHINE_REQUEST_SIGNAL = 1 << 4,    /* SIGTERM and the like */
     MACHINE_REQUEST_SYSTEM_RESET = 1 << 5, /* monitor, QMP */
+    MACHINE_REQUEST_SUSPEND = 1 << 6,      /* the guest's own: S3 */
+    MACHINE_REQUEST_HIBERNATE = 1 << 7,    /* the guest's own: S4, after which it is off */
+    MACHINE_REQUEST_WAKE = 1 << 8,         /* out of S3: an event, a key, the monitor */
 };
 
 struct machine_port {
@@ -159,6 +162,8 @@ bool machine_displays_build(struct machine *machine, GError **error);
 void machine_mouse(struct machine *machine, int dx, int dy, int dz, unsigned buttons);
 /* pc.c: power-on state of everything, and the kernel placed; fails when a file changed underneath. */
 bool machine_reset(struct machine *machine, GError **error);
+/* pc.c: out of S3; memory is as it was. */
+bool machine_wake(struct machine *machine, GError **error);
 /* run.c */
 void machine_request(struct machine *machine, int what);
 void machine_stop(struct machine *machine, enum control_status why);

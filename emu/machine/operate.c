@@ -11,7 +11,8 @@
 
 static enum control_status operate_status(void *opaque)
 {
-    return ((struct machine *)opaque)->status;
+    struct machine *m = opaque;
+    return m->status == CONTROL_RUNNING && piix4_pm_is_asleep(m->pm) ? CONTROL_SUSPENDED : m->status;
 }
 
 static void operate_stop(void *opaque)
@@ -41,6 +42,11 @@ static void operate_power_button(void *opaque)
     struct machine *m = opaque;
     control_event(m->control, "POWERDOWN", NULL);
     piix4_pm_power_button(m->pm);
+}
+
+static bool operate_wake(void *opaque)
+{
+    return piix4_pm_wake(((struct machine *)opaque)->pm);
 }
 
 static void operate_nmi(void *opaque)
@@ -486,6 +492,8 @@ void machine_offer(struct machine *m)
         .quit = operate_quit,
         .reset = operate_reset,
         .power_button = operate_power_button,
+        .wake = operate_wake,
+        .can_suspend = !m->config->no_suspend && m->config->acpi,
         .nmi = operate_nmi,
         .chardev = operate_chardev,
         .port = operate_port,

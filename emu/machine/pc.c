@@ -250,9 +250,17 @@ static void lapic_tells_ioapic(void *opaque, uint8_t vector)
     ioapic_eoi(((struct machine *)opaque)->ioapic, vector);
 }
 
-static void guest_powered_off(void *opaque)
+static void guest_sleeps(void *opaque, enum piix4_sleep state)
 {
-    machine_request(opaque, MACHINE_REQUEST_POWER_OFF);
+    static const int requests[] = {[PIIX4_SOFT_OFF] = MACHINE_REQUEST_POWER_OFF,
+                                   [PIIX4_SUSPEND] = MACHINE_REQUEST_SUSPEND,
+                                   [PIIX4_HIBERNATE] = MACHINE_REQUEST_HIBERNATE};
+    machine_request(opaque, requests[state]);
+}
+
+static void guest_wakes(void *opaque)
+{
+    machine_request(opaque, MACHINE_REQUEST_WAKE);
 }
 
 static void guest_exited(void *opaque, int code)
@@ -446,7 +454,8 @@ static bool board_bridges(struct machine *m, GError **error)
         south.isa[i] = gsi_input(m->gsi, i);
     for (unsigned i = 0; i < G_N_ELEMENTS(south.direct); i++)
         south.direct[i] = gsi_input(m->gsi, GSI_PCI_FIRST + i);
-    struct piix4_pm_wiring power = {.sci = gsi_input(m->gsi, 9), .power_off = guest_powered_off, .opaque = m};
+    struct piix4_pm_wiring power = {
+        .sci = gsi_input(m->gsi, 9), .sleep = guest_sleeps, .wake = guest_wakes, .opaque = m};
     m->bus = pci_bus_new(m->mem, m->io);
     m->host = keep(m, i440fx_new(m->bus, error));
     m->piix3 = m->host ? keep(m, piix3_new(m->bus, m->io, PIIX_SLOT, &south, error)) : NULL;
@@ -477,6 +486,8 @@ static bool board_isa(struct machine *m, GError **error)
            sizeof rtc.boot_device);
     rtc.skip_floppy_check = true;
     m->rtc = keep(m, rtc_new(m->io, m->clock, &irq8, &rtc));
+    struct irq_line alarm = piix4_pm_alarm_input(m->pm);
+    rtc_set_alarm_line(m->rtc, &alarm);
     machine_disks_tell_cmos(m);
     machine_disks_build_floppy(m, keep(m, dma8237_new(m->io)));
 
@@ -521,6 +532,8 @@ static void set_tables(void *opaque)
         .serial = {m->serial_there[0], m->serial_there[1]},
         .mouse = m->config->vga,
         .fwcfg = true,
+        .suspend = !m->config->no_suspend,
+        .hibernate = !m->config->no_hibernate,
         .pirq_isa = pirq_isa,
     };
     romtables_set_acpi(m->fwcfg, &config, NULL);
@@ -540,6 +553,12 @@ static bool board_boot_files(struct machine *m, GError **error)
         return false;
     if (!m->rom)
         return true;
+    enum { OFFERED = 0x80, S3 = 3, S4 = 4, S5 = 5 };
+    uint8_t states[6] = {OFFERED, 0, 0, PIIX4_SUSPEND, PIIX4_HIBERNATE, OFFERED | PIIX4_SOFT_OFF};
+    states[S3] |= config->no_suspend ? 0 : OFFERED;
+    states[S4] |= config->no_hibernate ? 0 : OFFERED;
+    if (!fwcfg_add_file(m->fwcfg, "etc/system-states", states, sizeof states, error))
+        return false;
     if (!machine_option_roms(m, error))
         return false;
     if (config->acpi) {
@@ -649,21 +668,29 @@ static bool board_build(struct machine *m, GError **error)
 
 /* ---- reset and boot ---- */
 
+static struct firmware_board board_for_firmware(struct machine *m)
+{
+    const struct machine_config *config = m->config;
+    return (struct firmware_board){.mem = m->mem,
+                                   .io = m->io,
+                                   .bus = m->bus,
+                                   .host = m->host,
+                                   .piix_slot = PIIX_SLOT,
+                                   .ram_below_4g = m->board.ram_below_4g,
+                                   .serial = {m->serial_there[0], m->serial_there[1]},
+                                   .mouse = config->vga,
+                                   .fwcfg = true,
+                                   .suspend = !config->no_suspend,
+                                   .hibernate = !config->no_hibernate,
+                                   .acpi = config->acpi,
+                                   .mptable = config->mptable};
+}
+
 static bool board_boot(struct machine *m, GError **error)
 {
     const struct machine_config *config = m->config;
     struct cpu_boot_state state;
-    struct firmware_board firmware = {.mem = m->mem,
-                                      .io = m->io,
-                                      .bus = m->bus,
-                                      .host = m->host,
-                                      .piix_slot = PIIX_SLOT,
-                                      .ram_below_4g = m->board.ram_below_4g,
-                                      .serial = {m->serial_there[0], m->serial_there[1]},
-                                      .mouse = config->vga,
-                                      .fwcfg = true,
-                                      .acpi = config->acpi,
-                                      .mptable = config->mptable};
+    struct firmware_board firmware = board_for_firmware(m);
     if (!firmware_setup(&firmware, error))
         return false;
     if (m->vga)
@@ -699,6 +726,27 @@ bool machine_reset(struct machine *m, GError **error)
         machine_disks_boot_order(m); /* -boot once= was for the first time */
     m->was_reset = true;
     return m->rom || m->config->no_guest ? true : board_boot(m, error);
+}
+
+bool machine_wake(struct machine *m, GError **error)
+{
+    uint32_t vector = 0;
+    trace(RESET, "woken from S3");
+    cpu_reset(m->cpu);
+    for (guint i = 0; i < m->devices->len; i++)
+        device_wake(m->devices->pdata[i]);
+    rtc_cmos_write(m->rtc, RTC_CMOS_SHUTDOWN, RTC_SHUTDOWN_S3);
+    if (m->rom)
+        return true;
+    struct firmware_board firmware = board_for_firmware(m);
+    if (!firmware_resume(&firmware, &vector, error))
+        return false;
+    if (!vector)
+        return machine_reset(m, error);
+    if (m->vga)
+        vga_start_text(m->vga, m->vga_font);
+    cpu_set_real_address(m->cpu, vector);
+    return true;
 }
 
 void machine_foreach_device(struct machine *m, void (*visit)(struct device *device, void *opaque),

@@ -70,6 +70,7 @@ bool machine_cont(struct machine *m, GError **error)
         return true;
     case CONTROL_SHUTDOWN:
     case CONTROL_INTERNAL_ERROR:
+    case CONTROL_SUSPENDED: /* only shown */
     case CONTROL_STATUS_COUNT:
         break;
     }
@@ -105,10 +106,26 @@ static bool handle_reset(struct machine *m, bool guest, GError **error)
     return true;
 }
 
+static bool handle_wake(struct machine *m, GError **error)
+{
+    if (!machine_wake(m, error)) {
+        machine_stop(m, CONTROL_INTERNAL_ERROR);
+        return false;
+    }
+    control_event(m->control, "WAKEUP", NULL);
+    return true;
+}
+
 /* False: the machine cannot go on. */
 static bool handle_requests(struct machine *m, GError **error)
 {
     int requests = (int)g_atomic_int_and((guint *)&m->requests, 0);
+    if (requests & MACHINE_REQUEST_SUSPEND)
+        control_event(m->control, "SUSPEND", NULL);
+    if (requests & MACHINE_REQUEST_HIBERNATE) { /* the guest has saved itself */
+        control_event(m->control, "SUSPEND_DISK", NULL);
+        requests |= MACHINE_REQUEST_POWER_OFF;
+    }
     if (requests & MACHINE_REQUEST_EXIT) {
         end(m, m->exit_code, "guest-shutdown", true);
     } else if (requests & MACHINE_REQUEST_SIGNAL) {
@@ -124,6 +141,8 @@ static bool handle_requests(struct machine *m, GError **error)
         }
     } else if (requests & (MACHINE_REQUEST_RESET | MACHINE_REQUEST_SYSTEM_RESET)) {
         return handle_reset(m, (requests & MACHINE_REQUEST_RESET) != 0, error);
+    } else if (requests & MACHINE_REQUEST_WAKE && piix4_pm_is_asleep(m->pm)) {
+        return handle_wake(m, error);
     }
     return true;
 }
@@ -183,7 +202,8 @@ int machine_run(struct machine *m, GError **error)
             if (!m->config->start_stopped)
                 machine_cont(m, NULL);
         }
-        if (m->status != CONTROL_RUNNING || m->config->no_guest) {
+        /* in S3 time goes on */
+        if (m->status != CONTROL_RUNNING || m->config->no_guest || piix4_pm_is_asleep(m->pm)) {
             loop_wait(m->loop, -1);
             continue;
         }

@@ -26,11 +26,16 @@ static bool video_text(void *opaque, struct display_text *text, unsigned *width,
 
 static void input_key(void *opaque, unsigned code, bool down)
 {
-    i8042_key(((struct machine *)opaque)->kbc, code, down);
+    struct machine *m = opaque;
+    if (down)
+        piix4_pm_wake(m->pm);
+    i8042_key(m->kbc, code, down);
 }
 
 void machine_mouse(struct machine *m, int dx, int dy, int dz, unsigned buttons)
 {
+    if (buttons)
+        piix4_pm_wake(m->pm);
     for (guint i = 0; i < m->ports->len; i++) { /* a serial mouse whose port is open takes it */
         struct machine_port *slot = m->ports->pdata[i];
         if (char_is_mouse(slot->port) && char_mouse_move(slot->port, dx, dy, dz, buttons))

@@ -304,7 +304,7 @@ static uint8_t ask_pic(void *opaque)
     return pic_acknowledge(((struct board *)opaque)->pic);
 }
 
-static void powered_off(void *opaque)
+static void sleeps(void *opaque, enum piix4_sleep state)
 {
 }
 
@@ -335,7 +335,7 @@ static void board_up(struct board *p)
     for (unsigned i = 0; i < 16; i++)
         south.isa[i] = pic_input(p->pic, i);
     p->south = piix3_new(p->bus, p->b->io, 1, &south, &error);
-    struct piix4_pm_wiring power = {.sci = pic_input(p->pic, 9), .power_off = powered_off};
+    struct piix4_pm_wiring power = {.sci = pic_input(p->pic, 9), .sleep = sleeps};
     p->power = piix4_pm_new(p->bus, p->b->io, p->b->clock, 1, 3, &power, &error);
     g_assert_no_error(error);
     p->card[0] = card_new(p, 0x20000, 64);

@@ -19,13 +19,21 @@ struct rig {
     struct i440fx *host;
     struct piix3 *south;
     struct piix4_pm *power;
-    unsigned powered_off;
+    unsigned powered_off, suspended, hibernated, woken;
     uint8_t rom[0x40000];
 };
 
-static void power_off(void *opaque)
+static void sleeps(void *opaque, enum piix4_sleep state)
 {
-    ((struct rig *)opaque)->powered_off++;
+    struct rig *r = opaque;
+    r->powered_off += state == PIIX4_SOFT_OFF;
+    r->suspended += state == PIIX4_SUSPEND;
+    r->hibernated += state == PIIX4_HIBERNATE;
+}
+
+static void wakes(void *opaque)
+{
+    ((struct rig *)opaque)->woken++;
 }
 
 static void set_up(struct rig *r, gconstpointer data)
@@ -43,7 +51,7 @@ static void set_up(struct rig *r, gconstpointer data)
     for (unsigned i = 0; i < 4; i++)
         wiring.direct[i] = bench_wire(r->b, DIRECT + i);
     r->south = piix3_new(r->bus, r->b->io, 1, &wiring, &error);
-    struct piix4_pm_wiring pm = {.sci = bench_wire(r->b, SCI), .power_off = power_off, .opaque = r};
+    struct piix4_pm_wiring pm = {.sci = bench_wire(r->b, SCI), .sleep = sleeps, .wake = wakes, .opaque = r};
     r->power = piix4_pm_new(r->bus, r->b->io, r->b->clock, 1, 3, &pm, &error);
     g_assert_no_error(error);
 }
@@ -284,8 +292,8 @@ static void test_sleep(struct rig *r, gconstpointer data)
     out8(r->b, 0xb2, 0xf1);
     out16(r->b, CNT, 1 << 10 | 1); /* type without enable */
     g_assert_cmphex(in16(r->b, CNT), ==, 0x0401);
-    out16(r->b, CNT, 1 << 13 | 1 << 10 | 1); /* a state that is not offered: awake again at once */
-    g_assert_cmpuint(r->powered_off, ==, 0);
+    out16(r->b, CNT, 1 << 13 | 3 << 10 | 1); /* a state that is not offered: awake again at once */
+    g_assert_cmpuint(r->powered_off + r->suspended + r->hibernated, ==, 0);
     g_assert_cmphex(in16(r->b, STS) & 0x8000, ==, 0x8000);
     g_assert_cmphex(in16(r->b, CNT) & 0x2000, ==, 0); /* write-only */
     out16(r->b, CNT, 0x2001);
@@ -293,6 +301,81 @@ static void test_sleep(struct rig *r, gconstpointer data)
     out8(r->b, CNT + 1, 0x20);
     g_assert_cmpuint(r->powered_off, ==, 2);
     g_assert_cmphex(in16(r->b, CNT) & 1, ==, 1); /* SCI_EN is the firmware's bit */
+}
+
+enum { S3_NOW = 1 << 13 | 1 << 10, S4_NOW = 1 << 13 | 2 << 10, BUTTON = 0x100, ALARM = 0x400 };
+
+static void test_suspend(struct rig *r, gconstpointer data)
+{
+    struct irq_line alarm = piix4_pm_alarm_input(r->power);
+    struct device *power = (struct device *)r->power;
+    enable_pm(r);
+    out8(r->b, 0xb2, 0xf1);
+    g_assert_false(piix4_pm_wake(r->power)); /* it is awake */
+    out16(r->b, CNT, S3_NOW);
+    g_assert_cmpuint(r->suspended, ==, 1);
+    g_assert_true(piix4_pm_is_asleep(r->power));
+    irq_set(&alarm, true); /* not enabled: noted, and no more */
+    irq_set(&alarm, false);
+    piix4_pm_power_button(r->power);
+    g_assert_cmpuint(r->woken, ==, 0);
+    g_assert_true(piix4_pm_wake(r->power));
+    g_assert_cmpuint(r->woken, ==, 1);
+    device_wake(power);
+    g_assert_false(piix4_pm_is_asleep(r->power));
+    g_assert_cmphex(conf(r, POWER, 0x40, 4), ==, 1); /* its configuration lost power */
+    enable_pm(r);
+    g_assert_cmphex(in16(r->b, STS), ==, 0x8000 | ALARM | BUTTON);
+    g_assert_cmphex(in16(r->b, CNT), ==, 1); /* ACPI is on as it was */
+
+    /* An event that is enabled wakes; one that is there already wakes at once. */
+    out16(r->b, STS, 0xffff);
+    out16(r->b, EN, ALARM);
+    out16(r->b, CNT, S3_NOW);
+    piix4_pm_power_button(r->power);
+    g_assert_cmpuint(r->woken, ==, 1);
+    irq_set(&alarm, true);
+    g_assert_cmpuint(r->woken, ==, 2);
+    device_wake(power);
+    enable_pm(r);
+    g_assert_cmphex(in16(r->b, EN), ==, ALARM);
+    g_assert_true(r->b->level[SCI]);
+    out16(r->b, CNT, S3_NOW);
+    g_assert_cmpuint(r->woken, ==, 3);
+    out16(r->b, STS, 0xffff);
+    irq_set(&alarm, true); /* a level that was up makes no event */
+    g_assert_cmphex(in16(r->b, STS) & ALARM, ==, 0);
+
+    /* A reset ends sleep; S4 is off, and not asleep. */
+    device_reset(power);
+    g_assert_false(piix4_pm_is_asleep(r->power));
+    enable_pm(r);
+    out16(r->b, CNT, S4_NOW);
+    g_assert_cmpuint(r->hibernated, ==, 1);
+    g_assert_false(piix4_pm_is_asleep(r->power));
+}
+
+/* What firmware and guest find as they left it: shadow RAM and interrupt routes. */
+static void test_kept_in_suspend(struct rig *r, gconstpointer data)
+{
+    set_conf(r, HOST, 0x59, 0x30, 1);
+    set_conf(r, HOST, 0x5a, 0x13, 1);
+    set_conf(r, SOUTH, 0x60, 0x0b0a0b0a, 4);
+    phys_write8(r->b->mem, 0xf1000, 0x5a);
+    set_conf(r, HOST, 0x59, 0x10, 1);
+    set_conf(r, SOUTH, 0x4e, 0xff, 1);
+    device_wake((struct device *)r->host);
+    device_wake((struct device *)r->south);
+    g_assert_cmphex(conf(r, HOST, 0x59, 1), ==, 0x10);
+    g_assert_cmphex(conf(r, HOST, 0x5a, 1), ==, 0x13);
+    g_assert_cmphex(phys_read8(r->b->mem, 0xf1000), ==, 0x5a);
+    g_assert_cmphex(conf(r, SOUTH, 0x60, 4), ==, 0x0b0a0b0a);
+    g_assert_cmphex(conf(r, SOUTH, 0x4e, 1), ==, 0x03);
+    device_reset((struct device *)r->host);
+    device_reset((struct device *)r->south);
+    g_assert_cmphex(conf(r, HOST, 0x59, 1), ==, 0);
+    g_assert_cmphex(phys_read8(r->b->mem, 0xf1000), ==, 0xbb);
+    g_assert_cmphex(conf(r, SOUTH, 0x60, 4), ==, 0x80808080);
 }
 
 static void test_other_registers(struct rig *r, gconstpointer data)
@@ -395,6 +478,8 @@ int main(int argc, char **argv)
     TEST(timer);
     TEST(power_button);
     TEST(sleep);
+    TEST(suspend);
+    TEST(kept_in_suspend);
     TEST(other_registers);
     TEST(pm2_control);
     TEST(smbus);

@@ -110,6 +110,10 @@ static void nothing(void *opaque)
 {
 }
 
+static void nothing_asleep(void *opaque, enum piix4_sleep state)
+{
+}
+
 static void nothing_with_code(void *opaque, int code)
 {
 }
@@ -147,7 +151,7 @@ static void build_pci(struct board *p)
         south.isa[i] = gsi_input(p->gsi, i);
     for (unsigned i = 0; i < 4; i++)
         south.direct[i] = gsi_input(p->gsi, GSI_PCI_FIRST + i);
-    struct piix4_pm_wiring power = {.sci = gsi_input(p->gsi, 9), .power_off = nothing};
+    struct piix4_pm_wiring power = {.sci = gsi_input(p->gsi, 9), .sleep = nothing_asleep, .wake = nothing};
     p->bus = pci_bus_new(b->mem, b->io);
     p->host = keep(p, i440fx_new(p->bus, NULL));
     keep(p, piix3_new(p->bus, b->io, 1, &south, NULL));
@@ -166,7 +170,8 @@ static void build_isa(struct board *p)
     struct rtc_config rtc = {
         .base = RTC_BASE_DATE, .date = 951782399, .guest_clock = true, .ram_below_4g = BENCH_RAM};
     keep(p, pit_new(b->io, b->clock, &irq0));
-    keep(p, rtc_new(b->io, b->clock, &irq8, &rtc));
+    struct irq_line alarm = piix4_pm_alarm_input(p->power);
+    rtc_set_alarm_line(keep(p, rtc_new(b->io, b->clock, &irq8, &rtc)), &alarm);
     keep(p, uart_new(b->io, b->clock, "serial0", 0x3f8, &com[0], &p->port[0]));
     keep(p, uart_new(b->io, b->clock, "serial1", 0x2f8, &com[1], &p->port[1]));
     struct a20 *a20 = keep(p, a20_new(&a20_wire));
@@ -395,8 +400,11 @@ static void operate(struct board *p, struct input *in)
         n = take(in, 1);
         if (n < 100)
             piix4_pm_power_button(p->power);
-        else
+        else if (n < 200)
             set_up_firmware(p);
+        else if (piix4_pm_wake(p->power) || n < 220)
+            for (unsigned i = 0; i < p->devices; i++)
+                device_wake(p->device[i]);
         break;
     }
 }

@@ -487,6 +487,102 @@ static void test_power_button(struct bench *b, gconstpointer data)
     g_assert_cmpstr(text, ==, "xb");
 }
 
+/* Puts real-mode code at 0x8000 and its address where the FACS wants it, enables events, and suspends:
+ * "s", and once awake "w" and what memory had before, then off. */
+#define PUT32(at, a, b, c, d)                                                                                \
+    0xc7, 0x05, (at)&0xff, (at) >> 8 & 0xff, (at) >> 16, 0, (a), (b), (c), (d) /* mov dword [at], … */
+#define SLEEPER(...)                                                                                         \
+    PUT32(0xe004c, 0x00, 0x80, 0, 0), PUT32(0x8000, 0xb0, 'w', 0xe6, 0xe9),                                  \
+        PUT32(0x8004, 0x2e, 0xa0, 0x14, 0x00), /* mov al, cs:[0x14] */                                       \
+        PUT32(0x8008, 0xe6, 0xe9, 0xba, 0x04), PUT32(0x800c, 0x06, 0xb8, 0x00, 0x20),                        \
+        PUT32(0x8010, 0xef, 0xeb, 0xfe, 0), PUT32(0x8014, 'm', 0, 0, 0), __VA_ARGS__, OUT_E9('s'),           \
+        OUTW_DX(0x604, 0x2400), SPIN_FOREVER
+
+static void expect_sleep_and_wake(struct bench *b)
+{
+    qmp_expect(b, "\"event\":\"WAKEUP\"");
+    qmp_expect(b, "\"event\":\"SHUTDOWN\"");
+    g_assert_cmpint(finish(b), ==, 0);
+    g_autofree char *text = output(b);
+    g_assert_cmpstr(text, ==, "swm");
+}
+
+static void test_suspend(struct bench *b, gconstpointer data)
+{
+    GUEST(b, SLEEPER(OUTW_DX(0x602, 0)));
+    start_with_qmp(b, "-S");
+    qmp(b, "query-current-machine", "\"wakeup-suspend-support\":true");
+    qmp(b, "system_wakeup", "guest is not in suspended state");
+    qmp(b, "cont", "RESUME");
+    qmp_expect(b, "\"event\":\"SUSPEND\"");
+    qmp(b, "query-status", "\"status\":\"suspended\"");
+    qmp(b, "stop", "\"event\":\"STOP\"");
+    qmp(b, "query-status", "\"status\":\"paused\"");
+    qmp(b, "cont", "RESUME");
+    qmp(b, "query-status", "\"status\":\"suspended\"");
+    qmp(b, "system_powerdown", "\"event\":\"POWERDOWN\""); /* not enabled: it sleeps on */
+    qmp(b, "query-status", "\"status\":\"suspended\"");
+    qmp(b, "system_wakeup", "{\"return\":{}}");
+    expect_sleep_and_wake(b);
+}
+
+static void test_wake_by_button(struct bench *b, gconstpointer data)
+{
+    GUEST(b, SLEEPER(OUTW_DX(0x602, 0x0100)));
+    start_with_qmp(b, "-S");
+    qmp(b, "cont", "RESUME");
+    qmp_expect(b, "\"event\":\"SUSPEND\"");
+    qmp(b, "system_powerdown", "\"event\":\"POWERDOWN\"");
+    expect_sleep_and_wake(b);
+}
+
+static void test_wake_by_key(struct bench *b, gconstpointer data)
+{
+    GUEST(b, SLEEPER(OUTW_DX(0x602, 0)));
+    start_with_qmp(b, "-S");
+    qmp(b, "cont", "RESUME");
+    qmp_expect(b, "\"event\":\"SUSPEND\"");
+    qmp_hmp(b, "sendkey a", "return");
+    expect_sleep_and_wake(b);
+}
+
+#define CMOS(at, v) 0xb0, (at), 0xe6, 0x70, 0xb0, (v), 0xe6, 0x71
+
+static void test_wake_by_alarm(struct bench *b, gconstpointer data)
+{
+    /* RTC_EN; an alarm each second (all "don't care"), AIE */
+    GUEST(b, SLEEPER(OUTW_DX(0x602, 0x0400), CMOS(1, 0xff), CMOS(3, 0xff), CMOS(5, 0xff), CMOS(11, 0x22)));
+    start_with_qmp(b, "-S");
+    qmp(b, "cont", "RESUME");
+    qmp_expect(b, "\"event\":\"SUSPEND\"");
+    expect_sleep_and_wake(b);
+}
+
+/* A reset from outside ends sleep; a guest that says nowhere to go on starts anew. */
+static void test_reset_asleep(struct bench *b, gconstpointer data)
+{
+    GUEST(b, OUT_E9('s'), OUTW_DX(0x604, 0x2400), SPIN_FOREVER);
+    start_with_qmp(b, "-S");
+    qmp(b, "cont", "RESUME");
+    qmp_expect(b, "\"event\":\"SUSPEND\"");
+    qmp(b, "system_reset", "\"event\":\"RESET\"");
+    qmp_expect(b, "\"event\":\"SUSPEND\"");
+    qmp(b, "system_wakeup", "\"event\":\"WAKEUP\"");
+    wait_output(b, "sss");
+    qmp(b, "quit", "\"event\":\"SHUTDOWN\"");
+    g_assert_cmpint(finish(b), ==, 0);
+}
+
+static void test_hibernate(struct bench *b, gconstpointer data)
+{
+    GUEST(b, OUTW_DX(0x604, 0x2800), SPIN_FOREVER);
+    start_with_qmp(b, "-S");
+    qmp(b, "cont", "RESUME");
+    qmp_expect(b, "\"event\":\"SUSPEND_DISK\"");
+    qmp_expect(b, "\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true,\"reason\":\"guest-shutdown\"}");
+    g_assert_cmpint(finish(b), ==, 0);
+}
+
 static double cpu_seconds(pid_t pid)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/stat", pid), *text = NULL;
@@ -640,6 +736,12 @@ int main(int argc, char **argv)
     TEST(stopped_start);
     TEST(no_shutdown);
     TEST(power_button);
+    TEST(suspend);
+    TEST(wake_by_button);
+    TEST(wake_by_key);
+    TEST(wake_by_alarm);
+    TEST(reset_asleep);
+    TEST(hibernate);
     TEST(idle);
     TEST(time);
     TEST(file_cut_short);
