@@ -198,6 +198,7 @@ static struct hostnet_link *read_link(struct nlmsghdr *message)
     }
     link->mtu = get_u32(rows[IFLA_MTU], 0);
     link->master = get_u32(rows[IFLA_MASTER], 0);
+    link->group = get_u32(rows[IFLA_GROUP], 0);
     read_counters(&link->counters, rows[IFLA_STATS64]);
     read_kind(link, rows[IFLA_LINKINFO]);
     if (link->kind == HOSTNET_LINK_VETH)
@@ -421,4 +422,37 @@ bool hostnet_link_delete(struct hostnet *net, const struct hostnet_link_identity
     hostnet_batch_add(&batch, RTM_DELLINK, 0, &header, sizeof header);
     hostnet_batch_tolerate(&batch, ENODEV); /* somebody was quicker */
     return hostnet_batch_do(net, &batch, error, NULL, "deleting link %s", what);
+}
+
+bool hostnet_link_delete_group(struct hostnet *net, uint32_t group, const char *lab, GError **error)
+{
+    g_autoptr(GPtrArray) links = hostnet_link_list(net, error);
+    unsigned ours = 0;
+    if (!links)
+        return false;
+    /* Group 0 is that of every link that has none. */
+    if (!group)
+        return hostnet_error_say(error, HOSTNET_ERROR_INVALID,
+                                 "group 0 cannot be deleted; give links a group");
+    for (unsigned i = 0; i < links->len; i++) {
+        const struct hostnet_link *link = links->pdata[i];
+        g_autofree char *its_lab = NULL;
+        if (link->group != group)
+            continue;
+        if (!hostnet_mark_parse(link->mark, &its_lab, NULL) || strcmp(its_lab, lab) != 0)
+            return hostnet_error_say(
+                error, HOSTNET_ERROR_NOT_OURS,
+                "deleting the links of lab %s: %s is in their group %u and not marked as "
+                "theirs; nothing was deleted (take it out: `ip link set %s group default`)",
+                lab, link->name, group, link->name);
+        ours++;
+    }
+    if (!ours)
+        return true;
+    struct ifinfomsg header = {.ifi_family = AF_UNSPEC};
+    hostnet_auto_batch batch = {};
+    struct nl_msg *message = hostnet_batch_add(&batch, RTM_DELLINK, 0, &header, sizeof header);
+    hostnet_put_u32(message, IFLA_GROUP, group);
+    hostnet_batch_tolerate(&batch, ENODEV);
+    return hostnet_batch_do(net, &batch, error, NULL, "deleting the links of lab %s", lab);
 }

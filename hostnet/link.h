@@ -78,6 +78,7 @@ struct hostnet_link {
     struct hostnet_mac mac;
     uint32_t mtu;
     uint32_t master; /* index of the bridge it is a port of, or 0 */
+    uint32_t group;  /* 0 unless somebody has set one */
     uint32_t peer;   /* veth: index of the far end in its own namespace, else 0 */
     struct hostnet_link_counters counters;
     struct hostnet_bridge_settings bridge; /* kind BRIDGE */
@@ -129,6 +130,7 @@ struct hostnet_link_spec {
     const struct hostnet_mac *mac; /* NULL: the kernel's choice (random, locally administered) */
     uint32_t mtu;                  /* 0: the kind's default */
     uint32_t master;               /* index of the bridge to join, or 0 */
+    uint32_t group;                /* for hostnet_link_delete_group(), or 0 */
     bool up;                       /* set administratively up, as the last step */
     bool no_ipv6_address;          /* no link-local IPv6 address of its own (addrgenmode none): right for TAPs
                                       and for bridges without a host address */
@@ -139,6 +141,12 @@ struct hostnet_link_spec {
 /* Deletes exactly this link. True also when it is gone already (of an earlier boot, or the index is free).
  * NOT_OURS when the index is there but name or mark differ. A veth takes its far end with it. */
 bool hostnet_link_delete(struct hostnet *net, const struct hostnet_link_identity *identity, GError **error);
+
+/* Deletes all links of a group at once, if every one of them carries a mark of this lab. It is for taking
+ * many away: the kernel waits once for all of them and not once for each, which is what deleting a link
+ * costs. NOT_OURS, and nothing is deleted, when a link of another mark is in the group. True also when the
+ * group is empty. */
+bool hostnet_link_delete_group(struct hostnet *net, uint32_t group, const char *lab, GError **error);
 
 /* ---- changing ---- */
 

@@ -78,6 +78,8 @@ void hostnet_link_add_rest(struct hostnet_batch *batch, uint32_t index, const st
         hostnet_put(message, IFLA_ADDRESS, spec->mac->octets, 6);
     if (with_birth && spec->mtu)
         hostnet_put_u32(message, IFLA_MTU, spec->mtu);
+    if (spec->group)
+        hostnet_put_u32(message, IFLA_GROUP, spec->group);
 
     if (spec->altname && strcmp(spec->altname, spec->name) != 0) {
         message = hostnet_batch_add(batch, RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND, &header,

@@ -13,6 +13,7 @@
 #include "netlab/operations.h"
 #include "hostnet/address.h"
 #include "hostnet/bridge.h"
+#include "hostnet/namespace.h"
 #include "hostnet/tap.h"
 #include "netlab/fault.h"
 #include "netlab/paths.h"
@@ -24,14 +25,15 @@
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
     MACHINE_GRACE_MS = 1000,
     SUPERVISOR_GRACE_MS = 3000,
-    LINK_GROUP = 256,   /* lost work when one fails is at most this many links */
-    MACHINE_GROUP = 32, /* each holds some ten fds while it waits at its gate */
-    UNMAKE_GROUP = 1024,
+    LINK_GROUP = 256,     /* lost work when one fails is at most this many links */
+    MACHINE_GROUP = 32,   /* each holds some ten fds while it waits at its gate */
+    UNMAKE_GROUP = 65536, /* a whole lab */
 };
 
 typedef bool plan_function(struct operation_context *context, const char *key, char **identity,
@@ -225,6 +227,9 @@ static bool make_bridge(struct operation_context *context, const char *key, cons
                  .altname = strlen(altname) <= HOSTNET_ALTNAME_MAX ? altname : NULL,
                  .index = identity.index,
                  .mtu = (uint32_t)payload_number(payload, "mtu"),
+                 /* In a namespace of its own it goes with that, in the kernel's own time: deleting a bridge
+                    means waiting some ten milliseconds, in a group too. */
+                 .group = context->is_own_namespace ? 0 : names_group(context->owner, context->lab),
                  .up = true,
                  .no_ipv6_address = payload_number(payload, "host") == 0},
     };
@@ -312,6 +317,7 @@ static bool make_tap(struct operation_context *context, const char *key, const c
                  .index = identity.index,
                  .mtu = (uint32_t)payload_number(payload, "mtu"),
                  .master = master,
+                 .group = names_group(context->owner, context->lab),
                  .up = true,
                  .no_ipv6_address = true},
         .vnet_hdr = true, /* whole TSO bursts and checksums left undone cross it in one piece */
@@ -566,6 +572,47 @@ static bool unmake_object(struct operation_context *context, enum object_kind ki
     return operations[kind].unmake(context, object, error);
 }
 
+/* In a child, for it cannot come back: enters the lab's namespaces and deletes its links there. */
+static void delete_inside(const struct operation_context *context, pid_t holder)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        int user_fd = -1, net_fd = -1;
+        struct hostnet *net = NULL;
+        bool good =
+            hostnet_namespace_open_pid(holder, context->is_rootless ? &user_fd : NULL, &net_fd, NULL) &&
+            hostnet_namespace_join(user_fd, net_fd, NULL) && (net = hostnet_open(NULL)) != NULL &&
+            hostnet_link_delete_group(net, names_group(context->owner, context->lab), context->lab, NULL);
+        _exit(good ? 0 : 1);
+    }
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
+/* The whole lab goes: its links in one request, before the machines let go of theirs one by one, for which
+ * the kernel would wait each time. Only for speed: what is not deleted here goes with its process, its
+ * namespace, or by its own identity. */
+static void delete_links(struct operation_context *context)
+{
+    g_autoptr(GPtrArray) objects = store_list_objects(context->store, context->lab_id, NULL);
+    if (context->net) {
+        hostnet_link_delete_group(context->net, names_group(context->owner, context->lab), context->lab,
+                                  NULL);
+        return;
+    }
+    for (guint i = 0; objects && context->is_own_namespace && i < objects->len; i++) {
+        const struct store_object *object = objects->pdata[i];
+        struct process_identity identity;
+        enum object_kind kind;
+        if (!object_kind_parse(object->kind, &kind) ||
+            (kind != OBJECT_SUPERVISOR && kind != OBJECT_MACHINE) ||
+            !process_parse(object->identity, &identity) || !process_is_alive(&identity))
+            continue;
+        delete_inside(context, identity.pid);
+        return;
+    }
+}
+
 /* All machines among these end together: they need as long as the slowest, not as all of them. */
 static void end_machines(struct group *g, unsigned from)
 {
@@ -588,6 +635,8 @@ static void end_machines(struct group *g, unsigned from)
 static bool run_each(struct group *g, GError **error)
 {
     bool have_ended = false;
+    if (g->context->is_dying && !g->steps[0].make)
+        delete_links(g->context);
     for (unsigned i = 0; i < g->count; i++) {
         const struct operation_step *step = &g->steps[i];
         GError *cause = NULL;

@@ -55,9 +55,8 @@ char *paths_node_directory(const char *runtime, const char *lab, const char *nod
     return g_build_filename(runtime, lab, node, NULL);
 }
 
-char *names_interface(char kind, unsigned uid, const char *lab, const char *key)
+static guint64 hash_names(unsigned uid, char kind, const char *lab, const char *key)
 {
-    static const char alphabet[33] = "abcdefghijklmnopqrstuvwxyz234567";
     g_autofree char *seed = g_strdup_printf("%u\n%c\n%s\n%s", uid, kind, lab, key);
     g_autoptr(GChecksum) hash = g_checksum_new(G_CHECKSUM_SHA256);
     g_checksum_update(hash, (const guchar *)seed, -1);
@@ -67,10 +66,22 @@ char *names_interface(char kind, unsigned uid, const char *lab, const char *key)
     guint64 bits = 0;
     for (int i = 0; i < 8; i++)
         bits = bits << 8 | digest[i];
+    return bits;
+}
+
+char *names_interface(char kind, unsigned uid, const char *lab, const char *key)
+{
+    static const char alphabet[33] = "abcdefghijklmnopqrstuvwxyz234567";
+    guint64 bits = hash_names(uid, kind, lab, key);
     char name[14] = {'n', 'l', kind};
     for (int i = 3; i < 13; i++, bits >>= 5)
         name[i] = alphabet[bits & 31];
     return g_strdup(name);
+}
+
+uint32_t names_group(unsigned uid, const char *lab)
+{
+    return 0x40000000 | (uint32_t)(hash_names(uid, 'g', lab, "") & 0x3fffffff);
 }
 
 char *names_alternative(const char *lab, const char *human, bool own_namespace)

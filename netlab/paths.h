@@ -14,6 +14,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 char *paths_state_directory(void);
 char *paths_runtime_directory(void);
@@ -26,6 +27,8 @@ char *paths_node_directory(const char *runtime, const char *lab, const char *nod
  * digits (50 bits of SHA-256), so long names with equal beginnings do not meet. `kind` is 'b' (bridge) or 't'
  * (TAP). */
 char *names_interface(char kind, unsigned uid, const char *lab, const char *key);
+/* The link group of a lab: never 0, and by the same hash no one else's. */
+uint32_t names_group(unsigned uid, const char *lab);
 /* The human name as an alternative interface name: "lan", "h1.eth0", with "LAB." before it unless
  * `own_namespace`. */
 char *names_alternative(const char *lab, const char *human, bool own_namespace);

@@ -153,6 +153,49 @@ static void test_delete_twice(void)
     ns_assert_same(before, after);
 }
 
+static void make_in_group(struct hostnet *net, const char *name, const char *mark, uint32_t group)
+{
+    g_autoptr(GError) error = NULL;
+    const struct hostnet_bridge_spec spec = {
+        .link = {.name = name, .mark = mark, .group = group, .up = true}};
+    hostnet_bridge_create(net, &spec, NULL, &error);
+    g_assert_no_error(error);
+}
+
+static guint count_of_lab(struct hostnet *net, const char *lab)
+{
+    g_autoptr(GPtrArray) links = hostnet_link_list_marked(net, lab, NULL);
+    return links->len;
+}
+
+/* A group goes at once, and not at all when it has a stranger in it. */
+static void test_delete_group(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(hostnet) net = ns_new();
+    for (int i = 0; i < 20; i++) {
+        g_autofree char *name = g_strdup_printf("nlbgroup%d", i),
+                        *mark = g_strdup_printf("netlab:many:n%d", i);
+        make_in_group(net, name, mark, 4711);
+    }
+    make_in_group(net, "nlbother", "netlab:other:lan", 4712);
+    g_autoptr(hostnet_link) one = hostnet_link_find(net, "nlbgroup7", NULL);
+    g_assert_cmpuint(one->group, ==, 4711);
+    g_assert_false(hostnet_link_delete_group(net, 4712, "many", &error));
+    g_assert_error(error, HOSTNET_ERROR, HOSTNET_ERROR_NOT_OURS);
+    g_clear_error(&error);
+    g_assert_false(hostnet_link_delete_group(net, 0, "many", NULL));
+    g_assert_cmpuint(count_of_lab(net, "many"), ==, 20);
+    for (int i = 0; i < 2; i++) {
+        hostnet_link_delete_group(net, 4711, "many", &error);
+        g_assert_no_error(error);
+        g_assert_cmpuint(count_of_lab(net, "many"), ==, 0);
+        g_assert_cmpuint(count_of_lab(net, "other"), ==, 1);
+    }
+    hostnet_link_delete_group(net, 4712, "other", &error);
+    g_assert_no_error(error);
+}
+
 static void test_delete_refuses(void)
 {
     GError *error = NULL;
@@ -669,6 +712,7 @@ int main(int argc, char **argv)
     g_test_add_func("/link/names-taken", test_names_taken);
     g_test_add_func("/link/planned-index", test_planned_index);
     g_test_add_func("/link/delete-twice", test_delete_twice);
+    g_test_add_func("/link/delete-group", test_delete_group);
     g_test_add_func("/link/delete-refuses", test_delete_refuses);
     g_test_add_func("/link/changes", test_changes);
     g_test_add_func("/link/bad-specs", test_bad_specs);
