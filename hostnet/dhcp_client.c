@@ -506,6 +506,7 @@ static void receive_offer(struct dhcp_client *client, const struct dhcp_message 
         client->select_at = now; /* nothing better can come */
     else if (is_first)
         client->select_at = now + client->settings.select_ms;
+    client->timer = DHCP_NEVER; /* no more DISCOVERs */
     dhcp_client_tick(client, now);
 }
 
