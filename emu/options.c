@@ -557,6 +557,7 @@ enum options_outcome options_parse(int argc, char *const *argv, struct machine_c
         .trace_list = g_string_new(NULL),
         .uses = g_ptr_array_new_with_free_func(free_use),
     };
+    o.config->words = &options_words;
     enum options_outcome outcome = OPTIONS_RUN;
     g_autoptr(GError) gathered = NULL; /* what is before it is looked at first */
     for (int i = 1; i < argc && !gathered; i++)

@@ -120,6 +120,9 @@ bool option_device_ide_cd(struct options *o, const struct keyval *kv, GError **e
 bool option_device_floppy(struct options *o, const struct keyval *kv, GError **error);
 bool options_finish_drives(struct options *o, GError **error);
 
+/* options_live.c */
+extern const struct machine_words options_words;
+
 /* options_devices.c */
 bool option_device(struct options *o, const char *arg, GError **error);
 /* Whether a port of the machine is on standard input and output. */

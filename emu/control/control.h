@@ -22,6 +22,12 @@ struct char_port;
 struct control;
 struct loop;
 
+enum {
+    CONTROL_KEYS_MOST = 16,    /* keys pressed together */
+    CONTROL_KEY_HOLD_MS = 100, /* how long they are held when nothing is said */
+    CONTROL_KEY_HOLD_MOST_MS = 60000,
+};
+
 /* What can be described as text (monitor `info`, QMP human-monitor-command). */
 enum control_info {
     CONTROL_INFO_REGISTERS,
@@ -105,6 +111,14 @@ struct control_machine {
     bool (*change)(void *opaque, const char *id, const char *file, const char *format, GError **error);
     /* Adds or removes a port forwarding of the user network `name` (NULL: the only one). */
     bool (*forward)(void *opaque, const char *name, const char *rule, bool add, GError **error);
+    /* Adds and removes while the machine runs; `words` as after -netdev, -device and -object. device_del asks
+     * the guest: DEVICE_DELETED tells when it has let go. */
+    bool (*netdev_add)(void *opaque, const char *words, GError **error);
+    bool (*netdev_del)(void *opaque, const char *id, GError **error);
+    bool (*device_add)(void *opaque, const char *words, GError **error);
+    bool (*device_del)(void *opaque, const char *id, GError **error);
+    bool (*object_add)(void *opaque, const char *words, GError **error);
+    bool (*object_del)(void *opaque, const char *id, GError **error);
     void (*describe)(void *opaque, enum control_info what, GString *out);
     /* Every counter of the engine, those of a group one after the other. */
     void (*counters)(void *opaque,
@@ -115,6 +129,9 @@ struct control_machine {
     uint32_t (*read_port)(void *opaque, uint16_t port, unsigned size);
     void (*write_port)(void *opaque, uint16_t port, uint32_t value, unsigned size);
     void (*key)(void *opaque, unsigned code, bool down);
+    /* Presses keys in this order, holds them (guest time), lets them go in the reverse one; those of later
+     * calls wait for their turn. */
+    bool (*keys)(void *opaque, const unsigned *codes, unsigned count, unsigned hold_ms, GError **error);
     /* Motion, wheel, and the buttons now held (bit 0 left, 1 right, 2 middle); -1: as they are. */
     void (*mouse)(void *opaque, int dx, int dy, int dz, int buttons);
     /* A picture of the screen; format "png", "ppm" or NULL: by the end of the name. */

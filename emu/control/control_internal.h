@@ -76,6 +76,26 @@ void control_sweep_soon(struct control *control);
 /* The ringbuf of this id; NULL with an error. */
 struct char_port *control_ringbuf(struct control *control, const char *id, GError **error);
 
+/* A row of the tables of commands: arguments and answer in the words of schema.h. */
+struct qmp_command {
+    const char *name;
+    /* What is answered (a new node), or NULL with an error. `arguments` fit, and may be NULL. */
+    JsonNode *(*run)(struct qmp_session *session, JsonObject *arguments, GError **error);
+    const char *arguments; /* NULL: none */
+    const char *returns;   /* NULL: {} */
+};
+struct qmp_commands {
+    const struct qmp_command *rows;
+    size_t count;
+};
+extern const struct qmp_commands qmp_query_commands, qmp_act_commands, qmp_plug_commands;
+
+JsonNode *qmp_object(JsonObject *object); /* takes it */
+JsonNode *qmp_array(JsonArray *array);
+JsonNode *qmp_nothing(void);
+/* A string argument, NULL when it was not given. */
+const char *qmp_optional(JsonObject *arguments, const char *name);
+
 /* commands.c: what a command returns (a new node), or NULL with an error. */
 JsonNode *qmp_execute(struct qmp_session *session, const char *name, JsonObject *arguments, GError **error);
 /* The `class` of a QMP error. */

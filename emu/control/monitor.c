@@ -406,19 +406,30 @@ bool monitor_key_code(const char *name, unsigned *code)
 static void monitor_sendkey(struct control *control, char **words, GString *out)
 {
     const struct control_machine *m = control->machine;
-    unsigned codes[WORDS_MOST], count = 0;
-    g_auto(GStrv) names = g_strsplit(words[0], "-", WORDS_MOST);
+    unsigned codes[CONTROL_KEYS_MOST], count = 0;
+    uint64_t hold = CONTROL_KEY_HOLD_MS;
+    g_autoptr(GError) error = NULL;
+    g_auto(GStrv) names = g_strsplit(words[0], "-", 0);
     for (char **name = names; *name; name++) {
-        if (!monitor_key_code(*name, &codes[count])) {
-            g_string_append_printf(out, "no key '%s'\n", *name);
+        uint64_t number;
+        if (count == CONTROL_KEYS_MOST) {
+            g_string_append_printf(out, "too many keys: %d at once\n", CONTROL_KEYS_MOST);
+            return;
+        }
+        if (g_str_has_prefix(*name, "0x") && keyval_parse_number("key", *name, 1, 255, &number, NULL)) {
+            codes[count] = (unsigned)(number & 0x7f) | (number & 0x80 ? 0x100 : 0);
+        } else if (!monitor_key_code(*name, &codes[count])) {
+            g_string_append_printf(out, "invalid parameter: %s (no key of that name)\n", *name);
             return;
         }
         count++;
     }
-    for (unsigned i = 0; i < count; i++)
-        m->key(m->opaque, codes[i], true);
-    while (count-- > 0)
-        m->key(m->opaque, codes[count], false);
+    if (words[1] && !keyval_parse_number("hold time", words[1], 0, CONTROL_KEY_HOLD_MOST_MS, &hold, &error)) {
+        g_string_append_printf(out, "%s\n", error->message);
+        return;
+    }
+    if (!m->keys(m->opaque, codes, count, (unsigned)hold, &error))
+        g_string_append_printf(out, "%s\n", error->message);
 }
 
 static bool parse_motion(const char *text, int *value, GString *out)
@@ -616,6 +627,45 @@ static void monitor_hostfwd_remove(struct control *control, char **words, GStrin
     forward(control, words, false, out);
 }
 
+/* The words of an option as they were typed, put together again; commas stand for themselves. */
+static void plug(struct control *control, bool (*how)(void *opaque, const char *words, GError **error),
+                 const char *words, GString *out)
+{
+    g_autoptr(GError) error = NULL;
+    if (!how(control->machine->opaque, words, &error))
+        g_string_append_printf(out, "Error: %s\n", error->message);
+}
+
+static void monitor_netdev_add(struct control *control, char **words, GString *out)
+{
+    plug(control, control->machine->netdev_add, words[0], out);
+}
+
+static void monitor_netdev_del(struct control *control, char **words, GString *out)
+{
+    plug(control, control->machine->netdev_del, words[0], out);
+}
+
+static void monitor_device_add(struct control *control, char **words, GString *out)
+{
+    plug(control, control->machine->device_add, words[0], out);
+}
+
+static void monitor_device_del(struct control *control, char **words, GString *out)
+{
+    plug(control, control->machine->device_del, words[0], out);
+}
+
+static void monitor_object_add(struct control *control, char **words, GString *out)
+{
+    plug(control, control->machine->object_add, words[0], out);
+}
+
+static void monitor_object_del(struct control *control, char **words, GString *out)
+{
+    plug(control, control->machine->object_del, words[0], out);
+}
+
 static void monitor_trace(struct control *control, char **words, GString *out)
 {
     g_autoptr(GError) error = NULL;
@@ -645,7 +695,8 @@ static const struct monitor_command commands[] = {
      monitor_xp},
     {"i", NULL, "/FMT PORT", "read an I/O port", 1, 2, monitor_port_in},
     {"o", NULL, "/FMT PORT VALUE", "write an I/O port", 2, 3, monitor_port_out},
-    {"sendkey", NULL, "KEY-KEY…", "press keys together, as ctrl-alt-delete", 1, 2, monitor_sendkey},
+    {"sendkey", NULL, "KEY-KEY… [MS]", "press keys together, as ctrl-alt-delete, and hold them", 1, 2,
+     monitor_sendkey},
     {"mouse_move", NULL, "DX DY [DZ]", "move the mouse, and its wheel", 2, 3, monitor_mouse_move},
     {"mouse_button", NULL, "STATE", "hold these buttons: 1 left, 2 right, 4 middle, added up", 1, 1,
      monitor_mouse_button},
@@ -663,6 +714,16 @@ static const struct monitor_command commands[] = {
     {"hostfwd_add", NULL, "[NETDEV] RULE", "open a port of the host to the guest, as tcp::8080-:80", 1, 2,
      monitor_hostfwd_add},
     {"hostfwd_remove", NULL, "[NETDEV] RULE", "close it again, as tcp::8080", 1, 2, monitor_hostfwd_remove},
+    {"netdev_add", NULL, "KIND,id=ID,…", "add a network back end, in the words of -netdev", 1, 1,
+     monitor_netdev_add},
+    {"netdev_del", NULL, "ID", "take it away; a NIC on it loses its link", 1, 1, monitor_netdev_del},
+    {"device_add", NULL, "e1000,id=ID,netdev=ID,…", "plug in a NIC, in the words of -device", 1, 1,
+     monitor_device_add},
+    {"device_del", NULL, "ID", "ask the guest to let go of a NIC, and take it out then", 1, 1,
+     monitor_device_del},
+    {"object_add", NULL, "filter-dump,id=ID,netdev=ID,file=FILE", "capture a back end's frames", 1, 1,
+     monitor_object_add},
+    {"object_del", NULL, "ID", "end a capture", 1, 1, monitor_object_del},
     {"trace", "log", "LIST|none|help", "trace these categories too", 1, 1, monitor_trace},
 };
 

@@ -391,9 +391,22 @@ bool pci_device_init(struct pci_device *pci, struct pci_bus *bus, const struct d
 void pci_device_remove(struct pci_device *pci)
 {
     struct pci_bus *bus = pci->bus;
+    if (bus->at[pci->devfn] != pci)
+        return;
     pci_set_intx(pci, false);
     pci_set16(pci, PCI_COMMAND, 0);
-    place_windows(pci);
+    physmap_begin(bus->mem);
+    for (unsigned i = 0; i < G_N_ELEMENTS(pci->bar); i++) {
+        if (pci->bar[i].range)
+            physmap_range_remove(bus->mem, pci->bar[i].range);
+        if (pci->bar[i].ports)
+            portio_range_remove(bus->io, pci->bar[i].ports);
+        pci->bar[i] = (struct pci_bar){0};
+    }
+    if (pci->rom_range)
+        physmap_range_remove(bus->mem, pci->rom_range);
+    pci->rom_range = NULL;
+    physmap_end(bus->mem);
     bus->at[pci->devfn] = NULL;
     g_ptr_array_remove(bus->functions, pci);
 }

@@ -85,6 +85,8 @@ struct pci_device *pci_bus_find(const struct pci_bus *bus, uint8_t devfn); /* NU
 bool pci_device_init(struct pci_device *pci, struct pci_bus *bus, const struct device_class *class,
                      const char *id, int slot, unsigned function, uint16_t vendor, uint16_t device_id,
                      uint32_t class_code, uint8_t revision, GError **error);
+/* Takes the function and its windows off the bus; once is enough, twice the same. A function that is off the
+ * bus and not freed yet reads ones by DMA, writes nothing and drives no interrupt. */
 void pci_device_remove(struct pci_device *pci);
 /* Declares a BAR; the window stays off until the guest maps it. */
 void pci_add_memory_bar(struct pci_device *pci, unsigned bar, uint32_t size, const struct mmio_ops *ops,

@@ -43,7 +43,11 @@ enum { EN_BITS = TMROF | GLOBAL | POWER_BUTTON | RTC_ALARM };
 enum { CNT_SCI_EN = 0x0001, CNT_SLP_EN = 0x2000, CNT_STORED = 0x1c03, SLP_TYP_SHIFT = 10 };
 enum { WAKE_EVENTS = POWER_BUTTON | RTC_ALARM };
 enum { PM2_ARB_DIS = 0x01 };
-enum { TIMER_MASK = 0xffffff, TIMER_HALF_BITS = 23, GPE_BITS = 0x0f01 };
+enum {
+    TIMER_MASK = 0xffffff,
+    TIMER_HALF_BITS = 23,
+    GPE_BITS = 0x0f03 /* bit 1: the board's, for PCI hot-plug */
+};
 enum {
     SMB_STATUS = 0,
     SMB_SLAVE_STATUS = 1,
@@ -147,6 +151,13 @@ bool piix4_pm_wake(struct piix4_pm *pm)
     if (pm->asleep)
         pm->wiring.wake(pm->wiring.opaque);
     return pm->asleep;
+}
+
+void piix4_pm_raise_gpe(struct piix4_pm *pm, unsigned event)
+{
+    trace(ACPI, "general-purpose event %u", event);
+    pm->gpe_sts |= (uint16_t)(1u << event & GPE_BITS);
+    update(pm);
 }
 
 /* ---- fixed registers ---- */

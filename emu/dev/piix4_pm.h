@@ -37,3 +37,5 @@ struct irq_line piix4_pm_alarm_input(struct piix4_pm *pm);
 bool piix4_pm_is_asleep(const struct piix4_pm *pm);
 /* Wakes a machine in S3 for a reason without a status bit (a key, the monitor); false: it is not in S3. */
 bool piix4_pm_wake(struct piix4_pm *pm);
+/* Sets the status of a general-purpose event: one of 0, 1, 8 to 11. */
+void piix4_pm_raise_gpe(struct piix4_pm *pm, unsigned event);

@@ -257,6 +257,8 @@ static void add_pci_root(GByteArray *scope, const struct acpi_config *config)
     aml_method(pci, "_PRT", 0, method);
 
     add_isa_bridge(pci, config);
+    if (config->hotplug_slots)
+        acpi_add_hotplug_slots(pci, config->hotplug_slots);
     aml_device(scope, "PCI0", pci);
 }
 
@@ -303,7 +305,11 @@ GByteArray *acpi_build_dsdt(const struct acpi_config *config)
     add_pci_root(scope, config);
     if (config->fwcfg)
         add_fwcfg(scope);
+    if (config->hotplug_slots)
+        acpi_add_hotplug_resources(scope);
     aml_scope(table, "\\_SB", scope);
+    if (config->hotplug_slots)
+        acpi_add_hotplug_event(table);
     finish(table);
     return table;
 }

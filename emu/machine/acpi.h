@@ -20,6 +20,7 @@ struct acpi_config {
     bool mouse;              /* PS/2 mouse plugged in */
     bool fwcfg;
     bool suspend, hibernate; /* S3 and S4 are offered */
+    uint32_t hotplug_slots;  /* PCI slots a function may be plugged into or taken from, a bit each */
     const uint8_t *pirq_isa; /* ISA interrupt of PIRQA–D while no I/O APIC is used, 4 entries */
 };
 
@@ -30,5 +31,9 @@ GByteArray *acpi_build(const struct acpi_config *config, uint32_t base);
 uint32_t acpi_waking_vector(uint32_t base);
 /* The DSDT alone, for tests. */
 GByteArray *acpi_build_dsdt(const struct acpi_config *config);
+/* acpi_hotplug.c: parts of it. Into \\_SB.PCI0, into \\_SB, and at the top. */
+void acpi_add_hotplug_slots(GByteArray *pci, uint32_t slots);
+void acpi_add_hotplug_resources(GByteArray *scope);
+void acpi_add_hotplug_event(GByteArray *table);
 /* MP floating pointer followed by the configuration table, for `base` as above. */
 GByteArray *mptable_build(const struct acpi_config *config, uint32_t base);

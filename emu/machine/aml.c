@@ -21,10 +21,16 @@ enum {
     OP_METHOD = 0x14,
     OP_EXTENDED = 0x5b,
     OP_ROOT = 0x5c,
+    OP_MULTI_NAME = 0x2f,
+    OP_LOCAL0 = 0x60,
     OP_ARG0 = 0x68,
     OP_STORE = 0x70,
+    OP_AND = 0x7b,
+    OP_NOTIFY = 0x86,
     OP_IF = 0xa0,
     OP_RETURN = 0xa4,
+    EXT_REGION = 0x80,
+    EXT_FIELD = 0x81,
     EXT_DEVICE = 0x82,
     EXT_PROCESSOR = 0x83,
 };
@@ -225,6 +231,76 @@ void aml_store_arg0(GByteArray *out, const char *name)
     put8(out, OP_STORE);
     put8(out, OP_ARG0);
     aml_name_string(out, name);
+}
+
+void aml_store_integer(GByteArray *out, uint32_t value, const char *name)
+{
+    put8(out, OP_STORE);
+    aml_integer(out, value);
+    aml_name_string(out, name);
+}
+
+void aml_store_name_in_local(GByteArray *out, const char *name, unsigned local)
+{
+    put8(out, OP_STORE);
+    aml_name_string(out, name);
+    put8(out, OP_LOCAL0 + (local & 7));
+}
+
+void aml_if_local_and(GByteArray *out, unsigned local, uint32_t mask, GByteArray *body)
+{
+    g_autoptr(GByteArray) predicate = g_byte_array_new();
+    put8(predicate, OP_AND);
+    put8(predicate, OP_LOCAL0 + (local & 7));
+    aml_integer(predicate, mask);
+    put8(predicate, OP_ZERO); /* the result is kept nowhere */
+    put8(out, OP_IF);
+    put_length(out, predicate->len + body->len);
+    g_byte_array_append(out, predicate->data, predicate->len);
+    put_all(out, body);
+}
+
+void aml_notify(GByteArray *out, const char *name, unsigned event)
+{
+    put8(out, OP_NOTIFY);
+    aml_name_string(out, name);
+    aml_integer(out, event);
+}
+
+void aml_absolute_path(GByteArray *out, const char *const *names, unsigned count)
+{
+    g_assert(count >= 3 && count <= 255);
+    put8(out, OP_ROOT);
+    put8(out, OP_MULTI_NAME);
+    put8(out, count);
+    for (unsigned i = 0; i < count; i++)
+        aml_name_string(out, names[i]);
+}
+
+void aml_io_region(GByteArray *out, const char *name, uint16_t base, uint8_t length)
+{
+    enum { SYSTEM_IO = 1 };
+    put8(out, OP_EXTENDED);
+    put8(out, EXT_REGION);
+    aml_name_string(out, name);
+    put8(out, SYSTEM_IO);
+    aml_integer(out, base);
+    aml_integer(out, length);
+}
+
+void aml_dword_fields(GByteArray *out, const char *region, const struct aml_field *fields, unsigned count)
+{
+    enum { DWORD_ACCESS = 3, WRITE_AS_ZEROS = 0x40 };
+    put8(out, OP_EXTENDED);
+    put8(out, EXT_FIELD);
+    put_length(out, name_size(region) + 1 + count * (NAME_LENGTH + 1));
+    aml_name_string(out, region);
+    put8(out, DWORD_ACCESS | WRITE_AS_ZEROS);
+    for (unsigned i = 0; i < count; i++) {
+        g_assert(fields[i].bits < 64);
+        aml_name_string(out, fields[i].name);
+        put8(out, fields[i].bits);
+    }
 }
 
 /* ---- resource descriptors (6.4) ---- */

@@ -36,6 +36,22 @@ void aml_processor(GByteArray *out, const char *name, uint8_t id);
 void aml_return_name(GByteArray *out, const char *name);
 void aml_store_arg0(GByteArray *out, const char *name);
 
+void aml_store_integer(GByteArray *out, uint32_t value, const char *name);
+void aml_store_name_in_local(GByteArray *out, const char *name, unsigned local); /* local 0…7 */
+/* If (And (LocalN, mask)) { body } */
+void aml_if_local_and(GByteArray *out, unsigned local, uint32_t mask, GByteArray *body);
+void aml_notify(GByteArray *out, const char *name, unsigned event);
+/* \NAME.NAME.NAME: as a term of its own it calls the method of that name. */
+void aml_absolute_path(GByteArray *out, const char *const *names, unsigned count);
+
+/* OperationRegion (name, SystemIO, base, length), and its fields one after the other, in double words. */
+struct aml_field {
+    const char *name;
+    unsigned bits; /* at most 63 */
+};
+void aml_io_region(GByteArray *out, const char *name, uint16_t base, uint8_t length);
+void aml_dword_fields(GByteArray *out, const char *region, const struct aml_field *fields, unsigned count);
+
 /* Resource descriptors, for the bytes of a _CRS buffer; aml_resource_end() closes the template. */
 void aml_resource_io(GByteArray *out, uint16_t base, uint8_t length);
 void aml_resource_irq(GByteArray *out, unsigned irq);

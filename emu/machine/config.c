@@ -15,9 +15,11 @@ static void free_spec(void *data)
     g_free(spec);
 }
 
-static void free_chardev(void *data)
+void machine_chardev_free(void *data)
 {
     struct machine_chardev *chardev = data;
+    if (!chardev)
+        return;
     char_spec_clear(&chardev->spec);
     g_free(chardev->id);
     g_free(chardev);
@@ -30,27 +32,33 @@ static void free_monitor(void *data)
     g_free(monitor);
 }
 
-static void free_netdev(void *data)
+void machine_netdev_free(void *data)
 {
     struct machine_netdev *netdev = data;
+    if (!netdev)
+        return;
     keyval_free(netdev->words);
     g_free(netdev->rows);
     g_free(netdev->id);
     g_free(netdev);
 }
 
-static void free_capture(void *data)
+void machine_capture_free(void *data)
 {
     struct machine_capture *capture = data;
+    if (!capture)
+        return;
     g_free(capture->id);
     g_free(capture->netdev);
     g_free(capture->file);
     g_free(capture);
 }
 
-static void free_nic(void *data)
+void machine_nic_free(void *data)
 {
     struct machine_nic *nic = data;
+    if (!nic)
+        return;
     g_free(nic->id);
     g_free(nic->netdev);
     g_free(nic->romfile);
@@ -112,14 +120,14 @@ struct machine_config *machine_config_new(void)
     config->vga_slot = -1;
     config->vncs = g_ptr_array_new_with_free_func(free_vnc);
     config->serials = g_ptr_array_new_with_free_func(free_spec);
-    config->chardevs = g_ptr_array_new_with_free_func(free_chardev);
+    config->chardevs = g_ptr_array_new_with_free_func(machine_chardev_free);
     config->monitors = g_ptr_array_new_with_free_func(free_monitor);
-    config->netdevs = g_ptr_array_new_with_free_func(free_netdev);
-    config->nics = g_ptr_array_new_with_free_func(free_nic);
+    config->netdevs = g_ptr_array_new_with_free_func(machine_netdev_free);
+    config->nics = g_ptr_array_new_with_free_func(machine_nic_free);
     config->boot_splash_time = config->boot_fail_wait = -1;
     config->option_roms = g_ptr_array_new_with_free_func(g_free);
     config->drives = g_ptr_array_new_with_free_func(free_drive);
-    config->captures = g_ptr_array_new_with_free_func(free_capture);
+    config->captures = g_ptr_array_new_with_free_func(machine_capture_free);
     config->fwcfg = g_ptr_array_new_with_free_func(free_fwcfg);
     config->debug_exits = g_ptr_array_new_with_free_func(free_debug_exit);
     config->debugcons = g_ptr_array_new_with_free_func(free_debugcon);

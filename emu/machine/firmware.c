@@ -180,6 +180,7 @@ static void write_tables(const struct firmware_board *board, uint32_t hole_start
         .fwcfg = board->fwcfg,
         .suspend = board->suspend,
         .hibernate = board->hibernate,
+        .hotplug_slots = board->hotplug_slots,
         .pirq_isa = pirq_isa,
     };
     if (board->acpi) {

@@ -20,6 +20,7 @@ struct firmware_board {
     bool serial[2];
     bool mouse;
     bool fwcfg;
+    uint32_t hotplug_slots;  /* as in acpi_config */
     bool suspend, hibernate; /* S3, S4 */
     bool acpi;               /* place ACPI tables */
     bool mptable;

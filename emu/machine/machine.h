@@ -126,7 +126,17 @@ struct machine_monitor {
 
 enum machine_engine { MACHINE_ENGINE_INTERP, MACHINE_ENGINE_JIT };
 
+/* Reads the words of options while the machine runs, by the tables the command line is read by. What comes
+ * back is the caller's, to be freed with machine_…_free(). options_live.c. */
+struct machine_words {
+    struct machine_netdev *(*netdev)(const char *words, GError **error);
+    struct machine_nic *(*nic)(const char *words, GError **error); /* of -device */
+    struct machine_capture *(*capture)(const char *words, GError **error);
+    struct machine_chardev *(*chardev)(const char *words, GError **error);
+};
+
 struct machine_config {
+    const struct machine_words *words; /* NULL: nothing can be added later */
     char *name;
     uint8_t uuid[16]; /* big-endian, as printed; see has_uuid */
     bool has_uuid;
@@ -189,6 +199,10 @@ struct machine_config {
 
 struct machine_config *machine_config_new(void); /* the defaults: 128 MiB, n270, no devices */
 void machine_config_free(struct machine_config *config);
+void machine_chardev_free(void *chardev);
+void machine_netdev_free(void *netdev);
+void machine_nic_free(void *nic);
+void machine_capture_free(void *capture);
 
 /* Builds everything; starts nothing. `config` must outlive the machine. */
 struct machine *machine_new(const struct machine_config *config, GError **error);

@@ -17,6 +17,7 @@
 #include "emu/dev/ioapic.h"
 #include "emu/dev/lapic.h"
 #include "emu/dev/pci.h"
+#include "emu/dev/pci_hotplug.h"
 #include "emu/dev/pic.h"
 #include "emu/dev/piix3.h"
 #include "emu/dev/piix4_pm.h"
@@ -61,7 +62,28 @@ struct machine_card {
     struct device *device;    /* e1000 */
     struct net_port *backend; /* one of machine->netdevs, or a hub's port */
     const struct machine_nic *config;
+    struct machine_nic *own; /* the same when it was plugged while the machine runs */
     uint8_t mac[6];
+};
+
+/* A back end added while the machine runs. */
+struct machine_late_netdev {
+    struct machine_netdev *config;
+    GPtrArray *ports; /* struct machine_port *, opened for it */
+};
+
+/* -object filter-dump */
+struct machine_filter {
+    char *id;
+    struct net_port *port;
+    struct net_dump *dump;
+};
+
+/* The option ROM of a NIC; one copy serves all that name it. */
+struct machine_rom {
+    char *path;
+    uint8_t *data;
+    uint32_t size;
 };
 
 struct machine_disk {
@@ -90,6 +112,7 @@ struct machine {
     struct i440fx *host;
     struct piix3 *piix3;
     struct piix4_pm *pm;
+    struct pci_hotplug *hotplug;
     struct fwcfg *fwcfg;
     struct i8042 *kbc;
     struct rtc *rtc;
@@ -102,16 +125,19 @@ struct machine {
     GPtrArray *vncs; /* struct vnc * */
     struct terminal *terminal;
     struct desktop *window;
-    unsigned mouse_buttons; /* as `mouse_button` left them */
+    struct machine_keys *keys; /* keys.c; NULL: none pressed so far */
+    unsigned mouse_buttons;    /* as `mouse_button` left them */
 
     struct machine_card *cards;
     unsigned card_count;
     struct machine_disk *drives;
     unsigned drive_count;
-    GPtrArray *option_roms; /* uint8_t *: what PCI functions show */
+    GPtrArray *option_roms; /* struct machine_rom *: what PCI functions show */
     bool was_reset;         /* the board has been started before */
     GPtrArray *netdevs;     /* struct net_port *, owned */
-    GPtrArray *captures;    /* struct net_dump * */
+    GPtrArray *captures;    /* struct machine_filter * */
+    GPtrArray *late;        /* struct machine_late_netdev * */
+    GPtrArray *leaving;     /* struct device *: off the bus, freed from the loop */
     struct net_hubs *hubs;
     struct net_env net_env;
     GPtrArray *ports; /* struct machine_port * */
@@ -148,6 +174,24 @@ struct machine {
 bool network_build(struct machine *machine, GError **error);
 void network_free(struct machine *machine);                             /* before the NICs */
 struct net_port *network_find(struct machine *machine, const char *id); /* a back end; NULL: none */
+bool network_add_card(struct machine *machine, const struct machine_nic *nic, GError **error);
+void network_remove_card(struct machine *machine, unsigned index); /* its device is off the bus by then */
+bool network_add_netdev(struct machine *machine, const struct machine_netdev *netdev, GError **error);
+/* Frees it, and the captures on it; whatever it was cabled to loses its link. */
+void network_remove_netdev(struct machine *machine, struct net_port *port);
+bool network_add_capture(struct machine *machine, const struct machine_capture *capture, GError **error);
+bool network_remove_capture(struct machine *machine, const char *id);
+/* hotplug.c */
+void hotplug_build(struct machine *machine);
+void hotplug_free(struct machine *machine);
+uint32_t hotplug_slots(const struct machine *machine); /* those the guest's tables offer */
+void hotplug_before_reset(struct machine *machine);    /* takes out what was asked for */
+bool hotplug_netdev_add(void *machine, const char *words, GError **error);
+bool hotplug_netdev_del(void *machine, const char *id, GError **error);
+bool hotplug_device_add(void *machine, const char *words, GError **error);
+bool hotplug_device_del(void *machine, const char *id, GError **error);
+bool hotplug_object_add(void *machine, const char *words, GError **error);
+bool hotplug_object_del(void *machine, const char *id, GError **error);
 /* pc.c: a device is kept for reset, saved state and the end; returns it. */
 void *machine_keep(struct machine *machine, void *device);
 struct char_port *machine_plug(struct machine *machine, const char *id, const struct char_spec *spec,
@@ -160,6 +204,8 @@ bool machine_video_build(struct machine *machine, GError **error);
 bool machine_displays_build(struct machine *machine, GError **error);
 /* The mouse was moved: the guest's mouse that is in use. */
 void machine_mouse(struct machine *machine, int dx, int dy, int dz, unsigned buttons);
+/* pc.c: the end of a port nobody uses any more. */
+void machine_unplug(struct machine *machine, struct machine_port *slot);
 /* pc.c: power-on state of everything, and the kernel placed; fails when a file changed underneath. */
 bool machine_reset(struct machine *machine, GError **error);
 /* pc.c: out of S3; memory is as it was. */
@@ -185,6 +231,10 @@ bool machine_drive_status(void *machine, unsigned index, struct control_drive *o
 bool machine_drive_eject(void *machine, const char *id, bool force, GError **error);
 bool machine_drive_change(void *machine, const char *id, const char *file, const char *format,
                           GError **error);
+/* keys.c */
+bool machine_press_keys(void *machine, const unsigned *codes, unsigned count, unsigned hold_ms,
+                        GError **error);
+void machine_keys_free(struct machine *machine); /* before the display */
 /* operate.c, debug.c */
 void machine_offer(struct machine *machine);
 void machine_offer_debug(struct machine *machine);

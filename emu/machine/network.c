@@ -37,42 +37,63 @@ struct net_port *network_find(struct machine *m, const char *id)
     return NULL;
 }
 
+bool network_add_netdev(struct machine *m, const struct machine_netdev *netdev, GError **error)
+{
+    struct net_port *port = netdev->kind->open(netdev->id, netdev->words, &m->net_env, error);
+    if (!port) {
+        g_prefix_error(error, "-netdev %s,id=%s: ", netdev->kind->name, netdev->id);
+        return false;
+    }
+    g_ptr_array_add(m->netdevs, port);
+    return true;
+}
+
 static bool open_netdevs(struct machine *m, GError **error)
 {
-    for (guint i = 0; i < m->config->netdevs->len; i++) {
-        const struct machine_netdev *netdev = m->config->netdevs->pdata[i];
-        struct net_port *port = netdev->kind->open(netdev->id, netdev->words, &m->net_env, error);
-        if (!port) {
-            g_prefix_error(error, "-netdev %s,id=%s: ", netdev->kind->name, netdev->id);
+    for (guint i = 0; i < m->config->netdevs->len; i++)
+        if (!network_add_netdev(m, m->config->netdevs->pdata[i], error))
             return false;
-        }
-        g_ptr_array_add(m->netdevs, port);
+    return true;
+}
+
+static bool mac_taken(const struct machine *m, const uint8_t mac[6])
+{
+    for (unsigned i = 0; i < m->card_count; i++)
+        if (!memcmp(m->cards[i].mac, mac, 6))
+            return true;
+    return false;
+}
+
+bool network_add_card(struct machine *m, const struct machine_nic *nic, GError **error)
+{
+    struct machine_card card = {.config = nic};
+    struct e1000_config e1000 = {.id = nic->id};
+    if (nic->has_mac)
+        memcpy(card.mac, nic->mac, 6);
+    else
+        e1000_default_mac(m->card_count, card.mac); /* its place in the row, or the first that nobody has */
+    for (unsigned n = 0; !nic->has_mac && n < 256 && mac_taken(m, card.mac); n++)
+        e1000_default_mac(n, card.mac);
+    memcpy(e1000.mac, card.mac, 6);
+    card.device = machine_keep(m, e1000_new(m->bus, nic->slot, &e1000, m->clock, error));
+    if (!card.device) {
+        g_prefix_error(error, "NIC %s: ", nic->id);
+        return false;
+    }
+    m->cards = g_renew(struct machine_card, m->cards, m->card_count + 1);
+    m->cards[m->card_count++] = card;
+    if (!machine_nic_rom(m, (struct pci_device *)card.device, nic->romfile, error)) {
+        g_prefix_error(error, "NIC %s: ", nic->id);
+        return false;
     }
     return true;
 }
 
-static bool open_card(struct machine *m, guint i, GError **error)
+void network_remove_card(struct machine *m, unsigned index)
 {
-    struct machine_card *card = &m->cards[i];
-    const struct machine_nic *nic = m->config->nics->pdata[i];
-    struct e1000_config e1000 = {.id = nic->id};
-    card->config = nic;
-    if (nic->has_mac)
-        memcpy(card->mac, nic->mac, 6);
-    else
-        e1000_default_mac(i, card->mac);
-    memcpy(e1000.mac, card->mac, 6);
-    card->device = machine_keep(m, e1000_new(m->bus, nic->slot, &e1000, m->clock, error));
-    if (!card->device) {
-        g_prefix_error(error, "NIC %s: ", nic->id);
-        return false;
-    }
-    m->card_count++;
-    if (!machine_nic_rom(m, (struct pci_device *)card->device, nic->romfile, error)) {
-        g_prefix_error(error, "NIC %s: ", nic->id);
-        return false;
-    }
-    return true;
+    machine_nic_free(m->cards[index].own);
+    m->card_count--;
+    memmove(m->cards + index, m->cards + index + 1, (m->card_count - index) * sizeof *m->cards);
 }
 
 /* What is plugged into the hub of a number by -net: at most one of each, or more. */
@@ -135,22 +156,59 @@ static void plug_hubs(struct machine *m)
     }
 }
 
+bool network_add_capture(struct machine *m, const struct machine_capture *capture, GError **error)
+{
+    struct net_port *port = network_find(m, capture->netdev);
+    struct net_dump *dump = port ? net_dump_new(port, capture->file, error) : NULL;
+    if (!dump) {
+        if (!port)
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "there is no -netdev with id=%s",
+                        capture->netdev);
+        g_prefix_error(error, "-object filter-dump,id=%s: ", capture->id);
+        return false;
+    }
+    net_dump_limit(dump, capture->length);
+    struct machine_filter *filter = g_new(struct machine_filter, 1);
+    *filter = (struct machine_filter){.id = g_strdup(capture->id), .port = port, .dump = dump};
+    g_ptr_array_add(m->captures, filter);
+    return true;
+}
+
+static void free_filter(void *data)
+{
+    struct machine_filter *filter = data;
+    net_dump_free(filter->dump);
+    g_free(filter->id);
+    g_free(filter);
+}
+
+bool network_remove_capture(struct machine *m, const char *id)
+{
+    for (guint i = 0; i < m->captures->len; i++)
+        if (g_str_equal(((struct machine_filter *)m->captures->pdata[i])->id, id)) {
+            g_ptr_array_remove_index(m->captures, i);
+            return true;
+        }
+    return false;
+}
+
+void network_remove_netdev(struct machine *m, struct net_port *port)
+{
+    for (guint i = m->captures->len; i-- > 0;)
+        if (((struct machine_filter *)m->captures->pdata[i])->port == port)
+            g_ptr_array_remove_index(m->captures, i);
+    for (unsigned i = 0; i < m->card_count; i++)
+        if (m->cards[i].backend == port)
+            m->cards[i].backend = NULL;
+    g_ptr_array_remove(m->netdevs, port);
+    net_port_free(port);
+}
+
 static bool open_captures(struct machine *m, GError **error)
 {
-    for (guint i = 0; i < m->config->captures->len; i++) {
-        const struct machine_capture *capture = m->config->captures->pdata[i];
-        struct net_port *port = network_find(m, capture->netdev);
-        struct net_dump *dump = port ? net_dump_new(port, capture->file, error) : NULL;
-        if (!dump) {
-            if (!port)
-                g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "there is no -netdev with id=%s",
-                            capture->netdev);
-            g_prefix_error(error, "-object filter-dump,id=%s: ", capture->id);
+    for (guint i = 0; i < m->config->captures->len; i++)
+        if (!network_add_capture(m, m->config->captures->pdata[i], error))
             return false;
-        }
-        net_dump_limit(dump, capture->length);
-        g_ptr_array_add(m->captures, dump);
-    }
     return true;
 }
 
@@ -158,8 +216,7 @@ bool network_build(struct machine *m, GError **error)
 {
     m->hubs = net_hubs_new();
     m->netdevs = g_ptr_array_new();
-    m->captures = g_ptr_array_new();
-    m->cards = g_new0(struct machine_card, m->config->nics->len);
+    m->captures = g_ptr_array_new_with_free_func(free_filter);
     m->net_env = (struct net_env){.loop = m->loop,
                                   .clock = m->clock,
                                   .hubs = m->hubs,
@@ -167,7 +224,7 @@ bool network_build(struct machine *m, GError **error)
                                   .open_char = env_open_char,
                                   .warn = env_warn};
     for (guint i = 0; i < m->config->nics->len; i++)
-        if (!open_card(m, i, error))
+        if (!network_add_card(m, m->config->nics->pdata[i], error))
             return false;
     if (!open_netdevs(m, error))
         return false;
@@ -185,8 +242,8 @@ bool network_build(struct machine *m, GError **error)
 
 void network_free(struct machine *m)
 {
-    for (guint i = 0; m->captures && i < m->captures->len; i++)
-        net_dump_free(m->captures->pdata[i]);
+    if (m->captures)
+        g_ptr_array_set_size(m->captures, 0);
     for (guint i = m->netdevs ? m->netdevs->len : 0; i-- > 0;)
         net_port_free(m->netdevs->pdata[i]);
     net_hubs_free(m->hubs);
@@ -194,6 +251,8 @@ void network_free(struct machine *m)
         g_ptr_array_unref(m->captures);
     if (m->netdevs)
         g_ptr_array_unref(m->netdevs);
+    for (unsigned i = 0; i < m->card_count; i++)
+        machine_nic_free(m->cards[i].own);
     g_free(m->cards);
     m->cards = NULL;
     m->card_count = 0;

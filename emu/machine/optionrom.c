@@ -88,10 +88,18 @@ bool machine_nic_rom(struct machine *m, struct pci_device *pci, const char *romf
     uint32_t size;
     if (!m->rom || !*name)
         return true;
-    uint8_t *data = read_option_rom(m, name, &size, error);
-    if (!data)
-        return false;
-    g_ptr_array_add(m->option_roms, data);
-    pci_add_rom(pci, data, size);
+    struct machine_rom *rom = NULL;
+    for (guint i = 0; i < m->option_roms->len && !rom; i++)
+        if (g_str_equal(((struct machine_rom *)m->option_roms->pdata[i])->path, name))
+            rom = m->option_roms->pdata[i];
+    if (!rom) {
+        uint8_t *data = read_option_rom(m, name, &size, error);
+        if (!data)
+            return false;
+        rom = g_new(struct machine_rom, 1);
+        *rom = (struct machine_rom){.path = g_strdup(name), .data = data, .size = size};
+        g_ptr_array_add(m->option_roms, rom);
+    }
+    pci_add_rom(pci, rom->data, rom->size);
     return true;
 }

@@ -354,6 +354,12 @@ static void free_port(void *data)
     g_free(slot);
 }
 
+void machine_unplug(struct machine *m, struct machine_port *slot)
+{
+    if (!slot->mux) /* a shared one has a monitor behind it */
+        g_ptr_array_remove(m->ports, slot);
+}
+
 /* ---- the board ---- */
 
 /* Keeps a chip for reset, saved state and the end. Returns it, so that creating one stays one line. */
@@ -460,6 +466,8 @@ static bool board_bridges(struct machine *m, GError **error)
     m->host = keep(m, i440fx_new(m->bus, error));
     m->piix3 = m->host ? keep(m, piix3_new(m->bus, m->io, PIIX_SLOT, &south, error)) : NULL;
     m->pm = m->piix3 ? keep(m, piix4_pm_new(m->bus, m->io, m->clock, PIIX_SLOT, 3, &power, error)) : NULL;
+    if (m->pm)
+        hotplug_build(m);
     return m->pm != NULL;
 }
 
@@ -534,6 +542,7 @@ static void set_tables(void *opaque)
         .fwcfg = true,
         .suspend = !m->config->no_suspend,
         .hibernate = !m->config->no_hibernate,
+        .hotplug_slots = hotplug_slots(m),
         .pirq_isa = pirq_isa,
     };
     romtables_set_acpi(m->fwcfg, &config, NULL);
@@ -680,6 +689,7 @@ static struct firmware_board board_for_firmware(struct machine *m)
                                    .serial = {m->serial_there[0], m->serial_there[1]},
                                    .mouse = config->vga,
                                    .fwcfg = true,
+                                   .hotplug_slots = hotplug_slots(m),
                                    .suspend = !config->no_suspend,
                                    .hibernate = !config->no_hibernate,
                                    .acpi = config->acpi,
@@ -719,6 +729,7 @@ bool machine_reset(struct machine *m, GError **error)
         cpu_describe(m->cpu, text);
         trace(RESET, "reset; before it:\n%s", text->str);
     }
+    hotplug_before_reset(m);
     cpu_reset(m->cpu);
     for (guint i = 0; i < m->devices->len; i++)
         device_reset(m->devices->pdata[i]);
@@ -758,12 +769,20 @@ void machine_foreach_device(struct machine *m, void (*visit)(struct device *devi
 
 /* ---- life ---- */
 
+static void free_rom(void *data)
+{
+    struct machine_rom *rom = data;
+    g_free(rom->path);
+    g_free(rom->data);
+    g_free(rom);
+}
+
 struct machine *machine_new(const struct machine_config *config, GError **error)
 {
     struct machine *m = g_new0(struct machine, 1);
     m->config = config;
     m->devices = g_ptr_array_new();
-    m->option_roms = g_ptr_array_new_with_free_func(g_free);
+    m->option_roms = g_ptr_array_new_with_free_func(free_rom);
     m->ports = g_ptr_array_new_with_free_func(free_port);
     m->vncs = g_ptr_array_new_with_free_func((GDestroyNotify)vnc_free);
     m->status = CONTROL_PRELAUNCH;
@@ -781,10 +800,12 @@ void machine_free(struct machine *m)
         loop_stop_doorbell(m->loop); /* it rings the CPU */
     gdbstub_free(m->gdb);
     control_free(m->control);
+    machine_keys_free(m);
     terminal_free(m->terminal);
     desktop_free(m->window);
     g_ptr_array_free(m->vncs, TRUE);
     network_free(m);
+    hotplug_free(m);
     for (guint i = m->devices->len; i-- > 0;)
         device_free(m->devices->pdata[i]);
     g_ptr_array_free(m->devices, TRUE);

@@ -349,6 +349,16 @@ void physmap_range_enable(struct physmap *pm, struct phys_range *range, bool ena
     publish(pm);
 }
 
+void physmap_range_remove(struct physmap *pm, struct phys_range *range)
+{
+    /* The view has pointers to ranges, so it is rebuilt before this one goes, also inside of begin and end.
+     */
+    range->enabled = false;
+    build_view(pm);
+    g_ptr_array_remove(pm->ranges, range);
+    publish(pm);
+}
+
 void physmap_range_set_access(struct physmap *pm, struct phys_range *range, bool readable, bool writable)
 {
     if (range->readable == readable && range->writable == writable)

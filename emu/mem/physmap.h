@@ -3,9 +3,10 @@
 /*
  * The guest-physical address space: which range of addresses is RAM, ROM or a device.
  *
- * Ranges are added once by the board (machine/pc.c) and by PCI BARs; they can be moved, switched off and have
- * their readable and writable halves redirected (PAM shadowing). Where ranges overlap the higher priority
- * wins. Guest RAM is one host mapping (see physmap_ram), so that it can be backed by a file and cloned.
+ * Ranges are added by the board (machine/pc.c) and by PCI BARs; they can be moved, switched off, taken away
+ * and have their readable and writable halves redirected (PAM shadowing). Where ranges overlap the higher
+ * priority wins. Guest RAM is one host mapping (see physmap_ram), so that it can be backed by a file and
+ * cloned.
  *
  * Everything runs on the machine's thread. Addresses are 64 bits wide; a PC's bus has 36 of them (PAE).
  * The CPU does not call phys_read() for ordinary accesses: its soft TLB asks physmap_lookup() once a page and
@@ -35,14 +36,15 @@ struct mmio_ops {
 
 /* What stands at one physical page, as physmap_lookup() reports it. */
 struct phys_slice {
-    uint8_t *read;              /* host address of this very byte when reads hit memory, else NULL */
-    uint8_t *write;             /* the same for writes; NULL for ROM and devices */
-    const struct mmio_ops *ops; /* device behind the NULL half, NULL when nothing is there (reads give ones) */
-    void *opaque;               /* its argument */
-    uint32_t offset;            /* of this address in the device's range */
-    uint64_t run;               /* bytes from here on for which all of this holds, at least 1 */
-    bool is_ram;                /* guest RAM: `read` lies in physmap_ram(), and page flags exist */
-    uint64_t ram_offset;        /* offset in guest RAM when is_ram */
+    uint8_t *read;  /* host address of this very byte when reads hit memory, else NULL */
+    uint8_t *write; /* the same for writes; NULL for ROM and devices */
+    const struct mmio_ops
+        *ops;            /* device behind the NULL half, NULL when nothing is there (reads give ones) */
+    void *opaque;        /* its argument */
+    uint32_t offset;     /* of this address in the device's range */
+    uint64_t run;        /* bytes from here on for which all of this holds, at least 1 */
+    bool is_ram;         /* guest RAM: `read` lies in physmap_ram(), and page flags exist */
+    uint64_t ram_offset; /* offset in guest RAM when is_ram */
 };
 
 /* Makes an empty address space with `ram_size` bytes of zeroed guest RAM, page aligned, at least 1 MiB.
@@ -55,9 +57,9 @@ uint8_t *physmap_ram(struct physmap *pm);
 uint64_t physmap_ram_size(const struct physmap *pm);
 /* The memory file that guest RAM is a shared mapping of, or -1 where the host gives none. */
 int physmap_ram_fd(const struct physmap *pm);
-/* The `len` bytes of guest RAM from `ram_offset` on were replaced by another mapping. physmap_ram_unite() brings
- * such pages back into the memory file, contents kept, before anyone maps them a second time: those of `len`
- * bytes, and a few neighbours. */
+/* The `len` bytes of guest RAM from `ram_offset` on were replaced by another mapping. physmap_ram_unite()
+ * brings such pages back into the memory file, contents kept, before anyone maps them a second time: those of
+ * `len` bytes, and a few neighbours. */
 void physmap_ram_replaced(struct physmap *pm, uint64_t ram_offset, uint64_t len);
 bool physmap_ram_unite(struct physmap *pm, uint64_t ram_offset, uint64_t len);
 
@@ -73,6 +75,8 @@ struct phys_range *physmap_add_mmio(struct physmap *pm, const char *name, uint64
 /* Moves a range, or switches it on and off. Both tell the listener. */
 void physmap_range_move(struct physmap *pm, struct phys_range *range, uint64_t base);
 void physmap_range_enable(struct physmap *pm, struct phys_range *range, bool enabled);
+/* Takes a range away for good; `range` is gone afterwards. Like a move, it tells the listener. */
+void physmap_range_remove(struct physmap *pm, struct phys_range *range);
 /* For RAM ranges: whether reads and writes are served by this range or by what lies below it (PAM). */
 void physmap_range_set_access(struct physmap *pm, struct phys_range *range, bool readable, bool writable);
 /* Several changes, one notification: changes between begin and end are published by end. Nests. */
@@ -98,21 +102,22 @@ void phys_write16(struct physmap *pm, uint64_t addr, uint16_t value);
 void phys_write32(struct physmap *pm, uint64_t addr, uint32_t value);
 void phys_write64(struct physmap *pm, uint64_t addr, uint64_t value);
 
-/* Host pointer for zero-copy DMA to [addr, addr+*len) when it starts in RAM; *len is cut to what is contiguous
- * there. NULL when addr is not RAM. With `write` set, code pages in the run are reported first and marked
- * dirty. Valid until the machine next runs guest code or changes the map. */
+/* Host pointer for zero-copy DMA to [addr, addr+*len) when it starts in RAM; *len is cut to what is
+ * contiguous there. NULL when addr is not RAM. With `write` set, code pages in the run are reported first and
+ * marked dirty. Valid until the machine next runs guest code or changes the map. */
 uint8_t *phys_map(struct physmap *pm, uint64_t addr, size_t *len, bool write);
 
 /* One flag byte per page of guest RAM, indexed by ram_offset >> 12. */
 enum {
-    PHYS_PAGE_CODE  = 1 << 0, /* decoded or translated code was made from bytes of this page (set by the CPU) */
+    PHYS_PAGE_CODE =
+        1 << 0, /* decoded or translated code was made from bytes of this page (set by the CPU) */
     PHYS_PAGE_DIRTY = 1 << 1, /* written since the flag was last cleared (snapshots, display); see dirty.c */
 };
 uint8_t *physmap_page_flags(struct physmap *pm);
 
 /* Called before a DMA write changes [ram_offset, +len) of a page flagged PHYS_PAGE_CODE. */
-void physmap_set_code_listener(struct physmap *pm, void (*write)(void *opaque, uint64_t ram_offset, size_t len),
-                               void *opaque);
+void physmap_set_code_listener(struct physmap *pm,
+                               void (*write)(void *opaque, uint64_t ram_offset, size_t len), void *opaque);
 
 /* Writes the map as text, a range a line (monitor `info mtree`). */
 void physmap_describe(struct physmap *pm, GString *out);

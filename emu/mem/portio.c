@@ -86,6 +86,12 @@ void portio_range_enable(struct portio *io, struct portio_range *range, bool ena
     repaint(io);
 }
 
+void portio_range_remove(struct portio *io, struct portio_range *range)
+{
+    g_ptr_array_remove(io->ranges, range);
+    repaint(io);
+}
+
 static const struct portio_range *owner(struct portio *io, uint16_t port)
 {
     unsigned index = io->owner[port];

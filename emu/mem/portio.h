@@ -24,11 +24,14 @@ struct portio_ops {
 struct portio *portio_new(void);
 void portio_free(struct portio *io);
 
-/* Claims [first, first + count). A later claim hides an earlier one where they overlap. `name` is not copied. */
+/* Claims [first, first + count). A later claim hides an earlier one where they overlap. `name` is not copied.
+ */
 struct portio_range *portio_add(struct portio *io, const char *name, uint16_t first, unsigned count,
                                 const struct portio_ops *ops, void *opaque);
 void portio_range_move(struct portio *io, struct portio_range *range, uint16_t first);
 void portio_range_enable(struct portio *io, struct portio_range *range, bool enabled);
+/* Takes it away for good; `range` is gone afterwards. */
+void portio_range_remove(struct portio *io, struct portio_range *range);
 
 uint32_t portio_read(struct portio *io, uint16_t port, unsigned size);
 void portio_write(struct portio *io, uint16_t port, uint32_t value, unsigned size);

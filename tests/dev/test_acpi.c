@@ -25,6 +25,7 @@ static const struct acpi_config config = {
     .serial = {true, true},
     .mouse = true,
     .fwcfg = true,
+    .hotplug_slots = 0xfffffffc,
     .pirq_isa = pirq_isa,
 };
 
@@ -236,6 +237,11 @@ static void test_iasl(void)
     g_assert_nonnull(strstr(text, "Method (_PRT"));
     g_assert_nonnull(strstr(text, "EisaId (\"PNP0303\")"));
     g_assert_nonnull(strstr(text, "Return (PRTA)"));
+    g_assert_nonnull(strstr(text, "OperationRegion (PCHR, SystemIO, 0xAE00, 0x10)"));
+    g_assert_nonnull(strstr(text, "Name (_SUN, 0x1F)"));
+    g_assert_nonnull(strstr(text, "Notify (S18, 0x03)") ? text : strstr(text, "Notify (S18_, 0x03)"));
+    g_assert_nonnull(strstr(text, "\\_SB.PCI0.PCHP ()"));
+    g_assert_nonnull(strstr(text, "Scope (\\_GPE)"));
     g_clear_pointer(&output, g_free);
     g_clear_pointer(&complaints, g_free);
     g_spawn_sync(folder, (char **)compile, NULL, 0, NULL, NULL, &output, &complaints, &status, &error);

@@ -382,7 +382,12 @@ static void test_other_registers(struct rig *r, gconstpointer data)
 {
     enable_pm(r);
     out16(r->b, GPE_EN, 0xffff);
-    g_assert_cmphex(in16(r->b, GPE_EN), ==, 0x0f01);
+    g_assert_cmphex(in16(r->b, GPE_EN), ==, 0x0f03);
+    g_assert_cmphex(in16(r->b, GPE_STS), ==, 0);
+    piix4_pm_raise_gpe(r->power, 1); /* what PCI hot-plug raises */
+    piix4_pm_raise_gpe(r->power, 2); /* no such event */
+    g_assert_cmphex(in16(r->b, GPE_STS), ==, 2);
+    out16(r->b, GPE_STS, 2);
     g_assert_cmphex(in16(r->b, GPE_STS), ==, 0);
     out32(r->b, PM + 0x10, 0x12345678);
     g_assert_cmphex(in32(r->b, PM + 0x10), ==, 0x12345678);

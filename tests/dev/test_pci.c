@@ -5,6 +5,7 @@
  * status, INTx and its routing, bus mastering, slots, saved state.
  */
 #include "emu/dev/pci.h"
+#include "emu/dev/pci_hotplug.h"
 #include "tests/dev/chip_bench.h"
 
 #include <gio/gio.h>
@@ -355,6 +356,107 @@ static void test_state(struct rig *r, gconstpointer data)
     g_assert_nonnull(strstr(error->message, "4321:5678"));
 }
 
+/* Off the bus nothing of a function is left, though it is not freed yet. */
+static void test_removed(struct rig *r, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    disturb(r);
+    g_assert_cmphex(phys_read32(r->b->mem, 0xd0000000), !=, 0xffffffff);
+    g_assert_true(r->pirq[2]);
+    uint8_t slot = r->card->pci.devfn, bytes[4] = {0};
+    pci_device_remove(&r->card->pci);
+    g_assert_false(r->pirq[2]);
+    g_assert_null(pci_bus_find(r->bus, slot));
+    g_assert_cmphex(pci_config_read(r->bus, slot, 0, 4), ==, 0xffffffff);
+    g_assert_cmphex(phys_read32(r->b->mem, 0xe0000010), ==, 0xffffffff);
+    g_assert_cmphex(phys_read32(r->b->mem, 0xd0000000), ==, 0xffffffff);
+    g_assert_cmphex(in8(r->b, 0xc001), ==, 0xff);
+    pci_set_intx(&r->card->pci, false);
+    pci_set_intx(&r->card->pci, true);
+    g_assert_false(r->pirq[2]);
+    phys_write32(r->b->mem, 0x1000, 0x55555555);
+    pci_dma_write(&r->card->pci, 0x1000, bytes, 4);
+    g_assert_cmphex(phys_read32(r->b->mem, 0x1000), ==, 0x55555555);
+    pci_device_remove(&r->card->pci);                                   /* twice is once */
+    struct card *next = card_new(r->bus, "next", slot >> 3, 0, &error); /* its slot is free for another */
+    g_assert_no_error(error);
+    pci_config_write(r->bus, slot, PCI_BAR0, 0xe0000000, 4);
+    pci_config_write(r->bus, slot, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+    phys_write32(r->b->mem, 0xe0000010, 0x77);
+    g_assert_cmphex(next->memory[4], ==, 0x77);
+    device_free((struct device *)next);
+}
+
+/* ---- hot-plug registers ---- */
+
+struct slots {
+    unsigned notified;
+    uint32_t removable, ejected;
+};
+
+static void note(void *opaque)
+{
+    ((struct slots *)opaque)->notified++;
+}
+
+static uint32_t removable(void *opaque)
+{
+    return ((struct slots *)opaque)->removable;
+}
+
+static void eject(void *opaque, unsigned slot)
+{
+    struct slots *slots = opaque;
+    g_assert_true(slots->removable >> slot & 1);
+    slots->ejected |= 1u << slot;
+    slots->removable &= ~(1u << slot);
+}
+
+static void disturb_hotplug(void *opaque)
+{
+    pci_hotplug_plugged(opaque, 30);
+    pci_hotplug_request(opaque, 31);
+}
+
+static void test_hotplug(struct rig *r, gconstpointer data)
+{
+    struct slots slots = {.removable = 0x80000038};
+    struct pci_hotplug *hotplug = pci_hotplug_new(
+        r->b->io, &(struct pci_hotplug_wiring){
+                      .notify = note, .removable = removable, .eject = eject, .opaque = &slots});
+    g_assert_cmphex(in32(r->b, 0xae00), ==, 0);
+    pci_hotplug_plugged(hotplug, 3);
+    pci_hotplug_plugged(hotplug, 31);
+    g_assert_cmpuint(slots.notified, ==, 2);
+    g_assert_cmphex(in8(r->b, 0xae00), ==, 0x08); /* reading clears what was read, and no more */
+    g_assert_cmphex(in32(r->b, 0xae00), ==, 0x80000000);
+    g_assert_cmphex(in32(r->b, 0xae00), ==, 0);
+    pci_hotplug_request(hotplug, 4);
+    pci_hotplug_request(hotplug, 31);
+    g_assert_cmphex(in32(r->b, 0xae04), ==, 0x80000010);
+    g_assert_cmphex(in32(r->b, 0xae04), ==, 0x80000010);
+    g_assert_cmphex(pci_hotplug_pending(hotplug), ==, 0x80000010);
+    out32(r->b, 0xae04, 0xffffffff); /* read-only */
+    out32(r->b, 0xae00, 0xffffffff);
+    g_assert_cmphex(in32(r->b, 0xae0c), ==, 0x80000038);
+    out8(r->b, 0xae0b, 0x80); /* slot 31 by its byte */
+    g_assert_cmphex(slots.ejected, ==, 0x80000000);
+    out32(r->b, 0xae08, 0xffffffff); /* all: those that can go, go */
+    g_assert_cmphex(slots.ejected, ==, 0x80000038);
+    g_assert_cmphex(in32(r->b, 0xae04), ==, 0);
+    g_assert_cmphex(in32(r->b, 0xae08), ==, 0);
+    g_assert_cmphex(in16(r->b, 0xae0e), ==, 0);
+    slots.removable = 0xffffffff;
+    disturb_hotplug(hotplug);
+    bench_round_trip((struct device *)hotplug, NULL, NULL);
+    g_assert_cmphex(pci_hotplug_pending(hotplug), ==, 0x80000000);
+    pci_hotplug_forget(hotplug, 31);
+    g_assert_cmphex(pci_hotplug_pending(hotplug), ==, 0);
+    bench_damaged_state(r->b, (struct device *)hotplug);
+    bench_reset_is_complete((struct device *)hotplug, disturb_hotplug, hotplug);
+    device_free((struct device *)hotplug);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -369,5 +471,7 @@ int main(int argc, char **argv)
     TEST(dma);
     TEST(slots);
     TEST(state);
+    TEST(removed);
+    TEST(hotplug);
     return g_test_run();
 }

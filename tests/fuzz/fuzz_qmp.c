@@ -104,6 +104,16 @@ static bool vnc_password(void *opaque, const char *password, GError **error)
     return true;
 }
 
+static bool keys(void *opaque, const unsigned *codes, unsigned count, unsigned hold_ms, GError **error)
+{
+    return hold_ms != 1 || set_link(NULL, "keyboard", true, error);
+}
+
+static bool plug(void *opaque, const char *words, GError **error)
+{
+    return strlen(words) & 1 || set_link(NULL, words, true, error);
+}
+
 static const struct control_machine machine = {.name = "fuzz",
                                                .status = status,
                                                .stop = nothing,
@@ -123,6 +133,13 @@ static const struct control_machine machine = {.name = "fuzz",
                                                .read_memory = read_memory,
                                                .read_port = read_port,
                                                .write_port = write_port,
+                                               .keys = keys,
+                                               .netdev_add = plug,
+                                               .netdev_del = plug,
+                                               .device_add = plug,
+                                               .device_del = plug,
+                                               .object_add = plug,
+                                               .object_del = plug,
                                                .key = key,
                                                .mouse = mouse,
                                                .screendump = screendump,

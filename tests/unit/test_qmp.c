@@ -26,7 +26,8 @@ struct bench {
     enum control_status status;
     unsigned quits, resets, buttons, nmis;
     bool link;
-    char keys[128];
+    char keys[128], words[256];
+    unsigned hold_ms;
     struct char_port *ring; /* chardev "r" */
 };
 
@@ -187,6 +188,29 @@ static void fake_key(void *opaque, unsigned code, bool down)
     g_snprintf(b->keys + len, sizeof b->keys - len, "%c%x ", down ? '+' : '-', code);
 }
 
+static bool fake_keys(void *opaque, const unsigned *codes, unsigned count, unsigned hold_ms, GError **error)
+{
+    struct bench *b = opaque;
+    for (unsigned i = 0; i < count; i++)
+        fake_key(b, codes[i], true);
+    while (count-- > 0)
+        fake_key(b, codes[count], false);
+    b->hold_ms = hold_ms;
+    return true;
+}
+
+/* "e1000,id=taken" and the like are refused; the words are kept. */
+static bool fake_plug(void *opaque, const char *words, GError **error)
+{
+    struct bench *b = opaque;
+    g_strlcpy(b->words, words, sizeof b->words);
+    if (strstr(words, "taken"))
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, "Duplicate device ID 'taken'");
+    else if (strstr(words, "nope"))
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "Device '%s' not found", words);
+    return !strstr(words, "taken") && !strstr(words, "nope");
+}
+
 static bool fake_register(void *opaque, const char *name, uint32_t *value)
 {
     *value = 0x10;
@@ -253,6 +277,13 @@ static void setup(struct bench *b, gconstpointer data)
                                           .read_port = fake_read_port,
                                           .write_port = fake_write_port,
                                           .key = fake_key,
+                                          .keys = fake_keys,
+                                          .netdev_add = fake_plug,
+                                          .netdev_del = fake_plug,
+                                          .device_add = fake_plug,
+                                          .device_del = fake_plug,
+                                          .object_add = fake_plug,
+                                          .object_del = fake_plug,
                                           .mouse = fake_mouse,
                                           .screendump = fake_screendump,
                                           .vnc = fake_vnc,
@@ -423,7 +454,7 @@ static void test_conversation(struct bench *b, gconstpointer data)
         {"{\"execute\":\"set_password\",\"arguments\":{\"protocol\":\"vnc\",\"password\":\"x\"}}",
          "{\"return\":{}}"},
         {"{\"execute\":\"set_password\",\"arguments\":{\"protocol\":\"spice\",\"password\":\"x\"}}",
-         "expects 'vnc'"},
+         "does not accept value 'spice'"},
         {"{\"execute\":\"change-vnc-password\",\"arguments\":{\"password\":\"x\"}}", "{\"return\":{}}"},
         {"{\"execute\":\"send-key\",\"arguments\":{\"keys\":[{\"type\":\"qcode\",\"data\":\"ctrl\"},{"
          "\"type\":"
@@ -431,7 +462,8 @@ static void test_conversation(struct bench *b, gconstpointer data)
          "{\"return\":{}}"},
         {"{\"execute\":\"send-key\",\"arguments\":{\"keys\":[{\"type\":\"qcode\",\"data\":\"kee\"}]}}",
          "number 0 is no key"},
-        {"{\"execute\":\"send-key\",\"arguments\":{\"keys\":[7]}}", "number 0 is no key"},
+        {"{\"execute\":\"send-key\",\"arguments\":{\"keys\":[7]}}",
+         "Invalid parameter type for 'keys[0]', expected: object"},
         {"{\"execute\":\"send-key\",\"arguments\":{\"keys\":\"ctrl\"}}", "expected: array"},
         {"{\"execute\":\"ringbuf-read\",\"arguments\":{\"device\":\"r\",\"size\":3}}",
          "{\"return\":\"one\"}"},
@@ -647,6 +679,57 @@ static void test_waiting(struct bench *b, gconstpointer data)
 
 /* ---- the monitor ---- */
 
+/* What is plugged becomes the words of the option, by the rules of the command line. */
+static void test_plugging(struct bench *b, gconstpointer data)
+{
+    static const struct {
+        const char *ask, *says, *words;
+    } rows[] = {
+        {"{\"execute\":\"device_add\",\"arguments\":{\"id\":\"a\",\"driver\":\"e1000\",\"addr\":\"5\","
+         "\"rombar\":0,"
+         "\"mitigation\":false}}",
+         "{\"return\":{}}", "driver=e1000,id=a,addr=5,rombar=0,mitigation=off"},
+        {"{\"execute\":\"netdev_add\",\"arguments\":{\"type\":\"user\",\"id\":\"n\",\"hostfwd\":[{\"str\":"
+         "\"tcp::1-:2\"},"
+         "{\"str\":\"a,b\"}]}}",
+         "{\"return\":{}}", "type=user,id=n,hostfwd=tcp::1-:2,hostfwd=a,,b"},
+        {"{\"execute\":\"netdev_add\",\"arguments\":{\"type\":\"dgram\",\"id\":\"n\",\"local\":{\"type\":"
+         "\"inet\",\"port\":\"9\"}}}",
+         "{\"return\":{}}", "type=dgram,id=n,local.type=inet,local.port=9"},
+        {"{\"execute\":\"object-add\",\"arguments\":{\"qom-type\":\"filter-dump\",\"id\":\"f\",\"file\":\"/"
+         "x\"}}",
+         "{\"return\":{}}", "qom-type=filter-dump,id=f,file=/x"},
+        {"{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"e1000\",\"id\":\"taken\"}}",
+         "\"class\":\"GenericError\",\"desc\":\"Duplicate device ID 'taken'\"", NULL},
+        {"{\"execute\":\"device_del\",\"arguments\":{\"id\":\"nope\"}}",
+         "\"class\":\"DeviceNotFound\",\"desc\":\"Device 'nope' not found\"", NULL},
+        {"{\"execute\":\"device_del\",\"arguments\":{\"id\":\"a\"}}", "{\"return\":{}}", "a"},
+        {"{\"execute\":\"netdev_del\",\"arguments\":{\"id\":7}}", "expected: string", NULL},
+        {"{\"execute\":\"netdev_add\",\"arguments\":{\"type\":\"user\"}}", "Parameter 'id' is missing", NULL},
+        {"{\"execute\":\"netdev_add\",\"arguments\":{\"type\":\"user\",\"id\":\"n\",\"net,x\":\"1\"}}",
+         "is unexpected", NULL},
+        {"{\"execute\":\"netdev_add\",\"arguments\":{\"type\":\"user\",\"id\":\"n\",\"a\":{\"b=\":1}}}",
+         "is unexpected", NULL},
+        {"{\"execute\":\"netdev_add\",\"arguments\":{\"type\":\"user\",\"id\":\"n\",\"net\":null}}",
+         "Invalid parameter type for 'net'", NULL},
+        {"{\"execute\":\"netdev_add\",\"arguments\":{\"type\":\"user\",\"id\":\"n\",\"net\":1.5}}",
+         "Invalid parameter type for 'net'", NULL},
+    };
+    struct client c;
+    client_negotiate(b, &c);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        client_ask(b, &c, rows[i].ask, rows[i].says);
+        if (rows[i].words)
+            g_assert_cmpstr(b->words, ==, rows[i].words);
+    }
+    g_autoptr(GString) out = g_string_new(NULL);
+    monitor_execute(b->control, "netdev_add tap,id=n1,ifname=t", out);
+    g_assert_cmpstr(b->words, ==, "tap,id=n1,ifname=t");
+    monitor_execute(b->control, "device_del nope", out);
+    g_assert_cmpstr(out->str, ==, "Error: Device 'nope' not found\n");
+    client_close(&c);
+}
+
 static void test_monitor_commands(struct bench *b, gconstpointer data)
 {
     static const struct {
@@ -693,7 +776,7 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         {"i 0x3f8", "port 0x03f8 = 0x"},
         {"trace help", "e1000"},
         {"trace nonsense", "nonsense"},
-        {"sendkey ctrl-alt-delte", "no key 'delte'"},
+        {"sendkey ctrl-alt-delte", "invalid parameter: delte"},
         {"sendkey kp_enter-meta_l", ""},
         {"mouse_move 1", "usage: mouse_move"},
         {"mouse_move 1 much", "'much' is no number"},
@@ -796,6 +879,7 @@ int main(int argc, char **argv)
     TEST(too_many);
     TEST(random);
     TEST(waiting);
+    TEST(plugging);
     TEST(monitor_commands);
     TEST(monitor_session);
     return g_test_run();

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * QMP commands that do something to the machine as it is. What adds to it or takes from it is in
+ * commands_plug.c.
+ */
+#include "emu/control/control_internal.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+static JsonNode *do_stop(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    session->control->machine->stop(session->control->machine->opaque);
+    return qmp_nothing();
+}
+
+static JsonNode *do_cont(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return session->control->machine->cont(session->control->machine->opaque, error) ? qmp_nothing() : NULL;
+}
+
+static JsonNode *do_quit(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    session->control->machine->quit(session->control->machine->opaque);
+    return qmp_nothing();
+}
+
+static JsonNode *do_reset(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    session->control->machine->reset(session->control->machine->opaque);
+    return qmp_nothing();
+}
+
+static JsonNode *do_powerdown(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    session->control->machine->power_button(session->control->machine->opaque);
+    return qmp_nothing();
+}
+
+static JsonNode *do_wakeup(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return control_wake(session->control, error) ? qmp_nothing() : NULL;
+}
+
+static JsonNode *do_nmi(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    session->control->machine->nmi(session->control->machine->opaque);
+    return qmp_nothing();
+}
+
+static JsonNode *do_set_link(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    return m->set_link(m->opaque, json_object_get_string_member(arguments, "name"),
+                       json_object_get_boolean_member(arguments, "up"), error)
+               ? qmp_nothing()
+               : NULL;
+}
+
+enum { RINGBUF_MOST = 1 << 20 }; /* bytes at once */
+
+static bool wants_base64(JsonObject *arguments)
+{
+    const char *format = qmp_optional(arguments, "format");
+    return format && g_str_equal(format, "base64");
+}
+
+static JsonNode *do_ringbuf_read(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    gint64 size = json_object_get_int_member(arguments, "size");
+    struct char_port *port =
+        control_ringbuf(session->control, json_object_get_string_member(arguments, "device"), error);
+    bool base64 = wants_base64(arguments);
+    if (!port)
+        return NULL;
+    if (size <= 0 || size > RINGBUF_MOST) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "size must be greater than zero, and at most %d", RINGBUF_MOST);
+        return NULL;
+    }
+    g_autofree uint8_t *bytes = g_malloc((gsize)size);
+    size_t got = char_ringbuf_read(port, bytes, (size_t)size);
+    g_autofree char *text =
+        base64 ? g_base64_encode(bytes, got) : g_utf8_make_valid((const char *)bytes, (gssize)got);
+    JsonNode *node = json_node_new(JSON_NODE_VALUE);
+    json_node_set_string(node, text);
+    return node;
+}
+
+static JsonNode *do_ringbuf_write(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const char *data = json_object_get_string_member(arguments, "data");
+    struct char_port *port =
+        control_ringbuf(session->control, json_object_get_string_member(arguments, "device"), error);
+    bool base64 = wants_base64(arguments);
+    if (!port)
+        return NULL;
+    gsize len = strlen(data);
+    g_autofree guchar *bytes = base64 ? g_base64_decode(data, &len) : NULL;
+    char_ringbuf_write(port, base64 ? bytes : (const uint8_t *)data, len);
+    return qmp_nothing();
+}
+
+/* {"type": "qcode", "data": "ctrl"} or {"type": "number", "data": 29} */
+static bool key_of_value(JsonObject *object, unsigned *code)
+{
+    if (g_str_equal(json_object_get_string_member(object, "type"), "qcode"))
+        return monitor_key_code(json_object_get_string_member(object, "data"), code);
+    gint64 number = json_object_get_int_member(object, "data");
+    *code = (unsigned)(number & 0x7f) | (number & 0x80 ? 0x100 : 0); /* QEMU's numbers have bit 7 for E0 */
+    return number > 0 && number < 0x100;
+}
+
+static JsonNode *do_send_key(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    JsonArray *list = json_object_get_array_member(arguments, "keys");
+    unsigned codes[CONTROL_KEYS_MOST], count = json_array_get_length(list);
+    gint64 hold = json_object_get_int_member_with_default(arguments, "hold-time", CONTROL_KEY_HOLD_MS);
+    if (count > CONTROL_KEYS_MOST || hold < 0 || hold > CONTROL_KEY_HOLD_MOST_MS) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "at most %d keys at once, held for at most %d ms", CONTROL_KEYS_MOST,
+                    CONTROL_KEY_HOLD_MOST_MS);
+        return NULL;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (!key_of_value(json_array_get_object_element(list, i), &codes[i])) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                        "Parameter 'keys': number %u is no key; give {\"type\": \"qcode\", \"data\": \"a\"}",
+                        i);
+            return NULL;
+        }
+    }
+    return m->keys(m->opaque, codes, count, (unsigned)hold, error) ? qmp_nothing() : NULL;
+}
+
+static JsonNode *do_screendump(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *format = json_object_has_member(arguments, "format")
+                             ? json_object_get_string_member(arguments, "format")
+                             : NULL;
+    return m->screendump(m->opaque, json_object_get_string_member(arguments, "filename"), format, error)
+               ? qmp_nothing()
+               : NULL;
+}
+
+/* "device" is the old word for "id". */
+static const char *drive_name(JsonObject *arguments, GError **error)
+{
+    const char *name = arguments ? qmp_optional(arguments, "id") : NULL;
+    if (!name && arguments)
+        name = qmp_optional(arguments, "device");
+    if (!name)
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Parameter 'id' is missing");
+    return name;
+}
+
+static JsonNode *do_eject(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *name = drive_name(arguments, error);
+    bool force = name && json_object_has_member(arguments, "force") &&
+                 json_object_get_boolean_member(arguments, "force");
+    return name && m->eject(m->opaque, name, force, error) ? qmp_nothing() : NULL;
+}
+
+static JsonNode *do_change_medium(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *name = drive_name(arguments, error);
+    return name && m->change(m->opaque, name, json_object_get_string_member(arguments, "filename"),
+                             qmp_optional(arguments, "format"), error)
+               ? qmp_nothing()
+               : NULL;
+}
+
+static JsonNode *do_change_vnc_password(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    return m->vnc_password(m->opaque, json_object_get_string_member(arguments, "password"), error)
+               ? qmp_nothing()
+               : NULL;
+}
+
+static JsonNode *do_set_password(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    if (!g_str_equal(json_object_get_string_member(arguments, "protocol"), "vnc")) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                            "Parameter 'protocol' expects 'vnc'");
+        return NULL;
+    }
+    return do_change_vnc_password(session, arguments, error);
+}
+
+static JsonNode *do_monitor(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    monitor_execute(session->control, json_object_get_string_member(arguments, "command-line"), out);
+    g_autofree char *text = g_utf8_make_valid(out->str, -1);
+    JsonNode *node = json_node_new(JSON_NODE_VALUE);
+    json_node_set_string(node, text);
+    return node;
+}
+
+static const struct qmp_command rows[] = {
+    {"stop", do_stop},
+    {"cont", do_cont},
+    {"quit", do_quit},
+    {"system_reset", do_reset},
+    {"system_powerdown", do_powerdown},
+    {"system_wakeup", do_wakeup},
+    {"inject-nmi", do_nmi},
+    {"set_link", do_set_link, "name:str up:bool"},
+    {"ringbuf-read", do_ringbuf_read, "device:str size:int *format:DataFormat", "str"},
+    {"ringbuf-write", do_ringbuf_write, "device:str data:str *format:DataFormat"},
+    {"screendump", do_screendump, "filename:str *device:str *head:int *format:ImageFormat"},
+    {"send-key", do_send_key, "keys:[KeyValue] *hold-time:int"},
+    {"set_password", do_set_password, "protocol:DisplayProtocol password:str"},
+    {"change-vnc-password", do_change_vnc_password, "password:str"},
+    {"eject", do_eject, "*device:str *id:str *force:bool"},
+    {"blockdev-change-medium", do_change_medium,
+     "*device:str *id:str filename:str *format:str *force:bool "
+     "*read-only-mode:BlockdevChangeReadOnlyMode"},
+    {"human-monitor-command", do_monitor, "command-line:str *cpu-index:int", "str"},
+};
+const struct qmp_commands qmp_act_commands = {rows, G_N_ELEMENTS(rows)};

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * QMP commands that add to the machine or take from it: NICs and their back ends, captures.
+ *
+ * Their arguments become the words of the option of the same name, which are read by the table that the
+ * command line is read by: a member is key=value, a list the key several times, a member of an inner object
+ * outer.inner.
+ */
+#include "emu/control/control_internal.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+enum { WORDS_MOST = 65536 };
+
+static void append_word(GString *words, const char *key, const char *value)
+{
+    if (words->len)
+        g_string_append_c(words, ',');
+    g_string_append_printf(words, "%s=", key);
+    for (; *value; value++) { /* a comma is written twice */
+        if (*value == ',')
+            g_string_append_c(words, ',');
+        g_string_append_c(words, *value);
+    }
+}
+
+static bool append_value(GString *words, const char *key, JsonNode *node, GError **error);
+
+static bool append_object(GString *words, const char *prefix, JsonObject *object, GError **error)
+{
+    g_autoptr(GList) members = json_object_get_members(object);
+    for (GList *at = members; at; at = at->next) {
+        g_autofree char *key = g_strdup_printf("%s%s", prefix, (const char *)at->data);
+        if (strpbrk(key, ",= ")) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Parameter '%.100s' is unexpected",
+                        key);
+            return false;
+        }
+        if (!append_value(words, key, json_object_get_member(object, at->data), error))
+            return false;
+    }
+    return true;
+}
+
+/* {"str": "…"}: QEMU's wrapper around the strings of a list. */
+static JsonNode *unwrap(JsonNode *node)
+{
+    if (!JSON_NODE_HOLDS_OBJECT(node))
+        return node;
+    JsonObject *object = json_node_get_object(node);
+    JsonNode *inner = json_object_get_size(object) == 1 ? json_object_get_member(object, "str") : NULL;
+    return inner ? inner : node;
+}
+
+static bool append_value(GString *words, const char *key, JsonNode *node, GError **error)
+{
+    if (JSON_NODE_HOLDS_OBJECT(node)) {
+        g_autofree char *prefix = g_strconcat(key, ".", NULL);
+        return append_object(words, prefix, json_node_get_object(node), error);
+    }
+    if (JSON_NODE_HOLDS_ARRAY(node)) {
+        JsonArray *array = json_node_get_array(node);
+        for (guint i = 0; i < json_array_get_length(array); i++)
+            if (!append_value(words, key, unwrap(json_array_get_element(array, i)), error))
+                return false;
+        return true;
+    }
+    GType type = JSON_NODE_HOLDS_VALUE(node) ? json_node_get_value_type(node) : G_TYPE_INVALID;
+    g_autofree char *number = NULL;
+    if (type == G_TYPE_STRING) {
+        append_word(words, key, json_node_get_string(node));
+    } else if (type == G_TYPE_BOOLEAN) {
+        append_word(words, key, json_node_get_boolean(node) ? "on" : "off");
+    } else if (type == G_TYPE_INT64) {
+        number = g_strdup_printf("%" G_GINT64_FORMAT, json_node_get_int(node));
+        append_word(words, key, number);
+    } else {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "Invalid parameter type for '%.100s', expected: string, boolean or integer", key);
+        return false;
+    }
+    if (words->len <= WORDS_MOST)
+        return true;
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "more than %d bytes of parameters",
+                WORDS_MOST);
+    return false;
+}
+
+/* The words of the option, beginning with the value of `first`; NULL with an error. */
+static char *words_of(JsonObject *arguments, const char *first, GError **error)
+{
+    g_autoptr(GString) words = g_string_new(NULL);
+    g_autoptr(GList) members = json_object_get_members(arguments);
+    append_word(words, first, json_object_get_string_member(arguments, first));
+    for (GList *at = members; at; at = at->next) {
+        const char *key = at->data;
+        if (g_str_equal(key, first))
+            continue;
+        if (strpbrk(key, ",= ")) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Parameter '%.100s' is unexpected",
+                        key);
+            return NULL;
+        }
+        if (!append_value(words, key, json_object_get_member(arguments, key), error))
+            return NULL;
+    }
+    return g_strdup(words->str);
+}
+
+typedef bool add_fn(void *opaque, const char *words, GError **error);
+
+static JsonNode *add(struct qmp_session *session, JsonObject *arguments, const char *first, add_fn *how,
+                     GError **error)
+{
+    g_autofree char *words = words_of(arguments, first, error);
+    return words && how(session->control->machine->opaque, words, error) ? qmp_nothing() : NULL;
+}
+
+static JsonNode *do_netdev_add(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return add(session, arguments, "type", session->control->machine->netdev_add, error);
+}
+
+static JsonNode *do_netdev_del(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    return m->netdev_del(m->opaque, json_object_get_string_member(arguments, "id"), error) ? qmp_nothing()
+                                                                                           : NULL;
+}
+
+static JsonNode *do_device_add(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return add(session, arguments, "driver", session->control->machine->device_add, error);
+}
+
+static JsonNode *do_device_del(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    return m->device_del(m->opaque, json_object_get_string_member(arguments, "id"), error) ? qmp_nothing()
+                                                                                           : NULL;
+}
+
+static JsonNode *do_object_add(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return add(session, arguments, "qom-type", session->control->machine->object_add, error);
+}
+
+static JsonNode *do_object_del(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    return m->object_del(m->opaque, json_object_get_string_member(arguments, "id"), error) ? qmp_nothing()
+                                                                                           : NULL;
+}
+
+static const struct qmp_command rows[] = {
+    {"netdev_add", do_netdev_add, "type:str id:str ..."},
+    {"netdev_del", do_netdev_del, "id:str"},
+    {"device_add", do_device_add, "driver:str *bus:str *id:str ..."},
+    {"device_del", do_device_del, "id:str"},
+    {"object-add", do_object_add, "qom-type:str id:str ..."},
+    {"object-del", do_object_del, "id:str"},
+};
+const struct qmp_commands qmp_plug_commands = {rows, G_N_ELEMENTS(rows)};
