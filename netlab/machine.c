@@ -139,6 +139,45 @@ static bool add_file(struct command *command, const struct machine_spec *spec, c
     return true;
 }
 
+/* A gateway: no guest, the network's TAP and user networking on one hub (docs/uplinks.md). */
+static bool build_gateway(const struct machine_spec *spec, JsonObject *gateway, struct command *command,
+                          GError **error)
+{
+    static const char *const fixed[] = {
+        "-machine", "none",     "-display", "none", "-serial",
+        "none",     "-monitor", "none",     "-qmp", "unix:qmp.sock,server=on,wait=off"};
+    add(command, spec->emulator);
+    add(command, "-name");
+    add(command, spec->node);
+    for (size_t i = 0; i < G_N_ELEMENTS(fixed); i++)
+        add(command, fixed[i]);
+    add(command, "-netdev");
+    addf(command, "tap,id=lab,fd=%d", pass_fd(command, spec->taps ? spec->taps[0] : -1));
+    add(command, "-netdev");
+    add(command, "hubport,id=p0,hubid=1,netdev=lab");
+    g_autoptr(GString) user = g_string_new("user,id=user");
+    static const char *const words[][2] = {{"subnet", "net"},
+                                           {"host", "host"},
+                                           {"dns", "dns"},
+                                           {"dhcpstart", "dhcpstart"},
+                                           {"domain", "domainname"}};
+    for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+        const char *value = json_object_get_string_member_with_default(gateway, words[i][0], NULL);
+        if (value)
+            g_string_append_printf(user, ",%s=%s", words[i][1], value);
+    }
+    JsonArray *forwards = json_object_has_member(gateway, "forwards")
+                              ? json_object_get_array_member(gateway, "forwards")
+                              : NULL;
+    for (guint i = 0; forwards && i < json_array_get_length(forwards); i++)
+        g_string_append_printf(user, ",hostfwd=%s", json_array_get_string_element(forwards, i));
+    add(command, "-netdev");
+    add(command, user->str);
+    add(command, "-netdev");
+    add(command, "hubport,id=p1,hubid=1,netdev=user");
+    return true;
+}
+
 /* `opened` gets the fds opened here (NULL: only for show, nothing is opened). */
 static bool build_command(const struct machine_spec *spec, struct command *command, GArray *opened,
                           GError **error)
@@ -147,6 +186,8 @@ static bool build_command(const struct machine_spec *spec, struct command *comma
     if (!root || !JSON_NODE_HOLDS_OBJECT(root))
         return false;
     JsonObject *payload = json_node_get_object(root);
+    if (json_object_has_member(payload, "gateway"))
+        return build_gateway(spec, json_object_get_object_member(payload, "gateway"), command, error);
     add(command, spec->emulator);
     add(command, "-name");
     add(command, spec->node);

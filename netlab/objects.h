@@ -28,6 +28,10 @@ enum object_kind {
 const char *object_kind_name(enum object_kind kind);
 bool object_kind_parse(const char *name, enum object_kind *kind);
 
+/* With this begins the key of a machine that is a network's gateway: "@internet". No node can be called so.
+ */
+#define OBJECT_GATEWAY_SIGN '@'
+
 struct object {
     enum object_kind kind;
     char *key, *payload;

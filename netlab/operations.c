@@ -387,6 +387,20 @@ static void release_taps(struct operation_context *context, const char *node)
     }
 }
 
+/* A network's gateway is a machine without a guest, called "@NETWORK", that is started from outside the lab.
+ */
+static bool is_gateway(const char *key)
+{
+    return key[0] == OBJECT_GATEWAY_SIGN;
+}
+
+/* On its way through the gate. */
+struct begun {
+    bool is_gateway;
+    struct machine_start *start; /* of those that are none */
+    struct outside *outside;
+};
+
 static void *begin_machine(struct operation_context *context, const char *key, const char *payload,
                            char **identity, GError **error)
 {
@@ -406,15 +420,23 @@ static void *begin_machine(struct operation_context *context, const char *key, c
     if (!machine_prepare(&spec, error))
         return NULL;
     struct process_identity process;
-    struct machine_start *start = machine_start_begin(&spec, &process, error);
-    if (start)
-        *identity = process_format(&process);
-    return start;
+    struct begun begun = {.is_gateway = is_gateway(key), .outside = context->outside};
+    if (begun.is_gateway && !context->outside) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "only the lab's supervisor can start a gateway");
+        return NULL;
+    }
+    if (begun.is_gateway ? !outside_begin(context->outside, &spec, taps[0], &process, error)
+                         : !(begun.start = machine_start_begin(&spec, &process, error)))
+        return NULL;
+    *identity = process_format(&process);
+    return g_memdup2(&begun, sizeof begun);
 }
 
 static bool finish_machine(struct operation_context *context, const char *key, void *begun, GError **error)
 {
-    if (!machine_start_finish(begun, error))
+    g_autofree struct begun *machine = begun;
+    if (machine->is_gateway ? !outside_finish(machine->outside, error)
+                            : !machine_start_finish(machine->start, error))
         return false;
     /* The machine holds its TAPs now: they live as long as it does. */
     release_taps(context, key);
@@ -423,7 +445,11 @@ static bool finish_machine(struct operation_context *context, const char *key, v
 
 static void cancel_machine(void *begun)
 {
-    machine_start_cancel(begun);
+    g_autofree struct begun *machine = begun;
+    if (machine->is_gateway)
+        outside_cancel(machine->outside);
+    else
+        machine_start_cancel(machine->start);
 }
 
 static bool unmake_machine(struct operation_context *context, const struct store_object *object,
@@ -435,6 +461,8 @@ static bool unmake_machine(struct operation_context *context, const struct store
 
 static char *describe_machine(bool make, const char *key, const char *payload)
 {
+    if (is_gateway(key))
+        return g_strdup_printf("%s the gateway of %s (user networking)", make ? "start" : "stop", key + 1);
     if (!make)
         return g_strdup_printf("stop machine %s", key);
     g_autofree char *image = payload_string(payload, "image");

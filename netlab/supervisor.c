@@ -39,6 +39,7 @@ struct supervisor {
     const struct supervisor_options *options;
     struct store *store;
     struct hostnet *net;
+    struct outside *outside;
     struct operation_context context;
     int listener, signals;
     GPtrArray *watches; /* struct watch * */
@@ -486,7 +487,8 @@ static bool start(struct supervisor *s, GError **error)
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "signalfd: %s", g_strerror(errno));
         return false;
     }
-    if (!enter_namespaces(options, error))
+    s->outside = outside_new(error);
+    if (!s->outside || !enter_namespaces(options, error))
         return false;
     s->net = hostnet_open(error);
     s->store = s->net ? store_open(options->state, error) : NULL;
@@ -509,6 +511,7 @@ static bool start(struct supervisor *s, GError **error)
         .is_own_namespace = !options->here,
         .owner = options->owner,
         .net = s->net,
+        .outside = s->outside,
         .taps = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
     };
     s->watches = g_ptr_array_new_with_free_func(watch_free);
@@ -547,5 +550,6 @@ bool supervisor_run(const struct supervisor_options *options, GError **error)
         close(s.signals);
     hostnet_close(s.net);
     store_close(s.store);
+    outside_free(s.outside);
     return good;
 }

@@ -204,6 +204,9 @@ static void network_free(void *data)
 {
     struct topology_network *network = data;
     g_free(network->name);
+    g_free(network->uplink_nic);
+    if (network->forwards)
+        g_ptr_array_unref(network->forwards);
     g_free(network);
 }
 

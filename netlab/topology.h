@@ -61,6 +61,24 @@ char *mac_format(const uint8_t mac[6]);
 
 enum topology_network_kind { TOPOLOGY_SEGMENT, TOPOLOGY_LINK };
 
+/* How a network reaches the world outside the lab. */
+enum topology_uplink {
+    TOPOLOGY_UPLINK_NONE,
+    TOPOLOGY_UPLINK_USER, /* through an unprivileged process (user networking) */
+    TOPOLOGY_UPLINK_NAT,  /* through the host's kernel, by NAT */
+    TOPOLOGY_UPLINK_NIC,  /* bridged to a NIC of the host */
+};
+
+/* "tcp 127.0.0.1:8080 -> web:80" */
+struct topology_forward {
+    struct topology_mark mark;
+    bool is_udp, any_host; /* any_host: on every address of the host */
+    uint32_t host;         /* else this one */
+    uint16_t host_port, node_port;
+    char *node;
+    uint32_t address; /* of the node on this network; after the check */
+};
+
 struct topology_network {
     enum topology_network_kind kind;
     char *name; /* a link's: "r1:eth1-r2:eth1" after the check unless it has a name of its own */
@@ -73,6 +91,15 @@ struct topology_network {
     bool has_host;
     struct ipv4_prefix host; /* address of the bridge itself, inside the lab's namespace */
     struct topology_mark host_mark;
+    enum topology_uplink uplink;
+    char *uplink_nic; /* of TOPOLOGY_UPLINK_NIC */
+    struct topology_mark uplink_mark;
+    /* After the check, of USER and NAT: the gateway is `host`; the name server is the gateway's (USER) or the
+     * one that was given. */
+    bool has_dns;
+    uint32_t dns;
+    struct topology_mark dns_mark;
+    GPtrArray *forwards; /* struct topology_forward *; NULL: none */
 };
 
 struct topology_nic {
@@ -82,6 +109,7 @@ struct topology_nic {
     char *interface; /* name inside the guest; "eth0", … after the check */
     struct topology_mark interface_mark;
     bool has_address;
+    bool dhcp;       /* the guest asks for it */
     bool no_address; /* `none`: stays without one although the network has a subnet */
     struct ipv4_prefix address;
     struct topology_mark address_mark;

@@ -14,6 +14,7 @@
  * one complaint.
  */
 #include "netlab/topology_check.h"
+#include "netlab/topology_uplink.h"
 
 #include <string.h>
 
@@ -495,6 +496,10 @@ static void check_addresses(struct check *c)
         if (network->has_host)
             network->has_host =
                 check_address(c, network, &network->host, network->host_mark, "the host side", claims);
+        /* The name server of user networking has an address of its own there. */
+        struct ipv4_prefix server = {network->dns, IPV4_NO_LENGTH};
+        if (network->uplink == TOPOLOGY_UPLINK_USER && network->has_dns && network->has_subnet)
+            check_address(c, network, &server, network->dns_mark, "the name server", claims);
     }
     for (int automatic = 0; automatic < 2; automatic++) {
         for (guint n = 0; n < t->nodes->len; n++) {
@@ -507,7 +512,8 @@ static void check_addresses(struct check *c)
                 GHashTable *claims = g_hash_table_lookup(by_network, nic->network);
                 if (!automatic && nic->has_address)
                     check_address(c, nic->network, &nic->address, nic->address_mark, what, claims);
-                else if (automatic && !nic->has_address && !nic->no_address && nic->network->has_subnet)
+                else if (automatic && !nic->has_address && !nic->no_address && !nic->dhcp &&
+                         nic->network->has_subnet)
                     assign_address(c, node, nic, claims);
             }
         }
@@ -728,10 +734,12 @@ void topology_check(struct topology *topology, struct topology_report *report)
         name_interfaces(&c, topology->nodes->pdata[n]);
     }
     name_links(&c);
+    topology_check_uplinks(topology, report);
     check_subnets(&c);
     for (guint n = 0; n < topology->nodes->len; n++)
         check_overlaps(&c, topology->nodes->pdata[n]);
     check_addresses(&c);
+    topology_check_forwards(topology, report);
     check_macs(&c);
     for (guint n = 0; n < topology->nodes->len; n++)
         check_routes(&c, topology->nodes->pdata[n]);

@@ -18,12 +18,13 @@
  * alone.
  */
 #include "netlab/topology_parse.h"
+#include "netlab/topology_uplink.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
-enum { MOST_MEMORY_MIB = 65536, MOST_NICS_READ = 256 };
+enum { MOST_MEMORY_MIB = 65536, MOST_NICS_READ = 256, LONGEST_NIC_NAME = 15 };
 
 struct parser {
     yaml_document_t *document;
@@ -375,10 +376,7 @@ static void read_address(struct parser *p, yaml_node_t *value, const struct key 
     if (g_str_equal(text, "none"))
         nic->no_address = true;
     else if (g_str_equal(text, "dhcp"))
-        topology_complain(
-            p->report, mark_of(value),
-            "\"dhcp\" is not yet in this version of netlab; leave the address away and the network's "
-            "subnet assigns one");
+        nic->dhcp = true;
     else if (read_prefix_text(p, value, text, &nic->address))
         nic->has_address = true;
 }
@@ -403,7 +401,8 @@ static void read_mac(struct parser *p, yaml_node_t *value, const struct key *key
 #define WITH_TC "`run:` can set it in a guest with tc"
 
 static const struct key nic_keys[] = {
-    ROW("address", read_address, "address with prefix length; \"auto\" (from the subnet) or \"none\""),
+    ROW("address", read_address,
+        "address with prefix length; \"auto\" (from the subnet), \"dhcp\" or \"none\""),
     ROW("mac", read_mac, "MAC address; otherwise made from the lab's, node's and NIC's names"),
     MARKED_ROW("interface", read_string, offsetof(struct topology_nic, interface),
                offsetof(struct topology_nic, interface_mark),
@@ -601,6 +600,75 @@ static void read_host(struct parser *p, yaml_node_t *value, const struct key *ke
     }
 }
 
+static void read_uplink(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_network *network = target;
+    const char *text = scalar(p, value, "\"uplink\"");
+    if (!text)
+        return;
+    network->uplink_mark = mark_of(value);
+    if (g_str_equal(text, "user")) {
+        network->uplink = TOPOLOGY_UPLINK_USER;
+    } else if (g_str_equal(text, "nat")) {
+        network->uplink = TOPOLOGY_UPLINK_NAT;
+    } else if (!*text || strlen(text) > LONGEST_NIC_NAME || strpbrk(text, "/ \t:%")) {
+        topology_complain(p->report, mark_of(value),
+                          "\"%s\" is no uplink; write \"user\", \"nat\" or the name of a NIC of this host "
+                          "(`ip link` lists them)",
+                          text);
+    } else {
+        network->uplink = TOPOLOGY_UPLINK_NIC;
+        g_free(network->uplink_nic);
+        network->uplink_nic = g_strdup(text);
+    }
+}
+
+static void add_forward(struct parser *p, struct topology_network *network, yaml_node_t *value)
+{
+    const char *text = scalar(p, value, "a port forward"), *why;
+    struct topology_forward *forward = text ? topology_forward_parse(text, &why) : NULL;
+    if (!text)
+        return;
+    if (!forward) {
+        topology_complain(p->report, mark_of(value),
+                          "\"%s\" is no port forward: %s; write it like \"tcp 8080 -> web:80\"", text, why);
+        return;
+    }
+    forward->mark = mark_of(value);
+    if (!network->forwards)
+        network->forwards = g_ptr_array_new_with_free_func(topology_forward_free);
+    g_ptr_array_add(network->forwards, forward);
+}
+
+static void read_forward(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    if (is_null(value))
+        return;
+    if (value->type != YAML_SEQUENCE_NODE) {
+        add_forward(p, target, value);
+        return;
+    }
+    for (yaml_node_item_t *item = value->data.sequence.items.start; item < value->data.sequence.items.top;
+         item++)
+        add_forward(p, target, yaml_document_get_node(p->document, *item));
+}
+
+static void read_dns(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_network *network = target;
+    const char *text = scalar(p, value, "\"dns\"");
+    struct ipv4_prefix address;
+    if (!text || !read_prefix_text(p, value, text, &address))
+        return;
+    if (address.length != IPV4_NO_LENGTH) {
+        topology_complain(p->report, mark_of(value), "a name server is an address without a prefix length");
+        return;
+    }
+    network->dns = address.address;
+    network->has_dns = true;
+    network->dns_mark = mark_of(value);
+}
+
 #define IMPAIRMENT_LATER                                                                                     \
     LATER("delay", "one-way delay", WITH_TC), LATER("jitter", "variation of the delay", WITH_TC),            \
         LATER("loss", "share of frames lost", WITH_TC), LATER("rate", "bandwidth", WITH_TC),                 \
@@ -612,11 +680,12 @@ static const struct key network_keys[] = {
     MARKED_ROW("mtu", read_mtu, offsetof(struct topology_network, mtu),
                offsetof(struct topology_network, mtu_mark), "largest packet in bytes, 68 to 1500"),
     ROW("host", read_host, "address of the lab's own namespace on this network"),
-    LATER("uplink", "join a NIC of the host, or the host's own connection",
-          "labs are closed in themselves; `host:` gives the lab's namespace an address on this network"),
+    ROW("uplink", read_uplink,
+        "the way out: \"user\" (no privilege), \"nat\" (the kernel), or a NIC of the host"),
     LATER("dhcp", "serve addresses", "leave the addresses away and the subnet assigns them"),
-    LATER("forward", "forward ports of the host", "use `netlab exec` or `netlab console` to reach a node"),
-    LATER("nat", "translate addresses to the outside", "labs are closed in themselves"),
+    ROW("forward", read_forward, "ports of the host that lead to nodes: [tcp 8080 -> web:80]"),
+    ROW("dns", read_dns, "name server that nodes are told; `user` has one of its own"),
+    LATER("nat", "translate addresses to the outside", "write `uplink: nat`"),
     LATER("vlan", "VLAN of the segment", "use one network for each VLAN"),
     LATER("subnet6", "IPv6 subnet", "this version assigns IPv4 only"),
     IMPAIRMENT_LATER,

@@ -10,6 +10,7 @@
  */
 #include "netlab/wanted.h"
 #include "netlab/image.h"
+#include "netlab/topology_uplink.h"
 #include "netlab/trial.h"
 
 #include <errno.h>
@@ -63,7 +64,7 @@ static void want_network(GPtrArray *objects, const struct topology_network *netw
     json_builder_begin_object(builder);
     put_string(builder, "kind", network->kind == TOPOLOGY_LINK ? "link" : "network");
     put_number(builder, "mtu", network->mtu);
-    put_number(builder, "host", network->has_host);
+    put_number(builder, "host", network->has_host && network->uplink == TOPOLOGY_UPLINK_NONE);
     json_builder_end_object(builder);
     g_autofree char *payload = finish(builder);
     g_ptr_array_add(objects, object_new(OBJECT_BRIDGE, network->name, payload));
@@ -92,6 +93,92 @@ static void want_tap(GPtrArray *objects, const struct topology_node *node, const
     json_builder_end_object(builder);
     g_autofree char *payload = finish(builder);
     g_ptr_array_add(objects, object_new(OBJECT_TAP, key, payload));
+}
+
+/* ---- gateways ---- */
+
+static char *plain(uint32_t address)
+{
+    return ipv4_format((struct ipv4_prefix){address, IPV4_NO_LENGTH});
+}
+
+/* Where the gateway's leases begin: in the upper half, for fixed addresses count from the bottom. */
+static uint32_t first_lease(const struct topology_network *network)
+{
+    uint32_t half = 1u << (31 - network->subnet.length), address = network->subnet.address + half;
+    while (address == network->host.address || address == network->dns)
+        address++;
+    return address;
+}
+
+static void put_forwards(JsonBuilder *builder, const struct topology_network *network)
+{
+    json_builder_set_member_name(builder, "forwards");
+    json_builder_begin_array(builder);
+    for (guint i = 0; network->forwards && i < network->forwards->len; i++) {
+        const struct topology_forward *forward = network->forwards->pdata[i];
+        g_autofree char *host = forward->any_host ? g_strdup("") : plain(forward->host);
+        g_autofree char *guest = plain(forward->address);
+        g_autofree char *rule = g_strdup_printf("%s:%s:%u-%s:%u", forward->is_udp ? "udp" : "tcp", host,
+                                                forward->host_port, guest, forward->node_port);
+        json_builder_add_string_value(builder, rule);
+    }
+    json_builder_end_array(builder);
+}
+
+/* A TAP and a process that has it and user networking (machine.c). It is started again whenever it ends. */
+static void want_gateway(GPtrArray *objects, const struct topology_network *network)
+{
+    enum { SHOWN_MEMORY_MIB = 16, RESTARTS = 1000000 };
+    g_autofree char *name = g_strdup_printf("%c%s", OBJECT_GATEWAY_SIGN, network->name);
+    g_autofree char *key = g_strdup_printf("%s:uplink", name);
+    g_autofree char *subnet = ipv4_format(network->subnet), *host = plain(network->host.address),
+                    *dns = plain(network->dns), *lease = plain(first_lease(network)),
+                    *address = ipv4_format(network->host);
+    uint32_t bits = network->host.address; /* libslirp makes its MAC of them */
+    g_autofree char *mac =
+        g_strdup_printf("52:55:%02x:%02x:%02x:%02x", bits >> 24, bits >> 16 & 255, bits >> 8 & 255, bits & 255);
+    g_autoptr(JsonBuilder) tap = json_builder_new();
+    json_builder_begin_object(tap);
+    put_string(tap, "node", name);
+    put_string(tap, "network", network->name);
+    put_number(tap, "mtu", network->mtu);
+    json_builder_end_object(tap);
+    g_autofree char *tap_payload = finish(tap);
+    g_ptr_array_add(objects, object_new(OBJECT_TAP, key, tap_payload));
+    g_autoptr(JsonBuilder) policy = json_builder_new();
+    json_builder_begin_object(policy);
+    put_string(policy, "restart", "always");
+    put_number(policy, "most", RESTARTS);
+    json_builder_end_object(policy);
+    g_autofree char *policy_payload = finish(policy);
+    g_ptr_array_add(objects, object_new(OBJECT_POLICY, name, policy_payload));
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    json_builder_begin_object(builder);
+    put_string(builder, "image", "gateway");
+    put_number(builder, "memory", SHOWN_MEMORY_MIB);
+    put_string(builder, "ready", "started");
+    json_builder_set_member_name(builder, "gateway");
+    json_builder_begin_object(builder);
+    put_string(builder, "subnet", subnet);
+    put_string(builder, "host", host);
+    put_string(builder, "dns", dns);
+    put_string(builder, "dhcpstart", lease);
+    put_forwards(builder, network);
+    json_builder_end_object(builder);
+    json_builder_set_member_name(builder, "nics");
+    json_builder_begin_array(builder);
+    json_builder_begin_object(builder);
+    put_string(builder, "interface", "uplink");
+    put_string(builder, "mac", mac);
+    put_string(builder, "network", network->name);
+    put_string(builder, "address", address);
+    json_builder_end_object(builder);
+    json_builder_end_array(builder);
+    put_string(builder, "config", "");
+    json_builder_end_object(builder);
+    g_autofree char *payload = finish(builder);
+    g_ptr_array_add(objects, object_new(OBJECT_MACHINE, name, payload));
 }
 
 /* ---- machines ---- */
@@ -222,6 +309,8 @@ static char *guest_config(const struct topology_node *node)
             g_autofree char *address = ipv4_format(nic->address);
             g_string_append_printf(config, " %s", address);
         }
+        if (nic->dhcp)
+            g_string_append(config, " dhcp");
         g_string_append_printf(config, " mtu %u\n", nic->network->mtu);
     }
     g_string_append_printf(config, "forwarding %s\n", node->machine.forwarding > 0 ? "on" : "off");
@@ -230,6 +319,13 @@ static char *guest_config(const struct topology_node *node)
         g_autofree char *to = route->to.length ? ipv4_format(route->to) : g_strdup("default");
         g_autofree char *via = ipv4_format((struct ipv4_prefix){route->via, IPV4_NO_LENGTH});
         g_string_append_printf(config, "route %s via %s\n", to, via);
+    }
+    const struct topology_network *out = topology_way_out(node);
+    if (out) {
+        g_autofree char *via = plain(out->host.address), *dns = plain(out->dns);
+        g_string_append_printf(config, "route default via %s\n", via);
+        if (out->has_dns)
+            g_string_append_printf(config, "nameserver %s\n", dns);
     }
     for (guint i = 0; i < node->run->len; i++)
         put_command(config, node->run->pdata[i]);
@@ -248,7 +344,7 @@ static void put_nics(JsonBuilder *builder, const struct topology_node *node)
         put_string(builder, "interface", nic->interface);
         put_string(builder, "mac", mac);
         put_string(builder, "network", nic->network->name);
-        put_string(builder, "address", address);
+        put_string(builder, "address", nic->dhcp ? "dhcp" : address);
         json_builder_end_object(builder);
     }
     json_builder_end_array(builder);
@@ -311,8 +407,14 @@ GPtrArray *wanted_objects(const struct topology *topology, struct topology_repor
     for (guint i = 0; i < topology->networks->len; i++) {
         const struct topology_network *network = topology->networks->pdata[i];
         want_network(objects, network);
-        if (network->has_host)
+        if (network->has_host && network->uplink == TOPOLOGY_UPLINK_NONE)
             want_address(objects, network);
+        if (network->uplink == TOPOLOGY_UPLINK_USER)
+            want_gateway(objects, network);
+        if (network->uplink == TOPOLOGY_UPLINK_NAT || network->uplink == TOPOLOGY_UPLINK_NIC)
+            topology_complain(report, network->uplink_mark,
+                              "\"%s\" as an uplink is not yet in this version of netlab; write \"user\"",
+                              network->uplink == TOPOLOGY_UPLINK_NAT ? "nat" : network->uplink_nic);
     }
     /* Some nodes' TAPs, then their machines: a group of each is one step for the journal, and only the TAPs
      * of one group are open at a time. */

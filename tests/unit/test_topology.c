@@ -71,12 +71,12 @@ static const struct {
     {"later", "nodes: {h1: {files: x}}\n",
      "t.yml:1:14: \"files\" is not yet in this version of netlab; put them into an initrd of your own, or "
      "write them with `run:`"},
-    {"uplink", NODES "networks: {lan: {uplink: eth0}}\n",
-     "t.yml:2:18: \"uplink\" is not yet in this version of netlab; labs are closed in themselves; `host:` "
-     "gives the lab's namespace an address on this network"},
-    {"dhcp", "nodes: {h1: {networks: {lan: dhcp}}}\n" LAN,
-     "t.yml:1:30: \"dhcp\" is not yet in this version of netlab; leave the address away and the network's "
-     "subnet assigns one"},
+    {"uplink", NODES "networks: {lan: {uplink: a/b}}\n",
+     "t.yml:2:26: \"a/b\" is no uplink; write \"user\", \"nat\" or the name of a NIC of this host (`ip link` "
+     "lists them)"},
+    {"forward", NODES "networks: {lan: {uplink: user, forward: [tcp 80]}}\n",
+     "t.yml:2:42: \"tcp 80\" is no port forward: there is no \"->\" in it; write it like \"tcp 8080 -> "
+     "web:80\""},
     {"twice", "nodes: {h1: {}, h1: {}}\n",
      "t.yml:1:17: \"h1\" is given twice, first in line 1; keep one of them"},
     {"key twice", "nodes:\n  h1:\n    memory: 64M\n    memory: 32M\n",

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The netlab authors
+"""Ways out of a lab, with real machines: user networking (with and without privilege), port forwards, DHCP, names."""
+import http.server
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+
+from harness import BIN, Lab, check, main, wait_until
+
+USER = """\
+name: {name}
+defaults: {{image: mini}}
+networks:
+  internet: {{uplink: user, forward: [tcp 18080 -> web:80, udp 127.0.0.1:15353 -> web:53]}}
+nodes:
+  web:
+    networks: [internet]
+    run: [mkdir -p /srv && echo Welcome > /srv/index.html && httpd -h /srv]
+  guest: {{networks: {{internet: dhcp}}}}
+"""
+
+
+class Quiet(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"from the host\n")
+
+    def log_message(self, *what):
+        pass
+
+
+def serve(address, port=0):
+    server = http.server.ThreadingHTTPServer((address, port), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def get(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.read().decode()
+    except OSError:
+        return ""
+
+
+def run(lab, node, command):
+    return lab.netlab("exec", node, "--", "sh", "-c", command, rc=None, timeout=60)
+
+
+def clean_lab(topology):
+    lab = Lab(topology, emulator=None)
+    lab.netlab("status", rc=4)
+    return lab, lab.dump()
+
+
+def user_networking():
+    lab, before = clean_lab(USER)
+    server = serve("127.0.0.1")
+    before = lab.dump()
+    lab.netlab("up", timeout=180)
+    status = lab.status()
+    nodes = {node["name"]: node for node in status["nodes"]}
+    check(set(nodes) == {"@internet", "web", "guest"}, f"{nodes.keys()}")
+    check(nodes["web"]["nics"][0]["address"] == "10.0.2.3/24", f"the gateway and the name server come first: {nodes['web']}")
+    # Into the lab.
+    wait_until("the forwarded port to answer", lambda: get("http://127.0.0.1:18080/") == "Welcome\n", 60)
+    # Out of it: an address by DHCP, a route, a name server; the gateway's address is the host's loopback.
+    seen = run(lab, "guest", "ip -4 addr show eth0; ip route; cat /etc/resolv.conf").stdout
+    check("inet 10.0.2.128/24" in seen and "default via 10.0.2.1" in seen and "nameserver 10.0.2.2" in seen, seen)
+    for node in ("guest", "web"):
+        found = run(lab, node, f"wget -q -O - http://10.0.2.1:{server.server_port}/")
+        check(found.stdout == "from the host\n", f"{node}: {found.text}")
+    check("nameserver 10.0.2.2" in run(lab, "web", "cat /etc/resolv.conf").stdout, "web's name server")
+    # The lab still has a namespace of its own; only the gateway is outside, and it has no privilege.
+    gateway = nodes["@internet"]["pid"]
+    check(os.stat(f"/proc/{gateway}/ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino, "the gateway is the host's")
+    with open(f"/proc/{gateway}/status") as file:
+        check("CapEff:\t0000000000000000" in file.read(), "the gateway has privileges")
+    # When it dies it comes back, and with it the network.
+    os.kill(gateway, signal.SIGKILL)
+    wait_until("another gateway", lambda: lab.node("@internet")["pid"] not in (0, None, gateway), 30)
+    wait_until("the forwarded port again", lambda: get("http://127.0.0.1:18080/") == "Welcome\n", 60)
+    lab.netlab("up")  # as it is
+    check("nothing to do" in lab.netlab("up").stdout, "a second up does something")
+    # A changed forward changes the gateway alone.
+    pids = lab.pids()[1]
+    lab.write(USER.format(name=lab.name).replace("18080", "18081"))
+    lab.netlab("up", timeout=120)
+    wait_until("the new port to answer", lambda: get("http://127.0.0.1:18081/") == "Welcome\n", 60)
+    check(get("http://127.0.0.1:18080/") == "", "the old one does not")
+    after = lab.pids()[1]
+    check(after["web"] == pids["web"] and after["guest"] == pids["guest"] and after["@internet"] != pids["@internet"], f"{pids} {after}")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    server.shutdown()
+    server.server_close()
+    lab.remove()
+
+
+def killed_supervisor():
+    """Gateway and machines go on without their supervisor; `up` takes them over, `down` takes them away."""
+    lab, before = clean_lab(USER.replace("  guest: {{networks: {{internet: dhcp}}}}\n", ""))
+    lab.netlab("up", timeout=180)
+    wait_until("the forwarded port to answer", lambda: get("http://127.0.0.1:18080/") == "Welcome\n", 60)
+    supervisor, pids = lab.pids()
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until("the supervisor to be gone", lambda: not lab.status()["supervisor"], 20)
+    check(get("http://127.0.0.1:18080/") == "Welcome\n", "the port still answers")
+    lab.netlab("up", timeout=120)
+    check(lab.pids()[1] == pids, "the machines are the same")
+    os.kill(pids["@internet"], signal.SIGKILL)
+    wait_until("another gateway", lambda: lab.node("@internet")["pid"] not in (0, None, pids["@internet"]), 30)
+    supervisor = lab.pids()[0]
+    os.kill(supervisor, signal.SIGKILL)
+    lab.netlab("down")
+    lab.check_clean(before, "after down without a supervisor")
+    lab.remove()
+
+
+def busy_port():
+    lab, before = clean_lab(USER)
+    server = serve("127.0.0.1", 18080)
+    before = lab.dump()
+    failed = lab.netlab("up", rc=None, timeout=180)
+    check(failed.returncode != 0 and "18080" in failed.stderr, failed.text)
+    lab.check_clean(before, "after a failed up")
+    server.shutdown()
+    server.server_close()
+    lab.remove()
+
+
+def mistakes():
+    for text, says in (
+            ("a: {uplink: user, forward: [tcp 80]}", "there is no \"->\""),
+            ("a: {uplink: user, forward: [tcp x -> h:80]}", "the host's side must be a port"),
+            ("a: {uplink: user, forward: [8080 -> 'h:0']}", "a node and a port from 1 to 65535"),
+            ("a: {uplink: user, forward: [8080 -> nobody]}", "there is no node \"nobody\" to forward port 8080 to"),
+            ("a: {uplink: user, forward: [8080 -> other]}", "it is not on network \"a\""),
+            ("a: {uplink: user, forward: [8080 -> h, '*:8080 -> h']}", "TCP port 8080 is forwarded already"),
+            ("a: {subnet: 10.9.0.0/24, forward: [8080 -> h]}", "has no gateway that could forward"),
+            ("a: {uplink: user, subnet: 10.9.0.0/29}", "needs room for its gateway"),
+            ("a: {uplink: a/b}", "is no uplink"),
+            ("a: {subnet: 10.9.0.0/24, dns: 10.9.0.1}", "\"dns\" goes with"),
+    ):
+        lab = Lab("name: {name}\n", emulator=None)
+        lab.write(f"networks:\n  {text}\nnodes: {{h: {{networks: [a]}}, other: }}\n")
+        failed = lab.netlab("up", "--dry-run", rc=None)
+        check(failed.returncode != 0 and says in failed.stderr and "topology.yml:2:" in failed.stderr, f"{text}: {failed.text}")
+        lab.remove()
+
+
+if __name__ == "__main__":
+    listed = subprocess.run([BIN, "image", "list", "--json"], capture_output=True, text=True)
+    if listed.returncode or "mini" not in {image["name"] for image in json.loads(listed.stdout)}:
+        print("SKIP: needs the image `mini`: netlab image build mini")
+        sys.exit(77)
+    main(mistakes, user_networking, killed_supervisor, busy_port)
