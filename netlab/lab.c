@@ -115,7 +115,8 @@ static pid_t namespace_holder(GPtrArray *objects)
     for (guint i = 0; i < objects->len; i++) {
         const struct store_object *object = objects->pdata[i];
         struct process_identity identity;
-        if (!(is_kind(object, OBJECT_SUPERVISOR) || is_kind(object, OBJECT_MACHINE)) || !runs(object) ||
+        bool is_inside = is_kind(object, OBJECT_MACHINE) && object->key[0] != OBJECT_GATEWAY_SIGN;
+        if (!(is_kind(object, OBJECT_SUPERVISOR) || is_inside) || !runs(object) ||
             !process_parse(object->identity, &identity))
             continue;
         if (is_kind(object, OBJECT_SUPERVISOR))
