@@ -96,6 +96,22 @@ static const struct device_row {
     {"ide-hd", "IDE hard disk", option_device_ide_disk, {"", option_ide_rows, IDE_ROWS, "driver"}},
     {"ide-cd", "IDE CD-ROM drive", option_device_ide_cd, {"", option_ide_rows, IDE_ROWS, "driver"}},
     {"floppy", "floppy drive", option_device_floppy, {"", option_floppy_rows, FLOPPY_ROWS, "driver"}},
+    {"isa-parallel",
+     "parallel port",
+     option_device_parallel,
+     {"", option_parallel_rows, OPTION_PARALLEL_ROWS, "driver"}},
+    {"i6300esb",
+     "Intel 6300ESB watchdog (PCI)",
+     option_device_i6300esb,
+     {"", option_watchdog_rows, OPTION_WATCHDOG_ROWS, "driver"}},
+    {"ib700",
+     "iBase IB700 watchdog (ISA)",
+     option_device_ib700,
+     {"", option_watchdog_rows, OPTION_WATCHDOG_ROWS, "driver"}},
+    {"pc-testdev",
+     "what CPU test suites expect",
+     option_device_testdev,
+     {"", option_testdev_rows, OPTION_TESTDEV_ROWS, "driver"}},
     {.name = "e1000-82540em", .later = "it is called e1000 here"},
     {.name = "e1000-82544gc", .later = "use e1000 (82540EM)"},
     {.name = "e1000-82545em", .later = "use e1000 (82540EM)"},
@@ -134,11 +150,8 @@ static const struct device_row {
     {.name = "usb-tablet", .later = "there is no USB"},
     {.name = "usb-kbd", .later = "there is no USB"},
     {.name = "usb-storage", .later = "there is no USB"},
-    {.name = "pc-testdev", .later = "use isa-debug-exit and -debugcon"},
     {.name = "edu", .later = ""},
     {.name = "ivshmem-plain", .later = ""},
-    {.name = "i6300esb", .later = "there is no watchdog"},
-    {.name = "ib700", .later = "there is no watchdog"},
     {.name = "pvpanic", .later = ""},
     {.name = "vmcoreinfo", .later = ""},
     {.name = "AC97", .later = "there is no sound"},
@@ -146,7 +159,6 @@ static const struct device_row {
     {.name = "sb16", .later = "there is no sound"},
     {.name = "pci-bridge", .later = "there is one PCI bus"},
     {.name = "vfio-pci", .later = ""},
-    {.name = "isa-parallel", .later = "use -serial"},
 };
 
 static bool device_help(struct options *o)
@@ -306,13 +318,6 @@ bool option_serial(struct options *o, const char *arg, GError **error)
         return false;
     g_ptr_array_add(o->config->serials, g_memdup2(&spec, sizeof spec));
     return true;
-}
-
-bool option_parallel(struct options *o, const char *arg, GError **error)
-{
-    if (g_str_equal(arg, "none") || g_str_equal(arg, "null"))
-        return true;
-    return option_fail(error, "parallel ports are QEMU's and not in netlab-emu yet; use -serial");
 }
 
 bool option_chardev(struct options *o, const char *arg, GError **error)
@@ -488,6 +493,9 @@ bool options_use_stdio(const struct options *o)
     for (guint i = 0; i < config->debugcons->len; i++)
         if (((struct machine_debugcon *)config->debugcons->pdata[i])->spec.kind == CHAR_STDIO)
             return true;
+    for (guint i = 0; i < config->parallels->len; i++)
+        if (((struct machine_parallel *)config->parallels->pdata[i])->spec.kind == CHAR_STDIO)
+            return true;
     return false;
 }
 
@@ -567,6 +575,12 @@ static bool check_references(struct options *o, GError **error)
         struct machine_debugcon *console = config->debugcons->pdata[i];
         g_ptr_array_add(specs, &console->spec);
         if (!check_reference(o, &console->spec, "-debugcon", error))
+            return false;
+    }
+    for (guint i = 0; i < config->parallels->len; i++) {
+        struct machine_parallel *parallel = config->parallels->pdata[i];
+        g_ptr_array_add(specs, &parallel->spec);
+        if (!check_reference(o, &parallel->spec, "-parallel", error))
             return false;
     }
     for (guint i = 0; i < config->chardevs->len; i++) {

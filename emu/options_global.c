@@ -48,6 +48,22 @@ static const char *usual_name(const char *driver)
     return g_str_equal(driver, "e1000-82540em") ? "e1000" : driver;
 }
 
+/* PIIX4_PM.disable_s3 and disable_s4: true when it was one of them, with a value that can be read. */
+static bool sleep_state(struct options *o, const struct option_global *global)
+{
+    static const char *const words[2][4] = {{"0", "off", "no", "false"}, {"1", "on", "yes", "true"}};
+    bool s3 = g_str_equal(global->property, "disable_s3");
+    if (!g_str_equal(global->driver, "PIIX4_PM") || (!s3 && !g_str_equal(global->property, "disable_s4")))
+        return false;
+    for (unsigned i = 0; i < 8; i++) {
+        if (!g_str_equal(global->value, words[i / 4][i % 4]))
+            continue;
+        *(s3 ? &o->config->no_suspend : &o->config->no_hibernate) = i >= 4;
+        return true;
+    }
+    return false;
+}
+
 bool option_global_add(struct options *o, const char *arg, GError **error)
 {
     struct option_global global = {0};
@@ -72,6 +88,7 @@ bool option_global_add(struct options *o, const char *arg, GError **error)
     }
     if (!o->globals)
         o->globals = g_ptr_array_new_with_free_func(free_global);
+    global.used = sleep_state(o, &global);
     char *driver = g_strdup(usual_name(global.driver));
     g_free(global.driver);
     global.driver = driver;

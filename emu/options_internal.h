@@ -123,6 +123,19 @@ bool options_finish_drives(struct options *o, GError **error);
 /* options_live.c */
 extern const struct machine_words options_words;
 
+/* options_cards.c */
+enum { OPTION_PARALLEL_ROWS = 6, OPTION_WATCHDOG_ROWS = 4, OPTION_TESTDEV_ROWS = 2 };
+extern const struct keyval_row option_parallel_rows[OPTION_PARALLEL_ROWS];
+extern const struct keyval_row option_watchdog_rows[OPTION_WATCHDOG_ROWS];
+extern const struct keyval_row option_testdev_rows[OPTION_TESTDEV_ROWS];
+bool option_device_parallel(struct options *o, const struct keyval *kv, GError **error);
+bool option_device_ib700(struct options *o, const struct keyval *kv, GError **error);
+bool option_device_i6300esb(struct options *o, const struct keyval *kv, GError **error);
+bool option_device_testdev(struct options *o, const struct keyval *kv, GError **error);
+bool option_parallel(struct options *o, const char *arg, GError **error);
+bool option_watchdog(struct options *o, const char *arg, GError **error);
+bool option_watchdog_action(struct options *o, const char *arg, GError **error);
+
 /* options_devices.c */
 bool option_device(struct options *o, const char *arg, GError **error);
 /* Whether a port of the machine is on standard input and output. */
@@ -149,7 +162,6 @@ char *option_first_word(const char *arg);
 
 /* options_devices.c again */
 bool option_serial(struct options *o, const char *arg, GError **error);
-bool option_parallel(struct options *o, const char *arg, GError **error);
 bool option_chardev(struct options *o, const char *arg, GError **error);
 bool option_debugcon(struct options *o, const char *arg, GError **error);
 bool option_monitor(struct options *o, const char *arg, GError **error);

@@ -366,7 +366,8 @@ static const struct keyval_row action_rows[] = {
     {"reboot", KEYVAL_CHOICE, "reset|shutdown", "what a guest's reset does"},
     {"shutdown", KEYVAL_CHOICE, "poweroff|pause", "what a guest's power-off does"},
     {"panic", KEYVAL_CHOICE, "none|pause|shutdown|exit-failure"},
-    {"watchdog", KEYVAL_LATER, .help = "there is no watchdog"},
+    {"watchdog", KEYVAL_CHOICE, "reset|shutdown|poweroff|pause|debug|none|inject-nmi",
+     "what a watchdog does"},
 };
 static const struct keyval_table action_table = {"", action_rows, G_N_ELEMENTS(action_rows), NULL};
 
@@ -379,6 +380,8 @@ bool option_action(struct options *o, const char *arg, GError **error)
         o->config->no_reboot = g_str_equal(keyval_string(kv, "reboot", ""), "shutdown");
     if (keyval_has(kv, "shutdown"))
         o->config->no_shutdown = g_str_equal(keyval_string(kv, "shutdown", ""), "pause");
+    if (keyval_has(kv, "watchdog"))
+        return option_watchdog_action(o, keyval_string(kv, "watchdog", ""), error);
     return true;
 }
 

@@ -36,6 +36,7 @@ static const char *const status_names[CONTROL_STATUS_COUNT] = {
     [CONTROL_SHUTDOWN] = "shutdown",
     [CONTROL_INTERNAL_ERROR] = "internal-error",
     [CONTROL_IO_ERROR] = "io-error",
+    [CONTROL_WATCHDOG] = "watchdog",
     [CONTROL_SUSPENDED] = "suspended",
 };
 _Static_assert(G_N_ELEMENTS(status_names) == CONTROL_STATUS_COUNT, "a name for each status");
@@ -111,6 +112,7 @@ static const struct {
     {"SUSPEND", NULL},
     {"SUSPEND_DISK", NULL},
     {"WAKEUP", NULL},
+    {"WATCHDOG", "action:WatchdogAction"},
     {"DEVICE_DELETED", "*device:str path:str"},
     {"DEVICE_TRAY_MOVED", "device:str id:str tray-open:bool"},
     {"BLOCK_IO_ERROR", "device:str *node-name:str operation:IoOperationType action:BlockErrorAction "

@@ -38,6 +38,13 @@ static JsonNode *do_powerdown(struct qmp_session *session, JsonObject *arguments
     return qmp_nothing();
 }
 
+static JsonNode *do_watchdog_action(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *action = json_object_get_string_member(arguments, "action");
+    return m->watchdog_action(m->opaque, action, error) ? qmp_nothing() : NULL;
+}
+
 static JsonNode *do_wakeup(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     return control_wake(session->control, error) ? qmp_nothing() : NULL;
@@ -211,6 +218,7 @@ static const struct qmp_command rows[] = {
     {"system_reset", do_reset},
     {"system_powerdown", do_powerdown},
     {"system_wakeup", do_wakeup},
+    {"watchdog-set-action", do_watchdog_action, "action:WatchdogAction"},
     {"inject-nmi", do_nmi},
     {"set_link", do_set_link, "name:str up:bool"},
     {"ringbuf-read", do_ringbuf_read, "device:str size:int *format:DataFormat", "str"},

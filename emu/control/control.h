@@ -55,6 +55,7 @@ enum control_status {
     CONTROL_SHUTDOWN,       /* powered off, kept by -no-shutdown */
     CONTROL_INTERNAL_ERROR, /* could not be reset */
     CONTROL_IO_ERROR,       /* a drive with werror=stop could not write */
+    CONTROL_WATCHDOG,       /* a watchdog ran out, and -action watchdog=pause */
     CONTROL_SUSPENDED,      /* running, and the guest is in S3 */
     CONTROL_STATUS_COUNT
 };
@@ -100,6 +101,7 @@ struct control_machine {
     bool (*wake)(void *opaque); /* false: the guest is not in S3 */
     bool can_suspend;           /* S3 is offered */
     void (*nmi)(void *opaque);
+    bool (*watchdog_action)(void *opaque, const char *action, GError **error);
     bool (*chardev)(void *opaque, unsigned index, struct control_char *out); /* false: no more */
     struct char_port *(*port)(void *opaque, const char *id); /* by a chardev's id; NULL: no such */
     bool (*nic)(void *opaque, unsigned index, struct control_nic *out);

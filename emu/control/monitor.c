@@ -529,6 +529,13 @@ static void monitor_powerdown(struct control *control, char **words, GString *ou
     control->machine->power_button(control->machine->opaque);
 }
 
+static void monitor_watchdog_action(struct control *control, char **words, GString *out)
+{
+    g_autoptr(GError) error = NULL;
+    if (!control->machine->watchdog_action(control->machine->opaque, words[0], &error))
+        g_string_append_printf(out, "Error: %s\n", error->message);
+}
+
 static void monitor_wakeup(struct control *control, char **words, GString *out)
 {
     g_autoptr(GError) error = NULL;
@@ -688,6 +695,9 @@ static const struct monitor_command commands[] = {
     {"system_reset", NULL, "", "press the reset button", 0, 0, monitor_reset},
     {"system_powerdown", NULL, "", "press the power button", 0, 0, monitor_powerdown},
     {"system_wakeup", NULL, "", "wake a guest in suspend to RAM", 0, 0, monitor_wakeup},
+    {"watchdog_action", NULL, "ACTION",
+     "what a watchdog does: reset, shutdown, poweroff, pause, debug, none, inject-nmi", 1, 1,
+     monitor_watchdog_action},
     {"nmi", NULL, "", "raise a non-maskable interrupt", 0, 1, monitor_nmi},
     {"x", NULL, "/FMT ADDRESS", "show memory at a linear address ($eip and other registers may stand for it)",
      1, 2, monitor_x},

@@ -17,6 +17,7 @@ static const char *const types[] = {
     "RunState = debug inmigrate internal-error io-error paused postmigrate prelaunch finish-migrate "
     "restore-vm "
     "running save-vm shutdown suspended watchdog guest-panicked colo",
+    "WatchdogAction = reset shutdown poweroff pause debug none inject-nmi",
     "StatusInfo running:bool singlestep:bool status:RunState",
     "VersionTriple major:int minor:int micro:int",
     "VersionInfo qemu:VersionTriple package:str",

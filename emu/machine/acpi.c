@@ -212,6 +212,11 @@ static void add_isa_bridge(GByteArray *pci, const struct acpi_config *config)
         {.name = "COM1", .id = "PNP0501", .uid = 1, .port = {0x3f8}, .length = {8}, .irq = 4},
         {.name = "COM2", .id = "PNP0501", .uid = 2, .port = {0x2f8}, .length = {8}, .irq = 3},
     };
+    static const struct isa_device lpt[3] = {
+        {.name = "LPT1", .id = "PNP0400", .uid = 1, .port = {0x378}, .length = {3}, .irq = 7},
+        {.name = "LPT2", .id = "PNP0400", .uid = 2, .port = {0x278}, .length = {3}, .irq = 7},
+        {.name = "LPT3", .id = "PNP0400", .uid = 3, .port = {0x3bc}, .length = {3}, .irq = 7},
+    };
     const struct isa_device board = {
         .name = "BORD",
         .id = "PNP0C02",
@@ -227,6 +232,9 @@ static void add_isa_bridge(GByteArray *pci, const struct acpi_config *config)
     for (unsigned i = 0; i < G_N_ELEMENTS(com); i++)
         if (config->serial[i])
             add_isa_device(bridge, &com[i]);
+    for (unsigned i = 0; i < G_N_ELEMENTS(lpt); i++)
+        if (config->parallel[i])
+            add_isa_device(bridge, &lpt[i]);
     add_isa_device(bridge, &board);
     aml_device(pci, "ISA", bridge);
 }

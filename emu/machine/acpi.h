@@ -17,6 +17,7 @@ struct acpi_config {
     uint32_t pci_hole_start; /* first address above RAM below 4 GiB that PCI may use */
     uint32_t pci_hole_end;   /* one past the last: 0xfec00000 */
     bool serial[2];          /* COM1, COM2 present */
+    bool parallel[3];        /* at 0x378, 0x278, 0x3bc with IRQ 7 */
     bool mouse;              /* PS/2 mouse plugged in */
     bool fwcfg;
     bool suspend, hibernate; /* S3 and S4 are offered */

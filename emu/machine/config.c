@@ -100,6 +100,21 @@ static void free_debugcon(void *data)
     g_free(console);
 }
 
+static void free_parallel(void *data)
+{
+    struct machine_parallel *parallel = data;
+    char_spec_clear(&parallel->spec);
+    g_free(parallel->id);
+    g_free(parallel);
+}
+
+static void free_watchdog(void *data)
+{
+    struct machine_watchdog *dog = data;
+    g_free(dog->id);
+    g_free(dog);
+}
+
 static void free_vnc(void *data)
 {
     struct machine_vnc *vnc = data;
@@ -131,6 +146,8 @@ struct machine_config *machine_config_new(void)
     config->fwcfg = g_ptr_array_new_with_free_func(free_fwcfg);
     config->debug_exits = g_ptr_array_new_with_free_func(free_debug_exit);
     config->debugcons = g_ptr_array_new_with_free_func(free_debugcon);
+    config->parallels = g_ptr_array_new_with_free_func(free_parallel);
+    config->watchdogs = g_ptr_array_new_with_free_func(free_watchdog);
     config->notes = g_ptr_array_new_with_free_func(g_free);
     return config;
 }
@@ -147,7 +164,7 @@ void machine_config_free(struct machine_config *config)
     GPtrArray *lists[] = {config->search_path, config->serials, config->chardevs, config->monitors,
                           config->netdevs,     config->nics,    config->fwcfg,    config->debug_exits,
                           config->debugcons,   config->notes,   config->vncs,     config->drives,
-                          config->option_roms, config->captures};
+                          config->option_roms, config->captures, config->parallels, config->watchdogs};
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_free(lists[i], TRUE);
     cpu_model_free(config->cpu);

@@ -21,6 +21,7 @@ enum { IO_FIRST = 0xc000, IO_END = 0x10000 };
 enum { HOLE_LOWEST = 0xc0000000u, HOLE_END = 0xfec00000u };
 enum {
     BDA_COM = 0x400,
+    BDA_LPT = 0x408,
     BDA_EBDA = 0x40e,
     BDA_EQUIPMENT = 0x410,
     BDA_MEMORY = 0x413,
@@ -159,12 +160,16 @@ static void write_data_area(const struct firmware_board *board)
 {
     static const uint16_t com[2] = {0x3f8, 0x2f8};
     struct physmap *mem = board->mem;
-    unsigned ports = 0;
+    static const uint16_t lpt[3] = {0x378, 0x278, 0x3bc};
+    unsigned ports = 0, printers = 0;
     for (unsigned i = 0; i < G_N_ELEMENTS(com); i++)
         if (board->serial[i])
             phys_write16(mem, BDA_COM + 2 * ports++, com[i]);
+    for (unsigned i = 0; i < G_N_ELEMENTS(lpt); i++)
+        if (board->parallel[i])
+            phys_write16(mem, BDA_LPT + 2 * printers++, lpt[i]);
     phys_write16(mem, BDA_EBDA, EBDA >> 4);
-    phys_write16(mem, BDA_EQUIPMENT, (uint16_t)(0x06 | ports << 9)); /* FPU, mouse port */
+    phys_write16(mem, BDA_EQUIPMENT, (uint16_t)(0x06 | ports << 9 | printers << 14)); /* FPU, mouse port */
     phys_write16(mem, BDA_MEMORY, LOW_MEMORY_KIB);
     phys_write8(mem, EBDA, EBDA_KIB);
 }
@@ -176,6 +181,7 @@ static void write_tables(const struct firmware_board *board, uint32_t hole_start
         .pci_hole_start = hole_start,
         .pci_hole_end = HOLE_END,
         .serial = {board->serial[0], board->serial[1]},
+        .parallel = {board->parallel[0], board->parallel[1], board->parallel[2]},
         .mouse = board->mouse,
         .fwcfg = board->fwcfg,
         .suspend = board->suspend,

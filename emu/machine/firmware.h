@@ -17,7 +17,7 @@ struct firmware_board {
     struct i440fx *host;
     uint8_t piix_slot; /* PIIX3 (function 0) and PM (function 3) */
     uint64_t ram_below_4g;
-    bool serial[2];
+    bool serial[2], parallel[3];
     bool mouse;
     bool fwcfg;
     uint32_t hotplug_slots;  /* as in acpi_config */

@@ -104,6 +104,31 @@ struct machine_debugcon {
     struct char_spec spec;
 };
 
+struct machine_parallel {
+    uint16_t iobase;
+    unsigned irq;
+    char *id; /* NULL: "parallel0" and up */
+    struct char_spec spec;
+};
+
+struct machine_watchdog {
+    bool pci; /* i6300esb; else ib700 */
+    int slot; /* PCI; -1: the next free one */
+    char *id; /* NULL: as its kind */
+};
+
+enum machine_watchdog_action {
+    MACHINE_WATCHDOG_RESET,
+    MACHINE_WATCHDOG_SHUTDOWN, /* the power button */
+    MACHINE_WATCHDOG_POWEROFF,
+    MACHINE_WATCHDOG_PAUSE,
+    MACHINE_WATCHDOG_DEBUG,
+    MACHINE_WATCHDOG_NONE,
+    MACHINE_WATCHDOG_NMI,
+    MACHINE_WATCHDOG_COUNT
+};
+bool machine_watchdog_parse(const char *text, enum machine_watchdog_action *action, GError **error);
+
 struct machine_vnc {
     char *where; /* "unix:PATH", or what to listen on: "localhost" */
     unsigned port, port_to;
@@ -183,6 +208,10 @@ struct machine_config {
     GPtrArray *fwcfg;       /* struct machine_fwcfg * */
     GPtrArray *debug_exits; /* struct machine_debug_exit * */
     GPtrArray *debugcons;   /* struct machine_debugcon * */
+    GPtrArray *parallels;   /* struct machine_parallel * */
+    GPtrArray *watchdogs;   /* struct machine_watchdog * */
+    enum machine_watchdog_action watchdog_action;
+    bool testdev;
     GPtrArray *notes;       /* char *: what the user should know, and is no error */
 
     struct rtc_config rtc;

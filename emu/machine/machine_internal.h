@@ -141,7 +141,8 @@ struct machine {
     struct net_hubs *hubs;
     struct net_env net_env;
     GPtrArray *ports; /* struct machine_port * */
-    bool serial_there[4];
+    bool serial_there[4], parallel_there[3];
+    enum machine_watchdog_action watchdog_action;
 
     struct control *control;
     struct control_machine offer;
@@ -217,6 +218,9 @@ bool machine_cont(struct machine *machine, GError **error);
 /* optionrom.c */
 bool machine_option_roms(struct machine *machine, GError **error);
 bool machine_nic_rom(struct machine *machine, struct pci_device *pci, const char *romfile, GError **error);
+/* cards.c */
+bool machine_cards_build(struct machine *machine, GError **error);
+bool machine_set_watchdog_action(void *machine, const char *action, GError **error);
 /* disks.c */
 bool machine_disks_open(struct machine *machine, GError **error); /* images */
 struct dma8237;

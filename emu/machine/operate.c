@@ -495,6 +495,7 @@ void machine_offer(struct machine *m)
         .wake = operate_wake,
         .can_suspend = !m->config->no_suspend && m->config->acpi,
         .nmi = operate_nmi,
+        .watchdog_action = machine_set_watchdog_action,
         .chardev = operate_chardev,
         .port = operate_port,
         .nic = operate_nic,

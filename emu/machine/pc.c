@@ -538,6 +538,7 @@ static void set_tables(void *opaque)
         .pci_hole_start = (uint32_t)MAX(m->board.ram_below_4g, UINT64_C(0xc0000000)),
         .pci_hole_end = 0xfec00000,
         .serial = {m->serial_there[0], m->serial_there[1]},
+        .parallel = {m->parallel_there[0], m->parallel_there[1], m->parallel_there[2]},
         .mouse = m->config->vga,
         .fwcfg = true,
         .suspend = !m->config->no_suspend,
@@ -671,8 +672,9 @@ static bool board_build(struct machine *m, GError **error)
     board_memory(m);
     /* fw_cfg describes the rest, so it comes after the ports. */
     return board_processor(m, error) && board_bridges(m, error) && machine_disks_build(m, error) &&
-           board_control(m, error) && board_isa(m, error) && board_fwcfg(m, error) &&
-           machine_video_build(m, error) && network_build(m, error) && machine_displays_build(m, error);
+           board_control(m, error) && board_isa(m, error) && machine_cards_build(m, error) &&
+           board_fwcfg(m, error) && machine_video_build(m, error) && network_build(m, error) &&
+           machine_displays_build(m, error);
 }
 
 /* ---- reset and boot ---- */
@@ -687,6 +689,8 @@ static struct firmware_board board_for_firmware(struct machine *m)
                                    .piix_slot = PIIX_SLOT,
                                    .ram_below_4g = m->board.ram_below_4g,
                                    .serial = {m->serial_there[0], m->serial_there[1]},
+                                   .parallel = {m->parallel_there[0], m->parallel_there[1],
+                                                m->parallel_there[2]},
                                    .mouse = config->vga,
                                    .fwcfg = true,
                                    .hotplug_slots = hotplug_slots(m),

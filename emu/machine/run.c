@@ -60,6 +60,7 @@ bool machine_cont(struct machine *m, GError **error)
     case CONTROL_PRELAUNCH:
     case CONTROL_PAUSED:
     case CONTROL_IO_ERROR:
+    case CONTROL_WATCHDOG:
         m->status = CONTROL_RUNNING;
         display_set_stopped(m->display, false);
         cpu_debug_resume(m->cpu);

@@ -177,7 +177,20 @@ static void test_dsdt(void)
     package_end(&s5);
     g_assert_cmpuint(next_byte(&s5), ==, 4);
     g_assert_cmpuint(integer(&s5), ==, 0);
-    struct acpi_config bare = config;
+    struct acpi_config bare = config, sleepy = config;
+    sleepy.suspend = sleepy.hibernate = true;
+    g_autoptr(GByteArray) more = acpi_build_dsdt(&sleepy);
+    struct walker s3 = find_name(more, "_S3_"), s4 = find_name(more, "_S4_");
+    next_byte(&s3);
+    package_end(&s3);
+    g_assert_cmpuint(next_byte(&s3), ==, 4);
+    g_assert_cmpuint(integer(&s3), ==, 1);
+    next_byte(&s4);
+    package_end(&s4);
+    g_assert_cmpuint(next_byte(&s4), ==, 4);
+    g_assert_cmpuint(integer(&s4), ==, 2);
+    g_assert_null(memmem(dsdt->data, dsdt->len, "_S3_", 4));
+    g_assert_null(memmem(dsdt->data, dsdt->len, "_S4_", 4));
     bare.serial[1] = bare.mouse = bare.fwcfg = false;
     g_autoptr(GByteArray) smaller = acpi_build_dsdt(&bare);
     g_assert_cmpuint(smaller->len, <, dsdt->len);
@@ -375,6 +388,7 @@ static bool set_up_board(struct board *p, GError **error)
                                          .piix_slot = 1,
                                          .ram_below_4g = BENCH_RAM,
                                          .serial = {true, false},
+                                         .parallel = {true, false, true},
                                          .fwcfg = true,
                                          .acpi = true,
                                          .mptable = true};
@@ -423,6 +437,9 @@ static void test_firmware(void)
     g_assert_cmphex(phys_read16(p.b->mem, 0x413), ==, 639);
     g_assert_cmphex(phys_read16(p.b->mem, 0x400), ==, 0x3f8);
     g_assert_cmphex(phys_read16(p.b->mem, 0x402), ==, 0);
+    g_assert_cmphex(phys_read16(p.b->mem, 0x408), ==, 0x378);
+    g_assert_cmphex(phys_read16(p.b->mem, 0x40a), ==, 0x3bc);
+    g_assert_cmphex(phys_read16(p.b->mem, 0x410) >> 14, ==, 2);
     set_up_board(&p, &error); /* as after a reset */
     g_assert_no_error(error);
     board_down(&p);

@@ -16,12 +16,15 @@
 #include "emu/dev/ioapic.h"
 #include "emu/dev/lapic.h"
 #include "emu/dev/pic.h"
+#include "emu/dev/parallel.h"
+#include "emu/dev/pc_testdev.h"
 #include "emu/dev/piix4_pm.h"
 #include "emu/dev/pit.h"
 #include "emu/dev/port92.h"
 #include "emu/dev/rtc.h"
 #include "emu/dev/uart.h"
 #include "emu/dev/vga.h"
+#include "emu/dev/watchdog.h"
 #include "emu/machine/firmware.h"
 #include "tests/dev/chip_bench.h"
 #include "tests/fuzz/fuzz_main.h"
@@ -59,6 +62,20 @@ void char_connect(struct char_port *port, const struct char_events *events, void
 {
     port->events = events;
     port->opaque = opaque;
+}
+
+bool char_is_parport(const struct char_port *port)
+{
+    return false;
+}
+
+bool char_parport_status(struct char_port *port, uint8_t *status)
+{
+    return false;
+}
+
+void char_parport_control(struct char_port *port, uint8_t control)
+{
 }
 
 void char_write(struct char_port *port, const uint8_t *data, size_t len)
@@ -185,6 +202,14 @@ static void build_isa(struct board *p)
     keep(p, dma8237_new(b->io));
     struct fwcfg *fw = keep(p, fwcfg_new(b->io, b->mem));
     fwcfg_add_file(fw, "opt/text", "0123456789", 10, NULL);
+    struct irq_line lpt = gsi_input(p->gsi, PARALLEL_IRQ), lines[PC_TESTDEV_LINES];
+    for (unsigned i = 0; i < PC_TESTDEV_LINES; i++)
+        lines[i] = gsi_input(p->gsi, i);
+    const struct watchdog_wiring dog = {.expired = nothing};
+    keep(p, parallel_new(b->io, "parallel0", parallel_base[0], &lpt, &p->port[1]));
+    keep(p, ib700_new(b->io, b->clock, "ib700", &dog));
+    keep(p, i6300esb_new(p->bus, b->clock, "i6300esb", 5, &dog, NULL));
+    keep(p, pc_testdev_new(b->mem, b->io, "testdev", lines));
     keep(p, debugcon_new(b->io, "debug", 0x402, &p->port[0]));
     keep(p, debug_exit_new(b->io, "exit", 0x501, 4, nothing_with_code, p, NULL));
 }
@@ -205,11 +230,11 @@ static uint32_t take(struct input *in, unsigned bytes)
 }
 
 static const uint16_t favourite_ports[] = {
-    0x20,  0x21,  0xa0,  0xa1,  0x4d0, 0x4d1, 0x40,  0x41,  0x42,  0x43,  0x61,  0x70,  0x71,  0x72,
-    0x73,  0x60,  0x64,  0x92,  0xb2,  0xb3,  0xcf8, 0xcf9, 0xcfc, 0xcfe, 0x3f8, 0x3f9, 0x3fa, 0x3fb,
-    0x3fc, 0x3fd, 0x3fe, 0x2f8, 0x2fa, 0x510, 0x511, 0x514, 0x518, 0x600, 0x602, 0x604, 0x608, 0x60c,
-    0x3c0, 0x3c2, 0x3c4, 0x3c5, 0x3c8, 0x3c9, 0x3ce, 0x3cf, 0x3d4, 0x3d5, 0x3da, 0x1ce, 0x1cf, 0x60e,
-    0x620, 0x700, 0x702, 0x00,  0x08,  0x0d,  0xc0,  0xd6,  0x80,  0x402, 0x501,
+    0x20,  0x21,  0xa0,  0xa1,  0x4d0, 0x4d1,  0x40,  0x41,  0x42,  0x43,  0x61,  0x70,  0x71,  0x72,  0x73,
+    0x60,  0x64,  0x92,  0xb2,  0xb3,  0xcf8,  0xcf9, 0xcfc, 0xcfe, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x378, 0x379,
+    0x37a, 0x441, 0x443, 0xe0,  0xe8,  0x2005, 0x3fc, 0x3fd, 0x3fe, 0x2f8, 0x2fa, 0x510, 0x511, 0x514, 0x518,
+    0x600, 0x602, 0x604, 0x608, 0x60c, 0x3c0,  0x3c2, 0x3c4, 0x3c5, 0x3c8, 0x3c9, 0x3ce, 0x3cf, 0x3d4, 0x3d5,
+    0x3da, 0x1ce, 0x1cf, 0x60e, 0x620, 0x700,  0x702, 0x00,  0x08,  0x0d,  0xc0,  0xd6,  0x80,  0x402, 0x501,
 };
 
 static uint16_t take_port(struct input *in)

@@ -583,6 +583,31 @@ static void test_hibernate(struct bench *b, gconstpointer data)
     g_assert_cmpint(finish(b), ==, 0);
 }
 
+/* A watchdog of 2 s (IB700) that nobody feeds, and what each action makes of it. */
+static void test_watchdog(struct bench *b, gconstpointer data)
+{
+    GUEST(b, OUT_E9('x'), OUT_DX(0x443, 0x0f), SPIN_FOREVER); /* at once */
+    g_autofree char *once = with_debugcon(b, "-watchdog ib700 -no-reboot");
+    start(b, once);
+    g_assert_cmpint(finish(b), ==, 0);
+    g_autofree char *off = with_debugcon(b, "-device ib700 -action watchdog=poweroff");
+    start(b, off);
+    g_assert_cmpint(finish(b), ==, 0);
+
+    start_with_qmp(b, "-watchdog ib700 -watchdog-action pause -S");
+    qmp(b, "cont", "RESUME");
+    qmp_expect(b, "\"event\":\"WATCHDOG\",\"data\":{\"action\":\"pause\"}");
+    qmp(b, "query-status", "\"status\":\"watchdog\"");
+    qmp_hmp(b, "watchdog_action bogus", "is no action");
+    qmp_hmp(b, "watchdog_action reset", "return");
+    qmp(b, "system_reset", "\"event\":\"RESET\"");
+    qmp(b, "cont", "RESUME");
+    qmp_expect(b, "\"event\":\"WATCHDOG\",\"data\":{\"action\":\"reset\"}");
+    qmp_expect(b, "\"event\":\"RESET\",\"data\":{\"guest\":true");
+    qmp(b, "quit", "\"event\":\"SHUTDOWN\"");
+    g_assert_cmpint(finish(b), ==, 0);
+}
+
 static double cpu_seconds(pid_t pid)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/stat", pid), *text = NULL;
@@ -742,6 +767,7 @@ int main(int argc, char **argv)
     TEST(wake_by_alarm);
     TEST(reset_asleep);
     TEST(hibernate);
+    TEST(watchdog);
     TEST(idle);
     TEST(time);
     TEST(file_cut_short);

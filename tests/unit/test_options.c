@@ -417,7 +417,17 @@ static const struct {
     {"-serial mon:file:/x", "mon: needs something that can be typed into"},
     {"-serial stdio,x=y", "nothing may follow stdio"},
     {"-serial null -serial null -serial null -serial null -serial null", "there are 4 serial ports already"},
-    {"-parallel stdio", "parallel ports are QEMU's"},
+    {"-parallel null -parallel null -parallel null -parallel null", "there are 3 parallel ports already"},
+    {"-chardev null,id=c,mux=on -device isa-parallel,chardev=c,index=1 -device "
+     "isa-parallel,chardev=c,index=1",
+     "there is a parallel port at 0x278 already"},
+    {"-device isa-parallel", "chardev= is missing"},
+    {"-device isa-parallel,chardev=x", "there is no -chardev with id=x"},
+    {"-watchdog dog", "there is no watchdog 'dog'; say ib700 or i6300esb"},
+    {"-watchdog ib700 -device ib700", "there is an ib700 already"},
+    {"-device ib700,addr=5", "an ib700 is an ISA card"},
+    {"-watchdog-action explode", "is no action of a watchdog"},
+    {"-device pc-testdev -device pc-testdev", "there is one already"},
     {"-chardev stdio", "id= is missing"},
     {"-chardev sokcet,id=x", "no character back end 'sokcet' (did you mean 'socket'?)"},
     {"-chardev socket,id=x", "give one of path="},
@@ -447,7 +457,7 @@ static const struct {
     {"-fw_cfg opt/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,string=x",
      "at most 55 characters"},
     {"-action reboot=no", "must be one of: reset, shutdown"},
-    {"-action watchdog=reset", "there is no watchdog"},
+    {"-action watchdog=explode", "watchdog"},
 };
 
 static void test_refused(void)
