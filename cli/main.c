@@ -17,9 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct cli_verb *const cli_verbs[] = {
-    &verb_up,       &verb_down,  &verb_restart, &verb_status, &verb_log,     &verb_console,   &verb_exec,
-    &verb_validate, &verb_image, &verb_host,    &verb_help,   &verb_version, &verb_supervise, NULL};
+const struct cli_verb *const cli_verbs[] = {&verb_up,      &verb_down,      &verb_restart, &verb_status,
+                                            &verb_log,     &verb_console,   &verb_exec,    &verb_validate,
+                                            &verb_repair,  &verb_image,     &verb_host,    &verb_help,
+                                            &verb_version, &verb_supervise, NULL};
 
 const struct cli_status_info cli_statuses[] = {
     {CLI_OK, "done, or nothing to do"},
@@ -39,13 +40,17 @@ const size_t cli_status_count = G_N_ELEMENTS(cli_statuses);
 /* Words of other tools, for the suggestion. */
 static const struct {
     const char *theirs, *ours;
-} synonyms[] = {
-    {"deploy", "up"},      {"destroy", "down"},   {"inspect", "status"}, {"connect", "console"},
-    {"lstart", "up"},      {"lclean", "down"},    {"start", "up"},       {"stop", "down"},
-    {"ps", "status"},      {"list", "status"},    {"images", "image"},   {"ssh", "exec"},
-    {"check", "validate"}, {"test", "validate"},  {"create", "up"},      {"delete", "down"},
-    {"logs", "log"},       {"reboot", "restart"}, {"run", "exec"},       {"shell", "console"},
-    {"ls", "status"},      {"dhclient", "host dhcp request"}};
+} synonyms[] = {{"deploy", "up"},      {"destroy", "down"},
+                {"inspect", "status"}, {"connect", "console"},
+                {"lstart", "up"},      {"lclean", "down"},
+                {"start", "up"},       {"stop", "down"},
+                {"ps", "status"},      {"list", "status"},
+                {"images", "image"},   {"ssh", "exec"},
+                {"check", "validate"}, {"test", "validate"},
+                {"create", "up"},      {"delete", "down"},
+                {"logs", "log"},       {"reboot", "restart"},
+                {"run", "exec"},       {"shell", "console"},
+                {"ls", "status"},      {"dhclient", "host dhcp request"}};
 
 /* ---- calls ---- */
 

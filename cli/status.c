@@ -43,7 +43,7 @@ static void print_last_words(const struct lab_status *status)
 
 static void print_table(const struct lab_status *status)
 {
-    gint64 seconds = g_get_real_time() / G_USEC_PER_SEC - status->created_at;
+    gint64 seconds = status->up_s;
     printf("lab %s (%s), up for ", status->name, status->file);
     if (seconds < 120)
         printf("%d s", (int)seconds);
@@ -126,6 +126,7 @@ static JsonObject *lab_json(const struct lab_status *status)
     json_object_set_boolean_member(object, "stale", status->is_stale);
     json_object_set_int_member(object, "supervisor", status->supervisor);
     json_object_set_int_member(object, "created_at", status->created_at);
+    json_object_set_int_member(object, "up_s", status->up_s);
     for (guint i = 0; i < status->nodes->len; i++)
         json_array_add_object_element(nodes, node_json(status->nodes->pdata[i]));
     json_object_set_array_member(object, "nodes", nodes);

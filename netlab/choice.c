@@ -141,6 +141,8 @@ static void want_existing(const struct choice *choice, GPtrArray *existing, GPtr
         enum object_kind kind;
         if (!object_kind_parse(object->kind, &kind) || kind == OBJECT_RUNTIME || kind == OBJECT_SUPERVISOR)
             continue;
+        if (choice->action == LAB_MEND && object->state == STORE_REMOVING)
+            continue;
         g_autofree char *node = node_of(kind, object->key);
         if (choice->action == LAB_RESTART || !is_named(choice, node)) {
             want(wanted, kind, object->key, object->payload);
@@ -195,4 +197,9 @@ bool choice_renews(const struct choice *choice, const struct store_object *objec
 {
     return choice->action == LAB_RESTART && g_str_equal(object->kind, object_kind_name(OBJECT_MACHINE)) &&
            (!choice->node_count || is_named(choice, object->key));
+}
+
+bool choice_spares(const struct choice *choice, const struct store_object *object)
+{
+    return choice->spares && g_str_equal(object->kind, object_kind_name(OBJECT_MACHINE));
 }

@@ -57,3 +57,10 @@ const char *fault_whom(void)
 {
     return whom;
 }
+
+bool fault_disk_is_full(void)
+{
+    static long transactions;
+    const char *at = g_getenv("NETLAB_FULL_AT");
+    return at && ++transactions >= atol(at);
+}

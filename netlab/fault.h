@@ -7,6 +7,8 @@
  * sends SIGKILL. NETLAB_CRASH_KILL says to whom: "self" (default: whoever comes to that point), "client" (the
  * `netlab up` that asked), "all" (both). Points stand before and after each transaction of the journal and
  * inside the longer operations. Without the variable a point costs one comparison.
+ *
+ * NETLAB_FULL_AT=N: from the N-th transaction of each process on, the store's disk is full.
  */
 #pragma once
 
@@ -18,6 +20,8 @@ void fault_arm(long at, long passed, const char *whom, pid_t client);
 /* From the environment, in a command. */
 void fault_arm_from_environment(void);
 void fault_point(void);
+/* Called for each transaction: is the disk full from here on? */
+bool fault_disk_is_full(void);
 /* How many points were passed, for handing over and for reporting (NETLAB_CRASH_REPORT). */
 long fault_passed(void);
 long fault_at(void);

@@ -179,7 +179,8 @@ static bool is_alive(const struct store_object *object, void *opaque)
         channel_clear(&channel);
         return true;
     case OBJECT_MACHINE:
-        return runs(object) && !choice_renews(&up->options->choice, object);
+        return (runs(object) && !choice_renews(&up->options->choice, object)) ||
+               (choice_spares(&up->options->choice, object) && up->holder);
     case OBJECT_BRIDGE:
     case OBJECT_ADDRESS:
         if (up->lab->is_own_namespace)
@@ -603,7 +604,8 @@ static bool apply(struct up *up, GError **error)
         return false;
     fault_point();
     GError *cause = NULL;
-    static const char *const verbs[] = {[LAB_START] = "up", [LAB_STOP] = "stop", [LAB_RESTART] = "restart"};
+    static const char *const verbs[] = {
+        [LAB_START] = "up", [LAB_STOP] = "stop", [LAB_RESTART] = "restart", [LAB_MEND] = "repair"};
     bool good = store_begin_run(up->store, up->lab->id, verbs[up->options->choice.action], &up->context.run,
                                 &cause) &&
                 run_local_steps(up, &cause) && run_remote_steps(up, &cause) &&
@@ -687,7 +689,8 @@ bool lab_up(const struct lab_up_options *options, enum lab_up_result *result, GE
     struct lock lock;
     bool again = false;
     GError *cause = NULL;
-    static const char *const verbs[] = {[LAB_START] = "up", [LAB_STOP] = "down", [LAB_RESTART] = "restart"};
+    static const char *const verbs[] = {
+        [LAB_START] = "up", [LAB_STOP] = "down", [LAB_RESTART] = "restart", [LAB_MEND] = "repair"};
     if (!lock_take(&lock, options->place->state, name_of(options), verbs[options->choice.action],
                    LAB_WAIT_FOR_LOCK_MS, error))
         return false;

@@ -115,8 +115,9 @@ struct lab_status {
     bool is_rootless, is_own_namespace, is_supervised, is_stale /* of an earlier boot */,
         is_complete /* an `up` has finished */;
     pid_t supervisor;
-    int64_t created_at;
-    GPtrArray *nodes; /* struct lab_node_status * */
+    int64_t created_at; /* by the clock of then */
+    int64_t up_s;       /* how long it has been up, whatever became of the clock */
+    GPtrArray *nodes;   /* struct lab_node_status * */
 };
 struct lab_status *lab_status_read(const struct lab_place *place, struct store *store,
                                    const struct store_lab *lab, GError **error);

@@ -118,6 +118,19 @@ static struct lab_node_status *read_node(const struct lab_place *place, const st
     return node;
 }
 
+/* The age of its oldest process; of one that has none, by the clock, which may have been set since. */
+static int64_t find_age(GPtrArray *objects, const struct store_lab *lab)
+{
+    int64_t age = -1;
+    for (guint i = 0; i < objects->len; i++) {
+        const struct store_object *object = objects->pdata[i];
+        struct process_identity identity;
+        if (process_parse(object->identity, &identity) && process_is_alive(&identity))
+            age = MAX(age, process_age(&identity));
+    }
+    return age >= 0 ? age : MAX(0, g_get_real_time() / G_USEC_PER_SEC - lab->created_at);
+}
+
 struct lab_status *lab_status_read(const struct lab_place *place, struct store *store,
                                    const struct store_lab *lab, GError **error)
 {
@@ -152,6 +165,7 @@ struct lab_status *lab_status_read(const struct lab_place *place, struct store *
             status->supervisor = status->is_supervised ? identity.pid : 0;
         }
     }
+    status->up_s = find_age(objects, lab);
     for (guint i = 0; i < status->nodes->len; i++) {
         struct lab_node_status *node = status->nodes->pdata[i];
         const char *policy = g_hash_table_lookup(policies, node->name);

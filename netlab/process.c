@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { KILL_WAIT_MS = 10000 };
@@ -241,6 +242,13 @@ uint64_t process_resident(pid_t pid)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
+int64_t process_age(const struct process_identity *identity)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return MAX(0, (int64_t)now.tv_sec - (int64_t)(identity->start / (uint64_t)sysconf(_SC_CLK_TCK)));
+}
+
 uint64_t process_netns(pid_t pid)
 {
     char path[40];
@@ -263,6 +271,7 @@ static void marked_free(void *data)
     struct process_marked *marked = data;
     g_free(marked->lab);
     g_free(marked->node);
+    g_free(marked->state);
     g_free(marked);
 }
 
@@ -289,13 +298,14 @@ static struct process_marked *read_marked(pid_t pid, const char *state)
     const char *mark = find_mark(environment, length);
     g_auto(GStrv) parts =
         mark && g_str_has_prefix(mark, MARK_PREFIX) ? g_strsplit(mark + strlen(MARK_PREFIX), ":", 3) : NULL;
-    if (!parts || g_strv_length(parts) != 3 || !*parts[0] || !g_str_equal(parts[2], state) ||
+    if (!parts || g_strv_length(parts) != 3 || !*parts[0] || (state && !g_str_equal(parts[2], state)) ||
         !process_is_alive(&identity))
         return NULL;
     struct process_marked *marked = g_new0(struct process_marked, 1);
     marked->identity = identity;
     marked->lab = g_strdup(parts[0]);
     marked->node = g_strdup(parts[1]);
+    marked->state = g_strdup(parts[2]);
     return marked;
 }
 

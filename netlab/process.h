@@ -39,6 +39,8 @@ bool process_end(const struct process_identity *identity, unsigned grace_ms, GEr
 void process_end_all(const struct process_identity *identities, unsigned count, unsigned grace_ms);
 /* Resident memory in KiB, of what is shared its part; 0 when unknown. */
 uint64_t process_resident(pid_t pid);
+/* How long it has run, in seconds, by the boot's clock and not by one that can be set. */
+int64_t process_age(const struct process_identity *identity);
 /* Inode of its network namespace, 0 when unknown. */
 uint64_t process_netns(pid_t pid);
 
@@ -51,7 +53,8 @@ char *process_mark_format(const char *state, const char *lab, const char *node);
 struct process_marked {
     struct process_identity identity;
     char *lab, *node; /* node "": a supervisor */
+    char *state;
 };
-/* All living processes that carry a mark of this state directory and whose environment we may read: GPtrArray
- * of struct process_marked *, freeing its elements. */
+/* All living processes that carry a mark of this state directory (NULL: of any) and whose environment we may
+ * read: GPtrArray of struct process_marked *, freeing its elements. */
 GPtrArray *process_list_marked(const char *state);

@@ -11,6 +11,7 @@
  * to the next; all that are missing run in one transaction. A file of a higher version is refused untouched.
  */
 #include "netlab/store.h"
+#include "netlab/fault.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -56,6 +57,15 @@ static const char *const object_states[STORE_OBJECT_STATES] = {
 
 enum { BUSY_TIMEOUT_MS = 10000 };
 
+static void set_damaged(const struct store *store, const char *doing, const char *reason, GError **error)
+{
+    g_set_error(
+        error, STORE_ERROR, STORE_ERROR_DAMAGED,
+        "%s: %s is damaged (%s); `netlab repair` moves it away and takes down, by their marks, the labs it "
+        "knew",
+        doing, store->path, reason);
+}
+
 static void set_sqlite_error(const struct store *store, int rc, const char *doing, GError **error)
 {
     const char *reason = sqlite3_errmsg(store->db);
@@ -86,9 +96,7 @@ static void set_sqlite_error(const struct store *store, int rc, const char *doin
         return;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        g_set_error(error, STORE_ERROR, STORE_ERROR_DAMAGED,
-                    "%s: %s is damaged (%s); move it away, and end what is left of labs by hand", doing,
-                    store->path, reason);
+        set_damaged(store, doing, reason, error);
         return;
     default:
         g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED, "%s: %s: %s", doing, store->path, reason);
@@ -127,7 +135,9 @@ static bool run_sql(struct store *store, const char *doing, GError **error, cons
     va_start(arguments, format);
     bind(statement, format, arguments);
     va_end(arguments);
-    int rc = sqlite3_step(statement);
+    /* Outside of a transaction each statement is one of its own. */
+    int rc =
+        sqlite3_get_autocommit(store->db) && fault_disk_is_full() ? SQLITE_FULL : sqlite3_step(statement);
     if (rc != SQLITE_DONE && rc != SQLITE_ROW)
         set_sqlite_error(store, rc, doing, error);
     sqlite3_finalize(statement);
@@ -282,6 +292,23 @@ struct store *store_open(const char *directory, GError **error)
         return NULL;
     }
     return store;
+}
+
+bool store_check(struct store *store, GError **error)
+{
+    static const char doing[] = "checking the store";
+    sqlite3_stmt *row = query(store, doing, error, "PRAGMA quick_check(1)", "");
+    if (!row)
+        return false;
+    int rc = sqlite3_step(row);
+    const char *verdict = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(row, 0) : NULL;
+    bool good = g_strcmp0(verdict, "ok") == 0;
+    if (rc != SQLITE_ROW)
+        set_sqlite_error(store, rc, doing, error);
+    else if (!good)
+        set_damaged(store, doing, verdict, error);
+    sqlite3_finalize(row);
+    return good;
 }
 
 void store_close(struct store *store)
@@ -627,6 +654,24 @@ bool store_settle(struct store *store, int64_t lab, const struct store_intent *i
             good = good && repeat(&gone, error, "iss", lab, intent->kind, intent->key);
     }
     return end(store, good, journal, error);
+}
+
+bool store_is_cut_off(struct store *store, int64_t lab, bool *is_cut_off, GError **error)
+{
+    sqlite3_stmt *row = query(
+        store, "reading the journal", error,
+        "SELECT EXISTS (SELECT 1 FROM object WHERE lab_id = ? AND state <> 'present') OR EXISTS (SELECT 1 "
+        "FROM run WHERE id = (SELECT max(id) FROM run WHERE lab_id = ?) AND outcome IS NULL)",
+        "ii", lab, lab);
+    if (!row)
+        return false;
+    int rc = sqlite3_step(row);
+    if (rc == SQLITE_ROW)
+        *is_cut_off = sqlite3_column_int(row, 0) != 0;
+    else
+        set_sqlite_error(store, rc, "reading the journal", error);
+    sqlite3_finalize(row);
+    return rc == SQLITE_ROW;
 }
 
 bool store_was_up(struct store *store, int64_t lab, bool *was_up, GError **error)

@@ -36,6 +36,8 @@ typedef struct store store; /* for g_autoptr(store); written `struct store` ever
 /* Opens, creates or migrates the store in `directory` (made with mode 0700 if need be). */
 struct store *store_open(const char *directory, GError **error);
 void store_close(struct store *store);
+/* Reads all of it: DAMAGED when pages or indexes do not agree. */
+bool store_check(struct store *store, GError **error);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(store, store_close)
 
 struct store_lab {
@@ -120,6 +122,8 @@ bool store_identify(struct store *store, int64_t lab, const struct store_intent 
 bool store_settle(struct store *store, int64_t lab, const struct store_intent *intents, unsigned count,
                   GError **error);
 
+/* Was the last change of this lab cut off: its run has no outcome, or an object is neither there nor gone? */
+bool store_is_cut_off(struct store *store, int64_t lab, bool *is_cut_off, GError **error);
 /* Has any `up` of this lab ever come to its end? */
 bool store_was_up(struct store *store, int64_t lab, bool *was_up, GError **error);
 

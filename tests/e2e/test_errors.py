@@ -142,7 +142,7 @@ def damaged_store():
     os.makedirs(os.path.join(lab.base, "state"))
     with open(os.path.join(lab.base, "state", "netlab.db"), "w") as file:
         file.write("this is no database " * 100)
-    refused(lab, 7, "is damaged", "move it away")
+    refused(lab, 7, "is damaged", "`netlab repair` moves it away")
     lab.remove()
 
 
