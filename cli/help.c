@@ -196,6 +196,8 @@ static void print_bash_group(const struct cli_verb *group)
 {
     for (size_t i = 0; group->group[i]; i++) {
         const struct cli_verb *verb = group->group[i];
+        if (verb->is_hidden)
+            continue;
         if (verb->group) {
             print_bash_group(verb);
             continue;
@@ -207,7 +209,8 @@ static void print_bash_group(const struct cli_verb *group)
     }
     printf("            ' %s '*) words='", group->name);
     for (size_t i = 0; group->group[i]; i++)
-        printf("%s ", cli_last_word(group->group[i]));
+        if (!group->group[i]->is_hidden)
+            printf("%s ", cli_last_word(group->group[i]));
     printf("'; COMPREPLY=($(compgen -W \"$words\" -- \"$word\")); return ;;\n");
 }
 
@@ -246,6 +249,8 @@ static void print_zsh_group(const struct cli_verb *group)
 {
     for (size_t i = 0; group->group[i]; i++) {
         const struct cli_verb *verb = group->group[i];
+        if (verb->is_hidden)
+            continue;
         if (verb->group) {
             print_zsh_group(verb);
             continue;
@@ -257,7 +262,8 @@ static void print_zsh_group(const struct cli_verb *group)
     }
     printf("        (' %s '*) compadd --", group->name);
     for (size_t i = 0; group->group[i]; i++)
-        printf(" %s", cli_last_word(group->group[i]));
+        if (!group->group[i]->is_hidden)
+            printf(" %s", cli_last_word(group->group[i]));
     printf(" ;;\n");
 }
 
@@ -293,6 +299,8 @@ static void print_fish_group(const struct cli_verb *group)
 {
     for (size_t i = 0; group->group[i]; i++) {
         const struct cli_verb *verb = group->group[i];
+        if (verb->is_hidden)
+            continue;
         g_autofree char *summary = g_shell_quote(verb->summary);
         printf(
             "complete -c netlab -n 'string match -qr \"^netlab %s +\\S*\\$\" (commandline -cp)' -f -a %s -d "

@@ -372,7 +372,9 @@ bool hostnet_link_check(struct hostnet *net, const struct hostnet_link_identity 
     g_autoptr(hostnet_link) found = NULL;
     int result = identity->index ? fetch_link(net, identity->index, NULL, &found, error) : ENODEV;
     if (result == 0) {
-        bool is_ours = is_same(identity, found);
+        /* A link of the host's own has no mark, and its identity says so; such a one is never deleted. */
+        bool is_ours = is_same(identity, found) ||
+                       (!identity->mark[0] && !found->mark && strcmp(identity->name, found->name) == 0);
         *presence = is_ours ? HOSTNET_PRESENT : HOSTNET_FOREIGN;
         if (is_ours && link)
             *link = g_steal_pointer(&found);

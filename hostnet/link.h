@@ -111,7 +111,7 @@ void hostnet_link_get_identity(struct hostnet *net, const struct hostnet_link *l
 
 enum hostnet_presence {
     HOSTNET_ABSENT,  /* gone, or of an earlier boot */
-    HOSTNET_PRESENT, /* there, and ours: index, name and mark agree */
+    HOSTNET_PRESENT, /* there, and the same: index, name and mark (or that it has none) agree */
     HOSTNET_FOREIGN  /* something with this index or this name is there that is not ours */
 };
 /* What became of it. `link` (may be NULL) gets the link when PRESENT. False only when the kernel cannot be
