@@ -24,7 +24,8 @@ static const struct keyval_row machine_rows[] = {
      "may clock ticks that find a guest idle come late (the default)"},
     {"usb", KEYVAL_CHOICE, "off"},
     {"hpet", KEYVAL_CHOICE, "off"},
-    {"vmport", KEYVAL_CHOICE, "off|auto"},
+    {"vmport", KEYVAL_CHOICE, "on|off|auto",
+     "VMware's port: a mouse with positions, where there is a screen (on)"},
     {"smm", KEYVAL_CHOICE, "off|auto"},
     {"graphics", KEYVAL_BOOL},
     {"dump-guest-core", KEYVAL_BOOL},
@@ -69,6 +70,8 @@ bool option_machine(struct options *o, const char *arg, GError **error)
     o->config->no_guest = g_str_equal(keyval_string(kv, "type", "pc"), "none");
     if (keyval_has(kv, "acpi"))
         o->config->acpi = !g_str_equal(keyval_string(kv, "acpi", "on"), "off");
+    if (keyval_has(kv, "vmport"))
+        o->config->vmport = !g_str_equal(keyval_string(kv, "vmport", "on"), "off");
     if (keyval_has(kv, "idle-ticks"))
         o->config->exact_ticks = g_str_equal(keyval_string(kv, "idle-ticks", ""), "exact");
     struct {

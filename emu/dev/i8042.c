@@ -172,6 +172,14 @@ void i8042_mouse(struct i8042 *kbc, int dx, int dy, int dz, unsigned buttons)
     refill(kbc);
 }
 
+void i8042_mouse_nudge(struct i8042 *kbc)
+{
+    if (!kbc->wiring.mouse)
+        return;
+    ps2_mouse_nudge(&kbc->mouse);
+    refill(kbc);
+}
+
 unsigned i8042_key_room(const struct i8042 *kbc)
 {
     return PS2_EVENTS - kbc->keyboard.queue.events;

@@ -28,4 +28,6 @@ void i8042_key(struct i8042 *kbc, unsigned code, bool down);
 unsigned i8042_key_room(const struct i8042 *kbc);
 /* Relative motion and buttons (bit 0 left, 1 right, 2 middle) of the mouse; dz: wheel. */
 void i8042_mouse(struct i8042 *kbc, int dx, int dy, int dz, unsigned buttons);
+/* The mouse says something though nothing has changed, unless it has something to say already. */
+void i8042_mouse_nudge(struct i8042 *kbc);
 unsigned i8042_leds(const struct i8042 *kbc); /* bit 0 scroll, 1 num, 2 caps */

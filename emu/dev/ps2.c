@@ -344,6 +344,13 @@ void ps2_mouse_report(struct ps2_mouse *m)
         push(&m->queue, packet, make_packet(m, packet));
 }
 
+void ps2_mouse_nudge(struct ps2_mouse *m)
+{
+    uint8_t packet[4];
+    if (m->reporting && !m->remote && !m->wrap && !m->queue.events)
+        push(&m->queue, packet, make_packet(m, packet));
+}
+
 static void set_rate(struct ps2_mouse *m, uint8_t rate)
 {
     static const uint8_t knock[] = {200, 100, 80};

@@ -56,6 +56,8 @@ void ps2_mouse_command(struct ps2_mouse *mouse, uint8_t byte);
 void ps2_mouse_move(struct ps2_mouse *mouse, int dx, int dy, int dz, unsigned buttons);
 /* Queues a packet when there is something to report and room for it. */
 void ps2_mouse_report(struct ps2_mouse *mouse);
+/* Queues a packet even when there is nothing to report. */
+void ps2_mouse_nudge(struct ps2_mouse *mouse);
 
 #define PS2_QUEUE_STATE(type, member)                                                                        \
     STATE_ARRAY(type, BYTES, member.answer), STATE_ARRAY(type, BYTES, member.event),                         \

@@ -127,7 +127,7 @@ struct machine_config *machine_config_new(void)
     struct machine_config *config = g_new0(struct machine_config, 1);
     config->ram_size = UINT64_C(128) << 20;
     config->engine = MACHINE_ENGINE_JIT;
-    config->acpi = config->mptable = true;
+    config->acpi = config->mptable = config->vmport = true;
     config->escape_key = 1;
     config->rtc.base = RTC_BASE_UTC;
     config->search_path = g_ptr_array_new_with_free_func(g_free);

@@ -182,6 +182,7 @@ struct machine_config {
     GPtrArray *option_roms; /* char *: files */
     bool acpi, mptable;
     bool no_suspend, no_hibernate; /* S3, S4 */
+    bool vmport;           /* VMware's port with its mouse, where there is a screen */
     bool exact_ticks;      /* those of an idle guest too: dev/idle_tick.h */
     uint8_t boot_order[3]; /* as in rtc_config */
     uint8_t boot_once[3];  /* the same, until the first reset; all zero: not given */

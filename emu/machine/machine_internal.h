@@ -25,6 +25,7 @@
 #include "emu/dev/rtc.h"
 #include "emu/dev/uart.h"
 #include "emu/dev/vga.h"
+#include "emu/dev/vmport.h"
 #include "emu/display/backends.h"
 #include "emu/machine/boot.h"
 #include "emu/machine/clock.h"
@@ -116,6 +117,7 @@ struct machine {
     struct fwcfg *fwcfg;
     struct i8042 *kbc;
     struct rtc *rtc;
+    struct vmport *vmport; /* NULL: none */
     struct irq_line ferr;
     struct vga *vga; /* NULL: no graphics card */
     uint8_t *vga_rom;

@@ -419,6 +419,24 @@ static void describe_vnc(struct machine *m, GString *out)
         g_string_append(out, "None\n");
 }
 
+/* The one that counts has a star. */
+static void describe_mice(struct machine *m, GString *out)
+{
+    bool absolute = m->vmport && vmport_absolute(m->vmport);
+    unsigned number = 0;
+    if (!m->config->vga)
+        g_string_append(out, "No mouse devices connected\n");
+    else
+        g_string_append_printf(out, "%s Mouse #%u: PS/2 Mouse\n", absolute ? " " : "*", number++);
+    if (m->vmport)
+        g_string_append_printf(out, "%s Mouse #%u: VMware mouse%s\n", absolute ? "*" : " ", number++,
+                               absolute ? " (absolute)" : "");
+    for (guint i = 0; i < m->ports->len; i++)
+        if (char_is_mouse(((struct machine_port *)m->ports->pdata[i])->port))
+            g_string_append_printf(out, "  Mouse #%u: serial mouse (%s), while its port is open\n", number++,
+                                   ((struct machine_port *)m->ports->pdata[i])->id);
+}
+
 static void operate_describe(void *opaque, enum control_info what, GString *out)
 {
     struct machine *m = opaque;
@@ -464,7 +482,7 @@ static void operate_describe(void *opaque, enum control_info what, GString *out)
         describe_vnc(m, out);
         break;
     case CONTROL_INFO_MICE:
-        g_string_append(out, m->config->vga ? "* Mouse #0: PS/2 Mouse\n" : "No mouse devices connected\n");
+        describe_mice(m, out);
         break;
     case CONTROL_INFO_STATE:
         machine_foreach_device(m, describe_state, out);

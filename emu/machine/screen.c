@@ -51,6 +51,22 @@ static void input_mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
     machine_mouse(m, dx, dy, dz, buttons);
 }
 
+static bool input_absolute(void *opaque)
+{
+    const struct machine *m = opaque;
+    return m->vmport && vmport_absolute(m->vmport);
+}
+
+static bool input_pointer(void *opaque, unsigned x, unsigned y, int dz, unsigned buttons)
+{
+    struct machine *m = opaque;
+    if (!input_absolute(m))
+        return false;
+    m->mouse_buttons = buttons;
+    vmport_pointer(m->vmport, x, y, dz, buttons);
+    return true;
+}
+
 static unsigned input_key_room(void *opaque)
 {
     return i8042_key_room(((struct machine *)opaque)->kbc);
@@ -65,8 +81,13 @@ static unsigned input_leds(void *opaque)
 bool machine_screen_new(struct machine *m, GError **error)
 {
     const struct display_video video = {.opaque = m, .draw = video_draw, .text = video_text};
-    const struct display_input input = {
-        .opaque = m, .key = input_key, .mouse = input_mouse, .key_room = input_key_room, .leds = input_leds};
+    const struct display_input input = {.opaque = m,
+                                        .key = input_key,
+                                        .mouse = input_mouse,
+                                        .pointer = input_pointer,
+                                        .absolute = input_absolute,
+                                        .key_room = input_key_room,
+                                        .leds = input_leds};
     m->display = display_new(m->loop, m->config->vga ? &video : NULL, &input, error);
     if (m->display && m->vga_font)
         display_set_font(m->display, m->vga_font);
@@ -104,12 +125,42 @@ bool machine_screen_port(struct machine *m, struct machine_port *slot, const str
     return true;
 }
 
-/* The card, whose memory lies behind the guest's in physmap_ram(). */
+static uint32_t vmport_get(void *opaque, unsigned reg)
+{
+    struct cpu_registers registers;
+    cpu_get_registers(((struct machine *)opaque)->cpu, &registers);
+    return registers.gpr[reg & 7];
+}
+
+static void vmport_set(void *opaque, unsigned reg, uint32_t value)
+{
+    cpu_debug_set_register(((struct machine *)opaque)->cpu, reg & 7, (const uint8_t *)&value);
+}
+
+static void vmport_nudge(void *opaque)
+{
+    i8042_mouse_nudge(((struct machine *)opaque)->kbc);
+}
+
+static void vmport_changed(void *opaque)
+{
+    display_tell_changed(((struct machine *)opaque)->display);
+}
+
+/* The card, whose memory lies behind the guest's in physmap_ram(), and the mouse that goes with a screen. */
 bool machine_video_build(struct machine *m, GError **error)
 {
     const struct machine_config *config = m->config;
     if (!config->vga)
         return true;
+    if (config->vmport)
+        m->vmport = machine_keep(
+            m, vmport_new(m->io, &(struct vmport_board){.opaque = m,
+                                                        .get = vmport_get,
+                                                        .set = vmport_set,
+                                                        .nudge = vmport_nudge,
+                                                        .changed = vmport_changed,
+                                                        .ram_mib = (uint32_t)(config->ram_size >> 20)}));
     struct vga_config card = {.id = "VGA",
                               .slot = config->vga_slot < 0 ? VGA_SLOT : config->vga_slot,
                               .ram_offset = config->ram_size,

@@ -298,7 +298,7 @@ def text_consoles():
             show(two, 3)
             wait(two, "/ #", BOOT_SECONDS)
             two.type("stty rows 24 cols 80; clear; echo $((40+2)) {x}\n")
-            wait(two, "\n42 {x}")
+            wait(two, "42 {x}\n/ #")
             two.type("printf '\\033[5;10Hhere\\033[41m \\033[0m'; cat\n")
             wait(two, "\n         here")
             picture = two.picture()
@@ -310,12 +310,95 @@ def text_consoles():
             wait(two, "/ #")
             one.type("info chardev\n")
             wait(one, "serial0: filename=vc")
-            one.type("quit\n")
+            one.type("quit")
+            one.key(0xff0d, True)
             check(process.wait(20) == 0, f"exit code {process.returncode}")
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+# A boot sector with a driver for VMware's mouse: it shows each packet's buttons, x and y as eight digits each, at the top left.
+POINTER = """
+.code16
+        ljmp $0x7c0, $begin
+begin:  mov %cs, %ax
+        mov %ax, %ds
+        mov %ax, %ss
+        mov $0x7000, %sp
+        mov $0xb800, %ax
+        mov %ax, %es
+        mov $0x45414552, %ebx
+        mov $41, %cx
+        call vmware
+        mov $1, %ebx
+        mov $39, %cx
+        call vmware
+        mov $0x53424152, %ebx
+        mov $41, %cx
+        call vmware
+again:  mov $40, %cx
+        call vmware
+        cmp $4, %ax
+        jb again
+        mov $4, %ebx
+        mov $39, %cx
+        call vmware
+        xor %di, %di
+        push %ecx
+        call show
+        mov %ebx, %eax
+        call show
+        pop %eax
+        call show
+        jmp again
+vmware: mov $0x564d5868, %eax
+        mov $0x5658, %dx
+        in %dx, %eax
+        ret
+show:   mov $8, %si
+digit:  rol $4, %eax
+        push %ax
+        and $15, %al
+        add $0x30, %al
+        cmp $0x3a, %al
+        jb put
+        add $7, %al
+put:    mov $7, %ah
+        stosw
+        pop %ax
+        dec %si
+        jnz digit
+        mov $0x0720, %ax
+        stosw
+        ret
+.org 510
+        .word 0xaa55
+"""
+
+
+def a_pointer_that_is_where_it_is():
+    with tempfile.TemporaryDirectory(prefix="netlab-vnc-") as folder:
+        image, path = os.path.join(folder, "disk"), os.path.join(folder, "vnc")
+        subprocess.run(["as", "--32", "-o", image + ".o"], input=POINTER, text=True, check=True)
+        subprocess.run(["objcopy", "-O", "binary", "-j", ".text", image + ".o", image], check=True)
+        os.truncate(image, 1 << 20)
+        for accel in ("jit", "interp"):
+            with Machine([*FIRMWARE, "-accel", accel, "-drive", f"file={image},format=raw", "-vnc", f"unix:{path}"]) as m:
+                viewer = Viewer(path)
+                viewer.wait_text("Booting from Hard Disk")
+                wait_until("the driver", lambda: re.search(r"absolute=(1|true|on)", m.monitor("info state")), 60)
+                check("VMware" in m.monitor("info mice"), m.monitor("info mice"))
+                check((viewer.width, viewer.height) == (720, 400), f"{viewer.width} x {viewer.height}")
+                viewer.pointer(719, 0, 1)
+                viewer.wait_text("00000020 0000FFFF 00000000")
+                viewer.pointer(0, 399, 0)
+                viewer.wait_text("00000000 00000000 0000FFFF")
+                viewer.pointer(360, 200, 4)
+                viewer.wait_text("00000010 0000802D 00008051")
+                viewer.close()
+                m.quit()
 
 
 class Terminal:
@@ -409,7 +492,7 @@ if __name__ == "__main__":
     if not (os.path.exists(BIOS) and os.path.exists(VGABIOS)):
         print("SKIP: needs SeaBIOS and its video BIOS: apt-get install seabios")
         sys.exit(77)
-    tests = [firmware_in_a_picture, modes_by_the_video_bios, vnc_follows_modes_and_resets, vnc_password_and_ports, vnc_peers_that_mean_harm, firmware_on_a_terminal_unasked, no_terminal]
+    tests = [firmware_in_a_picture, modes_by_the_video_bios, vnc_follows_modes_and_resets, vnc_password_and_ports, vnc_peers_that_mean_harm, a_pointer_that_is_where_it_is, firmware_on_a_terminal_unasked, no_terminal]
     KERNEL = mini()
     if KERNEL:
         tests += [linux_in_a_picture, vnc_viewers, text_consoles, on_a_terminal]

@@ -25,6 +25,7 @@
 #include "emu/dev/uart.h"
 #include "emu/dev/vga.h"
 #include "emu/dev/watchdog.h"
+#include "emu/dev/vmport.h"
 #include "emu/machine/firmware.h"
 #include "tests/dev/chip_bench.h"
 #include "tests/fuzz/fuzz_main.h"
@@ -100,6 +101,8 @@ struct board {
     struct piix4_pm *power;
     struct i8042 *kbc;
     struct vga *vga;
+    struct vmport *vmport;
+    unsigned calls;
     struct display_surface surface;
     struct display_text text;
     struct char_port port[2];
@@ -178,6 +181,26 @@ static void build_pci(struct board *p)
     p->power = keep(p, piix4_pm_new(p->bus, b->io, b->clock, 1, 3, &power, NULL));
 }
 
+/* A driver that calls as it should, but in no order. */
+static uint32_t vmport_get(void *opaque, unsigned reg)
+{
+    static const uint32_t commands[] = {0x45414552, 0xf5, 0x4c455252, 0x53424152, 1, 4, 0, 0xffffffff};
+    struct board *p = opaque;
+    unsigned n = p->calls++;
+    vmport_pointer(p->vmport, n, n, (int)n % 3 - 1, n >> 2);
+    return reg == 0 ? 0x564d5868 : reg == 1 ? 39 + n % 3 : commands[n / 3 % G_N_ELEMENTS(commands)];
+}
+
+static void vmport_set(void *opaque, unsigned reg, uint32_t value)
+{
+    g_assert(reg < 4);
+}
+
+static void vmport_nudge(void *opaque)
+{
+    i8042_mouse_nudge(((struct board *)opaque)->kbc);
+}
+
 static void build_isa(struct board *p)
 {
     struct bench *b = p->b;
@@ -199,6 +222,12 @@ static void build_isa(struct board *p)
                                                       .a20 = a20,
                                                       .mouse = true}));
     keep(p, port92_new(b->io, a20, &reset));
+    p->vmport = keep(p, vmport_new(b->io, &(struct vmport_board){.opaque = p,
+                                                                 .get = vmport_get,
+                                                                 .set = vmport_set,
+                                                                 .nudge = vmport_nudge,
+                                                                 .changed = nothing,
+                                                                 .ram_mib = 2}));
     keep(p, dma8237_new(b->io));
     struct fwcfg *fw = keep(p, fwcfg_new(b->io, b->mem));
     fwcfg_add_file(fw, "opt/text", "0123456789", 10, NULL);
@@ -230,11 +259,12 @@ static uint32_t take(struct input *in, unsigned bytes)
 }
 
 static const uint16_t favourite_ports[] = {
-    0x20,  0x21,  0xa0,  0xa1,  0x4d0, 0x4d1,  0x40,  0x41,  0x42,  0x43,  0x61,  0x70,  0x71,  0x72,  0x73,
-    0x60,  0x64,  0x92,  0xb2,  0xb3,  0xcf8,  0xcf9, 0xcfc, 0xcfe, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x378, 0x379,
-    0x37a, 0x441, 0x443, 0xe0,  0xe8,  0x2005, 0x3fc, 0x3fd, 0x3fe, 0x2f8, 0x2fa, 0x510, 0x511, 0x514, 0x518,
-    0x600, 0x602, 0x604, 0x608, 0x60c, 0x3c0,  0x3c2, 0x3c4, 0x3c5, 0x3c8, 0x3c9, 0x3ce, 0x3cf, 0x3d4, 0x3d5,
-    0x3da, 0x1ce, 0x1cf, 0x60e, 0x620, 0x700,  0x702, 0x00,  0x08,  0x0d,  0xc0,  0xd6,  0x80,  0x402, 0x501,
+    0x20,  0x21,  0xa0,  0xa1,  0x4d0, 0x4d1, 0x40,  0x41,  0x42,  0x43,   0x61,   0x70,  0x71,
+    0x72,  0x73,  0x60,  0x64,  0x92,  0xb2,  0xb3,  0xcf8, 0xcf9, 0xcfc,  0xcfe,  0x3f8, 0x3f9,
+    0x3fa, 0x3fb, 0x378, 0x379, 0x37a, 0x441, 0x443, 0xe0,  0xe8,  0x2005, 0x3fc,  0x3fd, 0x3fe,
+    0x2f8, 0x2fa, 0x510, 0x511, 0x514, 0x518, 0x600, 0x602, 0x604, 0x608,  0x60c,  0x3c0, 0x3c2,
+    0x3c4, 0x3c5, 0x3c8, 0x3c9, 0x3ce, 0x3cf, 0x3d4, 0x3d5, 0x3da, 0x1ce,  0x1cf,  0x60e, 0x620,
+    0x700, 0x702, 0x00,  0x08,  0x0d,  0xc0,  0xd6,  0x80,  0x402, 0x501,  0x5658,
 };
 
 static uint16_t take_port(struct input *in)

@@ -4,7 +4,7 @@
  * Character back ends against real sockets, pipes, files and pseudo-terminals: order, bounds, credit,
  * reconnects, escapes, and that nothing is left behind.
  */
-#include "emu/char/backend.h"
+#include "emu/char/char_internal.h"
 #include "emu/machine/clock.h"
 #include "emu/machine/loop.h"
 
@@ -102,10 +102,10 @@ static void open_port(struct bench *b, const char *format)
     char_set_escape(b->port, &escape, b);
 }
 
-/* Runs the loop until the condition holds; a test that waits ten seconds has failed. */
+/* Runs the loop until the condition holds; a test that waits a minute has failed. */
 #define RUN_UNTIL(b, condition)                                                                              \
     do {                                                                                                     \
-        gint64 until_ = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;                                        \
+        gint64 until_ = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;                                        \
         while (!(condition)) {                                                                               \
             g_assert_cmpint(g_get_monotonic_time(), <, until_);                                              \
             loop_wait((b)->loop, 10000000);                                                                  \
@@ -531,7 +531,7 @@ static void test_slow_reader(struct bench *b, gconstpointer data)
     fcntl(fd, F_SETFL, O_NONBLOCK);
     g_autoptr(GString) all = g_string_new(NULL);
     char buffer[65536];
-    gint64 until = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    gint64 until = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
     while (!g_str_has_suffix(all->str, "line 299999\n")) {
         ssize_t got = read(fd, buffer, sizeof buffer);
         if (got > 0)
@@ -631,6 +631,254 @@ static void test_mux(struct bench *b, gconstpointer data)
     g_string_free(other.got, TRUE);
 }
 
+/* Four users of one terminal, and no more than are there in front. */
+static void test_mux_faces(struct bench *b, gconstpointer data)
+{
+    open_port(b, "unix:%s,server,nowait");
+    struct char_mux *mux = char_mux_new(b->port);
+    g_assert_cmpuint(char_mux_faces(mux), ==, 0);
+    int fd = connect_to(b->path);
+    RUN_UNTIL(b, char_is_open(b->port));
+    type(fd, "nobody");
+    for (unsigned i = 0; i < 5; i++)
+        loop_wait(b->loop, 1000000);
+    struct char_port *last = char_mux_face(mux, CHAR_MUX_FACES - 1);
+    g_assert_cmpuint(char_mux_faces(mux), ==, CHAR_MUX_FACES);
+    char_connect(last, &events, b);
+    char_accept(last, 1000);
+    char_mux_switch(mux, CHAR_MUX_FACES - 1);
+    char_accept(last, 1000);
+    type(fd, "four");
+    RUN_UNTIL(b, b->got->len >= 4);
+    g_assert_cmpstr(b->got->str, ==, "four");
+    close(fd);
+    RUN_UNTIL(b, !char_is_open(b->port));
+    char_mux_free(mux);
+}
+
+static void test_timestamps(struct bench *b, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *spec = g_strdup_printf("mon:unix:%s,server,nowait", b->path);
+    b->port = char_open("a", spec, b->loop, &error);
+    g_assert_no_error(error);
+    char_connect(b->port, &events, b);
+    int fd = connect_to(b->path);
+    RUN_UNTIL(b, b->opened == 1);
+    char_accept(b->port, 100);
+    type(fd, "\001t!");
+    RUN_UNTIL(b, b->got->len == 1);
+    say(b->port, "one\ntw");
+    say(b->port, "o\n");
+    g_autoptr(GString) seen = g_string_new(NULL);
+    gint64 until = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    while (!g_str_has_suffix(seen->str, "two\n")) {
+        char buffer[256];
+        loop_wait(b->loop, 10000000);
+        ssize_t got = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+        if (got > 0)
+            g_string_append_len(seen, buffer, got);
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    }
+    g_assert_true(g_regex_match_simple("^\\[00:00:\\d\\d\\.\\d{3}\\] one\n\\[00:00:\\d\\d\\.\\d{3}\\] two\n$",
+                                       seen->str, 0, 0));
+    close(fd);
+}
+
+/* ---- ports of the host ---- */
+
+/* A pseudo-terminal's slave is what a serial port is to this process, but for modem lines and breaks. */
+static void test_tty(struct bench *b, gconstpointer data)
+{
+    int master, slave;
+    char name[128];
+    struct termios before, now;
+    unsigned lines;
+    g_autoptr(GError) error = NULL;
+    g_assert_no_errno(openpty(&master, &slave, name, NULL, NULL));
+    g_assert_no_errno(tcgetattr(slave, &before));
+    b->port = char_open("serial0", name, b->loop, &error); /* "/dev/pts/N" */
+    g_assert_no_error(error);
+    g_assert_true(g_str_has_prefix(char_spec(b->port), "serial:/dev/"));
+    char_connect(b->port, &events, b);
+    char_accept(b->port, 100);
+    const struct {
+        struct char_line line;
+        speed_t speed;
+        tcflag_t set, clear;
+    } rows[] = {
+        {{9600, 8, 1, 'N'}, B9600, CS8, PARENB | CSTOPB},
+        {{1200, 7, 2, 'E'}, B1200, CS7 | CSTOPB | PARENB, PARODD},
+        {{300, 5, 1, 'O'}, B300, PARENB | PARODD, CSTOPB | CSIZE},
+        {{56000, 8, 1, 'N'}, B57600, CS8, PARENB}, /* none the host knows: the nearest */
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        char_set_line(b->port, &rows[i].line);
+        g_assert_no_errno(tcgetattr(slave, &now));
+        g_assert_cmpuint(cfgetospeed(&now), ==, rows[i].speed);
+        tcflag_t kept = CSTOPB | PARODD; /* what every pseudo-terminal keeps of a format */
+        g_assert_cmphex(now.c_cflag & rows[i].set & kept, ==, rows[i].set & kept);
+        g_assert_cmphex(now.c_cflag & rows[i].clear & kept, ==, 0);
+        g_assert_cmphex(now.c_lflag & (ICANON | ECHO | ISIG), ==, 0);
+    }
+    g_assert_false(char_modem(b->port, &lines));
+    char_set_break(b->port, true);
+    char_set_break(b->port, false);
+    char_set_modem(b->port, CHAR_DTR | CHAR_RTS);
+    say(b->port, "to the line\n");
+    expect(b, master, "to the line\n");
+    g_assert_cmpint(write(master,
+                          "a\xff"
+                          "b\003\0c",
+                          6),
+                    ==, 6); /* a 255 comes as two, and a Ctrl-C is a byte */
+    RUN_UNTIL(b, b->got->len >= 6);
+    g_assert_cmpmem(b->got->str, b->got->len,
+                    "a\xff"
+                    "b\003\0c",
+                    6);
+    g_assert_cmpuint(b->broke, ==, 0);
+    char_free(b->port);
+    b->port = NULL;
+    g_assert_no_errno(tcgetattr(slave, &now));
+    g_assert_cmphex(now.c_lflag, ==, before.c_lflag);
+    g_assert_cmphex(now.c_iflag, ==, before.c_iflag);
+    close(slave);
+    close(master);
+    b->port = char_open("a", "serial:/dev/null", b->loop, &error);
+    g_assert_null(b->port);
+    g_assert_nonnull(strstr(error->message, "is no serial port"));
+    g_clear_error(&error);
+    g_assert_null(char_open("a", "/dev/parport99", b->loop, &error));
+    g_assert_nonnull(strstr(error->message, "ppdev"));
+    g_clear_error(&error);
+    g_assert_null(char_open("a", "parallel:/dev/null", b->loop, &error));
+    g_assert_nonnull(strstr(error->message, "it is no parallel port"));
+}
+
+/* What a driver of the host makes of breaks and errors on the line. */
+static void test_tty_marks(struct bench *b, gconstpointer data)
+{
+    open_port(b, "unix:%s,server,nowait");
+    b->port->marked = true;
+    char_accept(b->port, 100);
+    int fd = connect_to(b->path);
+    RUN_UNTIL(b, b->opened == 1);
+    static const char said[] = "a\xff\xff"
+                               "b\xff\0\0c\xff\0x\xff";
+    g_assert_cmpint(write(fd, said, sizeof said - 1), ==, sizeof said - 1);
+    RUN_UNTIL(b, b->got->len >= 5);
+    g_assert_cmpuint(b->broke, ==, 1);
+    g_assert_cmpint(write(fd, "\0", 1), ==, 1); /* in pieces */
+    RUN_UNTIL(b, b->port->mark == 2);
+    g_assert_cmpint(write(fd, "\0!", 2), ==, 2);
+    RUN_UNTIL(b, b->got->len >= 6);
+    g_assert_cmpmem(b->got->str, b->got->len,
+                    "a\xff"
+                    "bcx!",
+                    6);
+    g_assert_cmpuint(b->broke, ==, 2);
+    close(fd);
+}
+
+/* The first free port from the one named. */
+static void test_port_range(struct bench *b, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    b->port = char_open("a", "tcp:127.0.0.1:45680,server=on,wait=off", b->loop, &error);
+    if (error) {
+        g_test_skip(error->message);
+        return;
+    }
+    struct char_port *second =
+        char_open("b", "tcp:127.0.0.1:45680,server=on,wait=off,to=45690", b->loop, &error);
+    g_assert_no_error(error);
+    g_assert_true(g_str_has_prefix(char_spec(second), "tcp:127.0.0.1:456"));
+    g_assert_false(g_str_has_prefix(char_spec(second), "tcp:127.0.0.1:45680"));
+    char_free(second);
+    g_assert_null(char_open("b", "tcp:127.0.0.1:45680,server=on,wait=off,to=45680", b->loop, &error));
+    g_clear_error(&error);
+    g_assert_null(char_open("b", "tcp:127.0.0.1:http,server=on,wait=off,to=45680", b->loop, &error));
+    g_assert_nonnull(strstr(error->message, "must be a number"));
+    g_clear_error(&error);
+    g_assert_null(
+        char_open("b", "tcp:127.0.0.1:45680,ipv6=on", b->loop, &error)); /* no such address of that kind */
+    g_assert_nonnull(error);
+}
+
+/* ---- back ends within the program ---- */
+
+static void shown(void *opaque, const uint8_t *data, size_t len)
+{
+    g_string_append_len(opaque, (const char *)data, (gssize)len);
+}
+
+static void test_vc(struct bench *b, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GString) screen = g_string_new(NULL);
+    b->port = char_open("a", "vc", b->loop, &error);
+    g_assert_no_error(error);
+    g_assert_true(char_is_vc(b->port));
+    g_assert_true(char_is_open(b->port));
+    char_connect(b->port, &events, b);
+    say(b->port, "before there is a screen");
+    char_vc_attach(b->port, shown, screen);
+    say(b->port, ", and after");
+    g_assert_cmpstr(screen->str, ==, "before there is a screen, and after");
+    for (unsigned i = 0; i < 10000; i++) /* nobody reads: bounded */
+        char_vc_typed(b->port, (const uint8_t *)"x", 1);
+    char_accept(b->port, 5);
+    g_assert_cmpstr(b->got->str, ==, "xxxxx");
+    g_assert_cmpuint(char_dropped(b->port), ==, 10000 - 4096);
+}
+
+static void test_msmouse(struct bench *b, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    b->port = char_open("a", "msmouse", b->loop, &error);
+    g_assert_no_error(error);
+    char_connect(b->port, &events, b);
+    g_assert_false(char_mouse_move(b->port, 1, 1, 0, 0)); /* no power */
+    b->again = 100;
+    char_accept(b->port, 100);
+    char_set_modem(b->port, CHAR_DTR);
+    g_assert_cmpuint(b->got->len, ==, 0);
+    char_set_modem(b->port, CHAR_DTR | CHAR_RTS);
+    g_assert_cmpmem(b->got->str, MIN(b->got->len, 2), "M3", 2);
+    g_assert_cmphex((uint8_t)b->got->str[2], ==, 0x08);
+    g_assert_cmphex((uint8_t)b->got->str[b->got->len - 1], ==, 0x09);
+    for (gsize i = 3; i < b->got->len; i++)
+        g_assert_cmpuint((uint8_t)b->got->str[i], <, 0x40);
+    static const struct {
+        int dx, dy, dz;
+        unsigned buttons;
+        const char *bytes;
+        size_t len;
+    } rows[] = {
+        {10, 5, 0, 0, "\x40\x0a\x05", 3},          {-1, -2, 0, 1, "\x6f\x3f\x3e", 3},
+        {100, -100, 0, 3, "\x79\x24\x1c", 3},      {0, 0, 0, 0, "\x40\0\0", 3},
+        {0, 0, 0, 4, "\x40\0\0\x10", 4},           {0, 0, 1, 4, "\x40\0\0\x11", 4},
+        {0, 0, -1, 0, "\x40\0\0\x0f", 4},          {0, 0, 0, 0, "", 0},
+        {200, 0, 0, 0, "\x41\x3f\0\x41\x09\0", 6},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_string_truncate(b->got, 0);
+        g_assert_true(char_mouse_move(b->port, rows[i].dx, rows[i].dy, rows[i].dz, rows[i].buttons));
+        g_assert_cmpmem(b->got->str, b->got->len, rows[i].bytes, rows[i].len);
+    }
+    /* A guest that does not read gets the sum of it. */
+    b->again = 0;
+    char_accept(b->port, 0);
+    g_string_truncate(b->got, 0);
+    for (unsigned i = 0; i < 20; i++)
+        char_mouse_move(b->port, 1, -1, 0, 0);
+    char_accept(b->port, 16);
+    g_assert_cmpmem(b->got->str, b->got->len, "\x4c\x14\x2c", 3);
+    char_set_modem(b->port, 0);
+    g_assert_false(char_mouse_move(b->port, 1, 1, 0, 0));
+}
+
 /* ---- the terminal ---- */
 
 /* Runs `child` in a process of its own on a new pseudo-terminal; leaves the master and the terminal's state.
@@ -655,7 +903,7 @@ static pid_t on_terminal(void (*child)(struct bench *b), int *master, struct ter
 static void read_until(int fd, const char *text)
 {
     g_autoptr(GString) all = g_string_new(NULL);
-    gint64 until = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    gint64 until = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
     fcntl(fd, F_SETFL, O_NONBLOCK);
     while (!strstr(all->str, text)) {
         char buffer[256];
@@ -699,7 +947,7 @@ static void test_stdio(struct bench *b, gconstpointer data)
     g_assert_cmpuint(now.c_oflag & OPOST, ==, before.c_oflag & OPOST);
     type(master, "a\003b\r\001x"); /* Ctrl-C reaches the guest */
     read_until(master, "good");
-    gint64 until = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    gint64 until = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
     do { /* put back once the port is closed */
         tcgetattr(master, &now);
         g_assert_cmpint(g_get_monotonic_time(), <, until);
@@ -766,6 +1014,13 @@ int main(int argc, char **argv)
     TEST(credit);
     TEST(escapes);
     TEST(mux);
+    TEST(mux_faces);
+    TEST(timestamps);
+    TEST(tty);
+    TEST(tty_marks);
+    TEST(port_range);
+    TEST(vc);
+    TEST(msmouse);
     TEST(stdio);
     TEST(create_errors);
     return g_test_run();
