@@ -18,7 +18,15 @@ enum { IDE_PLACES = 4, FLOPPY_PLACES = 2, CD_PLACE = 2 };
     {                                                                                                        \
         key_, KEYVAL_LATER, .help = help_                                                                    \
     }
-#define RATE_LATER "limits of the rate are set on the host: systemd-run -p IOReadBandwidthMax=…"
+#define LIMIT(key_, help_)                                                                                   \
+    {                                                                                                        \
+        key_, KEYVAL_NUMBER, .help = help_                                                                   \
+    }
+/* A limit by its old word and by its new one, its burst and how long that lasts. */
+#define LIMITS(old_, new_, what_)                                                                            \
+    LIMIT(old_, what_), LIMIT("throttling." new_, "the same"), LIMIT(old_ "_max", "bursts of it"),           \
+        LIMIT("throttling." new_ "-max", "the same"), LIMIT(old_ "_max_length", "seconds of a burst"),       \
+        LIMIT("throttling." new_ "-max-length", "the same")
 
 static const struct keyval_row drive_rows[] = {
     {"file", KEYVAL_STRING, .help = "image file or block device; empty or none: nothing in the drive"},
@@ -38,28 +46,25 @@ static const struct keyval_row drive_rows[] = {
     {"discard", KEYVAL_CHOICE, "ignore|off|unmap|on", "what becomes of a guest's discards"},
     {"serial", KEYVAL_STRING, .help = "serial number the guest sees, at most 20 characters"},
     {"aio", KEYVAL_CHOICE, "threads|native|io_uring"},
-    {"detect-zeroes", KEYVAL_CHOICE, "off"},
-    {"copy-on-read", KEYVAL_CHOICE, "off"},
-    {"locking", KEYVAL_STRING},
+    {"detect-zeroes", KEYVAL_CHOICE, "off|on|unmap", "zeros that are written become room not used"},
+    {"copy-on-read", KEYVAL_BOOL, .help = "what is read from the backing file is kept in the image"},
+    {"locking", KEYVAL_CHOICE, "auto|on"},
+    {"file.locking", KEYVAL_CHOICE, "auto|on"},
     {"cyls", KEYVAL_NUMBER, .help = "geometry of a hard disk, with heads= and secs=", .min = 1, .max = 65535},
     {"heads", KEYVAL_NUMBER, .help = "1 to 16", .min = 1, .max = 16},
     {"secs", KEYVAL_NUMBER, .help = "of a track, 1 to 255", .min = 1, .max = 255},
     {"trans", KEYVAL_CHOICE, "none|lba|large|rechs|auto", "how the firmware translates the geometry"},
     LATER("addr", "it places a virtio disk; leave it out with if=ide"),
-    LATER("group", RATE_LATER),
-    LATER("bps", RATE_LATER),
-    LATER("bps_rd", RATE_LATER),
-    LATER("bps_wr", RATE_LATER),
-    LATER("iops", RATE_LATER),
-    LATER("iops_rd", RATE_LATER),
-    LATER("iops_wr", RATE_LATER),
-    LATER("bps_max", RATE_LATER),
-    LATER("bps_rd_max", RATE_LATER),
-    LATER("bps_wr_max", RATE_LATER),
-    LATER("iops_max", RATE_LATER),
-    LATER("iops_rd_max", RATE_LATER),
-    LATER("iops_wr_max", RATE_LATER),
-    LATER("iops_size", RATE_LATER),
+    LIMITS("bps", "bps-total", "bytes a second"),
+    LIMITS("bps_rd", "bps-read", "bytes read a second"),
+    LIMITS("bps_wr", "bps-write", "bytes written a second"),
+    LIMITS("iops", "iops-total", "requests a second"),
+    LIMITS("iops_rd", "iops-read", "reads a second"),
+    LIMITS("iops_wr", "iops-write", "writes a second"),
+    {"iops_size", KEYVAL_NUMBER, .help = "a request counts once for each so many bytes"},
+    {"throttling.iops-size", KEYVAL_NUMBER, .help = "the same"},
+    {"group", KEYVAL_NAME, .help = "drives that share their limits"},
+    {"throttling.group", KEYVAL_NAME, .help = "the same"},
 };
 static const struct keyval_table drive_table = {"", drive_rows, G_N_ELEMENTS(drive_rows), "file"};
 
@@ -257,6 +262,38 @@ static bool drive_place(struct machine_drive *drive, const struct keyval *kv, GE
     return true;
 }
 
+static uint64_t either(const struct keyval *kv, const char *one, const char *other)
+{
+    return keyval_number(kv, one, keyval_number(kv, other, 0));
+}
+
+static bool set_limits(struct machine_drive *drive, const struct keyval *kv, GError **error)
+{
+    static const struct {
+        const char *old_name, *new_name;
+    } names[BLOCK_LIMITS] = {
+        [BLOCK_BPS] = {"bps", "throttling.bps-total"},
+        [BLOCK_BPS_READ] = {"bps_rd", "throttling.bps-read"},
+        [BLOCK_BPS_WRITE] = {"bps_wr", "throttling.bps-write"},
+        [BLOCK_IOPS] = {"iops", "throttling.iops-total"},
+        [BLOCK_IOPS_READ] = {"iops_rd", "throttling.iops-read"},
+        [BLOCK_IOPS_WRITE] = {"iops_wr", "throttling.iops-write"},
+    };
+    struct block_limits *l = &drive->limits;
+    for (unsigned i = 0; i < BLOCK_LIMITS; i++) {
+        g_autofree char *old_max = g_strconcat(names[i].old_name, "_max", NULL);
+        g_autofree char *new_max = g_strconcat(names[i].new_name, "-max", NULL);
+        g_autofree char *old_length = g_strconcat(old_max, "_length", NULL);
+        g_autofree char *new_length = g_strconcat(new_max, "-length", NULL);
+        l->rate[i] = either(kv, names[i].old_name, names[i].new_name);
+        l->burst[i] = either(kv, old_max, new_max);
+        l->seconds[i] = (uint32_t)MIN(either(kv, old_length, new_length), G_MAXUINT32);
+    }
+    l->io_size = either(kv, "iops_size", "throttling.iops-size");
+    drive->throttle_group = g_strdup(keyval_string(kv, "group", keyval_string(kv, "throttling.group", NULL)));
+    return block_limits_check(l, error);
+}
+
 bool option_drive(struct options *o, const char *arg, GError **error)
 {
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
@@ -289,6 +326,17 @@ bool option_drive(struct options *o, const char *arg, GError **error)
     drive->block.on_write_error = error_policy(keyval_string(kv, "werror", "enospc"));
     drive->block.on_read_error = error_policy(keyval_string(kv, "rerror", "report"));
     parse_translation(keyval_string(kv, "trans", "auto"), &drive->translation);
+    const char *zeroes = keyval_string(kv, "detect-zeroes", "off");
+    drive->block.zeroes = g_str_equal(zeroes, "on")      ? BLOCK_ZEROES_DETECT
+                          : g_str_equal(zeroes, "unmap") ? BLOCK_ZEROES_UNMAP
+                                                         : BLOCK_ZEROES_WRITE;
+    drive->block.copy_on_read = keyval_bool(kv, "copy-on-read", false);
+    if (drive->block.zeroes == BLOCK_ZEROES_UNMAP && !drive->block.discard)
+        return option_fail(error, "detect-zeroes=unmap needs discard=unmap");
+    if (drive->block.copy_on_read && drive->block.read_only)
+        return option_fail(error, "copy-on-read=on writes to the image; leave readonly=on out");
+    if (!set_limits(drive, kv, error))
+        return false;
     if (!set_geometry(&drive->geometry, kv, "", error))
         return false;
     if (drive->geometry.cylinders && (cd || bus == MACHINE_BUS_FLOPPY))

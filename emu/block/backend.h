@@ -20,6 +20,8 @@
 #include <stdint.h>
 
 struct block;
+struct block_throttle;
+struct clock;
 struct loop;
 
 #define BLOCK_SECTOR 512
@@ -37,14 +39,19 @@ enum block_format { BLOCK_FORMAT_AUTO, BLOCK_FORMAT_RAW, BLOCK_FORMAT_QCOW2 };
  * report. A stopped request is tried again by block_retry(). */
 enum block_on_error { BLOCK_ERROR_REPORT, BLOCK_ERROR_STOP, BLOCK_ERROR_IGNORE, BLOCK_ERROR_ENOSPC };
 
+/* What becomes of sectors of zeros that a guest writes. */
+enum block_zeroes { BLOCK_ZEROES_WRITE, BLOCK_ZEROES_DETECT, BLOCK_ZEROES_UNMAP };
+
 struct block_config {
     const char *id;
     const char *file; /* NULL: nothing in the drive yet */
     enum block_format format;
     enum block_cache cache;
-    bool read_only; /* of the image; a CD drive asks for it always */
-    bool snapshot;  /* writes go to a temporary file and are gone at the end */
-    bool discard;   /* a guest's discards are passed on as holes */
+    bool read_only;    /* of the image; a CD drive asks for it always */
+    bool snapshot;     /* writes go to a temporary file and are gone at the end */
+    bool discard;      /* a guest's discards are passed on as holes */
+    bool copy_on_read; /* what is read from the image below is kept in the image */
+    enum block_zeroes zeroes;
     enum block_on_error on_read_error, on_write_error;
 };
 
@@ -60,12 +67,16 @@ struct block_request {
     void *opaque;
 
     struct block_request *next; /* block.c's */
+    int64_t since;
     int error;
     bool cancelled;
 };
 
 struct block_counters {
     uint64_t requests[BLOCK_OPS], bytes[BLOCK_OPS], errors[BLOCK_OPS];
+    uint64_t ns[BLOCK_OPS]; /* from submission to done, together */
+    uint64_t highest;       /* end of what was written farthest back */
+    int64_t last;           /* host's monotonic time of the last end, ns; 0: none */
 };
 
 /* loop NULL: see above. A failure names file and what to do. */
@@ -92,6 +103,41 @@ const char *block_format(const struct block *block);  /* "raw", "qcow2"; NULL wi
 const char *block_backing(const struct block *block); /* path of the image below, or NULL */
 const struct block_counters *block_counters(const struct block *block);
 
+/* Takes effect at once: the guest sees it when it looks. */
+bool block_resize(struct block *block, uint64_t size, GError **error);
+/* What the image has above the one below it (snapshot=on, qcow2) goes into that one. */
+bool block_commit(struct block *block, GError **error);
+
+/* ---- limits of the rate (throttle.c) ---- */
+
+enum block_limit {
+    BLOCK_BPS,
+    BLOCK_BPS_READ,
+    BLOCK_BPS_WRITE,
+    BLOCK_IOPS,
+    BLOCK_IOPS_READ,
+    BLOCK_IOPS_WRITE,
+    BLOCK_LIMITS
+};
+struct block_limits {
+    uint64_t rate[BLOCK_LIMITS];    /* a second; 0: no limit */
+    uint64_t burst[BLOCK_LIMITS];   /* for `seconds` at a time; 0: no bursts */
+    uint32_t seconds[BLOCK_LIMITS]; /* 0 and 1: one */
+    uint64_t io_size;               /* a request counts once for each so many bytes; 0: always once */
+};
+bool block_limits_check(const struct block_limits *limits, GError **error);
+/* One reference is the caller's. */
+struct block_throttle *block_throttle_new(const char *group, struct clock *clock);
+struct block_throttle *block_throttle_ref(struct block_throttle *throttle);
+void block_throttle_unref(struct block_throttle *throttle);
+const char *block_throttle_group(const struct block_throttle *throttle);
+const struct block_limits *block_throttle_limits(const struct block_throttle *throttle);
+/* Who waits asks anew when its time has come. */
+bool block_throttle_set(struct block_throttle *throttle, const struct block_limits *limits, GError **error);
+/* Takes a reference; NULL: no limits. */
+void block_set_throttle(struct block *block, struct block_throttle *throttle);
+struct block_throttle *block_get_throttle(const struct block *block);
+
 /* ---- removable media ---- */
 
 /* changed() is called after a medium was taken out or put in. A drive that sets it is removable. */
@@ -102,6 +148,13 @@ void block_lock_tray(struct block *block, bool locked);
 bool block_tray_locked(const struct block *block);
 void block_open_tray(struct block *block, bool open);
 bool block_tray_open(const struct block *block);
+/* From outside, the same; a locked tray is not opened unless `force`. The medium stays in it. */
+bool block_move_tray(struct block *block, bool open, bool force, GError **error);
+/* Out of an open tray. */
+bool block_remove(struct block *block, GError **error);
+/* `moved` is told each time the tray was moved, by whomever. */
+void block_set_tray_listener(struct block *block, void (*moved)(void *opaque, struct block *block, bool open),
+                             void *opaque);
 /* From outside. A locked tray is refused unless `force`. */
 bool block_eject(struct block *block, bool force, GError **error);
 bool block_insert(struct block *block, const char *file, enum block_format format, bool read_only,
@@ -115,6 +168,11 @@ void block_set_error_listener(struct block *block,
                                              bool stops, bool ignored),
                               void *opaque);
 void block_retry(struct block *block); /* the machine goes on */
+/* `corrupted` is told once that the image is damaged; it is not written from then on. */
+void block_set_damage_listener(struct block *block,
+                               void (*corrupted)(void *opaque, struct block *block, const char *what,
+                                                 uint64_t offset),
+                               void *opaque);
 
 /* Words of options: "writeback", "raw", "enospc". */
 extern const char *const block_cache_names[BLOCK_CACHE_COUNT];

@@ -5,13 +5,16 @@
  *
  * A request is in one place at a time: `queue` (worker's to take), with the worker, `finished` (worker's to
  * give back), or `stalled` (machine's thread: it failed, the machine was stopped for it, and block_retry()
- * gives it to the worker again). The mutex covers queue, finished and `busy`; everything else, the image
+ * gives it to the worker again), or `delayed` (machine's thread: it comes too early for the limits of the
+ * rate, and so do those behind it). The mutex covers queue, finished and `busy`; everything else, the image
  * included while nothing is in flight, belongs to the machine's thread.
  *
  * The thread is started with the first request and waits for good; a drive that is never used costs none.
  */
 #include "emu/block/backend.h"
 #include "emu/block/image.h"
+#include "emu/block/throttle.h"
+#include "emu/machine/clock.h"
 #include "emu/machine/loop.h"
 
 #include <errno.h>
@@ -50,13 +53,20 @@ struct block {
     struct request_list queue, finished;
     bool busy, quit;
 
-    struct request_list stalled;
+    struct request_list stalled, delayed;
+    struct block_throttle *throttle;
+    struct clock_timer *turn; /* when the first of `delayed` asks again */
     struct block_counters counters;
     bool removable, tray_locked, tray_open;
     void (*changed)(void *opaque);
     void *changed_opaque;
     void (*failed)(void *opaque, struct block *block, bool write, int error, bool stops, bool ignored);
     void *failed_opaque;
+    void (*moved)(void *opaque, struct block *block, bool open);
+    void *moved_opaque;
+    void (*corrupted)(void *opaque, struct block *block, const char *what, uint64_t offset);
+    void *corrupted_opaque;
+    bool damage_told;
 };
 
 /* ---- lists ---- */
@@ -101,8 +111,27 @@ static bool list_remove(struct request_list *list, struct block_request *request
 
 /* ---- carrying out ---- */
 
-static int carry_out(struct image *image, const struct block_request *request)
+static bool all_zeros(const uint8_t *p, size_t len)
 {
+    return !len || (!p[0] && !memcmp(p, p + 1, len - 1));
+}
+
+static int carry_out_write(const struct block *b, struct image *image, const struct block_request *request)
+{
+    if (image->read_only)
+        return EROFS;
+    if (b->config.zeroes != BLOCK_ZEROES_WRITE && image->ops->zero && all_zeros(request->buf, request->len)) {
+        bool unmap = b->config.zeroes == BLOCK_ZEROES_UNMAP && b->config.discard;
+        int code = image->ops->zero(image, request->offset, request->len, unmap);
+        if (code != ENOTSUP)
+            return code;
+    }
+    return image->ops->write(image, request->offset, request->buf, request->len);
+}
+
+static int carry_out(const struct block *b, const struct block_request *request)
+{
+    struct image *image = b->image;
     if (!image)
         return ENOMEDIUM;
     if (request->op != BLOCK_FLUSH &&
@@ -113,8 +142,7 @@ static int carry_out(struct image *image, const struct block_request *request)
     case BLOCK_READ:
         return image->ops->read(image, request->offset, request->buf, request->len);
     case BLOCK_WRITE:
-        return image->read_only ? EROFS
-                                : image->ops->write(image, request->offset, request->buf, request->len);
+        return carry_out_write(b, image, request);
     case BLOCK_FLUSH:
         return image->read_only ? 0 : image->ops->flush(image);
     case BLOCK_DISCARD:
@@ -141,7 +169,7 @@ static void *block_worker(void *opaque)
         }
         b->busy = true;
         pthread_mutex_unlock(&b->lock);
-        request->error = carry_out(b->image, request);
+        request->error = carry_out(b, request);
         pthread_mutex_lock(&b->lock);
         b->busy = false;
         bool tell = !b->finished.first;
@@ -180,8 +208,17 @@ static enum block_on_error policy(const struct block *b, const struct block_requ
 static void give_back(struct block *b, struct block_request *request)
 {
     int code = request->error;
+    if (b->image && g_atomic_int_get(&b->image->damaged) && !b->damage_told) {
+        b->damage_told = true;
+        if (b->corrupted)
+            b->corrupted(b->corrupted_opaque, b, b->image->damage, b->image->damage_offset);
+    }
     if (request->cancelled)
         return;
+    b->counters.last = g_get_monotonic_time() * 1000;
+    b->counters.ns[request->op] += (uint64_t)(b->counters.last - request->since);
+    if (!code && request->op == BLOCK_WRITE)
+        b->counters.highest = MAX(b->counters.highest, request->offset + request->len);
     if (code && code != EINVAL && code != ENOMEDIUM && code != EROFS && code != EPERM) {
         enum block_on_error what = policy(b, request);
         bool stops = what == BLOCK_ERROR_STOP || (what == BLOCK_ERROR_ENOSPC && code == ENOSPC);
@@ -220,14 +257,11 @@ static void event_ready(void *opaque, unsigned events)
     give_back_all(b);
 }
 
-void block_submit(struct block *b, struct block_request *request)
+/* Gives it to the worker. */
+static void begin(struct block *b, struct block_request *request)
 {
-    request->error = 0;
-    request->cancelled = false;
-    b->counters.requests[request->op]++;
-    b->counters.bytes[request->op] += request->op == BLOCK_FLUSH ? 0 : request->len;
     if (!b->loop || !start_thread(b)) { /* no more threads to be had: slower, but right */
-        request->error = carry_out(b->image, request);
+        request->error = carry_out(b, request);
         give_back(b, request);
         return;
     }
@@ -235,6 +269,72 @@ void block_submit(struct block *b, struct block_request *request)
     list_push(&b->queue, request);
     pthread_cond_signal(&b->work);
     pthread_mutex_unlock(&b->lock);
+}
+
+static bool moves_data(const struct block_request *request)
+{
+    return request->op == BLOCK_READ || request->op == BLOCK_WRITE;
+}
+
+/* Those whose turn it is; the timer for the first of the others. */
+static void take_turns(void *opaque)
+{
+    struct block *b = opaque;
+    struct block_request *request;
+    while ((request = b->delayed.first)) {
+        bool write = request->op == BLOCK_WRITE;
+        int64_t wait = b->throttle && moves_data(request) ? block_throttle_wait(b->throttle, write) : 0;
+        if (wait) {
+            clock_timer_set(b->turn, clock_now(block_throttle_clock(b->throttle)) + wait);
+            return;
+        }
+        if (b->throttle && moves_data(request))
+            block_throttle_take(b->throttle, write, request->len);
+        list_pop(&b->delayed);
+        begin(b, request);
+    }
+}
+
+void block_submit(struct block *b, struct block_request *request)
+{
+    request->error = 0;
+    request->cancelled = false;
+    request->since = g_get_monotonic_time() * 1000;
+    b->counters.requests[request->op]++;
+    b->counters.bytes[request->op] += request->op == BLOCK_FLUSH ? 0 : request->len;
+    if (b->throttle) {
+        bool first = !b->delayed.first;
+        list_push(&b->delayed, request);
+        if (first)
+            take_turns(b);
+        return;
+    }
+    begin(b, request);
+}
+
+/* No more waiting for turns. */
+static void hurry(struct block *b)
+{
+    struct block_request *request;
+    while ((request = list_pop(&b->delayed)))
+        begin(b, request);
+    if (b->turn)
+        clock_timer_cancel(b->turn);
+}
+
+void block_set_throttle(struct block *b, struct block_throttle *throttle)
+{
+    hurry(b);
+    clock_timer_free(b->turn);
+    b->turn = throttle ? clock_timer_new(block_throttle_clock(throttle), take_turns, b) : NULL;
+    struct block_throttle *before = b->throttle;
+    b->throttle = throttle ? block_throttle_ref(throttle) : NULL;
+    block_throttle_unref(before);
+}
+
+struct block_throttle *block_get_throttle(const struct block *b)
+{
+    return b->throttle;
 }
 
 static bool list_has(const struct request_list *list, const struct block_request *request)
@@ -247,7 +347,7 @@ static bool list_has(const struct request_list *list, const struct block_request
 
 void block_cancel(struct block *b, struct block_request *request)
 {
-    if (list_remove(&b->stalled, request) || !b->has_thread)
+    if (list_remove(&b->stalled, request) || list_remove(&b->delayed, request) || !b->has_thread)
         return;
     pthread_mutex_lock(&b->lock);
     if (!list_remove(&b->queue, request)) {
@@ -260,9 +360,11 @@ void block_cancel(struct block *b, struct block_request *request)
 
 void block_drain(struct block *b)
 {
+    hurry(b);
     if (!b->has_thread)
         return;
     for (;;) {
+        hurry(b); /* of what was submitted meanwhile, too */
         pthread_mutex_lock(&b->lock);
         while ((b->busy || b->queue.first) && !b->finished.first)
             pthread_cond_wait(&b->progress, &b->lock);
@@ -278,7 +380,7 @@ int block_read_now(struct block *b, uint64_t offset, void *buf, uint32_t len)
 {
     const struct block_request request = {.op = BLOCK_READ, .offset = offset, .len = len, .buf = buf};
     block_drain(b);
-    return carry_out(b->image, &request);
+    return carry_out(b, &request);
 }
 
 void block_retry(struct block *b)
@@ -296,7 +398,8 @@ static struct image *open_medium(struct block *b, const char *file, enum block_f
                                  GError **error)
 {
     const struct block_config *c = &b->config;
-    struct image *image = image_open(file, format, read_only || c->snapshot, c->cache, c->discard, 0, error);
+    unsigned flags = (c->discard ? IMAGE_DISCARD : 0u) | (c->copy_on_read ? IMAGE_COPY_ON_READ : 0u);
+    struct image *image = image_open(file, format, read_only || c->snapshot, c->cache, flags, 0, error);
     if (!image)
         return NULL;
     if (c->snapshot && !read_only)
@@ -318,12 +421,51 @@ bool block_insert(struct block *b, const char *file, enum block_format format, b
         g_propagate_error(error, g_steal_pointer(&busy));
         return false;
     }
+    bool had = b->image && !b->tray_open;
     image_close(b->image);
     b->image = image;
+    b->damage_told = false;
     b->tray_open = false;
     if (b->changed)
         b->changed(b->changed_opaque);
+    if (b->moved && b->removable) { /* as a hand does it: out with the old one, in with the new one */
+        if (had)
+            b->moved(b->moved_opaque, b, true);
+        b->moved(b->moved_opaque, b, false);
+    }
     return image != NULL;
+}
+
+bool block_resize(struct block *b, uint64_t size, GError **error)
+{
+    const char *why = NULL;
+    int code = 0;
+    block_drain(b);
+    if (!b->image)
+        why = "there is no medium in it";
+    else if (b->image->read_only)
+        why = "it is read-only";
+    else if (!size || size % BLOCK_SECTOR)
+        why = "the size has to be a multiple of 512";
+    else if (!b->image->ops->resize)
+        why = "with snapshot=on the size stays as it is";
+    else if ((code = b->image->ops->resize(b->image, size)))
+        why = code == ENOTSUP ? "it cannot be made smaller, or is a device (see qemu-img resize --shrink)"
+              : code == EFBIG ? "its tables have no room for that size (qemu-img convert makes larger ones)"
+                              : g_strerror(code);
+    if (why)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "Device '%s': %s", b->id, why);
+    return !why;
+}
+
+bool block_commit(struct block *b, GError **error)
+{
+    block_drain(b);
+    if (b->image && b->image->ops->commit)
+        return b->image->ops->commit(b->image, error);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "Device '%s' %s", b->id,
+                b->image ? "has nothing to commit: no snapshot=on and no backing file" : "has no medium");
+    return false;
 }
 
 bool block_eject(struct block *b, bool force, GError **error)
@@ -342,7 +484,61 @@ bool block_eject(struct block *b, bool force, GError **error)
     b->image = NULL;
     if (b->changed)
         b->changed(b->changed_opaque);
+    if (b->moved)
+        b->moved(b->moved_opaque, b, true);
     return true;
+}
+
+bool block_move_tray(struct block *b, bool open, bool force, GError **error)
+{
+    if (!b->removable) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "Device '%s' is not removable", b->id);
+        return false;
+    }
+    if (open == b->tray_open)
+        return true;
+    if (open && b->tray_locked && !force) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
+                    "Device '%s' is locked and force was not specified; unmount it in the guest, or force it",
+                    b->id);
+        return false;
+    }
+    block_drain(b);
+    b->tray_open = open;
+    if (b->changed)
+        b->changed(b->changed_opaque);
+    if (b->moved)
+        b->moved(b->moved_opaque, b, open);
+    return true;
+}
+
+bool block_remove(struct block *b, GError **error)
+{
+    if (!b->removable || !b->tray_open) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
+                    b->removable ? "Tray of device '%s' is not open" : "Device '%s' is not removable", b->id);
+        return false;
+    }
+    block_drain(b);
+    image_close(b->image);
+    b->image = NULL;
+    return true;
+}
+
+void block_set_tray_listener(struct block *b, void (*moved)(void *opaque, struct block *block, bool open),
+                             void *opaque)
+{
+    b->moved = moved;
+    b->moved_opaque = opaque;
+}
+
+void block_set_damage_listener(struct block *b,
+                               void (*corrupted)(void *opaque, struct block *block, const char *what,
+                                                 uint64_t offset),
+                               void *opaque)
+{
+    b->corrupted = corrupted;
+    b->corrupted_opaque = opaque;
 }
 
 void block_set_removable(struct block *b, void (*changed)(void *opaque), void *opaque)
@@ -369,7 +565,10 @@ bool block_tray_locked(const struct block *b)
 
 void block_open_tray(struct block *b, bool open)
 {
+    bool before = b->tray_open;
     b->tray_open = open;
+    if (open != before && b->moved)
+        b->moved(b->moved_opaque, b, open);
 }
 
 bool block_tray_open(const struct block *b)
@@ -473,6 +672,7 @@ void block_free(struct block *b)
 {
     if (!b)
         return;
+    block_set_throttle(b, NULL);
     if (b->has_thread) {
         pthread_mutex_lock(&b->lock);
         b->quit = true;

@@ -207,3 +207,23 @@ int block_file_punch(struct block_file *file, uint64_t offset, uint64_t len)
         return 0;
     return errno == EINTR || errno == EOPNOTSUPP || errno == ENODEV || errno == ENOSYS ? 0 : errno;
 }
+
+int block_file_zero(struct block_file *file, uint64_t offset, uint64_t len, bool unmap)
+{
+    if (offset > INT64_MAX - len || !len)
+        return ENOTSUP;
+    int mode = unmap ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE : FALLOC_FL_ZERO_RANGE;
+    if (fallocate(file->fd, mode, (off_t)offset, (off_t)len) == 0)
+        return 0;
+    return errno == ENOSPC || errno == EIO ? errno : ENOTSUP;
+}
+
+int block_file_resize(struct block_file *file, uint64_t size)
+{
+    if (file->is_device || size > INT64_MAX)
+        return ENOTSUP;
+    if (ftruncate(file->fd, (off_t)size))
+        return errno;
+    file->size = size;
+    return block_file_sync(file);
+}

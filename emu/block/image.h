@@ -27,6 +27,9 @@ void block_file_close(struct block_file *file);
 int block_file_read(struct block_file *file, uint64_t offset, void *buf, size_t len, size_t *beyond);
 int block_file_write(struct block_file *file, uint64_t offset, const void *buf, size_t len);
 int block_file_sync(struct block_file *file);
+/* Zeros without writing them; ENOTSUP where the file system has no such thing. */
+int block_file_zero(struct block_file *file, uint64_t offset, uint64_t len, bool unmap);
+int block_file_resize(struct block_file *file, uint64_t size);
 int block_file_punch(struct block_file *file, uint64_t offset, uint64_t len);
 
 /* ---- images ---- */
@@ -39,6 +42,11 @@ struct image_ops {
     int (*write)(struct image *image, uint64_t offset, const void *buf, size_t len);
     int (*flush)(struct image *image);
     int (*discard)(struct image *image, uint64_t offset, uint64_t len); /* NULL: nothing to gain */
+    /* Makes it read as zeros without writing them, or ENOTSUP; unmap: the room may be given back. NULL:
+     * never. */
+    int (*zero)(struct image *image, uint64_t offset, uint64_t len, bool unmap);
+    int (*resize)(struct image *image, uint64_t size);   /* NULL: it has the size it has */
+    bool (*commit)(struct image *image, GError **error); /* to the image below; NULL: there is none */
     void (*close)(struct image *image);
 };
 
@@ -48,20 +56,29 @@ struct image { /* first member of each format's own struct */
     bool read_only;
     char *path;    /* owned */
     char *backing; /* path of the image below, or NULL; owned */
+    /* Set once by whoever carries out requests, `damaged` last: what is wrong with the file. */
+    char *damage;
+    uint64_t damage_offset;
+    gint damaged;
 };
 
 enum { IMAGE_DEPTH_MOST = 16 }; /* backing files below each other */
 
+enum { IMAGE_DISCARD = 1, IMAGE_COPY_ON_READ = 2 };
+
 /* Opens with the format asked for, or the one the first bytes show. `depth`: 0 for the top. */
 struct image *image_open(const char *path, enum block_format format, bool read_only, enum block_cache cache,
-                         bool discard, unsigned depth, GError **error);
+                         unsigned flags, unsigned depth, GError **error);
+/* The same image for reading, or for writing as well. When that fails it is what it was, or with very bad
+ * luck (somebody else took it meanwhile) a stand-in that answers with I/O errors. */
+bool image_reopen(struct image **image, bool read_only, enum block_cache cache, GError **error);
 void image_close(struct image *image);
 
 /* Take over `file`, on failure too. guarded: the format was only guessed, so a guest must not turn it into
  * another one by what it writes to the first sector. */
 struct image *raw_new(struct block_file *file, bool guarded, bool discard, GError **error);
-struct image *qcow2_new(struct block_file *file, bool discard, enum block_cache cache, unsigned depth,
-                        GError **error);
+struct image *qcow2_new(struct block_file *file, bool discard, bool copy_on_read, enum block_cache cache,
+                        unsigned depth, GError **error);
 /* Takes over `base`. */
 struct image *overlay_new(struct image *base, GError **error);
 

@@ -84,6 +84,29 @@ static int overlay_flush(struct image *image)
     return 0;
 }
 
+/* What was written goes into the image below, which is opened for writing meanwhile. */
+static bool overlay_commit(struct image *image, GError **error)
+{
+    struct overlay *o = (struct overlay *)image;
+    uint64_t clusters = (image->size + CLUSTER - 1) / CLUSTER;
+    int code = 0;
+    if (!image_reopen(&o->base, false, BLOCK_CACHE_WRITEBACK, error))
+        return false;
+    for (uint64_t n = 0; !code && n < clusters; n++) {
+        size_t len = (size_t)MIN((uint64_t)CLUSTER, image->size - n * CLUSTER);
+        if (is_present(o, n) && !(code = block_file_read(o->file, n * CLUSTER, o->cluster, len, NULL)))
+            code = o->base->ops->write(o->base, n * CLUSTER, o->cluster, len);
+    }
+    if (!code && !(code = o->base->ops->flush(o->base)))
+        memset(o->present, 0, (size_t)(clusters / 8 + 1));
+    if (!image_reopen(&o->base, true, BLOCK_CACHE_WRITEBACK, error))
+        return false;
+    if (code)
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code),
+                    "%s: committing: %s; nothing is lost: try again", image->path, g_strerror(code));
+    return !code;
+}
+
 static void overlay_close(struct image *image)
 {
     struct overlay *o = (struct overlay *)image;
@@ -112,6 +135,7 @@ struct image *overlay_new(struct image *base, GError **error)
                                          .read = overlay_read,
                                          .write = overlay_write,
                                          .flush = overlay_flush,
+                                         .commit = overlay_commit,
                                          .close = overlay_close};
     o->image.ops = &ops;
     o->image.size = base->size;

@@ -11,8 +11,21 @@
  * New clusters come from the end of the file only. They are counted ahead, RESERVE of them at a time, and
  * that is synced before the first of them is used; so whatever is lost in a crash, no table points to a
  * cluster that is counted as free. A crash leaves at most RESERVE clusters counted that nobody uses; a clean
- * end gives them back. A killed process loses nothing that was written: every table is in the file when a
- * write is done.
+ * end gives them back.
+ *
+ * What a flush was answered for survives a power cut, whatever of the later writes reached the disk:
+ *   - A cluster that takes over older content (from below, or unpacked) has to be on the disk before its
+ * entry is. Such an entry waits in its L2 table in memory (`dirty`) until the next flush, or until there are
+ *     DIRTY_MOST of them; then the file is synced and the tables are written. Any other entry is written at
+ * once.
+ *   - A cluster that is not used any more is given back (`unused`) only after a sync of the entry that let go
+ *     of it.
+ * A killed process loses at most DIRTY_MOST first writes to clusters with older content since the last flush,
+ * and leaves some clusters counted that nobody uses.
+ *
+ * Before a cluster is written it is checked against the places of header, L1, L2 and reference counts. When
+ * they overlap, or an entry points to no possible place, the image is marked corrupt (version 3), not written
+ * any more, and the machine is told.
  *
  * Refused, with the reason: encryption, external data files, extended L2 entries, compression other than
  * deflate; for writing also internal snapshots, images marked dirty or corrupt, and refcount tables without
@@ -29,7 +42,8 @@
 #include <string.h>
 
 enum { CLUSTER_BITS_LEAST = 9, CLUSTER_BITS_MOST = 21, L1_MOST = 32 << 20, REFTABLE_MOST = 8 << 20 };
-enum { L2_CACHE = 16, RESERVE = 64 };
+enum { L2_CACHE = 16, RESERVE = 64, DIRTY_MOST = 64, UNUSED_MOST = 1024 };
+enum { PLACES_LOOKED_AT = 1024 }; /* entries of a table compared with each cluster that is written */
 enum { HEADER_V2 = 72, HEADER_V3 = 104, BACKING_NAME_MOST = 1023 };
 enum { EXT_END = 0, EXTENSIONS_MOST = 64 };
 #define EXT_BACKING_FORMAT UINT32_C(0xe2792aca)
@@ -49,6 +63,7 @@ struct l2_table {
     uint64_t offset; /* 0: empty */
     uint64_t used;   /* when it was last asked for */
     uint64_t *entry; /* as in the file: big-endian */
+    bool dirty;      /* has entries that are not in the file yet */
 };
 
 struct qcow2 {
@@ -67,7 +82,10 @@ struct qcow2 {
     uint64_t next, reserved;  /* clusters counted and not used: [next, reserved), as numbers */
     uint8_t *room, *unpacked; /* a cluster each */
     uint64_t unpacked_entry;  /* what `unpacked` holds, 0: nothing */
-    bool written;
+    unsigned dirty;           /* entries that wait in tables */
+    GArray *unused;           /* uint64_t: clusters to be given back after a sync, as numbers */
+    bool copy_on_read, corrupt;
+    enum block_cache cache;
 };
 
 static uint32_t be32(const uint8_t *p)
@@ -91,6 +109,68 @@ static int write_entry(struct qcow2 *q, uint64_t offset, uint64_t value)
     return block_file_write(q->file, offset, &be, sizeof be);
 }
 
+/* ---- damage ---- */
+
+/* Nothing is written any more; the file says so to whoever opens it next. */
+static int corrupt(struct qcow2 *q, const char *what, uint64_t offset)
+{
+    uint8_t features[8];
+    if (q->corrupt)
+        return EIO;
+    q->corrupt = true;
+    g_free(q->image.damage);
+    q->image.damage =
+        g_strdup_printf("%s at offset %#" G_GINT64_MODIFIER
+                        "x; the image is not written any more: repair it (qemu-img check -r all)",
+                        what, offset);
+    q->image.damage_offset = offset;
+    if (!q->file->read_only && q->version == 3 && !block_file_read(q->file, 72, features, 8, NULL)) {
+        write_entry(q, 72, be64(features) | INCOMPATIBLE_CORRUPT);
+        block_file_sync(q->file);
+    }
+    g_atomic_int_set(&q->image.damaged, 1);
+    return EIO;
+}
+
+static bool overlaps(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
+{
+    return a < b + b_len && b < a + a_len;
+}
+
+enum { PLACE_L2 = 1, PLACE_COUNTS = 2 };
+
+/* Why the cluster must not be written as something else; NULL: it may. `known`: what it is known to be. */
+static const char *taken_by(const struct qcow2 *q, uint64_t at, unsigned known)
+{
+    if (at < q->cluster)
+        return "the header";
+    if (overlaps(at, q->cluster, q->l1_offset, (uint64_t)q->l1_size * 8))
+        return "the L1 table";
+    if (overlaps(at, q->cluster, q->reftable_offset, (uint64_t)q->reftable_size * 8))
+        return "the refcount table";
+    for (uint32_t i = 0; !(known & PLACE_COUNTS) && i < MIN(q->reftable_size, (uint32_t)PLACES_LOOKED_AT);
+         i++)
+        if ((q->reftable[i] & ~(uint64_t)511) == at)
+            return "a refcount block";
+    for (uint32_t i = 0; !(known & PLACE_L2) && i < MIN(q->l1_size, (uint32_t)PLACES_LOOKED_AT); i++)
+        if ((q->l1[i] & OFFSET_BITS) == at)
+            return "an L2 table";
+    return NULL;
+}
+
+static int check_place(struct qcow2 *q, uint64_t at, unsigned known)
+{
+    const char *what = aligned(q, at) ? taken_by(q, at, known) : "no possible place";
+    if (!what)
+        return 0;
+    g_autofree char *text = g_strdup_printf("an entry for %s is %s",
+                                            known == PLACE_L2       ? "an L2 table"
+                                            : known == PLACE_COUNTS ? "reference counts"
+                                                                    : "data",
+                                            what);
+    return corrupt(q, text, at);
+}
+
 /* ---- reference counts ---- */
 
 static uint64_t counts_per_block(const struct qcow2 *q)
@@ -98,13 +178,16 @@ static uint64_t counts_per_block(const struct qcow2 *q)
     return (q->cluster * 8) / q->refcount_bits;
 }
 
-/* Adds `by` (±1) to `count` clusters' counts from `first` on, all in one block. */
-static int count_clusters(struct qcow2 *q, uint64_t first, uint64_t count, int by)
+/* Adds `by` (±1) to `count` clusters' counts from `first` on, all in one block. `*gone`: the last one has
+ * none left. */
+static int count_clusters_to(struct qcow2 *q, uint64_t first, uint64_t count, int by, bool *gone)
 {
     uint64_t per_block = counts_per_block(q), index = first / per_block, in_block = first % per_block;
     uint64_t block = index < q->reftable_size ? q->reftable[index] & ~(uint64_t)511 : 0;
     unsigned bits = q->refcount_bits;
-    if (!block || !aligned(q, block) || in_block + count > per_block)
+    if (!block || in_block + count > per_block)
+        return EIO;
+    if (check_place(q, block, PLACE_COUNTS))
         return EIO;
     uint64_t from = in_block * bits / 8, to = ((in_block + count) * bits + 7) / 8;
     int code = block_file_read(q->file, block + from, q->room, to - from, NULL);
@@ -122,6 +205,7 @@ static int count_clusters(struct qcow2 *q, uint64_t first, uint64_t count, int b
         if (by > 0 ? value == most : value == 0)
             continue; /* a count that cannot be right: left to qemu-img check */
         value += (uint64_t)(int64_t)by;
+        *gone = !value;
         if (bits < 8)
             *p = (uint8_t)((*p & ~(most << shift)) | value << shift);
         else
@@ -131,13 +215,28 @@ static int count_clusters(struct qcow2 *q, uint64_t first, uint64_t count, int b
     return block_file_write(q->file, block + from, q->room, to - from);
 }
 
-static void release(struct qcow2 *q, uint64_t offset)
+static int count_clusters(struct qcow2 *q, uint64_t first, uint64_t count, int by)
 {
-    if (!offset || !aligned(q, offset))
-        return;
-    count_clusters(q, offset >> q->cluster_bits, 1, -1);
-    if (q->discard)
-        block_file_punch(q->file, offset, q->cluster);
+    bool gone;
+    return count_clusters_to(q, first, count, by, &gone);
+}
+
+/* Notes a cluster that nothing in memory refers to any more. */
+static void let_go(struct qcow2 *q, uint64_t n)
+{
+    g_array_append_val(q->unused, n);
+}
+
+/* After a sync: gives back what no entry of the file refers to. */
+static void give_back(struct qcow2 *q)
+{
+    for (guint i = 0; i < q->unused->len && !q->corrupt; i++) {
+        uint64_t n = g_array_index(q->unused, uint64_t, i);
+        bool gone = false;
+        if (!count_clusters_to(q, n, 1, -1, &gone) && gone && q->discard)
+            block_file_punch(q->file, n << q->cluster_bits, q->cluster);
+    }
+    g_array_set_size(q->unused, 0);
 }
 
 /* How many clusters from `first` on, at most `most` and all in one block, are counted as free. */
@@ -214,11 +313,28 @@ static int allocate(struct qcow2 *q, uint64_t *offset)
 
 /* ---- tables ---- */
 
+/* Entries that waited for what they point to. */
+static int settle(struct qcow2 *q)
+{
+    int code = q->dirty || q->unused->len ? block_file_sync(q->file) : 0;
+    for (unsigned i = 0; !code && i < L2_CACHE; i++) {
+        struct l2_table *t = &q->l2[i];
+        if (!t->dirty)
+            continue;
+        if (!(code = check_place(q, t->offset, PLACE_L2)) &&
+            !(code = block_file_write(q->file, t->offset, t->entry, q->cluster)))
+            t->dirty = false;
+    }
+    if (!code)
+        q->dirty = 0;
+    return code;
+}
+
 static int load_l2(struct qcow2 *q, uint64_t offset, struct l2_table **out)
 {
     struct l2_table *oldest = &q->l2[0];
     if (!aligned(q, offset))
-        return EIO;
+        return corrupt(q, "an L2 table is at no possible place", offset);
     for (unsigned i = 0; i < L2_CACHE; i++) {
         struct l2_table *t = &q->l2[i];
         if (t->offset == offset) {
@@ -231,8 +347,11 @@ static int load_l2(struct qcow2 *q, uint64_t offset, struct l2_table **out)
     }
     if (!oldest->entry)
         oldest->entry = g_malloc(q->cluster);
+    int code = oldest->dirty ? settle(q) : 0;
+    if (code)
+        return code;
     oldest->offset = 0;
-    int code = block_file_read(q->file, offset, oldest->entry, q->cluster, NULL);
+    code = block_file_read(q->file, offset, oldest->entry, q->cluster, NULL);
     if (code)
         return code;
     oldest->offset = offset;
@@ -263,6 +382,8 @@ static int own_l2(struct qcow2 *q, uint64_t n, struct l2_table **out)
     if (l1 >= q->l1_size)
         return EIO;
     old = q->l1[l1] & OFFSET_BITS;
+    if (old && (code = check_place(q, old, PLACE_L2)))
+        return code;
     if (old && q->l1[l1] & COPIED)
         return load_l2(q, old, out);
     g_autofree uint8_t *copy = g_malloc0(q->cluster);
@@ -274,19 +395,24 @@ static int own_l2(struct qcow2 *q, uint64_t n, struct l2_table **out)
         (code = write_entry(q, q->l1_offset + 8 * l1, offset | COPIED)))
         return code;
     q->l1[l1] = offset | COPIED;
-    release(q, old);
+    if (old)
+        let_go(q, old >> q->cluster_bits);
     return load_l2(q, offset, out);
 }
 
-static int set_entry(struct qcow2 *q, uint64_t n, uint64_t value)
+/* waits: what the entry points to has to be on the disk first. */
+static int set_entry(struct qcow2 *q, uint64_t n, uint64_t value, bool waits)
 {
     struct l2_table *table;
     uint64_t index = n & ((UINT64_C(1) << q->l2_bits) - 1);
     int code = own_l2(q, n, &table);
-    if (code || (code = write_entry(q, table->offset + 8 * index, value)))
+    if (code || (!waits && (code = write_entry(q, table->offset + 8 * index, value))))
         return code;
     table->entry[index] = GUINT64_TO_BE(value);
-    return 0;
+    if (!waits)
+        return 0;
+    table->dirty = true;
+    return ++q->dirty >= DIRTY_MOST ? settle(q) : 0;
 }
 
 /* ---- clusters ---- */
@@ -363,13 +489,24 @@ static int read_cluster(struct qcow2 *q, uint64_t entry, uint64_t offset, uint8_
     if (!host)
         return read_below(q, offset, to, len);
     if (!aligned(q, host))
-        return EIO;
+        return corrupt(q, "an entry for data is at no possible place", host);
     return block_file_read(q->file, host + in, to, len, &beyond); /* the last cluster may be short */
 }
 
 static size_t cluster_run(const struct qcow2 *q, uint64_t offset, size_t len)
 {
     return (size_t)MIN((uint64_t)len, q->cluster - (offset & (q->cluster - 1)));
+}
+
+static int write_elsewhere(struct qcow2 *q, uint64_t entry, uint64_t offset, const uint8_t *from, size_t len);
+
+/* Copy on read: a cluster of the image below. When that fails it stays where it is. */
+static void bring_up(struct qcow2 *q, uint64_t entry, uint64_t offset)
+{
+    uint64_t start = offset & ~(q->cluster - 1);
+    g_autofree uint8_t *whole = g_malloc(q->cluster);
+    if (!read_cluster(q, entry, start, whole, q->cluster))
+        write_elsewhere(q, entry, start, whole, q->cluster);
 }
 
 static int qcow2_read(struct image *image, uint64_t offset, void *buf, size_t len)
@@ -382,6 +519,8 @@ static int qcow2_read(struct image *image, uint64_t offset, void *buf, size_t le
         int code = look_up(q, offset >> q->cluster_bits, &entry);
         if (code || (code = read_cluster(q, entry, offset, to, run)))
             return code;
+        if (q->copy_on_read && !q->corrupt && !entry && q->base && offset < q->base->size)
+            bring_up(q, entry, offset);
         to += run;
         offset += run;
         len -= run;
@@ -391,15 +530,34 @@ static int qcow2_read(struct image *image, uint64_t offset, void *buf, size_t le
 
 static void release_old(struct qcow2 *q, uint64_t entry)
 {
+    uint64_t offset = entry & OFFSET_BITS, len;
     if (!(entry & COMPRESSED)) {
-        release(q, entry & OFFSET_BITS);
+        if (offset && aligned(q, offset))
+            let_go(q, offset >> q->cluster_bits);
         return;
     }
-    uint64_t offset, len;
     compressed_extent(q, entry, &offset, &len);
     for (uint64_t n = offset >> q->cluster_bits; n <= (offset + len - 1) >> q->cluster_bits; n++)
-        count_clusters(q, n, 1, -1);
+        let_go(q, n);
     q->unpacked_entry = 0;
+}
+
+/* Whether a cluster has content that a part of it written anew must keep. */
+static bool has_content(const struct qcow2 *q, uint64_t entry, uint64_t offset)
+{
+    if (entry & COMPRESSED || (entry & OFFSET_BITS && !reads_zero(q, entry)))
+        return true;
+    return !reads_zero(q, entry) && q->base && offset < q->base->size;
+}
+
+static int sync_all(struct qcow2 *q)
+{
+    int code = settle(q);
+    if (!code)
+        code = block_file_sync(q->file);
+    if (!code)
+        give_back(q);
+    return code;
 }
 
 /* The part of one cluster goes to a new place, with the rest of the cluster. */
@@ -407,6 +565,7 @@ static int write_elsewhere(struct qcow2 *q, uint64_t entry, uint64_t offset, con
 {
     uint64_t start = offset & ~(q->cluster - 1), host = 0;
     bool prepared = !(entry & COMPRESSED) && reads_zero(q, entry) && entry & COPIED && entry & OFFSET_BITS;
+    bool waits = prepared || has_content(q, entry, start); /* else a cut may show neither old nor new */
     g_autofree uint8_t *whole = NULL;
     int code = 0;
     if (prepared)
@@ -418,22 +577,23 @@ static int write_elsewhere(struct qcow2 *q, uint64_t entry, uint64_t offset, con
         memcpy(whole + (offset - start), from, len);
         from = whole;
     }
-    if (prepared && (!aligned(q, host) || host < q->cluster))
-        return EIO;
+    if (prepared && (code = check_place(q, host, 0)))
+        return code;
     if ((!prepared && (code = allocate(q, &host))) ||
         (code = block_file_write(q->file, host, from, q->cluster)) ||
-        (code = set_entry(q, offset >> q->cluster_bits, host | COPIED)))
+        (code = set_entry(q, offset >> q->cluster_bits, host | COPIED, waits)))
         return code;
     if (!prepared)
         release_old(q, entry);
-    return 0;
+    return q->unused->len >= UNUSED_MOST ? sync_all(q) : 0;
 }
 
 static int qcow2_write(struct image *image, uint64_t offset, const void *buf, size_t len)
 {
     struct qcow2 *q = (struct qcow2 *)image;
     const uint8_t *from = buf;
-    q->written = true;
+    if (q->corrupt)
+        return EIO;
     while (len) {
         size_t run = cluster_run(q, offset, len);
         uint64_t entry, host;
@@ -442,8 +602,8 @@ static int qcow2_write(struct image *image, uint64_t offset, const void *buf, si
             return code;
         host = entry & OFFSET_BITS;
         if (entry & COPIED && host && !(entry & COMPRESSED) && !reads_zero(q, entry)) {
-            if (!aligned(q, host) || host < q->cluster) /* the first cluster is the header's */
-                return EIO;
+            if ((code = check_place(q, host, 0)))
+                return code;
             code = block_file_write(q->file, host + (offset & (q->cluster - 1)), from, run);
         } else {
             code = write_elsewhere(q, entry, offset, from, run);
@@ -459,39 +619,140 @@ static int qcow2_write(struct image *image, uint64_t offset, const void *buf, si
 
 static int qcow2_flush(struct image *image)
 {
-    return block_file_sync(((struct qcow2 *)image)->file);
+    return sync_all((struct qcow2 *)image);
 }
 
-/* Whole clusters only; the others stay as they are. */
+/* Whole clusters only, the rest is the caller's: makes them read as zeros (`zeros`), or leaves what is
+ * simplest. */
+static int drop_clusters(struct qcow2 *q, uint64_t first, uint64_t end, bool zeros)
+{
+    int code = 0;
+    for (uint64_t n = first; n < end; n++) {
+        uint64_t entry, value = q->base || zeros ? ZERO : 0;
+        if (q->version < 3)
+            value = 0;
+        if ((code = look_up(q, n, &entry)))
+            return code;
+        if ((!entry && !q->base) || (reads_zero(q, entry) && !(entry & OFFSET_BITS)))
+            continue;
+        if ((code = set_entry(q, n, value, false)))
+            return code;
+        release_old(q, entry);
+        if (q->unused->len >= UNUSED_MOST && (code = sync_all(q)))
+            return code;
+    }
+    return 0;
+}
+
 static int qcow2_discard(struct image *image, uint64_t offset, uint64_t len)
 {
     struct qcow2 *q = (struct qcow2 *)image;
     uint64_t first = (offset + q->cluster - 1) >> q->cluster_bits, end = (offset + len) >> q->cluster_bits;
+    if (q->corrupt)
+        return EIO;
     if (q->version < 3 && q->base)
         return 0;
-    for (uint64_t n = first; n < end; n++) {
-        uint64_t entry;
-        int code = look_up(q, n, &entry);
-        if (code)
+    return drop_clusters(q, first, end, false);
+}
+
+static int qcow2_zero(struct image *image, uint64_t offset, uint64_t len, bool unmap)
+{
+    struct qcow2 *q = (struct qcow2 *)image;
+    if (q->corrupt || (q->version < 3 && q->base) || (offset | len) & (q->cluster - 1))
+        return q->corrupt ? EIO : ENOTSUP;
+    return drop_clusters(q, offset >> q->cluster_bits, (offset + len) >> q->cluster_bits, true);
+}
+
+/* Larger only. What L1 needs more is behind it in its last cluster. */
+static int qcow2_resize(struct image *image, uint64_t size)
+{
+    struct qcow2 *q = (struct qcow2 *)image;
+    uint64_t wanted = ((size - 1) >> (q->cluster_bits + q->l2_bits)) + 1;
+    uint64_t room = (((uint64_t)q->l1_size * 8 + q->cluster - 1) & ~(q->cluster - 1)) / 8;
+    uint64_t clusters = (size >> q->cluster_bits) + (wanted << 1) + RESERVE + 4;
+    uint8_t number[4];
+    int code;
+    if (q->corrupt)
+        return EIO;
+    if (size < q->image.size || size > INT64_MAX - q->cluster || wanted > room || wanted * 8 > L1_MOST ||
+        clusters + clusters / counts_per_block(q) > (uint64_t)q->reftable_size * counts_per_block(q))
+        return size < q->image.size ? ENOTSUP : EFBIG;
+    if (wanted > q->l1_size) {
+        q->l1 = g_realloc(q->l1, (size_t)wanted * 8);
+        for (uint64_t i = q->l1_size; i < wanted; i++) {
+            q->l1[i] = 0;
+            if ((code = write_entry(q, q->l1_offset + 8 * i, 0)))
+                return code;
+        }
+        for (unsigned i = 0; i < 4; i++)
+            number[i] = (uint8_t)(wanted >> (24 - 8 * i));
+        if ((code = block_file_sync(q->file)) || (code = block_file_write(q->file, 36, number, 4)))
             return code;
-        if ((!entry && !q->base) || (reads_zero(q, entry) && !(entry & OFFSET_BITS)))
-            continue;
-        if ((code = set_entry(q, n, q->base ? ZERO : 0)))
-            return code;
-        release_old(q, entry);
+        q->l1_size = (uint32_t)wanted;
     }
+    if ((code = block_file_sync(q->file)) || (code = write_entry(q, 24, size)) ||
+        (code = block_file_sync(q->file)))
+        return code;
+    q->image.size = size;
     return 0;
+}
+
+/* All that is here goes into the image below, which is opened for writing meanwhile. */
+static bool qcow2_commit(struct image *image, GError **error)
+{
+    struct qcow2 *q = (struct qcow2 *)image;
+    g_autofree uint8_t *buf = g_malloc(q->cluster);
+    int code = q->corrupt ? EIO : 0;
+    if (!q->base) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "%s: has nothing to commit: there is no backing file",
+                    image->path);
+        return false;
+    }
+    if (!image_reopen(&q->base, false, q->cache, error))
+        return false;
+    if (!code && q->base->size < image->size)
+        code = q->base->ops->resize ? q->base->ops->resize(q->base, image->size) : EFBIG;
+    uint64_t clusters = (image->size + q->cluster - 1) >> q->cluster_bits, entry;
+    for (uint64_t n = 0; !code && n < clusters; n++) {
+        uint64_t start = n << q->cluster_bits;
+        size_t len = (size_t)MIN(q->cluster, image->size - start);
+        if ((code = look_up(q, n, &entry)) || !entry || (code = read_cluster(q, entry, start, buf, len)))
+            continue;
+        code = q->base->ops->write(q->base, start, buf, len);
+    }
+    if (!code)
+        code = q->base->ops->flush(q->base);
+    for (uint64_t n = 0; !code && n < clusters; n++) {
+        if ((code = look_up(q, n, &entry)) || !entry || (code = set_entry(q, n, 0, false)))
+            continue;
+        release_old(q, entry);
+        if (q->unused->len >= UNUSED_MOST)
+            code = sync_all(q);
+    }
+    if (!code)
+        code = sync_all(q);
+    if (!image_reopen(&q->base, true, q->cache, error))
+        return false;
+    if (code)
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code),
+                    "%s: committing: %s; nothing is lost: try again", image->path, g_strerror(code));
+    return !code;
 }
 
 static void qcow2_close(struct image *image)
 {
     struct qcow2 *q = (struct qcow2 *)image;
-    if (q->next < q->reserved)
-        count_clusters(q, q->next, q->reserved - q->next, -1);
+    if (q->file && !q->file->read_only && q->room && !q->corrupt) {
+        if (!settle(q) && (!q->unused->len || !block_file_sync(q->file)))
+            give_back(q);
+        if (q->next < q->reserved)
+            count_clusters(q, q->next, q->reserved - q->next, -1);
+    }
     image_close(q->base);
     block_file_close(q->file);
     for (unsigned i = 0; i < L2_CACHE; i++)
         g_free(q->l2[i].entry);
+    g_array_free(q->unused, TRUE);
     g_free(q->l1);
     g_free(q->reftable);
     g_free(q->room);
@@ -499,14 +760,11 @@ static void qcow2_close(struct image *image)
     g_free(q);
 }
 
-static const struct image_ops qcow2_ops = {
-    .format = "qcow2", .read = qcow2_read, .write = qcow2_write, .flush = qcow2_flush, .close = qcow2_close};
-static const struct image_ops qcow2_discard_ops = {.format = "qcow2",
-                                                   .read = qcow2_read,
-                                                   .write = qcow2_write,
-                                                   .flush = qcow2_flush,
-                                                   .discard = qcow2_discard,
-                                                   .close = qcow2_close};
+#define QCOW2_OPS                                                                                            \
+    .format = "qcow2", .read = qcow2_read, .write = qcow2_write, .flush = qcow2_flush, .zero = qcow2_zero,   \
+    .resize = qcow2_resize, .commit = qcow2_commit, .close = qcow2_close
+static const struct image_ops qcow2_ops = {QCOW2_OPS};
+static const struct image_ops qcow2_discard_ops = {QCOW2_OPS, .discard = qcow2_discard};
 
 /* ---- opening ---- */
 
@@ -581,7 +839,7 @@ static bool open_backing(struct qcow2 *q, const uint8_t *header, uint64_t header
     g_autofree char *folder = g_path_get_dirname(q->file->path);
     g_autofree char *path =
         g_path_is_absolute(plain) ? g_strdup(plain) : g_build_filename(folder, plain, NULL);
-    q->base = image_open(path, backing_format(q, header_len, at), true, cache, false, depth + 1, error);
+    q->base = image_open(path, backing_format(q, header_len, at), true, cache, 0, depth + 1, error);
     if (!q->base) {
         g_prefix_error(error, "%s: its backing file: ", q->file->path);
         return false;
@@ -667,8 +925,8 @@ static bool read_header(struct qcow2 *q, enum block_cache cache, unsigned depth,
     return open_backing(q, h, header_len, cache, depth, error);
 }
 
-struct image *qcow2_new(struct block_file *file, bool discard, enum block_cache cache, unsigned depth,
-                        GError **error)
+struct image *qcow2_new(struct block_file *file, bool discard, bool copy_on_read, enum block_cache cache,
+                        unsigned depth, GError **error)
 {
     struct qcow2 *q = g_new0(struct qcow2, 1);
     q->image.ops = discard ? &qcow2_discard_ops : &qcow2_ops;
@@ -676,6 +934,9 @@ struct image *qcow2_new(struct block_file *file, bool discard, enum block_cache 
     q->image.path = g_strdup(file->path);
     q->file = file;
     q->discard = discard;
+    q->cache = cache;
+    q->copy_on_read = copy_on_read && !file->read_only;
+    q->unused = g_array_new(FALSE, FALSE, sizeof(uint64_t));
     if (!read_header(q, cache, depth, error)) {
         image_close(&q->image);
         return NULL;

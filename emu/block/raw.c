@@ -58,14 +58,27 @@ static void raw_close(struct image *image)
     g_free(image);
 }
 
-static const struct image_ops raw_ops = {
-    .format = "raw", .read = raw_read, .write = raw_write, .flush = raw_flush, .close = raw_close};
-static const struct image_ops raw_discard_ops = {.format = "raw",
-                                                 .read = raw_read,
-                                                 .write = raw_write,
-                                                 .flush = raw_flush,
-                                                 .discard = raw_discard,
-                                                 .close = raw_close};
+static int raw_zero(struct image *image, uint64_t offset, uint64_t len, bool unmap)
+{
+    struct raw *raw = (struct raw *)image;
+    if (offset + len > raw->file->size) /* what is behind the end has to be made first */
+        return ENOTSUP;
+    return block_file_zero(raw->file, offset, len, unmap);
+}
+
+static int raw_resize(struct image *image, uint64_t size)
+{
+    int code = block_file_resize(((struct raw *)image)->file, size);
+    if (!code)
+        image->size = size;
+    return code;
+}
+
+#define RAW_OPS                                                                                              \
+    .format = "raw", .read = raw_read, .write = raw_write, .flush = raw_flush, .zero = raw_zero,             \
+    .resize = raw_resize, .close = raw_close
+static const struct image_ops raw_ops = {RAW_OPS};
+static const struct image_ops raw_discard_ops = {RAW_OPS, .discard = raw_discard};
 
 struct image *raw_new(struct block_file *file, bool guarded, bool discard, GError **error)
 {
@@ -118,7 +131,7 @@ enum block_format image_probe(const uint8_t bytes[IMAGE_PROBE], const char **for
 }
 
 struct image *image_open(const char *path, enum block_format format, bool read_only, enum block_cache cache,
-                         bool discard, unsigned depth, GError **error)
+                         unsigned flags, unsigned depth, GError **error)
 {
     if (g_str_has_prefix(path, "file:"))
         path += strlen("file:");
@@ -147,8 +160,59 @@ struct image *image_open(const char *path, enum block_format format, bool read_o
         }
     }
     if (format == BLOCK_FORMAT_QCOW2)
-        return qcow2_new(file, discard, cache, depth, error);
-    return raw_new(file, guessed, discard, error);
+        return qcow2_new(file, flags & IMAGE_DISCARD, flags & IMAGE_COPY_ON_READ, cache, depth, error);
+    return raw_new(file, guessed, flags & IMAGE_DISCARD, error);
+}
+
+/* ---- opened anew ---- */
+
+static int lost_io(struct image *image, uint64_t offset, void *buf, size_t len)
+{
+    return EIO;
+}
+
+static int lost_write(struct image *image, uint64_t offset, const void *buf, size_t len)
+{
+    return EIO;
+}
+
+static int lost_flush(struct image *image)
+{
+    return EIO;
+}
+
+static void lost_close(struct image *image)
+{
+    g_free(image);
+}
+
+static struct image *lost_new(const char *path, uint64_t size)
+{
+    static const struct image_ops ops = {
+        .format = "raw", .read = lost_io, .write = lost_write, .flush = lost_flush, .close = lost_close};
+    struct image *image = g_new0(struct image, 1);
+    image->ops = &ops;
+    image->path = g_strdup(path);
+    image->size = size;
+    image->read_only = true;
+    return image;
+}
+
+bool image_reopen(struct image **image, bool read_only, enum block_cache cache, GError **error)
+{
+    g_autofree char *path = g_strdup((*image)->path);
+    uint64_t size = (*image)->size;
+    bool before = (*image)->read_only;
+    enum block_format format =
+        g_str_equal((*image)->ops->format, "qcow2") ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW;
+    image_close(*image); /* its lock would be in the way */
+    *image = image_open(path, format, read_only, cache, 0, 1, error);
+    if (*image)
+        return true;
+    *image = image_open(path, format, before, cache, 0, 1, NULL);
+    if (!*image)
+        *image = lost_new(path, size);
+    return false;
 }
 
 void image_close(struct image *image)
@@ -157,5 +221,6 @@ void image_close(struct image *image)
         return;
     g_free(image->path);
     g_free(image->backing);
+    g_free(image->damage);
     image->ops->close(image);
 }

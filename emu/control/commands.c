@@ -3,7 +3,8 @@
 /*
  * The QMP commands as rows: name, what they do, arguments and answer in the words of schema.h. Checking of
  * arguments, query-commands and query-qmp-schema come from the rows. The rows themselves are in the files by
- * subject: commands_query.c, commands_act.c, commands_plug.c. Commands of our own begin with x-netlab-.
+ * subject: commands_query.c, commands_act.c, commands_plug.c, commands_block.c. Commands of our own begin
+ * with x-netlab-.
  */
 #include "emu/control/control_internal.h"
 #include "emu/control/schema.h"
@@ -99,7 +100,7 @@ static const struct qmp_command own_commands[] = {
 static const struct qmp_commands own = {own_commands, G_N_ELEMENTS(own_commands)};
 
 static const struct qmp_commands *const all[] = {&own, &qmp_query_commands, &qmp_act_commands,
-                                                 &qmp_plug_commands};
+                                                 &qmp_plug_commands, &qmp_block_commands};
 
 static const struct {
     const char *name, *members;
@@ -117,6 +118,7 @@ static const struct {
     {"DEVICE_TRAY_MOVED", "device:str id:str tray-open:bool"},
     {"BLOCK_IO_ERROR", "device:str *node-name:str operation:IoOperationType action:BlockErrorAction "
                        "*nospace:bool reason:str"},
+    {"BLOCK_IMAGE_CORRUPTED", "device:str *node-name:str msg:str *offset:int *size:int fatal:bool"},
     {"VNC_CONNECTED", "server:VncBasicInfo client:VncBasicInfo"},
     {"VNC_DISCONNECTED", "server:VncBasicInfo client:VncBasicInfo"},
 };

@@ -153,36 +153,6 @@ static JsonNode *do_screendump(struct qmp_session *session, JsonObject *argument
                : NULL;
 }
 
-/* "device" is the old word for "id". */
-static const char *drive_name(JsonObject *arguments, GError **error)
-{
-    const char *name = arguments ? qmp_optional(arguments, "id") : NULL;
-    if (!name && arguments)
-        name = qmp_optional(arguments, "device");
-    if (!name)
-        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Parameter 'id' is missing");
-    return name;
-}
-
-static JsonNode *do_eject(struct qmp_session *session, JsonObject *arguments, GError **error)
-{
-    const struct control_machine *m = session->control->machine;
-    const char *name = drive_name(arguments, error);
-    bool force = name && json_object_has_member(arguments, "force") &&
-                 json_object_get_boolean_member(arguments, "force");
-    return name && m->eject(m->opaque, name, force, error) ? qmp_nothing() : NULL;
-}
-
-static JsonNode *do_change_medium(struct qmp_session *session, JsonObject *arguments, GError **error)
-{
-    const struct control_machine *m = session->control->machine;
-    const char *name = drive_name(arguments, error);
-    return name && m->change(m->opaque, name, json_object_get_string_member(arguments, "filename"),
-                             qmp_optional(arguments, "format"), error)
-               ? qmp_nothing()
-               : NULL;
-}
-
 static JsonNode *do_change_vnc_password(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
@@ -227,10 +197,6 @@ static const struct qmp_command rows[] = {
     {"send-key", do_send_key, "keys:[KeyValue] *hold-time:int"},
     {"set_password", do_set_password, "protocol:DisplayProtocol password:str"},
     {"change-vnc-password", do_change_vnc_password, "password:str"},
-    {"eject", do_eject, "*device:str *id:str *force:bool"},
-    {"blockdev-change-medium", do_change_medium,
-     "*device:str *id:str filename:str *format:str *force:bool "
-     "*read-only-mode:BlockdevChangeReadOnlyMode"},
     {"human-monitor-command", do_monitor, "command-line:str *cpu-index:int", "str"},
 };
 const struct qmp_commands qmp_act_commands = {rows, G_N_ELEMENTS(rows)};

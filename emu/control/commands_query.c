@@ -99,39 +99,6 @@ static JsonNode *query_network(struct qmp_session *session, JsonObject *argument
     return qmp_array(list);
 }
 
-static JsonNode *query_block(struct qmp_session *session, JsonObject *arguments, GError **error)
-{
-    const struct control_machine *m = session->control->machine;
-    JsonArray *list = json_array_new();
-    struct control_drive drive;
-    for (unsigned i = 0; m->drive && m->drive(m->opaque, i, &drive); i++) {
-        JsonObject *object = json_object_new();
-        json_object_set_string_member(object, "device", drive.id);
-        json_object_set_string_member(object, "qdev", drive.id);
-        json_object_set_string_member(object, "type", "unknown");
-        json_object_set_boolean_member(object, "removable", drive.removable);
-        json_object_set_boolean_member(object, "locked", drive.locked);
-        if (drive.removable)
-            json_object_set_boolean_member(object, "tray_open", drive.tray_open);
-        if (drive.file) {
-            JsonObject *inserted = json_object_new(), *image = json_object_new();
-            json_object_set_string_member(image, "filename", drive.file);
-            json_object_set_string_member(image, "format", drive.format);
-            json_object_set_int_member(image, "virtual-size", (gint64)drive.size);
-            json_object_set_string_member(inserted, "file", drive.file);
-            json_object_set_string_member(inserted, "drv", drive.format);
-            json_object_set_boolean_member(inserted, "ro", drive.read_only);
-            json_object_set_int_member(inserted, "backing_file_depth", drive.backing ? 1 : 0);
-            if (drive.backing)
-                json_object_set_string_member(inserted, "backing_file", drive.backing);
-            json_object_set_object_member(inserted, "image", image);
-            json_object_set_object_member(object, "inserted", inserted);
-        }
-        json_array_add_object_element(list, object);
-    }
-    return qmp_array(list);
-}
-
 static JsonNode *query_cpus(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     JsonArray *list = json_array_new();
@@ -204,7 +171,6 @@ static const struct qmp_command rows[] = {
     {"query-name", query_name, .returns = "NameInfo"},
     {"query-kvm", query_kvm, .returns = "KvmInfo"},
     {"query-chardev", query_chardev, .returns = "[ChardevInfo]"},
-    {"query-block", query_block, .returns = "[BlockInfo]"},
     {"query-cpus-fast", query_cpus, .returns = "[CpuInfoFast]"},
     {"query-current-machine", query_current_machine, .returns = "CurrentMachineParams"},
     {"query-vnc", query_vnc, .returns = "VncInfo"},

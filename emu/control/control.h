@@ -18,6 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct block_counters;
+struct block_limits;
+struct block_throttle;
 struct char_port;
 struct control;
 struct loop;
@@ -86,7 +89,13 @@ struct control_drive {
     uint64_t size;
     bool read_only, removable, locked, tray_open;
     uint64_t reads, read_bytes, writes, write_bytes, flushes, errors;
+    const char *zeroes;                    /* detect-zeroes=; NULL: off */
+    const struct block_counters *counters; /* NULL in tests */
+    const struct block_throttle *throttle; /* NULL: no limits */
 };
+
+enum control_tray { CONTROL_TRAY_OPEN, CONTROL_TRAY_CLOSE, CONTROL_TRAY_REMOVE };
+enum control_access { CONTROL_ACCESS_RETAIN, CONTROL_ACCESS_READ, CONTROL_ACCESS_WRITE };
 
 /* What the machine offers. All are called on its thread. */
 struct control_machine {
@@ -110,7 +119,14 @@ struct control_machine {
     /* Drives and their media; format NULL: by the first bytes. */
     bool (*drive)(void *opaque, unsigned index, struct control_drive *out);
     bool (*eject)(void *opaque, const char *id, bool force, GError **error);
-    bool (*change)(void *opaque, const char *id, const char *file, const char *format, GError **error);
+    bool (*change)(void *opaque, const char *id, const char *file, const char *format,
+                   enum control_access access, GError **error);
+    bool (*tray)(void *opaque, const char *id, enum control_tray what, bool force, GError **error);
+    bool (*resize)(void *opaque, const char *id, uint64_t size, GError **error);
+    bool (*commit)(void *opaque, const char *id, GError **error); /* id NULL: all */
+    /* group NULL: one of its own. */
+    bool (*limit)(void *opaque, const char *id, const struct block_limits *limits, const char *group,
+                  GError **error);
     /* Adds or removes a port forwarding of the user network `name` (NULL: the only one). */
     bool (*forward)(void *opaque, const char *name, const char *rule, bool add, GError **error);
     /* Adds and removes while the machine runs; `words` as after -netdev, -device and -object. device_del asks

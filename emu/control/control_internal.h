@@ -88,7 +88,7 @@ struct qmp_commands {
     const struct qmp_command *rows;
     size_t count;
 };
-extern const struct qmp_commands qmp_query_commands, qmp_act_commands, qmp_plug_commands;
+extern const struct qmp_commands qmp_query_commands, qmp_act_commands, qmp_plug_commands, qmp_block_commands;
 
 JsonNode *qmp_object(JsonObject *object); /* takes it */
 JsonNode *qmp_array(JsonArray *array);
@@ -101,6 +101,13 @@ JsonNode *qmp_execute(struct qmp_session *session, const char *name, JsonObject 
 /* The `class` of a QMP error. */
 const char *qmp_error_class(const GError *error);
 const char *control_status_name(enum control_status status);
+
+/* commands_block.c: the text monitor's words about drives */
+void monitor_block_resize(struct control *control, char **words, GString *out);
+void monitor_block_commit(struct control *control, char **words, GString *out);
+void monitor_block_limit(struct control *control, char **words, GString *out);
+void monitor_block_change(struct control *control, char **words, GString *out);
+void monitor_block_eject(struct control *control, char **words, GString *out);
 
 /* monitor.c */
 struct monitor_session *monitor_session_new(struct control *control, struct char_port *port);

@@ -548,25 +548,12 @@ static void monitor_nmi(struct control *control, char **words, GString *out)
     control->machine->nmi(control->machine->opaque);
 }
 
-static void monitor_eject(struct control *control, char **words, GString *out)
-{
-    const struct control_machine *m = control->machine;
-    g_autoptr(GError) error = NULL;
-    bool force = g_str_equal(words[0], "-f");
-    if (force && !words[1])
-        g_string_append(out, "eject -f NAME\n");
-    else if (!m->eject(m->opaque, words[force], force, &error))
-        g_string_append_printf(out, "%s\n", error->message);
-}
-
 static void monitor_change(struct control *control, char **words, GString *out)
 {
-    const struct control_machine *m = control->machine;
-    g_autoptr(GError) error = NULL;
     if (g_str_equal(words[0], "vnc"))
         change_vnc(control, words, out);
-    else if (!m->change(m->opaque, words[0], words[1], words[2], &error))
-        g_string_append_printf(out, "%s\n", error->message);
+    else
+        monitor_block_change(control, words, out);
 }
 
 static void monitor_ringbuf_read(struct control *control, char **words, GString *out)
@@ -713,9 +700,15 @@ static const struct monitor_command commands[] = {
     {"screendump", NULL, "FILE [-f png|ppm]", "a picture of the screen", 1, 3, monitor_screendump},
     {"set_password", NULL, "vnc WORD", "the same", 2, 4, monitor_set_password},
     {"eject", NULL, "[-f] NAME", "take the medium out of a drive; -f: though the guest has it locked", 1, 2,
-     monitor_eject},
-    {"change", NULL, "NAME FILE [FORMAT] | vnc password WORD",
-     "put another medium into a drive; VNC's password", 2, 3, monitor_change},
+     monitor_block_eject},
+    {"change", NULL, "NAME FILE [FORMAT [retain|read-only|read-write]] | vnc password WORD",
+     "put another medium into a drive; VNC's password", 2, 4, monitor_change},
+    {"block_resize", NULL, "NAME SIZE", "change a drive's size, in MiB or as 10G", 2, 2,
+     monitor_block_resize},
+    {"commit", NULL, "NAME|all", "write what snapshot=on or a qcow2 image holds into the image below it", 1,
+     1, monitor_block_commit},
+    {"block_set_io_throttle", NULL, "NAME BPS BPS_RD BPS_WR IOPS IOPS_RD IOPS_WR",
+     "limit a drive's bytes and requests a second; 0: no limit", 7, 7, monitor_block_limit},
     {"ringbuf_read", NULL, "NAME SIZE", "what came to a ringbuf chardev and was not read yet", 2, 2,
      monitor_ringbuf_read},
     {"ringbuf_write", NULL, "NAME WORD", "let it say this", 2, 2, monitor_ringbuf_write},

@@ -91,19 +91,23 @@ static const char *const types[] = {
     "BlockdevDetectZeroesOptions = off on unmap",
     "BlockDeviceInfo file:str *node-name:str ro:bool drv:str *backing_file:str backing_file_depth:int "
     "encrypted:bool detect_zeroes:BlockdevDetectZeroesOptions bps:int bps_rd:int bps_wr:int iops:int "
-    "iops_rd:int iops_wr:int image:ImageInfo cache:BlockdevCacheInfo write_threshold:int",
+    "iops_rd:int iops_wr:int image:ImageInfo cache:BlockdevCacheInfo write_threshold:int "
+    "*bps_max:int *bps_rd_max:int *bps_wr_max:int *iops_max:int *iops_rd_max:int *iops_wr_max:int "
+    "*bps_max_length:int *bps_rd_max_length:int *bps_wr_max_length:int *iops_max_length:int "
+    "*iops_rd_max_length:int *iops_wr_max_length:int *iops_size:int *group:str",
     "ImageInfo filename:str format:str virtual-size:int *actual-size:int *backing-filename:str "
     "*backing-image:ImageInfo",
     "BlockDeviceStats rd_bytes:int wr_bytes:int unmap_bytes:int rd_operations:int wr_operations:int "
     "flush_operations:int unmap_operations:int rd_total_time_ns:int wr_total_time_ns:int "
-    "flush_total_time_ns:int unmap_total_time_ns:int wr_highest_offset:int rd_merged:int wr_merged:int "
+    "flush_total_time_ns:int unmap_total_time_ns:int wr_highest_offset:int *idle_time_ns:int rd_merged:int "
+    "wr_merged:int "
     "unmap_merged:int failed_rd_operations:int failed_wr_operations:int failed_flush_operations:int "
     "failed_unmap_operations:int invalid_rd_operations:int invalid_wr_operations:int "
     "invalid_flush_operations:int invalid_unmap_operations:int account_invalid:bool account_failed:bool "
     "timed_stats:[BlockDeviceTimedStats]",
     "BlockDeviceTimedStats interval_length:int",
     "BlockStats *device:str *qdev:str *node-name:str stats:BlockDeviceStats",
-    "BlockdevChangeReadOnlyMode = retain",
+    "BlockdevChangeReadOnlyMode = retain read-only read-write",
     "ImageFormat = ppm png",
     /* the bus and the network */
     "PciMemoryRange base:int limit:int",

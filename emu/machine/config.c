@@ -81,6 +81,7 @@ static void free_drive(void *data)
     g_free(drive->file);
     g_free(drive->serial);
     g_free(drive->model);
+    g_free(drive->throttle_group);
     g_free(drive->version);
     g_free(drive);
 }

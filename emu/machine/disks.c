@@ -46,6 +46,24 @@ static void drive_failed(void *opaque, struct block *block, bool write, int erro
         machine_stop(m, CONTROL_IO_ERROR);
 }
 
+static void tray_moved(void *opaque, struct block *block, bool open)
+{
+    struct machine *m = opaque;
+    g_autofree char *data = g_strdup_printf("\"device\": \"%s\", \"id\": \"%s\", \"tray-open\": %s",
+                                            block_id(block), block_id(block), open ? "true" : "false");
+    control_event(m->control, "DEVICE_TRAY_MOVED", data);
+}
+
+static void image_corrupted(void *opaque, struct block *block, const char *what, uint64_t offset)
+{
+    struct machine *m = opaque;
+    g_autofree char *data = g_strdup_printf(
+        "\"device\": \"%s\", \"msg\": \"%s\", \"offset\": %" G_GUINT64_FORMAT ", \"fatal\": true",
+        block_id(block), what, offset);
+    control_event(m->control, "BLOCK_IMAGE_CORRUPTED", data);
+    trace(IDE, "%s: %s: %s", block_id(block), block_path(block), what);
+}
+
 void machine_disks_retry(struct machine *m)
 {
     for (unsigned i = 0; i < m->drive_count; i++)
@@ -53,6 +71,40 @@ void machine_disks_retry(struct machine *m)
 }
 
 /* ---- building ---- */
+
+static bool has_limits(const struct block_limits *limits)
+{
+    for (unsigned i = 0; i < BLOCK_LIMITS; i++)
+        if (limits->rate[i])
+            return true;
+    return false;
+}
+
+/* group NULL: its own. Limits of a group that is there already are changed for all in it; none given to a
+ * drive that joins by name: those of the group. */
+static bool limit_drive(struct machine *m, struct machine_disk *disk, const struct block_limits *limits,
+                        const char *group, GError **error)
+{
+    struct block_throttle *throttle = NULL;
+    bool limited = has_limits(limits);
+    if (!group && !limited) {
+        block_set_throttle(disk->block, NULL);
+        return true;
+    }
+    const char *name = group ? group : block_id(disk->block);
+    for (unsigned i = 0; i < m->drive_count && !throttle; i++) {
+        struct block_throttle *other = block_get_throttle(m->drives[i].block);
+        if (other && g_str_equal(block_throttle_group(other), name))
+            throttle = block_throttle_ref(other);
+    }
+    if (!throttle)
+        throttle = block_throttle_new(name, m->clock);
+    bool good = !limited || block_throttle_set(throttle, limits, error);
+    if (good)
+        block_set_throttle(disk->block, throttle);
+    block_throttle_unref(throttle);
+    return good;
+}
 
 static bool open_drive(struct machine *m, const struct machine_drive *drive, GError **error)
 {
@@ -68,6 +120,10 @@ static bool open_drive(struct machine *m, const struct machine_drive *drive, GEr
     }
     m->drives[m->drive_count++] = (struct machine_disk){.block = block, .config = drive};
     block_set_error_listener(block, drive_failed, m);
+    block_set_tray_listener(block, tray_moved, m);
+    block_set_damage_listener(block, image_corrupted, m);
+    if (!limit_drive(m, &m->drives[m->drive_count - 1], &drive->limits, drive->throttle_group, error))
+        return false;
     if (!drive->file && !cd && drive->bus == MACHINE_BUS_IDE) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                     "drive %s: a hard disk needs file=; media=cdrom makes a drive that may be empty",
@@ -332,6 +388,8 @@ bool machine_drive_status(void *opaque, unsigned index, struct control_drive *ou
         return false;
     const struct block *block = m->drives[index].block;
     const struct block_counters *n = block_counters(block);
+    static const char *const zeroes[] = {
+        [BLOCK_ZEROES_WRITE] = "off", [BLOCK_ZEROES_DETECT] = "on", [BLOCK_ZEROES_UNMAP] = "unmap"};
     *out = (struct control_drive){
         .id = block_id(block),
         .file = block_path(block),
@@ -349,6 +407,9 @@ bool machine_drive_status(void *opaque, unsigned index, struct control_drive *ou
         .write_bytes = n->bytes[BLOCK_WRITE],
         .flushes = n->requests[BLOCK_FLUSH],
         .errors = n->errors[BLOCK_READ] + n->errors[BLOCK_WRITE] + n->errors[BLOCK_FLUSH],
+        .zeroes = zeroes[m->drives[index].config->block.zeroes],
+        .counters = n,
+        .throttle = block_get_throttle(block),
     };
     return true;
 }
@@ -357,15 +418,54 @@ bool machine_drive_eject(void *opaque, const char *id, bool force, GError **erro
 {
     struct machine *m = opaque;
     struct machine_disk *disk = find_drive(m, id, error);
-    if (!disk || !block_eject(disk->block, force, error))
+    return disk && block_eject(disk->block, force, error);
+}
+
+bool machine_drive_tray(void *opaque, const char *id, enum control_tray what, bool force, GError **error)
+{
+    struct machine *m = opaque;
+    struct machine_disk *disk = find_drive(m, id, error);
+    if (!disk)
         return false;
-    g_autofree char *data =
-        g_strdup_printf("\"device\": \"%s\", \"id\": \"%s\", \"tray-open\": true", id, id);
-    control_event(m->control, "DEVICE_TRAY_MOVED", data);
+    switch (what) {
+    case CONTROL_TRAY_OPEN:
+    case CONTROL_TRAY_CLOSE:
+        return block_move_tray(disk->block, what == CONTROL_TRAY_OPEN, force, error);
+    case CONTROL_TRAY_REMOVE:
+        return block_remove(disk->block, error);
+    }
+    return false;
+}
+
+bool machine_drive_resize(void *opaque, const char *id, uint64_t size, GError **error)
+{
+    struct machine_disk *disk = find_drive(opaque, id, error);
+    return disk && block_resize(disk->block, size, error);
+}
+
+/* id NULL: every drive that has something to commit. */
+bool machine_drive_commit(void *opaque, const char *id, GError **error)
+{
+    struct machine *m = opaque;
+    struct machine_disk *disk = id ? find_drive(m, id, error) : NULL;
+    if (id)
+        return disk && block_commit(disk->block, error);
+    for (unsigned i = 0; i < m->drive_count; i++)
+        if (block_backing(m->drives[i].block) && !block_read_only(m->drives[i].block) &&
+            !block_commit(m->drives[i].block, error))
+            return false;
     return true;
 }
 
-bool machine_drive_change(void *opaque, const char *id, const char *file, const char *format, GError **error)
+bool machine_drive_limit(void *opaque, const char *id, const struct block_limits *limits, const char *group,
+                         GError **error)
+{
+    struct machine_disk *disk = find_drive(opaque, id, error);
+    return disk && limit_drive(opaque, disk, limits, group, error);
+}
+
+bool machine_drive_change(void *opaque, const char *id, const char *file, const char *format,
+                          enum control_access access, GError **error)
 {
     struct machine *m = opaque;
     struct machine_disk *disk = find_drive(m, id, error);
@@ -390,6 +490,13 @@ bool machine_drive_change(void *opaque, const char *id, const char *file, const 
                     "Device '%s' is locked by the guest; unmount it there, or eject -f %s first", id, id);
         return false;
     }
-    bool read_only = disk->config->media == MACHINE_MEDIA_CD || disk->config->block.read_only;
+    bool cd = disk->config->media == MACHINE_MEDIA_CD;
+    if (cd && access == CONTROL_ACCESS_WRITE) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "Device '%s' is a CD drive and only reads",
+                    id);
+        return false;
+    }
+    bool read_only = cd || access == CONTROL_ACCESS_READ ||
+                     (access == CONTROL_ACCESS_RETAIN && disk->config->block.read_only);
     return block_insert(disk->block, file, wanted, read_only, error);
 }

@@ -236,7 +236,12 @@ void machine_disks_retry(struct machine *machine);
 bool machine_drive_status(void *machine, unsigned index, struct control_drive *out);
 bool machine_drive_eject(void *machine, const char *id, bool force, GError **error);
 bool machine_drive_change(void *machine, const char *id, const char *file, const char *format,
-                          GError **error);
+                          enum control_access access, GError **error);
+bool machine_drive_tray(void *machine, const char *id, enum control_tray what, bool force, GError **error);
+bool machine_drive_resize(void *machine, const char *id, uint64_t size, GError **error);
+bool machine_drive_commit(void *machine, const char *id, GError **error);
+bool machine_drive_limit(void *machine, const char *id, const struct block_limits *limits, const char *group,
+                         GError **error);
 /* keys.c */
 bool machine_press_keys(void *machine, const unsigned *codes, unsigned count, unsigned hold_ms,
                         GError **error);

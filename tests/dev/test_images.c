@@ -371,6 +371,319 @@ static void test_qcow2_refused(struct rig *r, gconstpointer unused)
     refused(net_path, (struct block_config){0}, "only files are opened here");
 }
 
+/* ---- what the control room does ---- */
+
+static void test_resize(struct rig *r, gconstpointer unused)
+{
+    size_t len;
+    g_autoptr(GError) error = NULL;
+    uint8_t data[512], back[512];
+    memset(data, 0x77, sizeof data);
+    for (unsigned kind = 0; kind < 2; kind++) {
+        g_autofree uint8_t *image = qcow2_image(3, 12, MODEL_SIZE, NULL, &len),
+                           *zeros = g_malloc0(MODEL_SIZE);
+        g_autofree char *path =
+            kind ? make(r, "resize.qcow2", image, len) : make(r, "resize.raw", zeros, MODEL_SIZE);
+        struct block_config config = {.format = kind ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW};
+        struct block *b = open_image(path, config);
+        g_assert_cmpint(run(b, BLOCK_WRITE, MODEL_SIZE, data, 512), ==, EINVAL);
+        g_assert_true(block_resize(b, 3 * MODEL_SIZE, &error));
+        g_assert_cmpint(run(b, BLOCK_WRITE, 3 * MODEL_SIZE - 512, data, 512), ==, 0);
+        g_assert_false(block_resize(b, 1000, &error));
+        g_assert_nonnull(strstr(error->message, "multiple of 512"));
+        g_clear_error(&error);
+        g_assert_cmpint(block_resize(b, MODEL_SIZE, &error), ==, !kind); /* qcow2 images only grow */
+        g_clear_error(&error);
+        block_free(b);
+        b = open_image(path, config);
+        g_assert_cmpuint(block_size(b), ==, kind ? 3 * MODEL_SIZE : MODEL_SIZE);
+        if (kind) {
+            g_assert_cmpint(run(b, BLOCK_READ, 3 * MODEL_SIZE - 512, back, 512), ==, 0);
+            g_assert_cmpmem(back, 512, data, 512);
+        }
+        block_free(b);
+        g_assert_true(!kind || judge("qemu-img", "check", "-q", path, NULL));
+    }
+}
+
+static void test_commit(struct rig *r, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    for (unsigned kind = 0; kind < 3; kind++) { /* snapshot=on; qcow2 over raw; over a smaller qcow2 */
+        size_t len, base_len;
+        g_autofree uint8_t *model = random_bytes(MODEL_SIZE, kind), *raw = g_memdup2(model, MODEL_SIZE);
+        g_autofree uint8_t *top = qcow2_image(3, 12, MODEL_SIZE, "base", &len),
+                           *small = qcow2_image(3, 16, MODEL_SIZE / 2, NULL, &base_len);
+        g_autofree char *base =
+            kind < 2 ? make(r, "base", raw, MODEL_SIZE) : make(r, "base", small, base_len);
+        g_autofree char *path = kind ? make(r, "top", top, len) : g_strdup(base);
+        struct block_config config = {.snapshot = !kind,
+                                      .format = kind ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW};
+        if (kind == 2)
+            memset(model, 0, MODEL_SIZE);
+        struct block *b = open_image(path, config);
+        exercise(b, model, 200, 7);
+        g_assert_true(block_commit(b, &error));
+        g_assert_no_error(error);
+        same_as(b, model);
+        exercise(b, model, 50, 8); /* goes on above it */
+        g_assert_true(block_commit(b, &error));
+        block_free(b);
+        b = open_image(base,
+                       (struct block_config){.format = kind < 2 ? BLOCK_FORMAT_RAW : BLOCK_FORMAT_QCOW2});
+        g_assert_cmpuint(block_size(b), ==, MODEL_SIZE);
+        same_as(b, model);
+        g_assert_false(block_commit(b, &error));
+        g_assert_nonnull(strstr(error->message, "nothing to commit"));
+        g_clear_error(&error);
+        block_free(b);
+        g_assert_true(!kind || judge("qemu-img", "check", "-q", path, NULL));
+        if (kind) { /* nothing is left above */
+            b = open_image(path, (struct block_config){.format = BLOCK_FORMAT_QCOW2});
+            same_as(b, model);
+            block_free(b);
+        }
+    }
+}
+
+static void count_change(void *opaque)
+{
+    ++*(unsigned *)opaque;
+}
+
+static void tray_moved(void *opaque, struct block *block, bool open)
+{
+    g_string_append_c(opaque, open ? 'o' : 'c');
+}
+
+static void test_tray(struct rig *r, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GString) moves = g_string_new(NULL);
+    uint8_t zeros[4096] = {0};
+    unsigned changes = 0;
+    g_autofree char *path = make(r, "cd", zeros, sizeof zeros);
+    struct block *b = open_image(path, (struct block_config){.format = BLOCK_FORMAT_RAW, .read_only = true});
+    g_assert_false(block_move_tray(b, true, true, &error)); /* a hard disk has none */
+    g_clear_error(&error);
+    block_set_removable(b, count_change, &changes);
+    block_set_tray_listener(b, tray_moved, moves);
+    block_lock_tray(b, true);
+    g_assert_false(block_move_tray(b, true, false, &error));
+    g_assert_nonnull(strstr(error->message, "is locked"));
+    g_clear_error(&error);
+    g_assert_false(block_remove(b, &error));
+    g_assert_nonnull(strstr(error->message, "is not open"));
+    g_clear_error(&error);
+    g_assert_true(block_move_tray(b, true, true, &error));
+    g_assert_false(block_has_medium(b));
+    g_assert_true(block_move_tray(b, true, false, &error)); /* is open already */
+    g_assert_true(block_move_tray(b, false, false, &error));
+    g_assert_true(block_has_medium(b)); /* the same one */
+    g_assert_cmpuint(changes, ==, 2);
+    block_lock_tray(b, false);
+    block_open_tray(b, true); /* the guest */
+    g_assert_true(block_remove(b, &error));
+    g_assert_true(block_insert(b, path, BLOCK_FORMAT_RAW, true, &error));
+    g_assert_true(block_eject(b, false, &error));
+    g_assert_cmpstr(moves->str, ==, "ococo");
+    block_free(b);
+}
+
+static void test_zeroes(struct rig *r, gconstpointer unused)
+{
+    g_autofree uint8_t *model = random_bytes(MODEL_SIZE, 5), *zeros = g_malloc0(256 << 10);
+    for (unsigned kind = 0; kind < 2; kind++) {
+        size_t len;
+        struct stat before, after;
+        g_autofree uint8_t *image = qcow2_image(3, 16, MODEL_SIZE, NULL, &len);
+        g_autofree char *path =
+            kind ? make(r, "zero.qcow2", image, len) : make(r, "zero.raw", model, MODEL_SIZE);
+        struct block *b =
+            open_image(path, (struct block_config){.format = kind ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW,
+                                                   .discard = true,
+                                                   .zeroes = BLOCK_ZEROES_UNMAP});
+        g_assert_cmpint(run(b, BLOCK_WRITE, 0, model, 2 << 20), ==, 0);
+        g_assert_cmpint(run(b, BLOCK_FLUSH, 0, NULL, 0), ==, 0);
+        g_assert_cmpint(stat(path, &before), ==, 0);
+        for (unsigned i = 0; i < 4; i++)
+            g_assert_cmpint(run(b, BLOCK_WRITE, i * (256u << 10), zeros, 256 << 10), ==, 0);
+        g_assert_cmpint(run(b, BLOCK_WRITE, (1 << 20) + 1024, zeros, 512), ==, 0); /* part of a cluster */
+        g_assert_cmpint(run(b, BLOCK_FLUSH, 0, NULL, 0), ==, 0);
+        g_assert_cmpint(stat(path, &after), ==, 0);
+        g_assert_cmpint(after.st_blocks, <=, before.st_blocks - 1900);
+        g_autofree uint8_t *back = g_malloc(2 << 20);
+        g_assert_cmpint(run(b, BLOCK_READ, 0, back, 2 << 20), ==, 0);
+        for (unsigned i = 0; i < 2 << 20; i++)
+            g_assert_cmphex(back[i], ==,
+                            i < 1 << 20 || (i >= (1 << 20) + 1024 && i < (1 << 20) + 1536) ? 0 : model[i]);
+        block_free(b);
+        g_assert_true(!kind || judge("qemu-img", "check", "-q", path, NULL));
+    }
+}
+
+static void test_copy_on_read(struct rig *r, gconstpointer unused)
+{
+    size_t len;
+    g_autofree uint8_t *model = random_bytes(MODEL_SIZE, 6),
+                       *image = qcow2_image(3, 12, MODEL_SIZE, "base", &len);
+    g_autofree char *base = make(r, "base", model, MODEL_SIZE), *path = make(r, "top", image, len);
+    struct block *b = open_image(path, (struct block_config){.copy_on_read = true});
+    same_as(b, model);
+    exercise(b, model, 100, 3);
+    block_free(b);
+    g_assert_true(judge("qemu-img", "check", "-q", path, NULL));
+    g_autofree uint8_t *gone = g_malloc0(MODEL_SIZE);
+    g_assert_true(
+        g_file_set_contents(base, (char *)gone, MODEL_SIZE, NULL)); /* nothing of it is wanted any more */
+    b = open_image(path, (struct block_config){0});
+    same_as(b, model);
+    block_free(b);
+}
+
+#define COPIED_ENTRY (UINT64_C(1) << 63)
+
+struct damage {
+    unsigned count;
+    uint64_t offset;
+    char *what;
+};
+
+static void damaged(void *opaque, struct block *block, const char *what, uint64_t offset)
+{
+    struct damage *d = opaque;
+    d->count++;
+    d->offset = offset;
+    g_free(d->what);
+    d->what = g_strdup(what);
+}
+
+/* Entries that point to the image's own tables: the write is refused, the image marked, nothing of it broken.
+ */
+static void test_corrupt(struct rig *r, gconstpointer unused)
+{
+    static const struct {
+        uint64_t entry; /* of the L2 table, which is in cluster 4 */
+        const char *says;
+    } rows[] = {
+        {COPIED_ENTRY | 0x1000, "the refcount table"}, {COPIED_ENTRY | 0x2000, "a refcount block"},
+        {COPIED_ENTRY | 0x3000, "the L1 table"},       {COPIED_ENTRY | 0x4000, "an L2 table"},
+        {COPIED_ENTRY | 0x5200, "no possible place"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        size_t len;
+        uint8_t data[512] = {1};
+        struct damage d = {0};
+        g_autofree uint8_t *image = qcow2_image(3, 12, MODEL_SIZE, NULL, &len);
+        image = g_realloc(image, len + 0x2000);
+        memset(image + len, 0, 0x2000);
+        qcow2_put(image + 0x3000, COPIED_ENTRY | 0x4000, 8);
+        qcow2_put(image + 0x2000 + 8, 1, 2);
+        qcow2_put(image + 0x2000 + 10, 1, 2);
+        qcow2_put(image + 0x4000, rows[i].entry, 8);
+        qcow2_put(image + 0x4008, COPIED_ENTRY | 0x5000, 8);
+        g_autofree char *path = make(r, "corrupt", image, len + 0x2000), *after = NULL;
+        struct block *b = open_image(path, (struct block_config){0});
+        block_set_damage_listener(b, damaged, &d);
+        g_assert_cmpint(run(b, BLOCK_WRITE, 4096, data, 512), ==, 0); /* a good one */
+        g_assert_cmpint(run(b, BLOCK_WRITE, 0, data, 512), ==, EIO);
+        g_assert_cmpuint(d.count, ==, 1);
+        g_assert_nonnull(strstr(d.what, rows[i].says));
+        g_assert_cmpuint(d.offset, ==, rows[i].entry & ~COPIED_ENTRY);
+        g_assert_cmpint(run(b, BLOCK_WRITE, 4096, data, 512), ==, EIO); /* no more writes at all */
+        g_assert_cmpint(run(b, BLOCK_READ, 4096, data, 512), ==, 0);
+        g_assert_cmpuint(d.count, ==, 1);
+        block_free(b);
+        gsize after_len;
+        g_assert_true(g_file_get_contents(path, &after, &after_len, NULL));
+        g_assert_cmpmem(after + 0x1000, 0x4000, image + 0x1000, 0x4000); /* tables as they were */
+        refused(path, (struct block_config){0}, "marked corrupt");
+        b = open_image(path, (struct block_config){.read_only = true});
+        block_free(b);
+        g_free(d.what);
+    }
+}
+
+static void note_done(void *opaque, int error)
+{
+    g_assert_cmpint(error, ==, 0);
+    ++*(unsigned *)opaque;
+}
+
+/* Leaky buckets in guest time: a rate, a burst, a group, and that a drain does not wait. */
+static void test_throttle(struct rig *r, gconstpointer unused)
+{
+    enum { REQUESTS = 400, EACH = 4096 };
+    g_autoptr(GError) error = NULL;
+    g_autofree uint8_t *zeros = g_malloc0(MODEL_SIZE);
+    g_autofree char *path = make(r, "slow", zeros, MODEL_SIZE),
+                    *other_path = make(r, "slow2", zeros, MODEL_SIZE);
+    struct clock *clock = clock_new_manual();
+    struct block_throttle *t = block_throttle_new("g", clock);
+    struct block *b = open_image(path, (struct block_config){.format = BLOCK_FORMAT_RAW});
+    struct block *other = open_image(other_path, (struct block_config){.format = BLOCK_FORMAT_RAW});
+    struct block_request requests[REQUESTS];
+    unsigned done = 0;
+    struct block_limits limits = {.rate[BLOCK_IOPS] = 100};
+    g_assert_true(block_throttle_set(t, &limits, &error));
+    block_set_throttle(b, t);
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        requests[i] = (struct block_request){.op = BLOCK_WRITE,
+                                             .offset = i * 512,
+                                             .len = 512,
+                                             .buf = zeros,
+                                             .done = note_done,
+                                             .opaque = &done};
+        block_submit(b, &requests[i]);
+    }
+    g_assert_cmpuint(done, >=, 10);
+    g_assert_cmpuint(done, <=, 12); /* a tenth of a second's worth */
+    clock_manual_advance(clock, NANOSECONDS);
+    g_assert_cmpuint(done, >=, 109);
+    g_assert_cmpuint(done, <=, 113);
+    block_cancel(b, &requests[REQUESTS - 1]);
+    limits.rate[BLOCK_IOPS] = 200; /* changed while some wait */
+    g_assert_true(block_throttle_set(t, &limits, &error));
+    unsigned before = done;
+    clock_manual_advance(clock, NANOSECONDS);
+    g_assert_cmpuint(done - before, >=, 195);
+    g_assert_cmpuint(done - before, <=, 230);
+    block_drain(b);
+    g_assert_cmpuint(done, ==, REQUESTS - 1);
+
+    /* 1 MB a second, 2 MB a second for 2 seconds, shared by two drives. */
+    limits = (struct block_limits){
+        .rate[BLOCK_BPS] = 1 << 20, .burst[BLOCK_BPS] = 2 << 20, .seconds[BLOCK_BPS] = 2};
+    g_assert_true(block_throttle_set(t, &limits, &error));
+    block_set_throttle(other, t);
+    done = 0;
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        requests[i] = (struct block_request){.op = i & 2 ? BLOCK_WRITE : BLOCK_READ,
+                                             .len = 64 << 10,
+                                             .buf = zeros,
+                                             .done = note_done,
+                                             .opaque = &done};
+        block_submit(i & 1 ? b : other, &requests[i]);
+    }
+    clock_manual_advance(clock, NANOSECONDS);
+    g_assert_cmpuint(done, >=, 30); /* of 64 KiB: the burst's 2 MiB */
+    g_assert_cmpuint(done, <=, 40);
+    clock_manual_advance(clock, 5 * (int64_t)NANOSECONDS);
+    before = done;
+    clock_manual_advance(clock, 4 * (int64_t)NANOSECONDS);
+    g_assert_cmpuint(done - before, >=, 60); /* then 1 MiB a second */
+    g_assert_cmpuint(done - before, <=, 68);
+    block_set_throttle(b, NULL);
+    block_set_throttle(other, NULL);
+    g_assert_cmpuint(done, ==, REQUESTS);
+    limits.burst[BLOCK_BPS] = 1;
+    g_assert_false(block_throttle_set(t, &limits, &error));
+    block_throttle_unref(t);
+    block_free(b);
+    block_free(other);
+    clock_free(clock);
+}
+
 /* ---- errors, and the thread ---- */
 
 struct failures {
@@ -487,6 +800,13 @@ int main(int argc, char **argv)
     TEST(qcow2_killed);
     TEST(qcow2_compressed);
     TEST(qcow2_refused);
+    TEST(resize);
+    TEST(commit);
+    TEST(tray);
+    TEST(zeroes);
+    TEST(copy_on_read);
+    TEST(corrupt);
+    TEST(throttle);
     TEST(full);
     TEST(thread);
     return g_test_run();

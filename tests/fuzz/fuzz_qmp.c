@@ -50,9 +50,31 @@ static bool eject(void *opaque, const char *id, bool force, GError **error)
     return true;
 }
 
-static bool change(void *opaque, const char *id, const char *file, const char *format, GError **error)
+static bool change(void *opaque, const char *id, const char *file, const char *format,
+                   enum control_access access, GError **error)
 {
     return set_link(opaque, id, *file != 0, error);
+}
+
+static bool tray(void *opaque, const char *id, enum control_tray what, bool force, GError **error)
+{
+    return set_link(opaque, id, force, error);
+}
+
+static bool resize(void *opaque, const char *id, uint64_t size, GError **error)
+{
+    return set_link(opaque, id, size & 1, error);
+}
+
+static bool commit(void *opaque, const char *id, GError **error)
+{
+    return true;
+}
+
+static bool limit(void *opaque, const char *id, const struct block_limits *limits, const char *group,
+                  GError **error)
+{
+    return set_link(opaque, id, group != NULL, error);
 }
 
 static void describe(void *opaque, enum control_info what, GString *out)
@@ -128,6 +150,10 @@ static const struct control_machine machine = {.name = "fuzz",
                                                .drive = no_drive,
                                                .eject = eject,
                                                .change = change,
+                                               .tray = tray,
+                                               .resize = resize,
+                                               .commit = commit,
+                                               .limit = limit,
                                                .describe = describe,
                                                .counters = counters,
                                                .read_memory = read_memory,

@@ -4,6 +4,7 @@
  * The control room with a machine that only takes notes: QMP conversations over a real socket, hostile peers,
  * several clients, events, and the text monitor.
  */
+#include "emu/block/backend.h"
 #include "emu/control/control_internal.h"
 #include "emu/machine/clock.h"
 #include "emu/machine/loop.h"
@@ -129,11 +130,49 @@ static bool fake_eject(void *opaque, const char *id, bool force, GError **error)
     return false;
 }
 
-static bool fake_change(void *opaque, const char *id, const char *file, const char *format, GError **error)
+static bool fake_change(void *opaque, const char *id, const char *file, const char *format,
+                        enum control_access access, GError **error)
 {
-    if (g_str_equal(id, "ide1-cd0") && g_str_equal(file, "a.iso") && (!format || g_str_equal(format, "raw")))
+    if (g_str_equal(id, "ide1-cd0") && g_str_equal(file, "a.iso") &&
+        (!format || g_str_equal(format, "raw")) && access != CONTROL_ACCESS_WRITE)
         return true;
     g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 1, "Device '%s' not found", id);
+    return false;
+}
+
+static bool fake_tray(void *opaque, const char *id, enum control_tray what, bool force, GError **error)
+{
+    if (what != CONTROL_TRAY_OPEN || force)
+        return true;
+    g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 0, "Device '%s' is locked", id);
+    return false;
+}
+
+static bool fake_resize(void *opaque, const char *id, uint64_t size, GError **error)
+{
+    if (size == UINT64_C(3) << 30)
+        return true;
+    g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 0, "size %" G_GUINT64_FORMAT, size);
+    return false;
+}
+
+static bool fake_commit(void *opaque, const char *id, GError **error)
+{
+    if (!id)
+        return true;
+    g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 0, "commit %s", id);
+    return false;
+}
+
+static bool fake_limit(void *opaque, const char *id, const struct block_limits *limits, const char *group,
+                       GError **error)
+{
+    if (!block_limits_check(limits, error))
+        return false;
+    if (limits->rate[BLOCK_BPS] == 1000 && limits->rate[BLOCK_IOPS_WRITE] == 7 &&
+        (!group || (limits->burst[BLOCK_BPS] == 5000 && limits->seconds[BLOCK_BPS] == 2)))
+        return true;
+    g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 0, "limits of %s", id);
     return false;
 }
 
@@ -270,6 +309,10 @@ static void setup(struct bench *b, gconstpointer data)
                                           .drive = fake_drive,
                                           .eject = fake_eject,
                                           .change = fake_change,
+                                          .tray = fake_tray,
+                                          .resize = fake_resize,
+                                          .commit = fake_commit,
+                                          .limit = fake_limit,
                                           .port = fake_port,
                                           .describe = fake_describe,
                                           .counters = fake_counters,
@@ -414,11 +457,40 @@ static void test_conversation(struct bench *b, gconstpointer data)
          "false,"
          "\"locked\":false,\"inserted\":{\"file\":\"disk.qcow2\",\"drv\":\"qcow2\",\"ro\":false,"
          "\"backing_file_depth\":1,\"backing_file\":\"base\",\"image\":{\"filename\":\"disk.qcow2\","
-         "\"format\":\"qcow2\",\"virtual-size\":4096}}},{\"device\":\"ide1-cd0\",\"qdev\":\"ide1-cd0\","
+         "\"format\":\"qcow2\",\"virtual-size\":4096},"
+         "\"encrypted\":false,\"detect_zeroes\":\"off\",\"write_threshold\":0,"
+         "\"cache\":{\"writeback\":true,\"direct\":true,\"no-flush\":false},"
+         "\"bps\":0,\"bps_rd\":0,\"bps_wr\":0,\"iops\":0,\"iops_rd\":0,\"iops_wr\":0}},{\"device\":\"ide1-"
+         "cd0\",\"qdev\":\"ide1-cd0\","
          "\"type\":\"unknown\",\"removable\":true,\"locked\":true,\"tray_open\":true}]}"},
         {"{\"execute\":\"eject\",\"arguments\":{\"id\":\"ide1-cd0\",\"force\":true}}", "{\"return\":{}}"},
         {"{\"execute\":\"eject\",\"arguments\":{\"device\":\"ide1-cd0\"}}", "is locked"},
         {"{\"execute\":\"eject\"}", "Parameter 'id' is missing"},
+        {"{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"ide1-cd0\",\"filename\":\"a.iso\","
+         "\"read-only-mode\":\"read-only\"}}",
+         "{\"return\":{}}"},
+        {"{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"ide1-cd0\",\"filename\":\"a.iso\","
+         "\"read-only-mode\":\"maybe\"}}",
+         "'read-only-mode' does not accept value"},
+        {"{\"execute\":\"blockdev-open-tray\",\"arguments\":{\"id\":\"ide1-cd0\"}}", "is locked"},
+        {"{\"execute\":\"blockdev-open-tray\",\"arguments\":{\"id\":\"ide1-cd0\",\"force\":true}}",
+         "{\"return\":{}}"},
+        {"{\"execute\":\"blockdev-close-tray\",\"arguments\":{\"device\":\"ide1-cd0\"}}", "{\"return\":{}}"},
+        {"{\"execute\":\"blockdev-remove-medium\",\"arguments\":{\"id\":\"ide1-cd0\"}}", "{\"return\":{}}"},
+        {"{\"execute\":\"block_resize\",\"arguments\":{\"device\":\"hd\",\"size\":3221225472}}",
+         "{\"return\":{}}"},
+        {"{\"execute\":\"block_resize\",\"arguments\":{\"device\":\"hd\",\"size\":-1}}", "expects a >0 size"},
+        {"{\"execute\":\"block_set_io_throttle\",\"arguments\":{\"id\":\"hd\",\"bps\":1000,\"bps_rd\":0,"
+         "\"bps_wr\":0,"
+         "\"iops\":0,\"iops_rd\":0,\"iops_wr\":7,\"bps_max\":5000,\"bps_max_length\":2,\"group\":\"g\"}}",
+         "{\"return\":{}}"},
+        {"{\"execute\":\"block_set_io_throttle\",\"arguments\":{\"id\":\"hd\",\"bps\":1000,\"bps_rd\":1,"
+         "\"bps_wr\":0,"
+         "\"iops\":0,\"iops_rd\":0,\"iops_wr\":0}}",
+         "cannot be limited at the same time"},
+        {"{\"execute\":\"block_set_io_throttle\",\"arguments\":{\"id\":\"hd\",\"bps\":1000}}",
+         "Parameter 'bps_rd' is missing"},
+        {"{\"execute\":\"query-blockstats\"}", "\"rd_operations\":"},
         {"{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"ide1-cd0\",\"filename\":\"a.iso\"}"
          "}",
          "{\"return\":{}}"},
@@ -747,6 +819,14 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         {"stpo", "unknown command: 'stpo' (did you mean 'stop'?)"},
         {"eject ide1-cd0", "Device 'ide1-cd0' is locked"},
         {"eject -f", "eject -f NAME"},
+        {"change ide1-cd0 a.iso raw read-write", "not found"},
+        {"block_resize hd 1G", "size 1073741824"},
+        {"block_resize hd 512", "size 536870912"},
+        {"block_resize hd big", "size"},
+        {"commit hd", "commit hd"},
+        {"block_set_io_throttle hd 1 0 0 0 0 0", "limits of hd"},
+        {"block_set_io_throttle hd 1 2 0 0 0 0", "at the same time"},
+        {"block_set_io_throttle hd x 2 0 0 0 0", "bps"},
         {"change ide1-cd0 b.iso raw", "Device 'ide1-cd0' not found"},
         {"set_link net0", "usage: set_link NAME on|off"},
         {"ringbuf_read x 5", "Device 'x' not found"},
