@@ -16,6 +16,7 @@
 #include "netlab/cleanup.h"
 #include "netlab/fault.h"
 #include "netlab/lock.h"
+#include "netlab/nat.h"
 #include "netlab/operations.h"
 #include "netlab/paths.h"
 #include "netlab/plan.h"
@@ -186,6 +187,8 @@ static bool is_alive(const struct store_object *object, void *opaque)
         if (up->lab->is_own_namespace)
             return up->holder != 0;
         return kind == OBJECT_ADDRESS || is_link_there(up, object);
+    case OBJECT_NAT:
+        return up->holder != 0 && nat_is_there(object);
     case OBJECT_TAP: /* lives as long as the machine that holds it, see plan.c */
         return up->lab->is_own_namespace ? up->holder != 0 : is_link_there(up, object);
     case OBJECT_POLICY:
@@ -288,6 +291,13 @@ static bool is_making(const struct plan *plan, enum object_kind kind)
 /* What can be known beforehand to fail, fails here, with nothing touched. */
 static bool preflight(struct up *up, GError **error)
 {
+    if (is_making(up->plan, OBJECT_NAT) && up->context.is_rootless) {
+        g_set_error(
+            error, LAB_ERROR, LAB_ERROR_PRIVILEGE,
+            "`uplink: nat` needs CAP_NET_ADMIN in the host's network namespace; run as root, or write "
+            "`uplink: user`, which needs no privilege");
+        return false;
+    }
     if (!check_runtime_directory(up, error) || (is_making(up->plan, OBJECT_TAP) && !check_tun(error)))
         return false;
     up->emulator = paths_emulator(error);

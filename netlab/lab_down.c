@@ -82,7 +82,7 @@ static GPtrArray *ask_all(const struct lab_down_options *options, GPtrArray *obj
         const struct store_object *object = objects->pdata[i];
         struct process_identity identity;
         if (!g_str_equal(object->kind, object_kind_name(OBJECT_MACHINE)) ||
-            !is_chosen(options, object->key) || !process_parse(object->identity, &identity))
+            object->key[0] == OBJECT_GATEWAY_SIGN || !is_chosen(options, object->key) || !process_parse(object->identity, &identity))
             continue;
         int pidfd = process_open(&identity);
         if (pidfd < 0)

@@ -16,6 +16,7 @@
 #include "hostnet/namespace.h"
 #include "hostnet/tap.h"
 #include "netlab/fault.h"
+#include "netlab/nat.h"
 #include "netlab/paths.h"
 #include "netlab/spawn.h"
 
@@ -300,6 +301,13 @@ static char *describe_address(bool make, const char *key, const char *payload)
                            key);
 }
 
+static bool make_nat(struct operation_context *context, const char *key, const char *payload,
+                     const char *identity, GError **error)
+{
+    uint32_t bridge = need_namespace(context, error) ? bridge_index(context, key, error) : 0;
+    return bridge && nat_make(context, key, payload, identity, bridge, error);
+}
+
 static bool make_tap(struct operation_context *context, const char *key, const char *payload,
                      const char *planned, GError **error)
 {
@@ -518,6 +526,8 @@ static const struct operation operations[] = {
                         .unmake = unmake_address,
                         .describe = describe_address,
                         .group = LINK_GROUP},
+    [OBJECT_NAT] =
+        {.plan = nat_plan, .make = make_nat, .unmake = nat_unmake, .describe = nat_describe, .group = 1},
     [OBJECT_TAP] = {.plan = plan_tap,
                     .make = make_tap,
                     .unmake = unmake_tap,

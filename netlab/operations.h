@@ -40,8 +40,9 @@ struct operation_context {
     int64_t run;      /* of the journal */
     pid_t join;       /* supervisors: the process whose namespaces the new one enters; 0: it makes its own */
     bool is_dying;    /* the whole lab goes: links in its own namespace need not be deleted one by one */
-    struct outside *outside; /* supervisors: who starts gateways; else NULL */
-    bool is_supervisor;      /* this process is the lab's supervisor, which does not end itself */
+    struct hostnet *host_net; /* the host's namespace; NULL: where this process is. Not owned */
+    struct outside *outside;  /* supervisors: who starts gateways; else NULL */
+    bool is_supervisor;       /* this process is the lab's supervisor, which does not end itself */
     /* Before each step (may be NULL); false with an error: neither this nor a later step is begun. */
     bool (*before)(void *opaque, const struct operation_step *step, GError **error);
     void *before_opaque;

@@ -39,6 +39,7 @@ struct supervisor {
     const struct supervisor_options *options;
     struct store *store;
     struct hostnet *net;
+    struct hostnet *host_net; /* where we came from */
     struct outside *outside;
     struct operation_context context;
     int listener, signals;
@@ -488,7 +489,8 @@ static bool start(struct supervisor *s, GError **error)
         return false;
     }
     s->outside = outside_new(error);
-    if (!s->outside || !enter_namespaces(options, error))
+    s->host_net = s->outside ? hostnet_open(error) : NULL;
+    if (!s->host_net || !enter_namespaces(options, error))
         return false;
     s->net = hostnet_open(error);
     s->store = s->net ? store_open(options->state, error) : NULL;
@@ -511,6 +513,7 @@ static bool start(struct supervisor *s, GError **error)
         .is_own_namespace = !options->here,
         .owner = options->owner,
         .net = s->net,
+        .host_net = s->host_net,
         .outside = s->outside,
         .taps = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
     };
@@ -549,6 +552,7 @@ bool supervisor_run(const struct supervisor_options *options, GError **error)
     if (s.signals >= 0)
         close(s.signals);
     hostnet_close(s.net);
+    hostnet_close(s.host_net);
     store_close(s.store);
     outside_free(s.outside);
     return good;

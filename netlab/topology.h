@@ -73,6 +73,7 @@ enum topology_uplink {
 struct topology_forward {
     struct topology_mark mark;
     bool is_udp, any_host; /* any_host: on every address of the host */
+    bool has_host;         /* an address was given */
     uint32_t host;         /* else this one */
     uint16_t host_port, node_port;
     char *node;

@@ -42,6 +42,7 @@ static bool parse_host_side(const char *text, struct topology_forward *forward)
     g_autofree char *name = g_strndup(text, (gsize)(colon - text));
     if (!parse_port(colon + 1, &forward->host_port))
         return false;
+    forward->has_host = true;
     if (!*name || g_str_equal(name, "*") || g_str_equal(name, "0.0.0.0")) {
         forward->any_host = true;
         return true;
@@ -118,6 +119,21 @@ static void refuse_idle_words(struct topology_network *network, struct topology_
                           network->name);
 }
 
+/* The kernel routes nothing from 127.0.0.1 into a lab: without an address every other one of the host is
+ * meant.
+ */
+static void check_nat_forward(struct topology_forward *forward, struct topology_report *report)
+{
+    if (!forward->has_host)
+        forward->any_host = true;
+    else if (!forward->any_host && forward->host >> 24 == 127)
+        topology_complain(
+            report, forward->mark,
+            "port %u of the loopback cannot be forwarded by the kernel; leave the address away, or "
+            "write \"uplink: user\"",
+            forward->host_port);
+}
+
 void topology_check_uplinks(struct topology *topology, struct topology_report *report)
 {
     for (guint i = 0; i < topology->networks->len; i++) {
@@ -156,9 +172,29 @@ void topology_check_uplinks(struct topology *topology, struct topology_report *r
             network->has_dns = true;
             network->dns_mark = network->mark;
         }
+        for (guint k = 0;
+             network->uplink == TOPOLOGY_UPLINK_NAT && network->forwards && k < network->forwards->len; k++)
+            check_nat_forward(network->forwards->pdata[k], report);
         if (network->forwards && network->forwards->len > FORWARDS_MOST)
             topology_complain(report, network->mark, "network \"%s\" forwards more than %d ports",
                               network->name, FORWARDS_MOST);
+    }
+}
+
+/* Nobody serves addresses there. */
+static void refuse_dhcp(struct topology *topology, struct topology_report *report)
+{
+    for (guint n = 0; n < topology->nodes->len; n++) {
+        const struct topology_node *node = topology->nodes->pdata[n];
+        for (guint i = 0; i < node->nics->len; i++) {
+            const struct topology_nic *nic = node->nics->pdata[i];
+            if (nic->dhcp && nic->network && nic->network->uplink == TOPOLOGY_UPLINK_NAT)
+                topology_complain(
+                    report, nic->mark,
+                    "no DHCP server is on network \"%s\" (uplink: nat); leave the address of node "
+                    "\"%s\" away and the subnet assigns one",
+                    nic->network->name, node->name);
+        }
     }
 }
 
@@ -197,6 +233,7 @@ static void check_forward(struct topology *topology, struct topology_network *ne
 
 void topology_check_forwards(struct topology *topology, struct topology_report *report)
 {
+    refuse_dhcp(topology, report);
     for (guint i = 0; i < topology->networks->len; i++) {
         struct topology_network *network = topology->networks->pdata[i];
         for (guint k = 0; network->forwards && k < network->forwards->len; k++) {

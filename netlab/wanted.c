@@ -136,8 +136,8 @@ static void want_gateway(GPtrArray *objects, const struct topology_network *netw
                     *dns = plain(network->dns), *lease = plain(first_lease(network)),
                     *address = ipv4_format(network->host);
     uint32_t bits = network->host.address; /* libslirp makes its MAC of them */
-    g_autofree char *mac =
-        g_strdup_printf("52:55:%02x:%02x:%02x:%02x", bits >> 24, bits >> 16 & 255, bits >> 8 & 255, bits & 255);
+    g_autofree char *mac = g_strdup_printf("52:55:%02x:%02x:%02x:%02x", bits >> 24, bits >> 16 & 255,
+                                           bits >> 8 & 255, bits & 255);
     g_autoptr(JsonBuilder) tap = json_builder_new();
     json_builder_begin_object(tap);
     put_string(tap, "node", name);
@@ -179,6 +179,35 @@ static void want_gateway(GPtrArray *objects, const struct topology_network *netw
     json_builder_end_object(builder);
     g_autofree char *payload = finish(builder);
     g_ptr_array_add(objects, object_new(OBJECT_MACHINE, name, payload));
+}
+
+static void want_nat(GPtrArray *objects, const struct topology_network *network)
+{
+    g_autofree char *subnet = ipv4_format(network->subnet), *address = ipv4_format(network->host);
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    json_builder_begin_object(builder);
+    put_string(builder, "address", address);
+    put_string(builder, "subnet", subnet);
+    put_number(builder, "mtu", network->mtu);
+    json_builder_set_member_name(builder, "forwards");
+    json_builder_begin_array(builder);
+    for (guint i = 0; network->forwards && i < network->forwards->len; i++) {
+        const struct topology_forward *forward = network->forwards->pdata[i];
+        g_autofree char *host = forward->any_host ? NULL : plain(forward->host);
+        g_autofree char *guest = plain(forward->address);
+        json_builder_begin_object(builder);
+        json_builder_set_member_name(builder, "udp");
+        json_builder_add_boolean_value(builder, forward->is_udp);
+        put_string(builder, "host", host);
+        put_number(builder, "port", forward->host_port);
+        put_string(builder, "address", guest);
+        put_number(builder, "node_port", forward->node_port);
+        json_builder_end_object(builder);
+    }
+    json_builder_end_array(builder);
+    json_builder_end_object(builder);
+    g_autofree char *payload = finish(builder);
+    g_ptr_array_add(objects, object_new(OBJECT_NAT, network->name, payload));
 }
 
 /* ---- machines ---- */
@@ -411,10 +440,14 @@ GPtrArray *wanted_objects(const struct topology *topology, struct topology_repor
             want_address(objects, network);
         if (network->uplink == TOPOLOGY_UPLINK_USER)
             want_gateway(objects, network);
-        if (network->uplink == TOPOLOGY_UPLINK_NAT || network->uplink == TOPOLOGY_UPLINK_NIC)
-            topology_complain(report, network->uplink_mark,
-                              "\"%s\" as an uplink is not yet in this version of netlab; write \"user\"",
-                              network->uplink == TOPOLOGY_UPLINK_NAT ? "nat" : network->uplink_nic);
+        if (network->uplink == TOPOLOGY_UPLINK_NAT)
+            want_nat(objects, network);
+        if (network->uplink == TOPOLOGY_UPLINK_NIC)
+            topology_complain(
+                report, network->uplink_mark,
+                "a NIC of the host (\"%s\") as an uplink is not yet in this version of netlab; write "
+                "\"user\" or \"nat\"",
+                network->uplink_nic);
     }
     /* Some nodes' TAPs, then their machines: a group of each is one step for the journal, and only the TAPs
      * of one group are open at a time. */

@@ -7,6 +7,7 @@ stand-in emulator fake_emu.c. Nothing sleeps for a fixed time: wait_until() poll
 With NETLAB_KEEP=1 the folders of the labs are kept.
 """
 import atexit
+import difflib
 import json
 import os
 import re
@@ -196,7 +197,9 @@ class Lab:
         after = self.dump()
         for part in before:
             if after[part] != before[part]:
-                raise Failure(f"{what}: {part} differ\nbefore: {before[part]}\nafter: {after[part]}\n{self.logs()}")
+                lines = [str(value).splitlines() if isinstance(value, str) else [f"{value}"] for value in (before[part], after[part])]
+                diff = "\n".join(difflib.unified_diff(*lines, "before", "after", lineterm="", n=1))
+                raise Failure(f"{what}: {part} differ\n{diff}\n{self.logs()}")
 
     def check_running(self, *nodes):
         status = self.status()

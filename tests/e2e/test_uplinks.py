@@ -4,13 +4,14 @@
 import http.server
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import urllib.request
 
-from harness import BIN, Lab, check, main, wait_until
+from harness import BIN, MODE, Lab, check, main, wait_until
 
 USER = """\
 name: {name}
@@ -135,6 +136,110 @@ def busy_port():
     lab.remove()
 
 
+NAT = """\
+name: {name}
+defaults: {{image: mini}}
+networks:
+  internet: {{uplink: nat, subnet: 10.77.0.0/24, dns: 192.0.2.9, forward: [tcp 18080 -> web:80]}}
+nodes:
+  web:
+    networks: [internet]
+    run: [mkdir -p /srv && echo Welcome > /srv/index.html && httpd -h /srv]
+"""
+
+OUTSIDE = """\
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(self.client_address[0].encode())
+    def log_message(self, *what): pass
+http.server.ThreadingHTTPServer(("192.0.2.9", 8000), Handler).serve_forever()
+"""
+
+
+class Outside:
+    """A neighbour of this host: a namespace with 192.0.2.9, its default gateway, and a web server that says who asks."""
+
+    def __init__(self):
+        self.holder = subprocess.Popen(["unshare", "--net", "sleep", "3600"])
+        wait_until("the namespace", lambda: os.stat(f"/proc/{self.holder.pid}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino)
+        self.ip(f"link add up0 type veth peer name out0 netns {self.holder.pid}")
+        self.ip("link set up0 addrgenmode none")  # an address that the kernel finishes later would be a difference
+        self.ip("addr add 192.0.2.1/24 dev up0")
+        self.ip("link set up0 up")
+        self.enter("ip", "link", "set", "lo", "up")
+        self.enter("ip", "addr", "add", "192.0.2.9/24", "dev", "out0")
+        self.enter("ip", "link", "set", "out0", "up")
+        self.ip("route add default via 192.0.2.9")
+        self.server = subprocess.Popen(["nsenter", "-t", str(self.holder.pid), "-n", sys.executable, "-c", OUTSIDE])
+        wait_until("the outside's server", lambda: get("http://192.0.2.9:8000/") == "192.0.2.1", 30)
+
+    def ip(self, words):
+        subprocess.run(["ip", *words.split()], check=True)
+
+    def enter(self, *command, **more):
+        return subprocess.run(["nsenter", "-t", str(self.holder.pid), "-n", *command], check=True, **more)
+
+    def get(self, url):
+        return subprocess.run(["nsenter", "-t", str(self.holder.pid), "-n", sys.executable, "-c",
+                               f"import urllib.request; print(urllib.request.urlopen('{url}', timeout=5).read().decode(), end='')"],
+                              capture_output=True, text=True).stdout
+
+    def close(self):
+        self.ip("link del up0")
+        for process in (self.server, self.holder):
+            process.kill()
+            process.wait()
+
+
+def forwarding(link):
+    with open(f"/proc/sys/net/ipv4/conf/{link}/forwarding") as file:
+        return file.read().strip()
+
+
+def nat():
+    if MODE == "user":
+        lab = Lab(NAT, emulator=None)
+        failed = lab.netlab("up", rc=None)
+        check(failed.returncode != 0 and "CAP_NET_ADMIN" in failed.stderr and "uplink: user" in failed.stderr, failed.text)
+        lab.remove()
+        return
+    outside = Outside()
+    try:
+        lab, before = clean_lab(NAT)
+        lab.netlab("up", timeout=180)
+        # Out of it the host speaks; into it by the forward, from outside and from here.
+        found = run(lab, "web", "wget -q -O - http://192.0.2.9:8000/")
+        check(found.stdout == "192.0.2.1", found.text)
+        check("nameserver 192.0.2.9" in run(lab, "web", "cat /etc/resolv.conf").stdout, "the name server")
+        wait_until("the forward, from outside", lambda: outside.get("http://192.0.2.1:18080/") == "Welcome\n", 60)
+        check(get("http://192.0.2.1:18080/") == "Welcome\n", "the forward, from the host")
+        check(forwarding("up0") == "1", "the uplink forwards")
+        with open("/proc/sys/net/ipv4/ip_forward") as file:
+            check(file.read() == "0\n", "the host as a whole does not")
+        check("nothing to do" in lab.netlab("up").stdout, "a second up does something")
+        # Two labs share the uplink's switch: the last one turns it off.
+        second = Lab(NAT.replace("10.77", "10.78").replace("18080", "18081"), name="second", base=lab.base, emulator=None)
+        second.netlab("up", timeout=180)
+        lab.netlab("down")
+        check(forwarding("up0") == "1", "the second lab still needs it")
+        check(run(second, "web", "wget -q -O - http://192.0.2.9:8000/").stdout == "192.0.2.1", "the second lab goes on")
+        second.netlab("down")
+        check(forwarding("up0") == "0", "nobody needs it")
+        shutil.rmtree(second.folder)
+        lab.check_clean(before, "after down")
+        # Whoever dies: down takes it all away.
+        lab.netlab("up", timeout=180)
+        supervisor, pids = lab.pids()
+        for pid in (supervisor, *pids.values()):
+            os.kill(pid, signal.SIGKILL)
+        lab.netlab("down")
+        lab.check_clean(before, "after everything was killed")
+        lab.remove()
+    finally:
+        outside.close()
+
+
 def mistakes():
     for text, says in (
             ("a: {uplink: user, forward: [tcp 80]}", "there is no \"->\""),
@@ -146,6 +251,7 @@ def mistakes():
             ("a: {subnet: 10.9.0.0/24, forward: [8080 -> h]}", "has no gateway that could forward"),
             ("a: {uplink: user, subnet: 10.9.0.0/29}", "needs room for its gateway"),
             ("a: {uplink: a/b}", "is no uplink"),
+            ("a: {uplink: nat, forward: [127.0.0.1:80 -> h]}", "of the loopback cannot be forwarded by the kernel"),
             ("a: {subnet: 10.9.0.0/24, dns: 10.9.0.1}", "\"dns\" goes with"),
     ):
         lab = Lab("name: {name}\n", emulator=None)
@@ -160,4 +266,4 @@ if __name__ == "__main__":
     if listed.returncode or "mini" not in {image["name"] for image in json.loads(listed.stdout)}:
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
-    main(mistakes, user_networking, killed_supervisor, busy_port)
+    main(mistakes, nat, user_networking, killed_supervisor, busy_port)
