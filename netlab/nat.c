@@ -121,9 +121,10 @@ bool nat_plan(struct operation_context *context, const char *key, char **text, G
     identity_auto identity = {.switches = NULL};
     g_autoptr(hostnet) host = open_host(context, error);
     g_autofree char *human = g_strdup_printf("%s uplink", key);
-    g_autofree char *near_name = names_interface('v', context->owner, context->lab, key),
-                    *far_name = names_interface('w', context->owner, context->lab, key),
-                    *table_name = names_interface('n', context->owner, context->lab, key),
+    /* Names go by the mark alone, so that `repair` knows them without the store. */
+    g_autofree char *near_name = names_interface('v', context->owner, context->lab, human),
+                    *far_name = names_interface('w', context->owner, context->lab, human),
+                    *table_name = names_interface('n', context->owner, context->lab, human),
                     *mark = hostnet_mark_format(context->lab, human, error);
     if (!host || !mark || !context->net ||
         !hostnet_identity_plan(host, near_name, mark, &identity.near_end, error) ||

@@ -19,6 +19,7 @@
  */
 #include "netlab/repair.h"
 #include "hostnet/link.h"
+#include "hostnet/nat.h"
 #include "netlab/cleanup.h"
 #include "netlab/lock.h"
 #include "netlab/machine.h"
@@ -242,7 +243,7 @@ static void end_processes(struct repair *r)
 /* Is this the name that we give to the link of this mark? */
 static bool is_our_name(const struct hostnet_link *link, const char *lab, const char *human)
 {
-    static const char kinds[] = {'b', 't'};
+    static const char kinds[] = {'b', 't', 'v', 'w'};
     for (size_t i = 0; i < sizeof kinds; i++) {
         g_autofree char *name = names_interface(kinds[i], getuid(), lab, human);
         if (g_str_equal(name, link->name))
@@ -270,6 +271,28 @@ static void delete_links(struct repair *r)
         if (!r->options->dry_run)
             hostnet_link_delete(net, &identity, &cause);
         find(r, lab, g_strdup_printf("delete link %s (%s)", link->name, human), cause);
+    }
+}
+
+static void delete_tables(struct repair *r)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(hostnet) net = hostnet_open(&error);
+    g_autoptr(GArray) tables = net ? hostnet_nat_list_marked(net, NULL, &error) : NULL;
+    if (!tables)
+        find(r, "", g_strdup("look for nftables with owner marks"), error);
+    for (guint i = 0; tables && i < tables->len; i++) {
+        const struct hostnet_nat_identity *table = &g_array_index(tables, struct hostnet_nat_identity, i);
+        g_autofree char *lab = NULL, *human = NULL;
+        g_autoptr(GError) cause = NULL;
+        if (!hostnet_mark_parse(table->mark, &lab, &human) || !is_stray(r, lab))
+            continue;
+        g_autofree char *name = names_interface('n', getuid(), lab, human);
+        if (!g_str_equal(name, table->table))
+            continue;
+        if (!r->options->dry_run)
+            hostnet_nat_delete(net, table, &cause);
+        find(r, lab, g_strdup_printf("delete nftables table %s (%s)", table->table, human), cause);
     }
 }
 
@@ -361,6 +384,7 @@ GPtrArray *repair_run(const struct repair_options *options, GError **error)
     collect_foreign(&r);
     end_processes(&r);
     delete_links(&r);
+    delete_tables(&r);
     remove_folders(&r);
     if (!options->dry_run)
         lab_sweep_locks(options->place);

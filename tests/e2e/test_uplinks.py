@@ -235,6 +235,16 @@ def nat():
             os.kill(pid, signal.SIGKILL)
         lab.netlab("down")
         lab.check_clean(before, "after everything was killed")
+        # With the store lost as well, marks are enough.
+        lab.netlab("up", timeout=180)
+        for name in os.listdir(os.path.join(lab.base, "state")):
+            if name.startswith("netlab.db"):
+                os.unlink(os.path.join(lab.base, "state", name))
+        repaired = lab.netlab("repair")
+        check("nftables table" in repaired.stdout, repaired.text)
+        tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
+        links = subprocess.run(["ip", "link"], capture_output=True, text=True).stdout
+        check("inet nl" not in tables and "nlv" not in links, f"{tables} {links}")
         lab.remove()
     finally:
         outside.close()
