@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,11 +33,25 @@ static struct machine *volatile running; /* for the handlers */
 static volatile sig_atomic_t asked_to_end;
 static volatile sig_atomic_t has_files; /* pidfile or sockets may exist: do not just die */
 
+static const struct machine_config *message_style; /* -msg */
+
+static void begin_message(void)
+{
+    if (message_style && message_style->message_time) {
+        g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+        g_autofree char *text = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ ");
+        fputs(text, stderr);
+    }
+    if (message_style && message_style->message_name && message_style->name)
+        fprintf(stderr, "%s ", message_style->name);
+    fputs("netlab-emu: ", stderr);
+}
+
 G_GNUC_PRINTF(1, 2) static void complain(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fputs("netlab-emu: ", stderr);
+    begin_message();
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
     va_end(args);
@@ -219,6 +234,17 @@ static void detach(int pipe_fd)
     close(pipe_fd);
 }
 
+/* Guest RAM all of it and at once, the rest as it is used. */
+static bool lock_memory(struct machine *machine)
+{
+    if (!mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) && machine_lock_memory(machine))
+        return true;
+    complain("locking memory: %s (raise `ulimit -l`, run with CAP_IPC_LOCK, or leave -overcommit mem-lock=on "
+             "out)",
+             g_strerror(errno));
+    return false;
+}
+
 /* ---- the program ---- */
 
 static bool write_config(const struct machine_config *config)
@@ -237,6 +263,9 @@ static int run(const struct machine_config *config)
 {
     g_autoptr(GError) error = NULL;
     int pidfile = -1, ready = -1, code = 1;
+    message_style = config;
+    if (config->process_name)
+        prctl(PR_SET_NAME, config->process_name, 0, 0, 0);
     for (guint i = 0; i < config->notes->len; i++)
         complain("note: %s", (const char *)config->notes->pdata[i]);
     if (config->trace_file && !trace_set_file(config->trace_file, &error)) {
@@ -258,7 +287,7 @@ static int run(const struct machine_config *config)
         complain("%s", error->message);
     } else if (config->check_only) {
         code = 0;
-    } else if (!config->run_as || run_as(config->run_as)) {
+    } else if ((!config->mem_lock || lock_memory(machine)) && (!config->run_as || run_as(config->run_as))) {
         running = machine;
         if (asked_to_end)
             machine_signal(machine);
@@ -291,6 +320,7 @@ int main(int argc, char **argv)
     switch (options_parse(argc, argv, &config, &text, &error)) {
     case OPTIONS_RUN:
         code = run(config);
+        message_style = NULL;
         machine_config_free(config);
         break;
     case OPTIONS_PRINT:

@@ -166,8 +166,14 @@ static const struct option_row rows[] = {
     OURS("accel", NULL, "interp|jit", OPTION_MACHINE, option_accel, "how guest code is run; -accel help"),
     OURS("m", NULL, "[size=]SIZE", OPTION_MACHINE, option_memory,
          "RAM: 64 (MiB), 64M, 1G; 128M unless given"),
+    OURS("mem-path", NULL, "FOLDER|FILE", OPTION_MACHINE, option_mem_path,
+         "guest RAM is a file there; in a folder one without a name"),
+    OURS("mem-prealloc", NULL, NULL, OPTION_MACHINE, option_mem_prealloc, "all of guest RAM from the start"),
+    OURS("overcommit", NULL, "mem-lock=on|off", OPTION_MACHINE, option_overcommit,
+         "whether RAM stays in the host's memory"),
+    {.name = "realtime", .form = "mlock=on|off", .apply = option_realtime},
     OURS("smp", NULL, "1", OPTION_MACHINE, option_smp, "number of CPUs; one"),
-    OURS("name", NULL, "NAME", OPTION_MACHINE, option_name, "name of the machine"),
+    OURS("name", NULL, "NAME[,process=NAME]", OPTION_MACHINE, option_name, "name of the machine"),
     OURS("uuid", NULL, "UUID", OPTION_MACHINE, option_uuid, "its UUID, for guests that ask fw_cfg"),
     OURS("rtc", NULL, "base=utc|localtime|DATE", OPTION_MACHINE, option_rtc, "what its clock starts with"),
     OURS("device", NULL, "DEVICE[,key=value…]", OPTION_MACHINE, option_device,
@@ -265,6 +271,8 @@ static const struct option_row rows[] = {
          "set the machine up, say what is wrong with it, and end; nothing is run"),
     OURS("daemonize", NULL, NULL, OPTION_CONTROL, option_daemonize,
          "go to the background once all is set up"),
+    OURS("msg", NULL, "timestamp=on|off", OPTION_CONTROL, option_msg, "whether messages begin with the time"),
+    OURS("enable-fips", NULL, NULL, OPTION_CONTROL, option_fips, "refuse VNC passwords, whose cipher is DES"),
     OURS("runas", NULL, "USER|UID:GID", OPTION_CONTROL, option_run_as, "become this user once all is set up"),
     {.name = "readconfig",
      .form = "FILE",
@@ -282,6 +290,9 @@ static const struct option_row rows[] = {
     OURS("d", NULL, "ITEMS", OPTION_DEBUG, option_debug_items, "the same by QEMU's names; -d help"),
     OURS("perfmap", NULL, NULL, OPTION_DEBUG, option_perfmap,
          "name translated code for perf, in /tmp/perf-PID.map"),
+    OURS("singlestep", "one-insn-per-tb", NULL, OPTION_DEBUG, option_singlestep,
+         "blocks of one instruction, for traces"),
+    OURS("tb-size", NULL, "MIB", OPTION_DEBUG, option_tb_size, "memory for translated code (32)"),
     OURS("gdb", NULL, "BACKEND", OPTION_DEBUG, option_gdb,
          "GDB's `target remote`: tcp:[HOST]:PORT (this host alone unless named) or unix:PATH"),
     OURS("s", NULL, NULL, OPTION_DEBUG, option_gdb_short, "-gdb tcp::1234"),
@@ -294,8 +305,6 @@ static const struct option_row rows[] = {
     {.name = "nouserconfig", .apply = option_nothing},
     {.name = "nodefconfig", .apply = option_nothing},
     {.name = "only-migratable", .apply = option_nothing},
-    {.name = "overcommit", .form = "…", .apply = option_nothing},
-    {.name = "msg", .form = "…", .apply = option_nothing},
 
     /* QEMU's, not here yet. */
     LATER("enable-kvm", "guests run in netlab-emu's own engine; leave it out"),
@@ -309,13 +318,9 @@ static const struct option_row rows[] = {
     LATER("virtfs_synth", "put what the guest needs into the initrd"),
     LATER("balloon", "give -m what the guest may have"),
     LATER("bt", "there is no Bluetooth"),
-    LATER("realtime", "guest RAM is not locked; leave it out"),
     LATER("virtioconsole", "use -serial"),
-    LATER("enable-fips", ""),
     LATER("numa", "a machine has one CPU and one memory"),
     LATER("add-fd", "give fd:N or fd=N where a descriptor is wanted"),
-    LATER("mem-path", "RAM is always anonymous; use -m"),
-    LATER("mem-prealloc", "RAM is taken as the guest touches it"),
     LATER("audio", "there is no sound"),
     LATER("audiodev", "there is no sound"),
     LATER("audio-help", "there is no sound"),
@@ -332,9 +337,6 @@ static const struct option_row rows[] = {
     LATER("tpmdev", ""),
     LATER("dtb", "a PC has no device tree"),
     LATER("preconfig", ""),
-    LATER("singlestep", "see -trace help"),
-    LATER("one-insn-per-tb", "see -trace help"),
-    LATER("tb-size", ""),
     LATER("icount", ""),
     LATER("seed", ""),
     LATER("loadvm", ""),
@@ -534,7 +536,7 @@ static bool finish(struct options *o, GError **error)
 {
     return options_finish_network(o, error) && options_finish_display(o, error) &&
            options_finish_drives(o, error) && options_finish_devices(o, error) &&
-           options_finish_machine(o, error);
+           options_finish_process(o, error) && options_finish_machine(o, error);
 }
 
 static bool write_config(struct options *o, GError **error)

@@ -365,6 +365,20 @@ static bool set_identity(struct machine_drive *drive, const struct keyval *kv, G
            set_serial(drive, keyval_string(kv, "serial", NULL), error);
 }
 
+/* The words of an ide-hd, ide-cd or floppy but for where it is. */
+static bool take_words(struct machine_drive *drive, const struct keyval *kv, GError **error)
+{
+    if (keyval_has(kv, "bootindex"))
+        drive->bootindex = (int)keyval_number(kv, "bootindex", 0);
+    if (drive->bus == MACHINE_BUS_FLOPPY)
+        return true;
+    if (keyval_has(kv, "werror") && !g_str_equal(keyval_string(kv, "werror", ""), "auto"))
+        drive->block.on_write_error = error_policy(keyval_string(kv, "werror", ""));
+    if (keyval_has(kv, "rerror") && !g_str_equal(keyval_string(kv, "rerror", ""), "auto"))
+        drive->block.on_read_error = error_policy(keyval_string(kv, "rerror", ""));
+    return set_identity(drive, kv, error);
+}
+
 static bool take_drive(struct options *o, const struct keyval *kv, enum machine_bus bus,
                        enum machine_media media, int index, GError **error)
 {
@@ -391,15 +405,7 @@ static bool take_drive(struct options *o, const struct keyval *kv, enum machine_
     drive->bus = bus;
     drive->media = media;
     drive->index = index;
-    if (keyval_has(kv, "bootindex"))
-        drive->bootindex = (int)keyval_number(kv, "bootindex", 0);
-    if (bus == MACHINE_BUS_FLOPPY)
-        return true;
-    if (keyval_has(kv, "werror") && !g_str_equal(keyval_string(kv, "werror", ""), "auto"))
-        drive->block.on_write_error = error_policy(keyval_string(kv, "werror", ""));
-    if (keyval_has(kv, "rerror") && !g_str_equal(keyval_string(kv, "rerror", ""), "auto"))
-        drive->block.on_read_error = error_policy(keyval_string(kv, "rerror", ""));
-    return set_identity(drive, kv, error);
+    return take_words(drive, kv, error);
 }
 
 static bool device_ide(struct options *o, const struct keyval *kv, enum machine_media media, GError **error)
@@ -433,13 +439,19 @@ static bool use_globals(struct options *o, struct machine_drive *drive, GError *
     const char *driver = drive->bus == MACHINE_BUS_FLOPPY   ? "floppy"
                          : drive->media == MACHINE_MEDIA_CD ? "ide-cd"
                                                             : "ide-hd";
-    KEYVAL_AUTO struct keyval *kv = drive->claimed ? NULL : option_globals(o, driver, error);
+    if (!o->globals || drive->claimed)
+        return true;
+    KEYVAL_AUTO struct keyval *kv = option_globals(o, driver, error);
     if (!kv)
-        return drive->claimed;
-    if (keyval_has(kv, "bootindex") && drive->bootindex < 0)
-        drive->bootindex = (int)keyval_number(kv, "bootindex", 0);
-    return drive->bus == MACHINE_BUS_FLOPPY || drive->serial ||
-           set_serial(drive, keyval_string(kv, "serial", NULL), error);
+        return false;
+    g_autofree char *own = g_steal_pointer(&drive->serial); /* -drive serial= counts more */
+    if (!take_words(drive, kv, error))
+        return false;
+    if (own) {
+        g_free(drive->serial);
+        drive->serial = g_steal_pointer(&own);
+    }
+    return true;
 }
 
 /* ---- when all is read ---- */

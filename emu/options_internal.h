@@ -20,12 +20,13 @@ struct options {
     bool snapshot, nodefaults; /* -snapshot: for all drives */
     struct machine_geometry hdachs;
     enum machine_translation hdachs_translation;
-    char *accel;               /* the last -accel or -machine accel= */
-    bool has_network;          /* a word about NICs or back ends was said: no default NIC */
-    GString *trace_list;       /* the same as words */
-    GPtrArray *uses;           /* struct option_use *, in their order */
-    GPtrArray *globals;        /* struct option_global *: -global */
-    char *write_config;        /* -writeconfig */
+    char *accel;         /* the last -accel or -machine accel= */
+    bool has_network;    /* a word about NICs or back ends was said: no default NIC */
+    GString *trace_list; /* the same as words */
+    GPtrArray *uses;     /* struct option_use *, in their order */
+    GPtrArray *globals;  /* struct option_global *: -global */
+    char *write_config;  /* -writeconfig */
+    bool fips;           /* -enable-fips */
 };
 
 enum option_section {
@@ -92,7 +93,6 @@ bool option_cpu(struct options *o, const char *arg, GError **error);
 bool option_accel(struct options *o, const char *arg, GError **error);
 bool option_smp(struct options *o, const char *arg, GError **error);
 bool option_memory(struct options *o, const char *arg, GError **error);
-bool option_name(struct options *o, const char *arg, GError **error);
 bool option_uuid(struct options *o, const char *arg, GError **error);
 bool option_rtc(struct options *o, const char *arg, GError **error);
 bool option_boot(struct options *o, const char *arg, GError **error);
@@ -101,6 +101,19 @@ bool option_trace(struct options *o, const char *arg, GError **error);
 bool option_debug_items(struct options *o, const char *arg, GError **error);
 bool option_fw_cfg(struct options *o, const char *arg, GError **error);
 bool options_finish_machine(struct options *o, GError **error);
+
+/* options_process.c */
+bool option_mem_path(struct options *o, const char *arg, GError **error);
+bool option_mem_prealloc(struct options *o, const char *arg, GError **error);
+bool option_realtime(struct options *o, const char *arg, GError **error);
+bool option_overcommit(struct options *o, const char *arg, GError **error);
+bool option_msg(struct options *o, const char *arg, GError **error);
+bool option_name(struct options *o, const char *arg, GError **error);
+bool option_tb_size(struct options *o, const char *arg, GError **error);
+bool option_code_size(struct options *o, uint64_t mib, GError **error);
+bool option_singlestep(struct options *o, const char *arg, GError **error);
+bool option_fips(struct options *o, const char *arg, GError **error);
+bool options_finish_process(struct options *o, GError **error);
 
 /* options_drives.c */
 bool option_drive(struct options *o, const char *arg, GError **error);

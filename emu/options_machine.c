@@ -41,7 +41,8 @@ static const struct keyval_table machine_table = {"", machine_rows, G_N_ELEMENTS
 
 static bool machine_type(const char *type, GError **error)
 {
-    if (g_str_equal(type, "pc") || g_str_equal(type, "none") || g_str_has_prefix(type, "pc-i440fx"))
+    if (g_str_equal(type, "pc") || g_str_equal(type, "none") || g_str_has_prefix(type, "pc-i440fx-") ||
+        g_str_has_prefix(type, "pc-0.") || g_str_has_prefix(type, "pc-1."))
         return true;
     static const char *const known[] = {"pc", "none"};
     if (g_str_equal(type, "q35") || g_str_has_prefix(type, "pc-q35"))
@@ -140,8 +141,8 @@ static const struct keyval_row accel_rows[] = {
     {"accel", KEYVAL_STRING,
      .help = "interp or jit, or a list as kvm:interp of which the first we have is taken"},
     {"thread", KEYVAL_CHOICE, "single|multi"},
-    {"tb-size", KEYVAL_NUMBER},
-    {"one-insn-per-tb", KEYVAL_BOOL},
+    {"tb-size", KEYVAL_NUMBER, .help = "jit: MiB for translated code, 4 to 512 (32)"},
+    {"one-insn-per-tb", KEYVAL_BOOL, .help = "blocks of one instruction each, for traces"},
     {"split-wx", KEYVAL_BOOL},
     {"window", KEYVAL_NUMBER,
      .help = "jit: entries of a block until its memory accesses are left to the host; 0: never",
@@ -200,7 +201,10 @@ bool option_accel(struct options *o, const char *arg, GError **error)
                 unsigned entries = (unsigned)keyval_number(kv, "window", 0);
                 o->config->jit_heat = entries ? entries : G_MAXUINT32;
             }
-            return accel_lockstep(o, kv, error);
+            o->config->single = keyval_bool(kv, "one-insn-per-tb", o->config->single);
+            return (!keyval_has(kv, "tb-size") ||
+                    option_code_size(o, keyval_number(kv, "tb-size", 0), error)) &&
+                   accel_lockstep(o, kv, error);
         }
         if (!word[1]) {
             g_propagate_error(error, g_steal_pointer(&why));
@@ -254,8 +258,8 @@ bool option_smp(struct options *o, const char *arg, GError **error)
 
 static const struct keyval_row memory_rows[] = {
     {"size", KEYVAL_SIZE, .help = "RAM; a plain number is in MiB", .min = MIB},
-    {"slots", KEYVAL_LATER, .help = "memory cannot be plugged in while running; give all of it as size="},
-    {"maxmem", KEYVAL_LATER, .help = "memory cannot be plugged in while running; give all of it as size="},
+    {"slots", KEYVAL_NUMBER, .help = "places for memory that is plugged in later; none is ever", .max = 256},
+    {"maxmem", KEYVAL_SIZE, .help = "what it may grow to; it stays at size=", .min = MIB},
 };
 static const struct keyval_table memory_table = {"", memory_rows, G_N_ELEMENTS(memory_rows), "size"};
 
@@ -267,33 +271,19 @@ bool option_memory(struct options *o, const char *arg, GError **error)
     uint64_t size = keyval_number(kv, "size", 0);
     if (size < RAM_LEAST_MIB * MIB || size > RAM_MOST_MIB * MIB)
         return option_fail(error, "RAM must be between %d MiB and %d MiB", RAM_LEAST_MIB, RAM_MOST_MIB);
+    if (keyval_has(kv, "slots") && !keyval_has(kv, "maxmem"))
+        return option_fail(error, "slots= needs maxmem=, the most that RAM may grow to");
+    if (keyval_has(kv, "maxmem") && keyval_number(kv, "maxmem", 0) < size)
+        return option_fail(error, "maxmem=%s is less than the %" G_GUINT64_FORMAT " MiB there are at first",
+                           keyval_string(kv, "maxmem", ""), size / MIB);
+    if (keyval_number(kv, "slots", 0))
+        option_note(o, "-m slots=: memory cannot be plugged in here; RAM stays at %" G_GUINT64_FORMAT " MiB",
+                    size / MIB);
     o->config->ram_size = (size + 4095) & ~UINT64_C(4095);
     return true;
 }
 
 /* ---- identity, clock ---- */
-
-static const struct keyval_row name_rows[] = {
-    {"guest", KEYVAL_STRING, .help = "name of the machine"},
-    {"process", KEYVAL_STRING, .help = "accepted, no effect here"},
-    {"debug-threads", KEYVAL_BOOL},
-};
-static const struct keyval_table name_table = {"", name_rows, G_N_ELEMENTS(name_rows), "guest"};
-
-bool option_name(struct options *o, const char *arg, GError **error)
-{
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&name_table, arg, error);
-    if (!kv)
-        return false;
-    const char *name = keyval_string(kv, "guest", NULL);
-    if (name && !g_utf8_validate(name, -1, NULL))
-        return option_fail(error, "the name is not valid UTF-8");
-    if (name) {
-        g_free(o->config->name);
-        o->config->name = g_strdup(name);
-    }
-    return true;
-}
 
 bool option_uuid(struct options *o, const char *arg, GError **error)
 {

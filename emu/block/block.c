@@ -193,6 +193,8 @@ static bool start_thread(struct block *b)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the machine's thread */
     b->has_thread = pthread_create(&b->thread, NULL, block_worker, b) == 0;
+    if (b->has_thread)
+        pthread_setname_np(b->thread, "disk");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return b->has_thread;
 }

@@ -531,7 +531,7 @@ static struct block *block_make(struct cpu *cpu, uintptr_t host, uint32_t linear
         pool_full(cpu);
     b = (struct block *)(cache->pool + cache->pool_used);
     b->count = 0;
-    while (left && b->count < BLOCK_MAX_INSNS && at - start < BLOCK_MAX_BYTES && !(attr & ATTR_END)) {
+    while (left && b->count < cpu->block_most && at - start < BLOCK_MAX_BYTES && !(attr & ATTR_END)) {
         struct insn *in = &b->insns[b->count];
         enum decode_result result;
 

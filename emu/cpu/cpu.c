@@ -33,6 +33,7 @@ struct cpu *cpu_new(const struct cpu_model *model, const struct cpu_board *board
     mmu_attach(cpu);
     cpu->a20_mask = 0xffffffffu;
     cpu->blocks = block_cache_new();
+    cpu->block_most = BLOCK_MAX_INSNS;
     mmu_reset(cpu);
     cpu_reset(cpu);
     return cpu;
@@ -48,6 +49,17 @@ void cpu_free(struct cpu *cpu)
     g_free(cpu->debugger);
     mmu_detach(cpu);
     free(cpu);
+}
+
+void cpu_set_code_size(struct cpu *cpu, size_t bytes)
+{
+    cpu->code_size = bytes;
+}
+
+void cpu_set_single(struct cpu *cpu, bool on)
+{
+    cpu->block_most = on ? 1 : BLOCK_MAX_INSNS;
+    block_cache_flush(cpu);
 }
 
 void cpu_set_heat(struct cpu *cpu, uint32_t entries)

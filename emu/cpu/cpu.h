@@ -45,6 +45,10 @@ void cpu_free(struct cpu *cpu);
  * has no executable memory or lacks what translated code needs. */
 enum cpu_accel { CPU_ACCEL_INTERP, CPU_ACCEL_JIT };
 bool cpu_set_accel(struct cpu *cpu, enum cpu_accel accel, GError **error);
+/* Bytes of memory for translated code, 4 MiB to 512 MiB, a multiple of 1 MiB. Before cpu_set_accel(). */
+void cpu_set_code_size(struct cpu *cpu, size_t bytes);
+/* Blocks of one instruction each: slow, and every instruction shows in traces of blocks. Before cpu_run(). */
+void cpu_set_single(struct cpu *cpu, bool on);
 /* Entries of a block by which the translator takes it for hot. After cpu_set_accel(…, CPU_ACCEL_JIT). */
 void cpu_set_heat(struct cpu *cpu, uint32_t entries);
 /* Interpreter and translator side by side (lockstep.c). After cpu_set_accel(…, CPU_ACCEL_JIT). */

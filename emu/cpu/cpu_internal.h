@@ -281,6 +281,8 @@ struct cpu {
     struct tlb_entry *tlb_data; /* set by cpu_update_mode() */
     /* The translator (jit/), NULL with the interpreter alone; what follows is set when its code is entered. */
     struct jit *jit;
+    size_t code_size;    /* of the translator's memory for code; 0: its own idea */
+    unsigned block_most; /* instructions in a block */
     struct lockstep *lockstep; /* NULL: the translator runs alone */
     struct debugger *debugger; /* NULL: there is none. debugger.h */
     struct window *window; /* its windows, NULL without: jit/window.h */

@@ -542,6 +542,8 @@ struct vnc *vnc_new(struct display *display, const struct vnc_config *config, GE
         sigfillset(&all); /* signals are for the machine's thread; SIGPIPE is an error code here */
         pthread_sigmask(SIG_SETMASK, &all, &before);
         why = pthread_create(&v->thread, NULL, serve, v);
+        if (!why)
+            pthread_setname_np(v->thread, "vnc");
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         v->running = !why;
     }

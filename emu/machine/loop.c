@@ -292,6 +292,8 @@ bool loop_start_doorbell(struct loop *loop, void (*ring)(void *opaque), void *op
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
         why = pthread_create(&loop->thread, NULL, loop_doorbell, loop);
+        if (!why)
+            pthread_setname_np(loop->thread, "doorbell");
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
     if (why) {

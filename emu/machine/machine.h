@@ -177,6 +177,10 @@ struct machine_config {
         unsigned insns, sample, links;
     } lockstep_options; /* cpu.h */
     bool perfmap;
+    bool single;      /* blocks of one instruction */
+    size_t code_size; /* bytes for translations; 0: as usual */
+    char *mem_path;   /* folder or file of guest RAM; NULL: memory of its own */
+    bool mem_prealloc, mem_lock;
 
     char *kernel, *append, *bios;
     char *initrd;           /* Linux: one file; Multiboot: "file args,file args" */
@@ -226,6 +230,8 @@ struct machine_config {
     /* For main(). */
     char *pidfile, *trace_file, *run_as;
     char *config_file, *config_text; /* -writeconfig; "-": standard output */
+    char *process_name;              /* -name process= */
+    bool message_time, message_name; /* -msg */
     bool daemonize;
 };
 
@@ -247,6 +253,8 @@ void machine_signal(struct machine *machine);
 /* From the handler of SIGBUS: a file whose pages are guest RAM (bootfile.c) was cut short, and `address` lay
  * behind its end. Puts zeros there; false when it is no address of guest RAM. */
 bool machine_fill_hole(struct machine *machine, void *address);
+/* Keeps guest RAM in the host's memory; false with errno. */
+bool machine_lock_memory(struct machine *machine);
 /* Where pseudo-terminals ended up, a line each, for main() to print. */
 char *machine_notices(struct machine *machine);
 

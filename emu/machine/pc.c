@@ -401,6 +401,8 @@ static bool board_processor(struct machine *m, GError **error)
                                                          .acknowledge = cpu_acknowledge,
                                                          .apic_base_changed = cpu_apic_base,
                                                          .ferr = cpu_ferr});
+    cpu_set_code_size(m->cpu, m->config->code_size);
+    cpu_set_single(m->cpu, m->config->single);
     if (m->config->engine == MACHINE_ENGINE_JIT && !m->config->no_guest) {
         g_autoptr(GError) refusal = NULL;
 
@@ -661,7 +663,10 @@ static bool board_build(struct machine *m, GError **error)
     clock_stop(m->clock); /* guest time begins when the guest does */
     m->loop = loop_new(m->clock, error);
     if (!m->loop || !machine_disks_open(m, error) ||
-        !(m->mem = physmap_new(m->config->ram_size + (m->config->vga ? m->config->vga_memory : 0), error)))
+        !(m->mem = physmap_new_backed(m->config->ram_size + (m->config->vga ? m->config->vga_memory : 0),
+                                      &(struct physmap_backing){.path = m->config->mem_path,
+                                                                .prealloc = m->config->mem_prealloc},
+                                      error)))
         return false;
     m->io = portio_new();
     machine_offer(m);

@@ -39,6 +39,11 @@ bool machine_fill_hole(struct machine *m, void *address)
                 0) != MAP_FAILED;
 }
 
+bool machine_lock_memory(struct machine *m)
+{
+    return mlock(physmap_ram(m->mem), physmap_ram_size(m->mem)) == 0;
+}
+
 void machine_stop(struct machine *m, enum control_status why)
 {
     if (m->status == CONTROL_RUNNING) {

@@ -13,9 +13,11 @@
 #include "emu/trace.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct phys_range {
@@ -60,7 +62,66 @@ struct physmap {
     void *code_opaque;
 };
 
+static int backing_failed(const char *path, const char *step, int why, GError **error)
+{
+    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(why),
+                "-mem-path %s: %s: %s (name a folder with enough room, as /dev/shm, or leave it out)", path,
+                step, g_strerror(why));
+    return -1;
+}
+
+/* The file of guest RAM, of the right size and zeroed. A file that has something in it which was no guest's
+ * RAM is left alone. */
+static int open_backing(const char *path, uint64_t size, GError **error)
+{
+    struct stat st;
+    bool folder = !stat(path, &st) && S_ISDIR(st.st_mode);
+    int fd = folder ? open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
+    if (folder && fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) { /* hugetlbfs */
+        g_autofree char *name = g_build_filename(path, "netlab-emu-ram.XXXXXX", NULL);
+        fd = g_mkstemp_full(name, O_RDWR | O_CLOEXEC, 0600);
+        if (fd >= 0)
+            unlink(name);
+    } else if (!folder) {
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+    }
+    if (fd < 0)
+        return backing_failed(path, "opening it", errno, error);
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || (st.st_size && (uint64_t)st.st_size != size)) {
+        close(fd);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,
+                    "-mem-path %s: the file would be overwritten, and has not the %" G_GUINT64_FORMAT
+                    " bytes of this machine's memory (name a folder, or a file that is not there yet)",
+                    path, size);
+        return -1;
+    }
+    if (ftruncate(fd, 0) || ftruncate(fd, (off_t)size)) {
+        int why = errno;
+        close(fd);
+        return backing_failed(path, "giving it the size of guest RAM", why, error);
+    }
+    return fd;
+}
+
+static bool preallocate(uint8_t *ram, uint64_t size, int fd, GError **error)
+{
+    int why = fd >= 0 ? fallocate(fd, 0, 0, (off_t)size) : madvise(ram, size, MADV_POPULATE_WRITE);
+    if (why) {
+        why = errno;
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(why),
+                    "-mem-prealloc: %" G_GUINT64_FORMAT
+                    " MiB of guest memory: %s (give the machine less with -m, or leave it out)",
+                    size >> 20, g_strerror(why));
+    }
+    return !why;
+}
+
 struct physmap *physmap_new(uint64_t ram_size, GError **error)
+{
+    return physmap_new_backed(ram_size, &(struct physmap_backing){0}, error);
+}
+
+struct physmap *physmap_new_backed(uint64_t ram_size, const struct physmap_backing *backing, GError **error)
 {
     if (ram_size < 1 << 20 || ram_size & PHYS_PAGE_MASK) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
@@ -69,18 +130,33 @@ struct physmap *physmap_new(uint64_t ram_size, GError **error)
                     ram_size);
         return NULL;
     }
+    int fd = -1;
+    if (backing->path && (fd = open_backing(backing->path, ram_size, error)) < 0)
+        return NULL;
     /* A page without access on either side: an address that is wrong by a little does not reach other memory,
      * and the kernel keeps the mapping apart from its neighbours, so that tools can tell what is guest RAM.
      */
-    uint8_t *space = mmap(NULL, ram_size + 2 * PHYS_PAGE_SIZE, PROT_NONE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t whole = ram_size + 2 * PHYS_PAGE_SIZE;
+    uint8_t *space = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     uint8_t *ram = space + PHYS_PAGE_SIZE;
-    int fd = space == MAP_FAILED ? -1 : memfd_create("netlab-emu guest RAM", MFD_CLOEXEC);
-    if (fd >= 0 && (ftruncate(fd, (off_t)ram_size) ||
-                    mmap(ram, ram_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
-                         0) == MAP_FAILED)) {
+    if (space != MAP_FAILED && fd < 0) {
+        fd = memfd_create("netlab-emu guest RAM", MFD_CLOEXEC);
+        if (fd >= 0 && ftruncate(fd, (off_t)ram_size)) {
+            close(fd);
+            fd = -1;
+        }
+    }
+    if (space != MAP_FAILED && fd >= 0 &&
+        mmap(ram, ram_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) ==
+            MAP_FAILED) {
+        int why = errno;
         close(fd);
         fd = -1;
+        if (backing->path) {
+            munmap(space, whole);
+            backing_failed(backing->path, "mapping it", why, error);
+            return NULL;
+        }
     }
     if (space == MAP_FAILED ||
         (fd < 0 && mmap(ram, ram_size, PROT_READ | PROT_WRITE,
@@ -88,6 +164,14 @@ struct physmap *physmap_new(uint64_t ram_size, GError **error)
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
                     "reserving %" G_GUINT64_FORMAT " MiB of guest memory: %s (give the machine less with -m)",
                     ram_size >> 20, g_strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    if (backing->prealloc && !preallocate(ram, ram_size, fd, error)) {
+        munmap(space, whole);
+        if (fd >= 0)
+            close(fd);
         return NULL;
     }
     /* A core dump is to show the emulator, not what a guest held in its memory. It also keeps this mapping

@@ -50,6 +50,12 @@ struct phys_slice {
 /* Makes an empty address space with `ram_size` bytes of zeroed guest RAM, page aligned, at least 1 MiB.
  * The RAM is not placed anywhere yet: see physmap_add_ram(). Fails with a message when it cannot be had. */
 struct physmap *physmap_new(uint64_t ram_size, GError **error);
+/* What RAM is made of, where it is not memory of this process alone. */
+struct physmap_backing {
+    const char *path; /* a folder: a file in it that has no name; or a file, made or overwritten; NULL: none */
+    bool prealloc;    /* all of it is there from the start */
+};
+struct physmap *physmap_new_backed(uint64_t ram_size, const struct physmap_backing *backing, GError **error);
 void physmap_free(struct physmap *pm);
 
 /* Guest RAM as one host mapping, and its size in bytes. */

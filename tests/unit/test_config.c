@@ -222,7 +222,7 @@ static void test_unused(struct files *f, const void *data)
         const char *global, *why;
     } rows[] = {
         {"VGA.vgamem_mb=8", "this machine has no such device"},
-        {"PIIX4_PM.disable_s4=1", "nothing can be set there"},
+        {"PIIX4_PM.smb_io_base=1", "nothing can be set there"},
         {"virtio-net-pci.mq=on", "is QEMU's and not in netlab-emu"},
         {"e1001.mac=x", "no device has that name (did you mean 'e1000'?)"},
         {"n270-x86_64-cpu.x=1", "nothing can be set there"},

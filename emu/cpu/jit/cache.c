@@ -67,18 +67,18 @@ static bool map_code(struct jit *jit, GError **error)
     const char *step = fd < 0 ? "memfd_create" : "ftruncate of a memory file";
     int saved;
 
-    if (fd >= 0 && ftruncate(fd, JIT_CODE_SIZE) == 0) {
+    if (fd >= 0 && ftruncate(fd, jit->code_size) == 0) {
         step = "mmap of a memory file";
-        rw = mmap(NULL, JIT_CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        rw = mmap(NULL, jit->code_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (rw != MAP_FAILED)
-            rx = mmap(NULL, JIT_CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_32BIT, fd, 0);
+            rx = mmap(NULL, jit->code_size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_32BIT, fd, 0);
     }
     saved = errno;
     if (fd >= 0)
         close(fd);
     if (rx == MAP_FAILED) {
         if (rw != MAP_FAILED)
-            munmap(rw, JIT_CODE_SIZE);
+            munmap(rw, jit->code_size);
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(saved),
                     "no executable memory for translated code: %s: %s", step, g_strerror(saved));
         return false;
@@ -139,7 +139,7 @@ static bool map_tables(struct jit *jit, struct cpu *cpu, GError **error)
 static void begin_memory(struct jit *jit)
 {
     jit->at = jit->start;
-    jit->cold = jit->code + JIT_COLD;
+    jit->cold = jit->code + jit_cold(jit);
     jit->data_used = 16; /* a link at 0 would be none */
     jit->pending = NULL;
 }
@@ -168,6 +168,7 @@ struct jit *jit_new(struct cpu *cpu, GError **error)
     if (!host_fits(error))
         return NULL;
     jit = g_new0(struct jit, 1);
+    jit->code_size = cpu->code_size ? cpu->code_size : JIT_CODE_SIZE;
     if (!map_code(jit, error) || !map_tables(jit, cpu, error)) {
         jit_free(cpu, jit);
         return NULL;
@@ -178,7 +179,7 @@ struct jit *jit_new(struct cpu *cpu, GError **error)
     jit->index = best_index();
     jit->quick_movsb = jit_movsb_is_quick();
     jit->insns = cpu->blocks->pool;
-    cpu->window = jit->window = window_new(cpu, jit_executable(jit, jit->code), -jit->exec, JIT_CODE_SIZE);
+    cpu->window = jit->window = window_new(cpu, jit_executable(jit, jit->code), -jit->exec, jit->code_size);
     jit->gs = window_has_gs();
     begin(jit, cpu);
     cpu->jit = jit;
@@ -192,8 +193,8 @@ void jit_free(struct cpu *cpu, struct jit *jit)
         return;
     jit_debug_free(jit->debug);
     if (jit->code) {
-        munmap(jit->code + jit->exec, JIT_CODE_SIZE);
-        munmap(jit->code, JIT_CODE_SIZE);
+        munmap(jit->code + jit->exec, jit->code_size);
+        munmap(jit->code, jit->code_size);
     }
     if (jit->data)
         munmap(jit->data, JIT_DATA_SIZE);
@@ -279,7 +280,7 @@ void jit_give_back(struct cpu *cpu)
     if (!jit)
         return;
     from = jit->code + (((size_t)(jit->start - jit->code) + PHYS_PAGE_MASK) & ~(size_t)PHYS_PAGE_MASK);
-    madvise(from, (size_t)(jit->code + JIT_CODE_SIZE - from), MADV_REMOVE);
+    madvise(from, (size_t)(jit->code + jit->code_size - from), MADV_REMOVE);
     madvise(jit->data, JIT_DATA_SIZE, MADV_DONTNEED);
 }
 

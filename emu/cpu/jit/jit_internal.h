@@ -9,8 +9,7 @@
 #include "emu/cpu/jit/flat.h"
 #include "emu/cpu/jit/jit.h"
 
-#define JIT_CODE_SIZE  (32u << 20)
-#define JIT_COLD       (JIT_CODE_SIZE / 2) /* where what is out of line begins */
+#define JIT_CODE_SIZE  (32u << 20) /* unless asked for otherwise */
 #define JIT_DATA_SIZE  (16u << 20)
 #define JIT_BLOCK_ROOM 32768u /* no translation is larger, */
 #define JIT_HOT_ROOM   131072u /* unless it is a hot one */
@@ -70,6 +69,7 @@ enum jit_piece_size { PIECE_1, PIECE_2, PIECE_4, PIECE_4_SOON, PIECE_8, PIECE_10
 
 struct jit {
     uint8_t *code;  /* writable */
+    size_t code_size;
     ptrdiff_t exec; /* what to add to get the executable address, which is below 4 GiB */
     uint8_t *at, *start;
     uint8_t *cold; /* the same for code that is rarely run */
@@ -123,10 +123,15 @@ static inline const uint8_t *jit_executable(const struct jit *jit, const uint8_t
     return code + jit->exec;
 }
 void *jit_take(struct jit *jit, size_t size);
+/* Where what is out of line begins. */
+static inline size_t jit_cold(const struct jit *jit)
+{
+    return jit->code_size / 2;
+}
 static inline bool jit_has_room(const struct jit *jit, size_t room)
 {
-    return (size_t)(jit->at - jit->code) + room <= JIT_COLD &&
-           (size_t)(jit->cold - jit->code) + room <= JIT_CODE_SIZE &&
+    return (size_t)(jit->at - jit->code) + room <= jit_cold(jit) &&
+           (size_t)(jit->cold - jit->code) + room <= jit->code_size &&
            jit->data_used + JIT_BLOCK_ROOM <= JIT_DATA_SIZE;
 }
 

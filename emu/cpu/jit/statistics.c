@@ -32,8 +32,8 @@ void jit_foreach_counter(const struct cpu *cpu, cpu_counter_fn *visit, void *opa
         {"window-rests", window.rests},
         {"window-sites-replaced", window.patched},
         {"flushes", jit->flushes},
-        {"code-bytes", (uint64_t)(jit->at - jit->code + jit->cold - jit->code - JIT_COLD)},
-        {"code-bytes-limit", JIT_CODE_SIZE},
+        {"code-bytes", (uint64_t)(jit->at - jit->code + jit->cold - jit->code - jit_cold(jit))},
+        {"code-bytes-limit", jit->code_size},
         {"data-bytes", jit->data_used},
         {"table-bytes", flat_touched(cpu->flat)},
         {"direct-branches", jit->branches},
@@ -103,12 +103,12 @@ void jit_describe(const struct cpu *cpu, GString *out)
         " flushes\n"
         "windows         %" G_GUINT64_FORMAT " faults, %" G_GUINT64_FORMAT " pages mapped, %" G_GUINT64_FORMAT
         " unmapped, %" G_GUINT64_FORMAT " rests\n"
-        "code memory     %zu of %u KiB, data %zu KiB, flat tables %zu KiB\n"
+        "code memory     %zu of %zu KiB, data %zu KiB, flat tables %zu KiB\n"
         "direct branches %" G_GUINT64_FORMAT ", links made %" G_GUINT64_FORMAT " (%u %%)\n"
         "entered         %" G_GUINT64_FORMAT ", gone on after a call %" G_GUINT64_FORMAT "\n"
         "places filled   %" G_GUINT64_FORMAT "\n",
         jit->translated, jit->hot, jit->flushes, window.faults, window.mapped, window.unmapped, window.rests,
-        (size_t)(jit->at - jit->code + jit->cold - jit->code - JIT_COLD) >> 10, JIT_CODE_SIZE >> 10,
+        (size_t)(jit->at - jit->code + jit->cold - jit->code - jit_cold(jit)) >> 10, jit->code_size >> 10,
         jit->data_used >> 10, flat_touched(cpu->flat) >> 10, jit->branches, jit->links,
         rate(jit->links, jit->branches), jit->entered, jit->continued, jit->fills);
     describe_calls(jit, out);

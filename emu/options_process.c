@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Handlers of the options about the process rather than the PC: where guest RAM comes from and whether it
+ * stays in the host's memory, how messages look, what the process is called, how much memory translations
+ * get.
+ */
+#include "emu/options_internal.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+enum { CODE_LEAST_MIB = 4, CODE_MOST_MIB = 512 };
+
+static void set_text(char **where, const char *value)
+{
+    g_free(*where);
+    *where = g_strdup(value);
+}
+
+/* ---- guest RAM ---- */
+
+bool option_mem_path(struct options *o, const char *arg, GError **error)
+{
+    if (!*arg)
+        return option_fail(error, "needs a folder or a file, as /dev/shm");
+    set_text(&o->config->mem_path, arg);
+    return true;
+}
+
+bool option_mem_prealloc(struct options *o, const char *arg, GError **error)
+{
+    o->config->mem_prealloc = true;
+    return true;
+}
+
+static const struct keyval_row realtime_rows[] = {
+    {"mlock", KEYVAL_BOOL, .help = "guest RAM stays in the host's memory (on)"},
+};
+static const struct keyval_table realtime_table = {"", realtime_rows, G_N_ELEMENTS(realtime_rows), NULL};
+
+bool option_realtime(struct options *o, const char *arg, GError **error)
+{
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&realtime_table, arg, error);
+    if (kv)
+        o->config->mem_lock = keyval_bool(kv, "mlock", true);
+    return kv != NULL;
+}
+
+static const struct keyval_row overcommit_rows[] = {
+    {"mem-lock", KEYVAL_BOOL, .help = "guest RAM stays in the host's memory"},
+    {"cpu-pm", KEYVAL_CHOICE, "off", "an idle guest's processor is the host's to use"},
+};
+static const struct keyval_table overcommit_table = {"", overcommit_rows, G_N_ELEMENTS(overcommit_rows),
+                                                     NULL};
+
+bool option_overcommit(struct options *o, const char *arg, GError **error)
+{
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&overcommit_table, arg, error);
+    if (kv)
+        o->config->mem_lock = keyval_bool(kv, "mem-lock", o->config->mem_lock);
+    return kv != NULL;
+}
+
+/* ---- messages, names ---- */
+
+static const struct keyval_row msg_rows[] = {
+    {"timestamp", KEYVAL_BOOL, .help = "messages begin with the time (UTC)"},
+    {"guest-name", KEYVAL_BOOL, .help = "and with the machine's name"},
+};
+static const struct keyval_table msg_table = {"", msg_rows, G_N_ELEMENTS(msg_rows), NULL};
+
+bool option_msg(struct options *o, const char *arg, GError **error)
+{
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&msg_table, arg, error);
+    if (!kv)
+        return false;
+    o->config->message_time = keyval_bool(kv, "timestamp", o->config->message_time);
+    o->config->message_name = keyval_bool(kv, "guest-name", o->config->message_name);
+    return true;
+}
+
+static const struct keyval_row name_rows[] = {
+    {"guest", KEYVAL_STRING, .help = "name of the machine"},
+    {"process", KEYVAL_STRING, .help = "name of the process, as ps and top show it; 15 bytes count"},
+    {"debug-threads", KEYVAL_BOOL, .help = "threads have names of their own; they always do"},
+};
+static const struct keyval_table name_table = {"", name_rows, G_N_ELEMENTS(name_rows), "guest"};
+
+bool option_name(struct options *o, const char *arg, GError **error)
+{
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&name_table, arg, error);
+    if (!kv)
+        return false;
+    const char *name = keyval_string(kv, "guest", NULL);
+    if (name && !g_utf8_validate(name, -1, NULL))
+        return option_fail(error, "the name is not valid UTF-8");
+    if (name)
+        set_text(&o->config->name, name);
+    if (keyval_has(kv, "process") && !*keyval_string(kv, "process", ""))
+        return option_fail(error, "process= needs a name");
+    if (keyval_has(kv, "process"))
+        set_text(&o->config->process_name, keyval_string(kv, "process", ""));
+    return true;
+}
+
+/* ---- the translator ---- */
+
+bool option_code_size(struct options *o, uint64_t mib, GError **error)
+{
+    if (mib && (mib < CODE_LEAST_MIB || mib > CODE_MOST_MIB))
+        return option_fail(error,
+                           "%" G_GUINT64_FORMAT " MiB for translated code: from %d to %d, or 0 for the "
+                           "usual",
+                           mib, CODE_LEAST_MIB, CODE_MOST_MIB);
+    o->config->code_size = (size_t)mib << 20;
+    return true;
+}
+
+bool option_tb_size(struct options *o, const char *arg, GError **error)
+{
+    uint64_t mib;
+    return keyval_parse_number("size in MiB", arg, 0, 0, &mib, error) && option_code_size(o, mib, error);
+}
+
+bool option_singlestep(struct options *o, const char *arg, GError **error)
+{
+    o->config->single = true;
+    return true;
+}
+
+/* ---- FIPS ---- */
+
+bool option_fips(struct options *o, const char *arg, GError **error)
+{
+    o->fips = true;
+    return true;
+}
+
+bool options_finish_process(struct options *o, GError **error)
+{
+    for (guint i = 0; o->fips && i < o->config->vncs->len; i++)
+        if (((struct machine_vnc *)o->config->vncs->pdata[i])->password)
+            return option_fail(error,
+                               "-vnc password=on: a VNC password is DES, which -enable-fips forbids; use "
+                               "unix:PATH, or an SSH tunnel to the loopback address");
+    return true;
+}
