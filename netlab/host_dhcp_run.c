@@ -122,7 +122,11 @@ static bool on_record(void *opaque, const struct dhcp_applied *applied, GError *
 {
     struct state *state = opaque;
     struct store_lease *row = state->loop->row;
-    set_text(&row->applied, dhcp_applied_format(applied));
+    g_autofree char *text = dhcp_applied_format(applied);
+    /* A renewal that changes nothing needs no disk: a full one is no reason to lose the address. */
+    if (g_str_equal(text, row->applied))
+        return true;
+    set_text(&row->applied, g_steal_pointer(&text));
     fault_point();
     bool good = store_put_lease(state->loop->store, row, error);
     fault_point();

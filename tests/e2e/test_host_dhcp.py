@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -147,6 +148,19 @@ def killed_renewer():
     os.kill(second["pid"], signal.SIGKILL)
     net.dhcp("release", "eth0")
     net.check_clean(before, "after the release of one that was killed")
+    # The computer restarted meanwhile (another boot's row): the lease is asked for again, or forgotten.
+    third = json.loads(net.dhcp("request", "eth0", "--json").stdout)
+    for then in ("request", "release"):
+        pid = json.loads(net.dhcp("show", "--json").stdout)[0]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        wait_until("it to be gone", lambda: pid not in processes())
+        net.run("ip -4 addr flush dev eth0")
+        with sqlite3.connect(os.path.join(net.lab.base, "state", "netlab.db")) as db:
+            db.execute("UPDATE lease SET boot_id = '00000000-0000-0000-0000-000000000000'")
+        check("of before the reboot" in net.dhcp("show").stdout, "show of an old boot's row")
+        said = net.dhcp(then, "eth0", "-v").stdout
+        check(then == "release" or ("DHCPDISCOVER" not in said and f"eth0 has {third['address']}" in said), said)
+    check(json.loads(net.dhcp("show", "--json").stdout) == [] and not addresses(), "an old boot's row was not forgotten")
     # Its link goes: nothing is left to release.
     third = json.loads(net.dhcp("request", "eth0", "--json").stdout)
     net.run("ip link del eth0")

@@ -705,9 +705,32 @@ static void test_no_privilege(void)
     g_assert_no_error(error);
 }
 
+/* A link of the host's own has no mark: it can be told from others by its identity, and is never deleted. */
+static void test_unmarked(void)
+{
+    GError *error = NULL;
+    g_autoptr(hostnet) net = ns_new();
+    g_autoptr(hostnet_link) loopback = hostnet_link_find(net, "lo", &error);
+    struct hostnet_link_identity identity;
+    enum hostnet_presence presence;
+    hostnet_link_get_identity(net, loopback, &identity);
+    g_assert_cmpstr(identity.mark, ==, "");
+    g_autoptr(hostnet_link) found = NULL;
+    g_assert_true(hostnet_link_check(net, &identity, &presence, &found, &error));
+    g_assert_cmpint(presence, ==, HOSTNET_PRESENT);
+    g_assert_nonnull(found);
+    g_assert_false(hostnet_link_delete(net, &identity, &error));
+    g_clear_error(&error);
+    /* Marked since, it is another one. */
+    g_assert_true(hostnet_link_set_mark(net, loopback->index, "netlab:lab:lo", &error));
+    g_assert_true(hostnet_link_check(net, &identity, &presence, NULL, &error));
+    g_assert_cmpint(presence, ==, HOSTNET_FOREIGN);
+}
+
 int main(int argc, char **argv)
 {
     ns_test_init(&argc, &argv);
+    g_test_add_func("/link/unmarked", test_unmarked);
     g_test_add_func("/link/lookup", test_lookup);
     g_test_add_func("/link/names-taken", test_names_taken);
     g_test_add_func("/link/planned-index", test_planned_index);
