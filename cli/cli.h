@@ -64,7 +64,8 @@ bool cli_number(const struct cli_call *call, const char *option, unsigned least,
 const char *cli_argument(const struct cli_call *call, guint index); /* NULL: not given */
 
 extern const struct cli_verb verb_up, verb_down, verb_restart, verb_status, verb_log, verb_repair,
-    verb_console, verb_exec, verb_validate, verb_image, verb_host, verb_help, verb_version, verb_supervise;
+    verb_doctor, verb_console, verb_exec, verb_validate, verb_image, verb_host, verb_help, verb_version,
+    verb_supervise;
 extern const struct cli_verb *const cli_verbs[];
 /* By one word, in `verbs`. */
 const struct cli_verb *cli_find_verb(const struct cli_verb *const *verbs, const char *word);
@@ -89,7 +90,11 @@ bool cli_is_terminal(void);
 struct cli_table;
 struct cli_table *cli_table_new(const char *const *header);
 void cli_table_add(struct cli_table *table, const char *const *cells);
-void cli_table_print(struct cli_table *table); /* and frees it */
+void cli_table_print(struct cli_table *table); /* and frees it; a cell may have several lines */
+void cli_table_free(struct cli_table *table);
+glong cli_table_width(const struct cli_table *table);
+/* Columns of the terminal; G_MAXLONG when standard output is none. */
+glong cli_terminal_width(void);
 /* Prints JSON to standard output; takes the node over. */
 void cli_print_json(JsonNode *node);
 

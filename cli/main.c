@@ -15,12 +15,13 @@
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-const struct cli_verb *const cli_verbs[] = {&verb_up,      &verb_down,      &verb_restart, &verb_status,
-                                            &verb_log,     &verb_console,   &verb_exec,    &verb_validate,
-                                            &verb_repair,  &verb_image,     &verb_host,    &verb_help,
-                                            &verb_version, &verb_supervise, NULL};
+const struct cli_verb *const cli_verbs[] = {&verb_up,     &verb_down,    &verb_restart,   &verb_status,
+                                            &verb_log,    &verb_console, &verb_exec,      &verb_validate,
+                                            &verb_repair, &verb_doctor,  &verb_image,     &verb_host,
+                                            &verb_help,   &verb_version, &verb_supervise, NULL};
 
 const struct cli_status_info cli_statuses[] = {
     {CLI_OK, "done, or nothing to do"},
@@ -180,20 +181,70 @@ void cli_table_add(struct cli_table *table, const char *const *cells)
     g_ptr_array_add(table->rows, g_strdupv((char **)cells));
 }
 
-void cli_table_print(struct cli_table *table)
+/* The widest line of each column. Owned by the caller. */
+static glong *table_widths(const struct cli_table *table)
 {
+    glong *widths = g_new0(glong, table->columns);
     for (guint r = 0; r < table->rows->len; r++) {
         char **row = table->rows->pdata[r];
         for (guint c = 0; c < table->columns; c++) {
-            glong width = 0;
-            for (guint k = 0; k < table->rows->len; k++)
-                width = MAX(width, g_utf8_strlen(((char **)table->rows->pdata[k])[c], -1));
-            bool is_last = c + 1 == table->columns;
-            int pad = is_last ? 0 : (int)(width - g_utf8_strlen(row[c], -1) + 2);
-            printf("%s%*s", row[c], pad, "");
+            g_auto(GStrv) lines = g_strsplit(row[c], "\n", -1);
+            for (guint i = 0; lines[i]; i++)
+                widths[c] = MAX(widths[c], g_utf8_strlen(lines[i], -1));
+        }
+    }
+    return widths;
+}
+
+glong cli_table_width(const struct cli_table *table)
+{
+    g_autofree glong *widths = table_widths(table);
+    glong width = 0;
+    for (guint c = 0; c < table->columns; c++)
+        width += widths[c] + (c ? 2 : 0);
+    return width;
+}
+
+glong cli_terminal_width(void)
+{
+    struct winsize size;
+    bool known = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20;
+    return known ? size.ws_col : G_MAXLONG;
+}
+
+/* One row: as many lines as its longest cell. */
+static void print_row(char **row, guint columns, const glong *widths)
+{
+    g_autofree char ***cells = g_new0(char **, columns);
+    guint height = 1;
+    for (guint c = 0; c < columns; c++) {
+        cells[c] = g_strsplit(row[c], "\n", -1);
+        height = MAX(height, g_strv_length(cells[c]));
+    }
+    for (guint line = 0; line < height; line++) {
+        guint last = 0;
+        for (guint c = 0; c < columns; c++)
+            last = line < g_strv_length(cells[c]) ? c : last;
+        for (guint c = 0; c <= last; c++) {
+            const char *text = line < g_strv_length(cells[c]) ? cells[c][line] : "";
+            printf("%s%*s", text, c == last ? 0 : (int)(widths[c] - g_utf8_strlen(text, -1) + 2), "");
         }
         printf("\n");
     }
+    for (guint c = 0; c < columns; c++)
+        g_strfreev(cells[c]);
+}
+
+void cli_table_print(struct cli_table *table)
+{
+    g_autofree glong *widths = table_widths(table);
+    for (guint r = 0; r < table->rows->len; r++)
+        print_row(table->rows->pdata[r], table->columns, widths);
+    cli_table_free(table);
+}
+
+void cli_table_free(struct cli_table *table)
+{
     g_ptr_array_unref(table->rows);
     g_free(table);
 }

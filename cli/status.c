@@ -16,13 +16,18 @@ static const struct cli_option options[] = {
     CLI_HELP_OPTION,
 };
 
-static char *describe_nics(const struct lab_node_status *node)
+enum density { ALL, WITHOUT_CONSOLE, IN_LINES, DENSITIES };
+
+static char *describe_nics(const struct lab_node_status *node, enum density density)
 {
     GString *text = g_string_new(NULL);
     for (guint i = 0; i < node->nics->len; i++) {
         const struct lab_nic_status *nic = node->nics->pdata[i];
-        g_string_append_printf(text, "%s%s %s %s", i ? ", " : "", nic->interface,
-                               nic->address ? nic->address : "-", nic->network);
+        g_string_append_printf(text, "%s%s %s %s",
+                               !i                    ? ""
+                               : density == IN_LINES ? "\n"
+                                                     : ", ",
+                               nic->interface, nic->address ? nic->address : "-", nic->network);
     }
     return g_string_free(text, FALSE);
 }
@@ -39,6 +44,58 @@ static void print_last_words(const struct lab_status *status)
         for (guint k = 0; lines[k]; k++)
             printf("  %s\n", lines[k]);
     }
+}
+
+/* Breaks text at words after some twelve characters. */
+static void break_lines(char *text)
+{
+    enum { LONG = 12 };
+    char *begin = text;
+    for (char *c = text; *c; c++) {
+        if (*c == ' ' && c - begin >= LONG)
+            *c = '\n';
+        if (*c == '\n')
+            begin = c + 1;
+    }
+}
+
+static struct cli_table *make_table(const struct lab_status *status, enum density density)
+{
+    static const char *const headers[DENSITIES][8] = {
+        [ALL] = {"NODE", "STATE", "PID", "MEMORY", "IMAGE", "NICS", "CONSOLE"},
+        [WITHOUT_CONSOLE] = {"NODE", "STATE", "PID", "MEMORY", "IMAGE", "NICS"},
+        [IN_LINES] = {"NODE", "STATE", "PID", "IMAGE", "NICS"},
+    };
+    struct cli_table *table = cli_table_new(headers[density]);
+    for (guint i = 0; i < status->nodes->len; i++) {
+        const struct lab_node_status *node = status->nodes->pdata[i];
+        g_autofree char *state = *node->note ? g_strdup_printf(density == IN_LINES ? "%s\n(%s)" : "%s (%s)",
+                                                               lab_node_state_name(node->state), node->note)
+                                             : g_strdup(lab_node_state_name(node->state));
+        g_autofree char *pid = node->pid ? g_strdup_printf("%d", node->pid) : g_strdup("-");
+        g_autofree char *memory =
+            g_strdup_printf("%u/%u MiB", (unsigned)(node->resident / 1024), node->memory);
+        g_autofree char *nics = describe_nics(node, density);
+        const char *image = node->image ? node->image : "-";
+        g_autofree char *base = g_path_get_basename(image);
+        g_autofree char *both = g_strdup_printf("%s\n%s", base, memory);
+        if (density == IN_LINES) {
+            break_lines(state);
+            const char *cells[] = {node->name, state, pid, both, *nics ? nics : "-", NULL};
+            cli_table_add(table, cells);
+        } else {
+            const char *cells[] = {node->name,
+                                   state,
+                                   pid,
+                                   memory,
+                                   image,
+                                   *nics ? nics : "-",
+                                   density == ALL ? node->console : NULL,
+                                   NULL};
+            cli_table_add(table, cells);
+        }
+    }
+    return table;
 }
 
 static void print_table(const struct lab_status *status)
@@ -61,27 +118,17 @@ static void print_table(const struct lab_status *status)
                "away what it left.\n");
     else if (!status->is_supervised)
         printf("Its supervisor is gone; machines go on. `netlab up` starts a new one.\n");
-    static const char *const header[] = {"NODE", "STATE", "PID", "MEMORY", "IMAGE", "NICS", "CONSOLE", NULL};
-    struct cli_table *table = cli_table_new(header);
-    bool ended = false;
-    for (guint i = 0; i < status->nodes->len; i++) {
-        const struct lab_node_status *node = status->nodes->pdata[i];
-        g_autofree char *state =
-            *node->note ? g_strdup_printf("%s (%s)", lab_node_state_name(node->state), node->note)
-                        : g_strdup(lab_node_state_name(node->state));
-        ended = ended || (node->state == LAB_NODE_ENDED && *node->last_words);
-        g_autofree char *pid = node->pid ? g_strdup_printf("%d", node->pid) : g_strdup("-");
-        g_autofree char *memory =
-            g_strdup_printf("%u/%u MiB", (unsigned)(node->resident / 1024), node->memory);
-        g_autofree char *nics = describe_nics(node);
-        const char *cells[] = {
-            node->name,         state,         pid, memory, node->image ? node->image : "-",
-            *nics ? nics : "-", node->console, NULL};
-        cli_table_add(table, cells);
+    /* What does not fit is left out, the sockets first; then NICs get a line each, and reasons too. */
+    struct cli_table *table = NULL;
+    for (enum density density = ALL; density < DENSITIES; density++) {
+        if (table)
+            cli_table_free(table);
+        table = make_table(status, density);
+        if (cli_table_width(table) <= cli_terminal_width())
+            break;
     }
     cli_table_print(table);
-    if (ended)
-        print_last_words(status);
+    print_last_words(status);
 }
 
 static JsonObject *node_json(const struct lab_node_status *node)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: The netlab authors
 """Bad input and a bad environment: a clear error with what to do next, and nothing changed."""
+import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -261,6 +263,52 @@ def name_taken_in_the_host_namespace():
     return ""
 
 
+def examine(lab, rc, env=None, command=()):
+    result = subprocess.run([*command, os.environ["NETLAB_BIN"], "doctor", "--json"], env=dict(lab.env, **(env or {})), capture_output=True, text=True)
+    check(result.returncode == rc, f"doctor: {result}")
+    return {item["name"]: item for item in json.loads(result.stdout)["doctor"]}
+
+
+def doctor():
+    lab = Lab()
+    before = lab.dump()
+    found = examine(lab, 0)
+    check(found["tap"]["verdict"] == "good" and found["bridge"]["verdict"] == "good" and found["rootless"]["verdict"] == "good", f"{found}")
+    check({"emulator", "seabios", "samba", "dnsmasq", "vnc", "state", "runtime", "store", "memory", "limits", "br-netfilter", "ip-forward", "rp-filter",
+           "ping", "max-map-count", "forward-policy", "manager", "netem", "vlan", "nftables"} <= set(found), f"{sorted(found)}")
+    check(all("remedy" in item for item in found.values() if item["verdict"] == "bad"), f"{found}")
+    text = lab.netlab("doctor").stdout
+    check("0 that keep labs from coming up" in text and max(len(line) for line in text.splitlines()) <= 80, text)
+    lab.check_clean(before, "doctor changed something")
+    # What stands in the way is said, with the remedy, and the status is 1.
+    found = examine(lab, 1, {"NETLAB_EMU": "/nowhere/emu"})
+    check("/nowhere/emu is not a program" in found["emulator"]["text"], f"{found['emulator']}")
+    found = examine(lab, 1, {"NETLAB_STATE_DIR": "/proc/nowhere"})
+    check(found["state"]["verdict"] == "bad" and "NETLAB_STATE_DIR" in found["state"]["remedy"], f"{found['state']}")
+    os.makedirs(os.path.join(lab.base, "state"))
+    with open(os.path.join(lab.base, "state", "netlab.db"), "w") as file:
+        file.write("this is no database " * 100)
+    check("`netlab repair` moves it away" in examine(lab, 1)["store"]["text"], "a damaged store")
+    os.unlink(os.path.join(lab.base, "state", "netlab.db"))
+    found = examine(lab, 0, command=["sh", "-c", "ulimit -n 256; exec \"$@\"", "sh"])
+    check(found["limits"]["verdict"] == "note" and "ulimit -n 4096" in found["limits"]["remedy"], f"{found['limits']}")
+    if MODE == "root" and os.geteuid() == 0:
+        os.rename("/dev/net/tun", "/dev/net/elsewhere")
+        try:
+            found = examine(lab, 1)
+        finally:
+            os.rename("/dev/net/elsewhere", "/dev/net/tun")
+        check(found["tun-device"]["verdict"] == "bad" and "modprobe tun" in found["tun-device"]["remedy"], f"{found['tun-device']}")
+        with open("/proc/sys/net/ipv4/ping_group_range", "w") as file:
+            file.write("0 100")
+        check(examine(lab, 0)["ping"]["verdict"] == "good", "ping")
+        if shutil.which("nft"):
+            subprocess.run(["nft", "add table ip guard; add chain ip guard through { type filter hook forward priority 0; policy drop; }"], check=True)
+            check("guard" in examine(lab, 0)["forward-policy"]["text"], "forward policy")
+            subprocess.run(["nft", "delete table ip guard"], check=True)
+    lab.remove()
+
+
 def foreign_process_in_the_namespace():
     lab = Lab()
     lab.netlab("status", rc=4)
@@ -283,4 +331,4 @@ if __name__ == "__main__":
     main(topology_errors, unreadable_kernel, no_tun, missing_capability, no_user_namespaces, no_emulator, store_of_a_newer_version,
          damaged_store, state_directory_without_permission, full_disk, full_runtime_directory, read_only_runtime_directory,
          name_taken_in_the_host_namespace,
-         foreign_process_in_the_namespace)
+         foreign_process_in_the_namespace, doctor)
