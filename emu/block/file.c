@@ -3,11 +3,13 @@
 /*
  * The files images are in: regular files and block devices.
  *
- * Locks are open file description locks (fcntl(2)) over the whole file: shared by readers, exclusive to one
- * writer, gone with the process however it ends. Other programs that lock image files the same way are seen
- * and see us. O_DIRECT needs alignment that differs from one file system to the next; where it is refused
- * (tmpfs) or an access turns out not to be aligned, the flag is dropped and the page cache used: slower is
- * better than failing.
+ * Locks are open file description locks (fcntl(2)), gone with the process however it ends, and QEMU's, so
+ * that its programs and ours mind each other: what one does with the image is a shared lock on byte 100 + n,
+ * what it allows no one else on byte 200 + n; n counts from 0: reads, writes, writes the same again, resizes.
+ * Both are set first and looked for after that, so of two that come at once at least one sees the other.
+ * Readers allow readers; a writer allows nobody else. O_DIRECT needs alignment that differs from one file
+ * system to the next; where it is refused (tmpfs) or an access turns out not to be aligned, the flag is
+ * dropped and the page cache used: slower is better than failing.
  *
  * Short reads and writes are continued; a file that shrank underneath reads as zeros, and the caller learns
  * how many bytes were not there.
@@ -41,13 +43,40 @@ static const char *open_advice(int code, bool read_only)
     return NULL;
 }
 
+enum { LOCK_DOES = 100, LOCK_FORBIDS = 200 };
+enum { LOCK_READS, LOCK_WRITES, LOCK_WRITES_SAME, LOCK_RESIZES, LOCK_COUNT };
+
+/* Whether locks work in this file system; *taken: someone else holds one that excludes this one. */
+static bool lock_byte(struct block_file *file, int op, short type, unsigned at, bool *taken)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
+    if (fcntl(file->fd, op, &lock) != 0) {
+        *taken = errno == EAGAIN || errno == EACCES;
+        return *taken;
+    }
+    *taken = op == F_OFD_GETLK && lock.l_type != F_UNLCK;
+    return true;
+}
+
 static bool file_lock(struct block_file *file, GError **error)
 {
-    struct flock lock = {.l_type = file->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(file->fd, F_OFD_SETLK, &lock) == 0)
+    unsigned does = 1u << LOCK_READS, forbids = 1u << LOCK_WRITES | 1u << LOCK_RESIZES;
+    if (!file->read_only)
+        does |= 1u << LOCK_WRITES | 1u << LOCK_RESIZES;
+    bool taken = false;
+    for (unsigned n = 0; n < LOCK_COUNT && !taken; n++) {
+        if ((does >> n & 1 && !lock_byte(file, F_OFD_SETLK, F_RDLCK, LOCK_DOES + n, &taken)) ||
+            (!taken && forbids >> n & 1 && !lock_byte(file, F_OFD_SETLK, F_RDLCK, LOCK_FORBIDS + n, &taken)))
+            return true; /* a file system without locks */
+    }
+    for (unsigned n = 0; n < LOCK_COUNT && !taken; n++) {
+        if (does >> n & 1)
+            lock_byte(file, F_OFD_GETLK, F_WRLCK, LOCK_FORBIDS + n, &taken);
+        if (!taken && forbids >> n & 1)
+            lock_byte(file, F_OFD_GETLK, F_WRLCK, LOCK_DOES + n, &taken);
+    }
+    if (!taken)
         return true;
-    if (errno != EAGAIN && errno != EACCES)
-        return true; /* a file system without locks */
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
                 "%s: the image is in use by another machine or program%s; end that one, or use "
                 "snapshot=on or a copy (or a qcow2 image with this one as backing file)",

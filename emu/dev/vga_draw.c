@@ -44,6 +44,13 @@ static unsigned start_address(const struct vga *vga)
     return (unsigned)vga->crtc[CRTC_START_HIGH] << 8 | vga->crtc[CRTC_START_LOW];
 }
 
+/* Of a row of characters. */
+static unsigned text_lines(const struct vga *vga)
+{
+    unsigned lines = (vga->crtc[CRTC_MAX_SCAN] & 0x1fu) + 1;
+    return vga->crtc[CRTC_MAX_SCAN] & 0x80 ? 2 * lines : lines;
+}
+
 static bool is_on(const struct vga *vga)
 {
     return vga->attr_index & ATTR_SCREEN_ON && !(vga->seq[SEQ_CLOCKING] & CLOCKING_OFF);
@@ -62,8 +69,11 @@ static void compose(const struct vga *vga, struct picture *p)
         p->twice = vga->seq[SEQ_CLOCKING] & CLOCKING_HALF ? 2 : 1;
         p->height = display_lines(vga);
         if (!(vga->gc[GC_MISC] & GCMISC_GRAPHICS)) {
+            unsigned row = text_lines(vga);
             p->kind = TEXT;
             p->dots = vga->seq[SEQ_CLOCKING] & CLOCKING_8DOT ? 8 : 9;
+            if (p->height > row)
+                p->height -= p->height % row; /* what is no whole row of characters shows nothing */
         } else if (vga->gc[GC_MODE] & MODE_SHIFT_256) {
             p->kind = PACKED;
             p->twice = 1;
@@ -116,6 +126,15 @@ static void palette16(const struct vga *vga, uint32_t out[16])
         out[i] = color16(vga, i & vga->attr[ATTR_PLANES]);
 }
 
+/* Firmware that knows QEMU's card alone (GRUB as firmware, say) sets up text with little more than the size
+ * of the screen: planes, scan line addressing and line compare keep what reset left. Text is shown all the
+ * same. */
+static void text_palette(const struct vga *vga, uint32_t out[16])
+{
+    for (unsigned i = 0; i < 16; i++)
+        out[i] = color16(vga, vga->attr[ATTR_PLANES] ? i & vga->attr[ATTR_PLANES] : i);
+}
+
 /* ---- lines of the VGA's own modes ---- */
 
 /* The four planes at what the CRTC's counter stands for. */
@@ -135,6 +154,12 @@ static const uint8_t *planes_at(const struct vga *vga, unsigned counter, unsigne
     if (!(mode & 2))
         at = (at & ~0x4000u) | (row_scan & 2) << 13;
     return vga->memory + ((at & 0xffff) << 2);
+}
+
+/* A cell of text is the same one for all its lines. */
+static const uint8_t *text_cell(const struct vga *vga, unsigned counter)
+{
+    return planes_at(vga, counter, 0);
 }
 
 static uint32_t *put(uint32_t *to, uint32_t color, unsigned twice)
@@ -162,10 +187,10 @@ static void draw_text(const struct vga *vga, const struct picture *p, unsigned c
     bool cursor_here = p->blink_on && !(first & 0x20) && row_scan >= (first & 0x1f) && row_scan <= last;
     bool underline = mode & ATTR_MONO && row_scan == (vga->crtc[CRTC_UNDERLINE] & 0x1fu);
     uint32_t palette[16], *to = vga->line;
-    palette16(vga, palette);
+    text_palette(vga, palette);
     for (unsigned i = 0; i <= p->characters; i++) {
         unsigned at = (counter + i) & 0xffff;
-        const uint8_t *cell = planes_at(vga, at, row_scan);
+        const uint8_t *cell = text_cell(vga, at);
         unsigned code = cell[0], attribute = cell[1], background = attribute >> 4;
         unsigned dots = vga->memory[((font[attribute >> 3 & 1] + code * 32 + row_scan) & 0xffff) * 4 + 2];
         if (mode & ATTR_BLINK) {
@@ -319,7 +344,7 @@ static void draw_own_lines(struct vga *vga, const struct picture *p, struct disp
     unsigned split = line_compare(vga), repeat = 0;
     bool doubled = vga->crtc[CRTC_MAX_SCAN] & 0x80, below = false;
     for (unsigned y = 0; y < p->height; y++) {
-        if (y == split + 1) {
+        if (y == split + 1 && (split || p->kind != TEXT)) {
             counter = row_scan = repeat = 0;
             below = true;
         }
@@ -405,9 +430,7 @@ bool vga_text(struct vga *vga, struct display_text *text, unsigned *width, unsig
     *height = p.height;
     if (p.kind != TEXT)
         return false;
-    unsigned lines = (vga->crtc[CRTC_MAX_SCAN] & 0x1fu) + 1;
-    if (vga->crtc[CRTC_MAX_SCAN] & 0x80)
-        lines *= 2;
+    unsigned lines = text_lines(vga);
     unsigned cursor = (unsigned)vga->crtc[CRTC_CURSOR_HIGH] << 8 | vga->crtc[CRTC_CURSOR_LOW];
     unsigned first = vga->crtc[CRTC_CURSOR_START], last = vga->crtc[CRTC_CURSOR_END] & 0x1f;
     bool cursor_on = !(first & 0x20) && (first & 0x1f) <= last;
@@ -417,11 +440,11 @@ bool vga_text(struct vga *vga, struct display_text *text, unsigned *width, unsig
     text->blink = vga->attr[ATTR_MODE] & ATTR_BLINK;
     unsigned counter = start_address(vga);
     for (unsigned row = 0; row < text->rows; row++) {
-        if (row * lines == line_compare(vga) + 1)
+        if (line_compare(vga) && row * lines == line_compare(vga) + 1)
             counter = 0;
         for (unsigned column = 0; column < text->columns; column++) {
             unsigned at = (counter + column) & 0xffff;
-            const uint8_t *cell = planes_at(vga, at, 0);
+            const uint8_t *cell = text_cell(vga, at);
             text->cells[row * text->columns + column] = (struct display_cell){cell[0], cell[1]};
             if (cursor_on && at == cursor) {
                 text->cursor_column = (int)column;

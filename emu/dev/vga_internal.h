@@ -16,7 +16,7 @@
 #include "emu/dev/vga.h"
 #include "emu/trace.h"
 
-enum { MISC_COLOR = 0x01, MISC_RAM = 0x02, MISC_CLOCK = 0x0c };
+enum { MISC_COLOR = 0x01, MISC_CLOCK = 0x0c };
 enum { SEQ_RESET, SEQ_CLOCKING, SEQ_MAP_MASK, SEQ_FONT, SEQ_MEMORY, SEQ_COUNT = 8 };
 enum { CLOCKING_8DOT = 0x01, CLOCKING_HALF = 0x08, CLOCKING_OFF = 0x20 };
 enum { MEMORY_SEQUENTIAL = 0x04, MEMORY_CHAIN4 = 0x08 };

@@ -20,11 +20,10 @@ static const uint32_t expand[16] = {
     0xff000000, 0xff0000ff, 0xff00ff00, 0xff00ffff, 0xffff0000, 0xffff00ff, 0xffffff00, 0xffffffff,
 };
 
-/* Where the window's byte `offset` is in the part that is decoded; false when it is not. */
+/* Where the window's byte `offset` is in the part that is decoded; false when it is not. MISC's bit that lets
+ * the processor at the memory is not looked at, as in QEMU: GRUB as firmware never sets it. */
 static bool decode(const struct vga *vga, uint32_t offset, uint32_t *addr)
 {
-    if (!(vga->misc & MISC_RAM))
-        return false;
     switch (vga->gc[GC_MISC] >> 2 & 3) {
     case 0:
         *addr = offset;
@@ -122,7 +121,8 @@ static void write_byte(struct vga *vga, uint32_t offset, uint8_t byte)
             return;
         }
         to = vga->memory + (addr & ~3u);
-    } else if (!(vga->seq[SEQ_MEMORY] & MEMORY_SEQUENTIAL)) {
+    } else if (vga->gc[GC_MODE] &
+               MODE_ODD_EVEN) { /* QEMU's rule; the sequencer's bit ought to say the same */
         planes &= addr & 1 ? 0xa : 0x5;
         to = group(vga, addr & ~1u);
     } else {

@@ -238,6 +238,42 @@ static void test_text(struct rig *r, gconstpointer data)
     g_assert_cmphex(pixel(r, 27, 8), ==, 0);
 }
 
+/* As GRUB does it when it is the firmware: planes, CRTC mode and line compare keep what reset left. */
+static void test_sparse_text(struct rig *r, gconstpointer data)
+{
+    struct bench *b = r->b;
+    out8(b, 0x3c2, 0x01);
+    indexed(r, 0x3c4, 4, 0x00); /* the font: plane 2, plain */
+    indexed(r, 0x3c4, 2, 0x04);
+    indexed(r, 0x3ce, 8, 0xff);
+    for (unsigned line = 0; line < 16; line++)
+        phys_write8(b->mem, 0xa0000 + 'A' * 32 + line, 0xff);
+    indexed(r, 0x3ce, 6, 0x0c);
+    indexed(r, 0x3ce, 5, 0x10);
+    indexed(r, 0x3c4, 2, 0x03);
+    indexed(r, 0x3d4, 0x09, 15);
+    indexed(r, 0x3d4, 0x01, 79);
+    indexed(r, 0x3d4, 0x13, 40);
+    indexed(r, 0x3d4, 0x12, 0x90); /* 401 lines: QEMU's card shows 25 rows of 16 */
+    indexed(r, 0x3d4, 0x07, 0x02);
+    indexed(r, 0x3c4, 1, 0x01);
+    for (uint8_t i = 0; i < 16; i++) {
+        attribute(r, i, i);
+        color(r, i, i, i, i);
+    }
+    attribute(r, 0x10, 0);
+    for (unsigned cell = 0; cell < 80 * 25; cell++) {
+        phys_write16(b->mem, 0xb8000 + 2 * cell, cell % 80 & 1 ? 0x0742 : 0x0741);
+    }
+    g_assert_true(draw(r));
+    g_assert_cmpuint(r->surface.width, ==, 640);
+    g_assert_cmpuint(r->surface.height, ==, 400);
+    for (unsigned y = 0; y < 400; y++) {
+        g_assert_cmphex(pixel(r, 3, y), ==, 0x1c1c1c);
+        g_assert_cmphex(pixel(r, 11, y), ==, 0);
+    }
+}
+
 static void test_blinking(struct rig *r, gconstpointer data)
 {
     unsigned on = 0, changes = 0;
@@ -372,8 +408,8 @@ static void test_windows(struct rig *r, gconstpointer data)
     phys_write8(mem, 0xbffff, 0x55);
     four(r, 0xffff, 0x55, 0x55, 0x55, 0x55);
     g_assert_cmphex(phys_read8(mem, 0xaffff), ==, 0x55);
-    out8(r->b, 0x3c2, 0x01); /* memory off */
-    g_assert_cmphex(phys_read8(mem, 0xaffff), ==, 0xff);
+    out8(r->b, 0x3c2, 0x01); /* MISC's RAM enable is not looked at, as in QEMU */
+    g_assert_cmphex(phys_read8(mem, 0xaffff), ==, 0x55);
 
     out8(r->b, 0x3c2, 0x03);
     indexed(r, 0x3c4, 4, 0x02); /* odd/even */
@@ -619,6 +655,7 @@ int main(int argc, char **argv)
     TEST("registers", test_registers);
     TEST("retrace", test_retrace);
     TEST("text", test_text);
+    TEST("sparse-text", test_sparse_text);
     TEST("blinking", test_blinking);
     TEST("font", test_font);
     TEST("write-modes", test_write_modes);

@@ -42,7 +42,15 @@ def find_package(release):
 
 
 def package_files(path, wanted):
+    """Of a .deb, or of an archive of modules (media_debian.py)."""
+    if path.endswith(".tar"):
+        with open(path, "rb") as file:
+            return archive_files(file.read(), wanted)
     data = subprocess.run(["dpkg-deb", "--fsys-tarfile", path], capture_output=True, check=True).stdout
+    return archive_files(data, wanted)
+
+
+def archive_files(data, wanted):
     found = {}
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         for member in tar:

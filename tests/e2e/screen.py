@@ -21,12 +21,12 @@ VGABIOS = "/usr/share/seabios/vgabios-stdvga.bin"
 
 
 def font():
-    """{16 bytes: character} of the printable ASCII part of the 8×16 font, found by its full block and its space."""
+    """{16 bytes: character} of the 8×16 font, code page 437; ASCII first where two look alike. Found by its full block and its space."""
     rom = open(VGABIOS, "rb").read()
     for at in range(len(rom) - 4096):
         if rom[at + 0xdb * 16:at + 0xdc * 16] == b"\xff" * 16 and rom[at + 32 * 16:at + 33 * 16] == bytes(16) and \
                 rom[at + 0xdf * 16] == 0xff and rom[at + 0xdc * 16] == 0:
-            return {rom[at + c * 16:at + c * 16 + 16]: chr(c) for c in range(126, 31, -1)}
+            return {rom[at + c * 16:at + c * 16 + 16]: bytes([c]).decode("cp437") for c in (*range(255, 127, -1), *range(126, 31, -1))}
     raise Failure(f"no 8x16 font in {VGABIOS}")
 
 
@@ -38,19 +38,34 @@ class Picture:
         return tuple(self.rows[y][3 * x:3 * x + 3])
 
     def text(self, wide=9):
-        """Lines of 9×16 (or 8×16) cells; what is no letter of the font is '?'. The cursor's lines are not looked at in a space."""
-        letters, lines = font(), []
+        """Lines of 9×16 (or 8×16) cells in any two colours; what is no letter of the font is '?'. The cursor's lines are not looked at
+        in a space."""
+        known, lines = {}, []
         for row in range(self.height // 16):
             line = ""
-            for column in range(self.width // wide):
-                cell = bytearray(16)
-                for y in range(16):
-                    pixels = self.rows[row * 16 + y][3 * wide * column:3 * wide * column + 24]
-                    for x in range(8):
-                        cell[y] |= (pixels[3 * x:3 * x + 3] != b"\0\0\0") << (7 - x)
-                line += letters.get(bytes(cell), " " if not any(cell[:13]) else "?")
+            band = self.rows[row * 16:row * 16 + 16]
+            for at in range(0, 3 * wide * (self.width // wide), 3 * wide):
+                cell = b"".join(pixels[at:at + 24] for pixels in band)
+                if cell not in known:
+                    known[cell] = self.letter(cell)
+                line += known[cell]
             lines.append(line.rstrip())
         return "\n".join(lines)
+
+    letters = None
+
+    @classmethod
+    def letter(cls, cell):
+        """The character of 16 rows of 8 pixels. Which of two colours is the background is not known, so both are tried."""
+        cls.letters = cls.letters or font()
+        pixels = [cell[at:at + 3] for at in range(0, len(cell), 3)]
+        colours = sorted(set(pixels))
+        if len(colours) == 2:
+            for background in colours:
+                bits = bytes(sum((pixels[8 * y + x] != background) << (7 - x) for x in range(8)) for y in range(16))
+                if bits in cls.letters:
+                    return cls.letters[bits]
+        return " " if len(set(pixels[:13 * 8])) == 1 else "?"
 
 
 def read_ppm(data):
@@ -89,11 +104,15 @@ def read_png(data):
 
 class Machine:
     """netlab-emu with a monitor on a socket; `with Machine([...]) as m:` ends it."""
-    def __init__(self, words, stdin=subprocess.DEVNULL, stdout=None, env=None):
+    prompt = b"(netlab) "
+
+    def __init__(self, words, stdin=subprocess.DEVNULL, stdout=None, env=None, build=None, cwd=None):
+        """build(folder, words): the whole command line, for machines that need other words."""
         self.folder = tempfile.mkdtemp(prefix="netlab-screen-")
         self.monitor_path = os.path.join(self.folder, "monitor")
-        self.process = subprocess.Popen([EMULATOR, "-monitor", f"unix:{self.monitor_path},server=on,wait=off", "-nic", "none", *words],
-                                        stdin=stdin, stdout=stdout, env=env)
+        command = build(self.folder, words) if build else [EMULATOR, "-monitor", f"unix:{self.monitor_path},server=on,wait=off", "-nic", "none",
+                                                           *words]
+        self.process = subprocess.Popen(command, stdin=stdin, stdout=stdout, env=env, cwd=cwd)
         self.socket = None
 
     def __enter__(self):
@@ -125,7 +144,7 @@ class Machine:
 
     def answer(self):
         text = b""
-        while not text.endswith(b"(netlab) "):
+        while not text.endswith(self.prompt):
             data = self.socket.recv(65536)
             check(data, "the monitor's socket was closed")
             text += data
@@ -136,7 +155,7 @@ class Machine:
             self.connect()
         self.socket.sendall(line.encode() + b"\n")
         text = self.answer()
-        return text.split("\r\n", 1)[1].rsplit("(netlab) ", 1)[0].replace("\r\n", "\n")
+        return text.split("\r\n", 1)[1].rsplit(self.prompt.decode(), 1)[0].replace("\r\n", "\n")
 
     def quit(self):
         if not self.socket:

@@ -395,8 +395,32 @@ def refusals():
                 check(b"QMP" in client.recv(4096), "no greeting")
             second = subprocess.run([EMU, "-check", "-vga", "none", "-hda", disk], capture_output=True, text=True)
             check("in use by another machine" in second.stderr and disk in second.stderr, second.stderr)
+            if shutil.which("qemu-img"):  # the same locks
+                third = subprocess.run(["qemu-img", "resize", "-f", "raw", disk, "1M"], capture_output=True, text=True)
+                check(third.returncode and "lock" in third.stderr, f"QEMU does not mind our lock: {third.returncode} {third.stderr}")
         finally:
             end(holder)
+        if shutil.which("qemu-io"):
+            for mode, drive, refused in (([], "-hda", True), ([], "-cdrom", True), (["-r"], "-cdrom", False)):
+                with subprocess.Popen(["qemu-io", *mode, "-f", "raw", disk], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as theirs:
+                    theirs.stdin.write("read 0 512\n")
+                    theirs.stdin.flush()
+                    while "512 bytes" not in (line := theirs.stdout.readline()):
+                        check(line, "qemu-io ended")
+                    second = subprocess.run([EMU, "-check", "-vga", "none", drive, disk], capture_output=True, text=True)
+                    check(("in use by another machine" in second.stderr) == refused, f"qemu-io {mode}, {drive}: {second.stderr}")
+                    theirs.stdin.close()
+            holder, _ = start(folder, "-S", "-cdrom", disk, "-qmp", f"unix:{control},server=on,wait=off")
+            try:
+                with socket.socket(socket.AF_UNIX) as client:
+                    wait_until("the reader's control socket", lambda: client.connect_ex(control) == 0, 20)
+                    client.settimeout(20)
+                    check(b"QMP" in client.recv(4096), "no greeting")
+                for mode, refused in ((["-r"], False), ([], True)):
+                    theirs = subprocess.run(["qemu-io", *mode, "-f", "raw", "-c", "read 0 512", disk], capture_output=True, text=True)
+                    check(("lock" in theirs.stderr + theirs.stdout) == refused, f"beside our reader, qemu-io {mode}: {theirs}")
+            finally:
+                end(holder)
         missing = subprocess.run([EMU, "-check", "-cdrom", disk + ".iso"], capture_output=True, text=True)
         check(missing.returncode == 1 and "No such file" in missing.stderr and "ide1-cd0" in missing.stderr, missing.stderr)
     finally:
