@@ -63,7 +63,7 @@ def linux_in_a_picture():
         # A screen that scrolls: the start address moves, the picture is what is seen.
         for key in "s e q spc 3 0 0 ret".split():
             m.monitor(f"sendkey {key}")
-        text = m.wait_text("\n300\n")
+        text = m.wait_text("\n300\n/ #")
         check(text.rstrip().endswith("\n".join(str(n) for n in range(278, 301)) + "\n/ #"), text)
         m.quit()
 
