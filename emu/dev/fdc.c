@@ -4,10 +4,13 @@
  * Floppy controller: see fdc.h. Intel 82077AA datasheet (290166), chapters 2 (registers), 5 and 6 (commands).
  *
  * A command is bytes into the FIFO (PHASE_COMMAND), maybe data, bytes out of it (PHASE_RESULT). Data goes by
- * DMA only, all of a command's sectors at once: as many as the DMA channel counts and the track has (both
- * sides with the multi-track bit). A count that ends before the track does is the normal end (TC); one that
- * is longer ends with "end of cylinder". SPECIFY's non-DMA mode is not offered: a command in it ends with an
- * overrun.
+ * DMA, all of a command's sectors at once: as many as the DMA channel counts and the track has (both sides
+ * with the multi-track bit). A count that ends before the track does is the normal end (TC); one that is
+ * longer ends with "end of cylinder".
+ *
+ * In SPECIFY's non-DMA mode data goes through the FIFO (PHASE_READ, PHASE_WRITE), a byte whenever MSR says
+ * so, from the sector the command names to the last one it names. Nobody gives TC there, so such a command
+ * always ends with "end of cylinder", as on the chip. Each sector is written when its last byte came.
  *
  * The format of a disk follows from the image's size alone. A data rate that is not the disk's finds no
  * address mark, which is how systems tell formats apart. The disk change line stands from when a disk is put
@@ -22,7 +25,7 @@ enum { PORT_BASE = 0x3f0, PORT_SECOND = 0x3f7, DMA_CHANNEL = 2 };
 enum { REG_SRA, REG_SRB, REG_DOR, REG_TDR, REG_MSR, REG_FIFO, REG_DIR = 7 };
 enum { DOR_DRIVE = 0x03, DOR_NOT_RESET = 0x04, DOR_GATE = 0x08 };
 enum { DSR_RESET = 0x80, RATE_BITS = 3 };
-enum { MSR_BUSY = 0x10, MSR_TO_HOST = 0x40, MSR_READY = 0x80 };
+enum { MSR_BUSY = 0x10, MSR_NON_DMA = 0x20, MSR_TO_HOST = 0x40, MSR_READY = 0x80 };
 enum { DIR_CHANGED = 0x80 };
 enum { ST0_ABNORMAL = 0x40, ST0_INVALID = 0x80, ST0_POLLING = 0xc0, ST0_SEEK_END = 0x20, ST0_CHECK = 0x10 };
 enum {
@@ -38,7 +41,8 @@ enum { ST3_TRACK0 = 0x10, ST3_PROTECTED = 0x40, ST3_ALWAYS = 0x28 };
 enum { COMMAND_BITS = 0x1f, MULTI_TRACK = 0x80 };
 enum { SECTOR = BLOCK_SECTOR, TRACKS_MOST = 85, SECTORS_MOST = 36, BUFFER = 2 * SECTORS_MOST * SECTOR };
 
-enum fdc_phase { PHASE_COMMAND, PHASE_HOST, PHASE_RESULT };
+enum fdc_phase { PHASE_COMMAND, PHASE_HOST, PHASE_RESULT, PHASE_READ, PHASE_WRITE };
+enum { SPECIFY_NON_DMA = 1, FORMAT_TRACK = 0x0d };
 
 struct fdc_format {
     uint8_t tracks, heads, sectors, rate, drive_type;
@@ -73,6 +77,8 @@ struct fdc {
     struct block_request request;
     uint8_t *buffer;
     uint32_t moved; /* bytes of the transfer in progress */
+    uint32_t pos;   /* non-DMA: of them through the FIFO */
+    uint64_t place; /* and where on the medium they begin */
     bool ended;     /* the DMA count ended with them */
 };
 
@@ -175,6 +181,19 @@ static void end_at(struct fdc *fdc, uint8_t st0, uint8_t st1, unsigned count)
     end_data(fdc, st0, st1, 0, c, h, (uint8_t)r);
 }
 
+static bool non_dma(const struct fdc *fdc)
+{
+    return fdc->specify[1] & SPECIFY_NON_DMA;
+}
+
+/* Bytes may go through the FIFO, from here on or again. */
+static void open_fifo(struct fdc *fdc, enum fdc_phase phase)
+{
+    fdc->phase = (uint8_t)phase;
+    set_interrupt(fdc, false); /* an edge each time */
+    set_interrupt(fdc, true);
+}
+
 static void data_done(void *opaque, int error)
 {
     struct fdc *fdc = opaque;
@@ -187,8 +206,21 @@ static void data_done(void *opaque, int error)
                   fdc->request.op == BLOCK_READ ? ST2_CRC : 0);
         return;
     }
-    if ((fdc->fifo[0] & COMMAND_BITS) == 0x0d) { /* FORMAT TRACK */
+    if ((fdc->fifo[0] & COMMAND_BITS) == FORMAT_TRACK) {
         end_data(fdc, 0, 0, 0, fdc->fifo[2], fdc->fifo[3], fdc->fifo[4]);
+        return;
+    }
+    if (non_dma(fdc) && fdc->request.op == BLOCK_READ) {
+        fdc->pos = 0;
+        open_fifo(fdc, PHASE_READ);
+        return;
+    }
+    if (non_dma(fdc) && fdc->pos < fdc->moved) {
+        open_fifo(fdc, PHASE_WRITE);
+        return;
+    }
+    if (non_dma(fdc)) {
+        end_at(fdc, ST0_ABNORMAL, ST1_END, fdc->moved / SECTOR);
         return;
     }
     if (fdc->request.op == BLOCK_READ)
@@ -197,11 +229,12 @@ static void data_done(void *opaque, int error)
     end_at(fdc, fdc->ended ? 0 : ST0_ABNORMAL, fdc->ended ? 0 : ST1_END, len / SECTOR);
 }
 
-static void submit(struct fdc *fdc, struct fdc_drive *drive, enum block_op op, uint64_t offset, uint32_t len)
+static void submit(struct fdc *fdc, struct fdc_drive *drive, enum block_op op, uint8_t *buf, uint64_t offset,
+                   uint32_t len)
 {
     fdc->phase = PHASE_HOST;
     fdc->request = (struct block_request){
-        .op = op, .offset = offset, .len = len, .buf = fdc->buffer, .done = data_done, .opaque = fdc};
+        .op = op, .offset = offset, .len = len, .buf = buf, .done = data_done, .opaque = fdc};
     block_submit(drive->block, &fdc->request);
 }
 
@@ -229,11 +262,19 @@ static void transfer(struct fdc *fdc, bool out)
         if (fdc->fifo[0] & MULTI_TRACK && head == 0 && f->heads == 2)
             count = f->sectors - first + 1 + MIN(last, f->sectors);
         uint64_t size = block_size(drive->block), there = offset < size ? (size - offset) / SECTOR : 0;
-        fdc->moved = (uint32_t)MIN((uint64_t)count * SECTOR, dma8237_pending(fdc->wiring.dma, DMA_CHANNEL));
+        fdc->moved = count * SECTOR;
+        if (!non_dma(fdc))
+            fdc->moved = MIN(fdc->moved, dma8237_pending(fdc->wiring.dma, DMA_CHANNEL));
         fdc->moved = (uint32_t)MIN((uint64_t)fdc->moved, there * SECTOR);
         uint32_t len = (fdc->moved + SECTOR - 1) / SECTOR * SECTOR;
         if (!len) {
             fail_data(fdc, there ? ST1_OVERRUN : ST1_NO_DATA, 0);
+            return;
+        }
+        if (out && non_dma(fdc)) {
+            fdc->pos = 0;
+            fdc->place = offset;
+            open_fifo(fdc, PHASE_WRITE);
             return;
         }
         if (out) {
@@ -241,11 +282,13 @@ static void transfer(struct fdc *fdc, bool out)
             dma8237_run(fdc->wiring.dma, fdc->wiring.mem, DMA_CHANNEL, fdc->buffer, fdc->moved, false,
                         &fdc->ended);
         }
-        submit(fdc, drive, out ? BLOCK_WRITE : BLOCK_READ, offset, len);
+        submit(fdc, drive, out ? BLOCK_WRITE : BLOCK_READ, fdc->buffer, offset, len);
     }
 }
 
-static void format_track(struct fdc *fdc)
+/* IDs came by the FIFO (`ids_there`), or are to be fetched by DMA. What is in them is of no use here: sectors
+ * are where they always are. */
+static void format_track(struct fdc *fdc, bool ids_there)
 {
     struct fdc_drive *drive = selected(fdc);
     unsigned head = fdc->fifo[1] >> 2 & 1, count = fdc->fifo[3];
@@ -260,13 +303,42 @@ static void format_track(struct fdc *fdc)
     uint64_t offset = ((uint64_t)drive->track * f->heads + head) * f->sectors * SECTOR;
     if (block_read_only(drive->block)) {
         fail_data(fdc, ST1_PROTECTED, 0);
-    } else if (dma8237_run(fdc->wiring.dma, fdc->wiring.mem, DMA_CHANNEL, ids, 4 * count, false,
-                           &fdc->ended) < 4 * count ||
+    } else if (non_dma(fdc) && !ids_there) {
+        fdc->pos = 0;
+        fdc->moved = 4 * count;
+        open_fifo(fdc, PHASE_WRITE);
+    } else if ((!ids_there && dma8237_run(fdc->wiring.dma, fdc->wiring.mem, DMA_CHANNEL, ids, 4 * count,
+                                          false, &fdc->ended) < 4 * count) ||
                offset + (uint64_t)count * SECTOR > block_size(drive->block)) {
         fail_data(fdc, ST1_OVERRUN, 0);
     } else {
         memset(fdc->buffer, filler, count * SECTOR);
-        submit(fdc, drive, BLOCK_WRITE, offset, count * SECTOR);
+        submit(fdc, drive, BLOCK_WRITE, fdc->buffer, offset, count * SECTOR);
+    }
+}
+
+/* ---- data through the FIFO ---- */
+
+static uint8_t fifo_read(struct fdc *fdc)
+{
+    uint8_t byte = fdc->buffer[fdc->pos++];
+    set_interrupt(fdc, false);
+    if (fdc->pos == fdc->moved)
+        end_at(fdc, ST0_ABNORMAL, ST1_END, fdc->moved / SECTOR);
+    return byte;
+}
+
+static void fifo_write(struct fdc *fdc, uint8_t byte)
+{
+    struct fdc_drive *drive = selected(fdc);
+    fdc->buffer[fdc->pos++] = byte;
+    set_interrupt(fdc, false);
+    if ((fdc->fifo[0] & COMMAND_BITS) == FORMAT_TRACK) {
+        if (fdc->pos == fdc->moved)
+            format_track(fdc, true);
+    } else if (fdc->pos % SECTOR == 0) {
+        submit(fdc, drive, BLOCK_WRITE, fdc->buffer + fdc->pos - SECTOR, fdc->place + fdc->pos - SECTOR,
+               SECTOR);
     }
 }
 
@@ -366,7 +438,7 @@ static void run_command(struct fdc *fdc)
         read_id(fdc);
         return;
     case 0x0d:
-        format_track(fdc);
+        format_track(fdc, false);
         return;
     case 0x0e:
         dump_registers(fdc);
@@ -459,11 +531,15 @@ static uint32_t fdc_read(void *opaque, uint16_t port, unsigned size)
     case REG_MSR:
         if (!(fdc->dor & DOR_NOT_RESET))
             return 0;
-        return fdc->phase == PHASE_RESULT ? MSR_READY | MSR_TO_HOST | MSR_BUSY
-               : fdc->phase == PHASE_HOST ? MSR_BUSY
-               : fdc->fill                ? MSR_READY | MSR_BUSY
-                                          : MSR_READY;
+        return fdc->phase == PHASE_RESULT  ? MSR_READY | MSR_TO_HOST | MSR_BUSY
+               : fdc->phase == PHASE_READ  ? MSR_READY | MSR_TO_HOST | MSR_NON_DMA | MSR_BUSY
+               : fdc->phase == PHASE_WRITE ? MSR_READY | MSR_NON_DMA | MSR_BUSY
+               : fdc->phase == PHASE_HOST  ? MSR_BUSY | (non_dma(fdc) ? MSR_NON_DMA : 0u)
+               : fdc->fill                 ? MSR_READY | MSR_BUSY
+                                           : MSR_READY;
     case REG_FIFO:
+        if (fdc->phase == PHASE_READ)
+            return fifo_read(fdc);
         if (fdc->phase != PHASE_RESULT)
             return 0xff;
         if (!fdc->taken)
@@ -506,6 +582,10 @@ static void fdc_write(void *opaque, uint16_t port, uint32_t value, unsigned size
             controller_reset(fdc);
         break;
     case REG_FIFO:
+        if (fdc->phase == PHASE_WRITE && fdc->dor & DOR_NOT_RESET) {
+            fifo_write(fdc, byte);
+            break;
+        }
         if (fdc->phase != PHASE_COMMAND || !(fdc->dor & DOR_NOT_RESET))
             break;
         if (!fdc->fill)

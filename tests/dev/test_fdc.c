@@ -194,6 +194,96 @@ static void test_errors(struct rig *r, gconstpointer unused)
     EXPECT(0x40, 0x10, 0, 0, 0, 1, 2);
 }
 
+/* Data through the FIFO: no DMA is set up at all. */
+static void test_non_dma(struct rig *r, gconstpointer unused)
+{
+    start(r);
+    SEND(0x03, 0xaf, 0x03); /* SPECIFY: non-DMA */
+    seek(r, 5);
+    unsigned rises = r->b->rises[IRQ];
+    SEND(0x46, 4, 5, 1, 17, 2, 18, 0x1b, 0xff); /* to the end of the track: two sectors */
+    g_assert_true(r->b->level[IRQ]);
+    g_assert_cmpuint(r->b->rises[IRQ], ==, rises + 1);
+    for (unsigned i = 0; i < 1024; i++) {
+        g_assert_cmphex(in8(r->b, MSR), ==, 0xf0);
+        g_assert_cmphex(in8(r->b, FIFO), ==, (uint8_t)(5 * 36 + 18 + 16 + i / 512 + i % 512));
+    }
+    g_assert_cmpuint(r->b->rises[IRQ], ==, rises + 2); /* for the results */
+    EXPECT(0x44, 0x80, 0, 6, 1, 1, 2);                 /* nobody gave TC */
+
+    SEND(0xc5, 0, 5, 0, 18, 2, 1, 0x1b, 0xff); /* over to the other side */
+    for (unsigned i = 0; i < 1024; i++) {
+        g_assert_cmphex(in8(r->b, MSR), ==, 0xb0);
+        out8(r->b, FIFO, (uint8_t)(i * 5 + i / 512));
+    }
+    EXPECT(0x40, 0x80, 0, 6, 0, 1, 2);
+    SEND(0x45, 0, 5, 0, 1, 2, 18, 0x1b, 0xff); /* given up after one sector and a bit: the one is there */
+    for (unsigned i = 0; i < 600; i++)
+        out8(r->b, FIFO, 0xc3);
+    start(r);
+    seek(r, 6);
+    SEND(0x03, 0xaf, 0x03);
+    SEND(0x4d, 0, 2, 18, 0x54, 0xe5); /* FORMAT TRACK with its IDs by the FIFO */
+    for (unsigned i = 0; i < 72; i++)
+        out8(r->b, FIFO, (uint8_t)(i & 3 ? 2 : 6));
+    for (unsigned i = 0; i < 7; i++)
+        g_assert_cmphex(in8(r->b, FIFO) & (i < 3 ? 0xff : 0), ==, 0);
+    g_autofree char *data = NULL;
+    gsize len;
+    g_assert_true(g_file_get_contents(r->path, &data, &len, NULL));
+    const uint8_t *track = (const uint8_t *)data + 5 * 36 * 512;
+    for (unsigned i = 0; i < 1024; i++)
+        g_assert_cmphex(track[17 * 512 + i], ==, (uint8_t)(i * 5 + i / 512));
+    for (unsigned i = 0; i < 512; i++)
+        g_assert_cmphex(track[i], ==, 0xc3);
+    g_assert_cmphex(track[512], ==, (uint8_t)(5 * 36 + 1));
+    for (unsigned i = 0; i < 18 * 512; i++)
+        g_assert_cmphex((uint8_t)data[6 * 36 * 512 + i], ==, 0xe5);
+    SEND(0x45, 1, 5, 0, 1, 2, 18, 0x1b, 0xff); /* errors come before any data */
+    EXPECT(0x41, 1, 0, 5, 0, 1, 2);
+}
+
+/* Every standard size: its geometry, its rate, its last sector. */
+static void test_sizes(struct rig *r, gconstpointer unused)
+{
+    static const struct {
+        unsigned kib;
+        uint8_t tracks, heads, sectors, rate;
+    } rows[] = {{160, 40, 1, 8, 2}, {180, 40, 1, 9, 2},   {320, 40, 2, 8, 2},   {360, 40, 2, 9, 2},
+                {720, 80, 2, 9, 2}, {1200, 80, 2, 15, 0}, {1440, 80, 2, 18, 0}, {2880, 80, 2, 36, 3}};
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autofree uint8_t *image = g_malloc0(rows[i].kib * 1024);
+        memset(image + rows[i].kib * 1024 - 512, 0x5e, 512);
+        g_assert_true(block_eject(r->disk, true, &error));
+        g_assert_true(g_file_set_contents(r->path, (char *)image, rows[i].kib * 1024, NULL));
+        g_assert_true(block_insert(r->disk, r->path, BLOCK_FORMAT_RAW, false, &error));
+        start(r);
+        uint8_t track = rows[i].tracks - 1, head = rows[i].heads - 1;
+        seek(r, track);
+        SEND(0x03, 0xaf, 0x03);
+        out8(r->b, CCR, rows[i].rate ^ 1); /* not its rate */
+        SEND(0x4a, (uint8_t)(head << 2));
+        g_assert_cmphex(in8(r->b, FIFO) & 0xc0, ==, 0x40);
+        for (unsigned k = 0; k < 6; k++)
+            in8(r->b, FIFO);
+        out8(r->b, CCR, rows[i].rate);
+        SEND(0x4a, (uint8_t)(head << 2));
+        EXPECT((uint8_t)(head << 2), 0, 0, track, head, 1, 2);
+        SEND(0x46, (uint8_t)(head << 2), track, head, rows[i].sectors, 2, rows[i].sectors, 0x1b, 0xff);
+        for (unsigned k = 0; k < 512; k++)
+            g_assert_cmphex(in8(r->b, FIFO), ==, 0x5e);
+        g_assert_cmphex(in8(r->b, FIFO) & 0xc0, ==, 0x40);
+        for (unsigned k = 0; k < 6; k++)
+            in8(r->b, FIFO);
+        SEND(0x46, (uint8_t)(head << 2), track, head, (uint8_t)(rows[i].sectors + 1), 2, 36, 0x1b, 0xff);
+        g_assert_cmphex(in8(r->b, FIFO) & 0xc0, ==, 0x40);
+        g_assert_cmphex(in8(r->b, FIFO), ==, 4); /* no such sector */
+        for (unsigned k = 0; k < 5; k++)
+            in8(r->b, FIFO);
+    }
+}
+
 static void test_change(struct rig *r, gconstpointer unused)
 {
     g_autoptr(GError) error = NULL;
@@ -238,7 +328,8 @@ static void test_state(struct rig *r, gconstpointer unused)
 /* Whatever is written, it ends, and touches nothing but its own. */
 static void test_random(struct rig *r, gconstpointer unused)
 {
-    static const uint8_t codes[] = {0xe6, 0xc5, 0x4d, 0x0f, 0x07, 0x08, 0x4a, 0x13, 0x0e, 0x46, 0x42, 0x49};
+    static const uint8_t codes[] = {0x03, 0xe6, 0xc5, 0x4d, 0x0f, 0x07, 0x08,
+                                    0x4a, 0x13, 0x0e, 0x46, 0x42, 0x49};
     GRand *random = g_rand_new_with_seed(77);
     for (unsigned i = 0; i < 40000; i++) {
         switch (g_rand_int_range(random, 0, 8)) {
@@ -261,6 +352,12 @@ static void test_random(struct rig *r, gconstpointer unused)
             for (unsigned k = 0; k < 8; k++)
                 out8(r->b, FIFO, (uint8_t)g_rand_int_range(random, 0, g_rand_boolean(random) ? 4 : 256));
         }
+        for (unsigned k = 0; i % 64 == 5 && k < 700; k++) { /* sectors through the FIFO */
+            if (i & 64)
+                in8(r->b, FIFO);
+            else
+                out8(r->b, FIFO, (uint8_t)k);
+        }
         if (i % 8 == 2)
             for (unsigned k = 0; k < 16; k++)
                 in8(r->b, FIFO);
@@ -280,6 +377,8 @@ int main(int argc, char **argv)
     TEST(read);
     TEST(write);
     TEST(errors);
+    TEST(non_dma);
+    TEST(sizes);
     TEST(change);
     TEST(state);
     TEST(random);

@@ -13,8 +13,11 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { SECTOR = 512, SECTORS = 2048, SIZE = SECTORS * SECTOR, ROUNDS = 80 };
@@ -286,11 +289,121 @@ static void test_cuts(gconstpointer data)
     g_rmdir(folder);
 }
 
+/* ---- kill -9 ---- */
+
+enum { STEPS_MOST = 1 << 16, KILLS = 12, KILLS_FULL = 400 };
+
+struct step {
+    uint32_t first, count, value; /* value 0: a flush */
+};
+struct journal {
+    gint begun, done; /* steps */
+    struct step step[STEPS_MOST];
+};
+
+static G_GNUC_NORETURN void write_until_killed(const char *path, struct journal *j, guint32 seed)
+{
+    GRand *random = g_rand_new_with_seed(seed);
+    struct block *block = open_block(path, false);
+    g_autofree uint8_t *buf = g_malloc(256 << 10);
+    for (int i = 0; i < STEPS_MOST; i++) {
+        struct step *s = &j->step[i];
+        s->count = (uint32_t)g_rand_int_range(random, 1, g_rand_boolean(random) ? 8 : 64);
+        s->first = (uint32_t)g_rand_int_range(random, 0, (gint32)(SECTORS - s->count));
+        s->value = g_rand_int_range(random, 0, 5) ? (uint32_t)i + 1 : 0;
+        g_atomic_int_set(&j->begun, i + 1);
+        fill(buf, s->count, s->value);
+        if (s->value)
+            run(block, BLOCK_WRITE, s->first * (uint64_t)SECTOR, buf, s->count * SECTOR);
+        else
+            run(block, BLOCK_FLUSH, 0, NULL, 0);
+        g_atomic_int_set(&j->done, i + 1);
+    }
+    _exit(0);
+}
+
+/* Sector by sector: what it must hold, or what may be there instead. */
+static void check_killed(const char *path, const struct journal *j, bool only_flushed, const uint32_t *start)
+{
+    g_autofree uint8_t *data = g_malloc(SIZE);
+    g_autofree uint32_t *sure = g_memdup2(start, SECTORS * sizeof *start);
+    int certain = 0;
+    for (int i = 0; i < j->done; i++)
+        if (!j->step[i].value || !only_flushed)
+            certain = i + 1;
+    for (int i = 0; i < certain; i++)
+        for (uint32_t k = 0; j->step[i].value && k < j->step[i].count; k++)
+            sure[j->step[i].first + k] = j->step[i].value;
+    check_image(path, g_str_has_suffix(path, "raw") ? "raw" : "qcow2");
+    struct block *block = open_block(path, false);
+    for (uint32_t at = 0; at < SIZE; at += 1 << 20)
+        run(block, BLOCK_READ, at, data + at, 1 << 20);
+    block_free(block);
+    for (uint32_t n = 0; n < SECTORS; n++) {
+        bool good = holds(data + n * SECTOR, sure[n]);
+        for (int i = certain; i < j->begun && !good; i++)
+            good = j->step[i].value && n >= j->step[i].first && n < j->step[i].first + j->step[i].count &&
+                   holds(data + n * SECTOR, j->step[i].value);
+        if (!good)
+            g_error("killed in step %d: sector %u holds %08x, not %08x", j->begun, n,
+                    *(uint32_t *)(data + n * SECTOR), sure[n]);
+    }
+}
+
+static void test_killed(gconstpointer data)
+{
+    const char *kind = data;
+    bool raw = g_str_equal(kind, "raw"), backing = g_str_equal(kind, "backing");
+    unsigned kills = g_getenv("NETLAB_TEST_FULL") ? KILLS_FULL : KILLS;
+    g_autofree char *folder = g_dir_make_tmp("netlab-power-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, raw ? "disk.raw" : "disk.qcow2", NULL);
+    g_autofree char *below = g_build_filename(folder, "below", NULL);
+    size_t len = SIZE;
+    g_autofree uint8_t *image =
+        raw ? g_malloc0(SIZE) : qcow2_image(3, 12, SIZE, backing ? "below" : NULL, &len);
+    g_autofree uint8_t *base = g_malloc0(SIZE);
+    g_autofree uint32_t *start = g_new0(uint32_t, SECTORS);
+    struct journal *j = mmap(NULL, sizeof *j, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    g_assert_true(j != MAP_FAILED);
+    for (uint32_t i = 0; i < SECTORS && backing; i++) {
+        start[i] = 0xb0000000 | i;
+        fill(base + i * SECTOR, 1, start[i]);
+    }
+    g_assert_true(g_file_set_contents(below, (char *)base, SIZE, NULL));
+    GRand *random = g_rand_new_with_seed(99);
+    for (unsigned n = 0; n < kills; n++) {
+        g_assert_true(g_file_set_contents(path, (char *)image, (gssize)len, NULL));
+        memset(j, 0, sizeof *j);
+        gint until = g_rand_int_range(random, 1, 600);
+        guint32 seed = g_rand_int(random);
+        pid_t child = fork();
+        g_assert_cmpint(child, >=, 0);
+        if (!child)
+            write_until_killed(path, j, seed);
+        int status = 0;
+        while (g_atomic_int_get(&j->begun) < until && waitpid(child, &status, WNOHANG) == 0)
+            g_thread_yield();
+        kill(child, SIGKILL);
+        if (!status)
+            waitpid(child, &status, 0);
+        g_assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        check_killed(path, j, backing, start);
+    }
+    g_rand_free(random);
+    munmap(j, sizeof *j);
+    g_unlink(path);
+    g_unlink(below);
+    g_rmdir(folder);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_data_func("/power/raw", "raw", test_cuts);
     g_test_add_data_func("/power/qcow2", "qcow2", test_cuts);
     g_test_add_data_func("/power/backing", "backing", test_cuts);
+    g_test_add_data_func("/power/killed/raw", "raw", test_killed);
+    g_test_add_data_func("/power/killed/qcow2", "qcow2", test_killed);
+    g_test_add_data_func("/power/killed/backing", "backing", test_killed);
     return g_test_run();
 }
