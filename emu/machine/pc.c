@@ -742,6 +742,8 @@ bool machine_reset(struct machine *m, GError **error)
     cpu_reset(m->cpu);
     for (guint i = 0; i < m->devices->len; i++)
         device_reset(m->devices->pdata[i]);
+    if (m->rom && m->config->acpi)
+        set_tables(m); /* firmware remembers how long files are, and by now every card has its slot */
     if (m->was_reset)
         machine_disks_boot_order(m); /* -boot once= was for the first time */
     m->was_reset = true;
