@@ -197,6 +197,100 @@ def test_sleep_through_firmware():
             guest.close()
 
 
+# Counts its starts in CMOS byte 0x50 and resets in another way each time.
+RESETS = """
+.code16
+.globl _start
+_start:
+    ljmp $0, $1f
+1:  xorw %ax, %ax
+    movw %ax, %ds
+    movw %ax, %ss
+    movw $0x7c00, %sp
+    movb $0x50, %al
+    outb %al, $0x70
+    inb $0x71, %al
+    movb %al, %bl
+    incb %al
+    outb %al, $0x71
+    movb %bl, %al
+    addb $0x30, %al
+    outb %al, $0xe9
+    testb %bl, %bl
+    jz keyboard
+    decb %bl
+    jz port92
+    decb %bl
+    jz control
+    decb %bl
+    jz triple
+    decb %bl
+    jz cold
+    decb %bl
+    jz warm
+    decb %bl
+    jz bios
+    movw $0xf4, %dx
+    movb $0, %al
+    outb %al, %dx
+    jmp .
+keyboard:
+    movb $0xfe, %al
+    outb %al, $0x64
+    jmp .
+port92:
+    inb $0x92, %al
+    orb $1, %al
+    outb %al, $0x92
+    jmp .
+control:
+    movw $0xcf9, %dx
+    movb $2, %al
+    outb %al, %dx
+    movb $6, %al
+    outb %al, %dx
+    jmp .
+triple:
+    lidt nothing
+    int3
+    jmp .
+cold:
+    movw $0, 0x472
+    ljmp $0xffff, $0
+warm:
+    movw $0x1234, 0x472
+    ljmp $0xffff, $0
+bios:
+    int $0x19       # the boot sector once more
+    jmp .
+nothing: .word 0, 0, 0
+.org 510
+    .word 0xaa55
+"""
+
+
+def test_resets_through_firmware():
+    if not os.path.exists("/usr/share/seabios/bios-256k.bin") or not shutil.which("as"):
+        print("skipped: needs the packages seabios and binutils")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        base = os.path.join(folder, "sector")
+        with open(base + ".s", "w", encoding="utf-8") as file:
+            file.write(RESETS)
+        subprocess.run(["as", "--32", "-o", base + ".o", base + ".s"], check=True)
+        subprocess.run(["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o", base, base + ".o"], check=True,
+                       stderr=subprocess.DEVNULL)
+        with open(base, "ab") as file:
+            file.truncate(1 << 20)
+        out = os.path.join(folder, "out")
+        done = subprocess.run([EMU, "-drive", f"file={base},format=raw", "-display", "none", "-nic", "none", "-debugcon",
+                               f"file:{out}", "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-serial", "none"],
+                              stdin=subprocess.DEVNULL, timeout=SECONDS, check=False)
+        with open(out, encoding="utf-8") as file:
+            text = file.read()
+        check(done.returncode == 1 and text == "01234567", f"it started as often as '{text}' says, and ended with {done.returncode}")
+
+
 BITTEN = """
 D=/lib/modules/$(uname -r)/kernel/drivers/watchdog
 insmod $D/MODULE || echo "NO DRIVER"
@@ -244,4 +338,4 @@ if __name__ == "__main__":
     if not mini()[0]:
         print(f"skipped: {mini()[1]}")
         sys.exit(77)
-    main(test_sleep_button_printer, test_sleep_through_firmware, test_i6300esb, test_ib700)
+    main(test_sleep_button_printer, test_resets_through_firmware, test_sleep_through_firmware, test_i6300esb, test_ib700)
