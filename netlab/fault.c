@@ -31,6 +31,12 @@ void fault_arm_from_environment(void)
     fault_arm(at ? atol(at) : 0, 0, g_getenv("NETLAB_CRASH_KILL"), 0);
 }
 
+void fault_arm_for_restart(void)
+{
+    const char *at = g_getenv("NETLAB_CRASH_RESTART_AT");
+    fault_arm(at ? atol(at) : 0, 0, "self", 0);
+}
+
 void fault_point(void)
 {
     points_passed++;

@@ -8,6 +8,8 @@
  * `netlab up` that asked), "all" (both). Points stand before and after each transaction of the journal and
  * inside the longer operations. Without the variable a point costs one comparison.
  *
+ * NETLAB_CRASH_RESTART_AT=N: the same for the supervisor when it starts a machine again by its policy.
+ *
  * NETLAB_FULL_AT=N: from the N-th transaction of each process on, the store's disk is full.
  */
 #pragma once
@@ -19,6 +21,7 @@
 void fault_arm(long at, long passed, const char *whom, pid_t client);
 /* From the environment, in a command. */
 void fault_arm_from_environment(void);
+void fault_arm_for_restart(void);
 void fault_point(void);
 /* Called for each transaction: is the disk full from here on? */
 bool fault_disk_is_full(void);

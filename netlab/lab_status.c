@@ -131,6 +131,16 @@ static int64_t find_age(GPtrArray *objects, const struct store_lab *lab)
     return age >= 0 ? age : MAX(0, g_get_real_time() / G_USEC_PER_SEC - lab->created_at);
 }
 
+/* By name, numbers in it as numbers: the order of the store changes with each start. */
+static int compare_nodes(const void *a, const void *b)
+{
+    const struct lab_node_status *left = *(struct lab_node_status *const *)a,
+                                 *right = *(struct lab_node_status *const *)b;
+    g_autofree char *left_key = g_utf8_collate_key_for_filename(left->name, -1),
+                    *right_key = g_utf8_collate_key_for_filename(right->name, -1);
+    return strcmp(left_key, right_key);
+}
+
 struct lab_status *lab_status_read(const struct lab_place *place, struct store *store,
                                    const struct store_lab *lab, GError **error)
 {
@@ -165,6 +175,7 @@ struct lab_status *lab_status_read(const struct lab_place *place, struct store *
             status->supervisor = status->is_supervised ? identity.pid : 0;
         }
     }
+    g_ptr_array_sort(status->nodes, compare_nodes);
     status->up_s = find_age(objects, lab);
     for (guint i = 0; i < status->nodes->len; i++) {
         struct lab_node_status *node = status->nodes->pdata[i];

@@ -12,6 +12,7 @@
  * Times are monotonic: a clock that is set does not hasten or delay anything.
  */
 #include "netlab/revival.h"
+#include "netlab/fault.h"
 #include "netlab/lock.h"
 #include "netlab/paths.h"
 
@@ -26,6 +27,8 @@ enum {
     LOCKED_DELAY_MS = 200,
     KEPT_LINES = 40, /* of what the last one said */
 };
+
+#define RESTART_WORD "; restart "
 
 struct patient {
     char *node, *why;
@@ -104,8 +107,14 @@ char *revival_plan(struct revival *revival, struct operation_context *context, c
     patient->due = now_ms() + delay;
     g_free(patient->why);
     patient->why = g_strdup(why);
-    return g_strdup_printf("%s; restart %u of %" G_GINT64_FORMAT " in %.1f s", why, patient->restarts + 1,
-                           most, (double)delay / 1000);
+    return g_strdup_printf("%s" RESTART_WORD "%u of %" G_GINT64_FORMAT " in %.1f s", why,
+                           patient->restarts + 1, most, (double)delay / 1000);
+}
+
+char *revival_read_note(const char *note)
+{
+    const char *plan = strstr(note, RESTART_WORD);
+    return plan ? g_strndup(note, (gsize)(plan - note)) : NULL;
 }
 
 int revival_timeout(const struct revival *revival)
@@ -190,6 +199,7 @@ static void restart(struct revival *revival, struct operation_context *context, 
         return;
     g_autofree char *directory = paths_node_directory(context->runtime, context->lab, patient->node);
     g_autofree char *words = keep_words(directory);
+    fault_point();
     bool good = store_begin_run(context->store, context->lab_id, "restart", &context->run, &error) &&
                 operation_run(context, (struct operation_step *)steps->data, steps->len, &error) &&
                 store_end_run(context->store, context->run, "done", &error);
@@ -234,7 +244,10 @@ bool revival_run(struct revival *revival, struct operation_context *context)
             continue;
         }
         patient->due = 0;
+        fault_arm_for_restart();
         restart(revival, context, patient);
+        fault_point();
+        fault_arm(0, 0, NULL, 0);
         lock_release(&lock);
         did_any = true;
     }

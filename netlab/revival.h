@@ -17,6 +17,9 @@ void revival_free(struct revival *revival);
  * caller: `why`, and whether and when it is started again. */
 char *revival_plan(struct revival *revival, struct operation_context *context, const char *node,
                    const char *why, bool failed);
+/* Why it ended, out of such a text, when that says that it is going to be started again; else NULL. Owned by
+ * the caller. */
+char *revival_read_note(const char *note);
 /* For poll(): milliseconds until one is due; -1: none is. */
 int revival_timeout(const struct revival *revival);
 /* Starts those that are due; true when any was. */

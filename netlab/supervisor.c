@@ -90,8 +90,18 @@ static void note_end(struct supervisor *s, const struct watch *watch)
         g_warning("%s", error->message);
 }
 
+/* The supervisor before us died while this one waited to be started again. */
+static void resume(struct supervisor *s, const struct store_object *object)
+{
+    g_autofree char *why = revival_read_note(object->note);
+    if (!why)
+        return;
+    g_autofree char *text = revival_plan(s->revival, &s->context, object->key, why, true);
+    store_set_note(s->store, s->options->lab_id, object_kind_name(OBJECT_MACHINE), object->key, text, NULL);
+}
+
 /* Watches each machine of the lab that runs and is not watched yet. */
-static void refresh_watches(struct supervisor *s)
+static void refresh_watches(struct supervisor *s, bool is_start)
 {
     g_autoptr(GPtrArray) objects = store_list_objects(s->store, s->options->lab_id, NULL);
     for (guint i = 0; objects && i < objects->len; i++) {
@@ -113,6 +123,8 @@ static void refresh_watches(struct supervisor *s)
             struct watch gone = {.node = object->key, .identity = identity};
             if (!*object->note)
                 note_end(s, &gone);
+            else if (is_start)
+                resume(s, object);
             continue;
         }
         struct watch *watch = g_new0(struct watch, 1);
@@ -333,7 +345,7 @@ static void apply(struct supervisor *s, struct channel *channel, JsonObject *req
 
     bool good = read_steps(request, steps, &error);
     good = good && run_steps(&apply, &error);
-    refresh_watches(s);
+    refresh_watches(s, false);
     good = good && wait_for_machines(&apply, request, &error);
     good = good && (!is_cancelled(&apply) || fail_cancelled(&apply, &error));
     if (good) {
@@ -341,7 +353,7 @@ static void apply(struct supervisor *s, struct channel *channel, JsonObject *req
     } else {
         g_autoptr(GString) problems = g_string_new(NULL);
         roll_back(&apply, problems);
-        refresh_watches(s);
+        refresh_watches(s, false);
         JsonObject *event = event_new("failed", NULL);
         json_object_set_string_member(event, "error", error->message);
         json_object_set_boolean_member(event, "cancelled", apply.is_cancelled);
@@ -421,7 +433,7 @@ static void loop(struct supervisor *s)
             fds[i] = (struct pollfd){.fd = ((struct watch *)s->watches->pdata[i])->pidfd, .events = POLLIN};
         fds[count] = (struct pollfd){.fd = s->signals, .events = POLLIN};
         fds[count + 1] = (struct pollfd){.fd = s->listener, .events = POLLIN};
-        if (poll(fds, count + 2, revival_timeout(s->revival)) < 0 && errno != EINTR)
+        if (poll(fds, count + 2, s->emulator ? revival_timeout(s->revival) : -1) < 0 && errno != EINTR)
             break;
         for (guint i = count; i-- > 0;) {
             if (!fds[i].revents)
@@ -434,7 +446,7 @@ static void loop(struct supervisor *s)
         if (!s->is_done && fds[count + 1].revents)
             serve(s);
         if (!s->is_done && s->emulator && revival_run(s->revival, &s->context))
-            refresh_watches(s);
+            refresh_watches(s, false);
     }
 }
 
@@ -519,7 +531,7 @@ static bool start(struct supervisor *s, GError **error)
     };
     s->watches = g_ptr_array_new_with_free_func(watch_free);
     s->revival = revival_new();
-    refresh_watches(s);
+    refresh_watches(s, true);
     return true;
 }
 

@@ -4,7 +4,8 @@
 
 NETLAB_CRASH_AT=N kills at the N-th point; a sweep goes on until a run survives because it has fewer points than N.
 """
-import sys
+import os
+import signal
 
 from harness import MODE, TWO_HOSTS, Lab, Failure, check, main, wait_until
 
@@ -84,6 +85,55 @@ def sweep_change(args=()):
     raise Failure(f"no end after {MOST_POINTS} points")
 
 
+RESTARTED = TWO_HOSTS.replace("h2: {{networks: [lan]}}", "h2: {{networks: [lan], restart: always}}")
+
+
+def sweep_restart(args=()):
+    """The supervisor killed while it starts a machine again: `up` mends, `down` takes away, `repair` makes it whole."""
+    lab = Lab(RESTARTED)
+    lab.netlab("status", rc=4)
+    before = lab.dump()
+    for n in range(1, MOST_POINTS):
+        lab.netlab("up", *args, env={"NETLAB_CRASH_RESTART_AT": str(n)})
+        supervisor, machines = lab.pids()
+        os.kill(machines["h2"], signal.SIGKILL)
+
+        def outcome():
+            status = lab.status()
+            note = next(node["note"] for node in status["nodes"] if node["name"] == "h2")
+            return "killed" if not status["supervisor"] else "survived" if note.startswith("restarted 1 time") else None
+
+        result = wait_until("it is restarted, or the supervisor dead", outcome, 30)
+        if result == "survived":
+            # The last point stands after all that: it may come yet.
+            lab.netlab("down")
+            lab.check_clean(before, "after the sweep")
+            if n > 8:
+                lab.remove()
+                return f"{n - 1} points"
+            continue
+        if n % 3 == 0:
+            lab.netlab("up", *args)
+            lab.check_running("h1", "h2")
+            check(lab.pids()[1]["h1"] == machines["h1"], "h1 was restarted too")
+        elif n % 3 == 1:
+            lab.netlab("repair")
+            # Made whole at once, or by the new supervisor, which goes on where the old one was.
+            wait_until("h2 is back", lambda: lab.node("h2")["state"] == "running")
+            check(lab.pids()[1]["h1"] == machines["h1"], "h1 was restarted too")
+        lab.netlab("down")
+        lab.check_clean(before, f"supervisor killed at point {n} of a restart")
+    raise Failure(f"no end after {MOST_POINTS} points")
+
+
+def restart_supervisor():
+    return sweep_restart()
+
+
+def restart_supervisor_here():
+    return sweep_restart(HERE)
+
+
 def up_self():
     return sweep_up("self")
 
@@ -121,7 +171,7 @@ def change_all_here():
 
 
 if __name__ == "__main__":
-    tests = [up_self, up_client, up_all, down_self, change_all]
+    tests = [up_self, up_client, up_all, down_self, change_all, restart_supervisor]
     if MODE == "root":
-        tests += [up_all_here, up_self_here, down_self_here, change_all_here]
+        tests += [up_all_here, up_self_here, down_self_here, change_all_here, restart_supervisor_here]
     main(*tests)
