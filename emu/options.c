@@ -220,6 +220,8 @@ static const struct option_row rows[] = {
     {.name = "fdb", .form = "FILE", .apply = option_fdb},
     OURS("drive", NULL, "file=FILE[,format=][,media=]…", OPTION_DISKS, option_drive,
          "a disk, CD or floppy with all that can be said of it; -drive help"),
+    OURS("blockdev", NULL, "driver=raw|qcow2|file|…,node-name=N,…", OPTION_DISKS, option_blockdev,
+         "a node for -device ide-hd,drive=N, as words or JSON; -blockdev help"),
     OURS("hdachs", NULL, "C,H,S[,none|lba|large|rechs|auto]", OPTION_DISKS, option_hdachs,
          "geometry of the first hard disk, and how the firmware translates it"),
     OURS("snapshot", NULL, NULL, OPTION_DISKS, option_snapshot,
@@ -308,7 +310,6 @@ static const struct option_row rows[] = {
 
     /* QEMU's, not here yet. */
     LATER("enable-kvm", "guests run in netlab-emu's own engine; leave it out"),
-    LATER("blockdev", "use -drive"),
     LATER("sd", "put what the guest needs into the initrd"),
     LATER("mtdblock", "put what the guest needs into the initrd"),
     LATER("pflash", "use -bios"),

@@ -529,6 +529,11 @@ bool options_finish_drives(struct options *o, GError **error)
         drive_new(o, MACHINE_BUS_IDE, MACHINE_MEDIA_CD)->index = CD_PLACE;
     for (guint i = 0; i < drives->len; i++) {
         struct machine_drive *drive = drives->pdata[i];
+        if (drive->bus == MACHINE_BUS_NONE && drive->node) {
+            option_note(o, "-blockdev node-name=%s is used by no -device (add -device ide-hd,drive=%s)",
+                        drive->id, drive->id);
+            continue;
+        }
         if (drive->bus == MACHINE_BUS_NONE) {
             option_note(o, "-drive id=%s has if=none and no -device (add -device ide-hd,drive=%s)",
                         drive->id ? drive->id : "", drive->id ? drive->id : "ID");

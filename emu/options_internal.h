@@ -117,6 +117,9 @@ bool options_finish_process(struct options *o, GError **error);
 
 /* options_drives.c */
 bool option_drive(struct options *o, const char *arg, GError **error);
+bool option_blockdev(struct options *o, const char *arg, GError **error); /* options_blockdev.c */
+/* A JSON object as the key=value words it stands for, "file": {"driver": … as file.driver=…. */
+bool option_flatten_json(const char *text, GString *out, GError **error);
 bool option_hda(struct options *o, const char *arg, GError **error);
 bool option_hdb(struct options *o, const char *arg, GError **error);
 bool option_hdc(struct options *o, const char *arg, GError **error);

@@ -130,9 +130,53 @@ enum block_format image_probe(const uint8_t bytes[IMAGE_PROBE], const char **for
     return BLOCK_FORMAT_RAW;
 }
 
+/* ---- nothing ---- */
+
+enum { NULL_SIZE = 1 << 30 };
+
+static int null_read(struct image *image, uint64_t offset, void *buf, size_t len)
+{
+    memset(buf, 0, len);
+    return 0;
+}
+
+static int null_write(struct image *image, uint64_t offset, const void *buf, size_t len)
+{
+    return 0;
+}
+
+static int null_flush(struct image *image)
+{
+    return 0;
+}
+
+static void null_close(struct image *image)
+{
+    g_free(image);
+}
+
+/* null-co:// and null-aio://: reads as zeros, forgets what is written. For measuring. */
+static struct image *null_new(const char *path, bool read_only)
+{
+    static const struct image_ops ops = {.format = "null-co",
+                                         .read = null_read,
+                                         .write = null_write,
+                                         .flush = null_flush,
+                                         .close = null_close};
+    struct image *image = g_new0(struct image, 1);
+    image->ops = &ops;
+    image->path = g_strdup(path);
+    image->size = NULL_SIZE;
+    image->read_only = read_only;
+    return image;
+}
+
 struct image *image_open(const char *path, enum block_format format, bool read_only, enum block_cache cache,
                          unsigned flags, unsigned depth, GError **error)
 {
+    if (depth == 0 && (g_str_has_prefix(path, "null-co://") || g_str_has_prefix(path, "null-aio://")) &&
+        format != BLOCK_FORMAT_QCOW2)
+        return null_new(path, read_only);
     if (g_str_has_prefix(path, "file:"))
         path += strlen("file:");
     struct block_file *file = block_file_open(path, read_only, cache, error);

@@ -89,6 +89,7 @@ struct machine_drive {
     struct machine_geometry geometry, logical;
     enum machine_translation translation;
     bool no_trim, no_write_cache;
+    bool node; /* of -blockdev */
     struct block_limits limits;
     char *throttle_group; /* NULL: one of its own */
     int bootindex; /* -1: none */

@@ -522,6 +522,18 @@ static void test_zeroes(struct rig *r, gconstpointer unused)
     }
 }
 
+static void test_null(struct rig *r, gconstpointer unused)
+{
+    uint8_t data[512] = {1}, back[512] = {2};
+    struct block *b = open_image("null-co://", (struct block_config){.format = BLOCK_FORMAT_RAW});
+    g_assert_cmpuint(block_size(b), ==, 1 << 30);
+    g_assert_cmpint(run(b, BLOCK_WRITE, 1 << 20, data, 512), ==, 0);
+    g_assert_cmpint(run(b, BLOCK_FLUSH, 0, NULL, 0), ==, 0);
+    g_assert_cmpint(run(b, BLOCK_READ, 1 << 20, back, 512), ==, 0);
+    g_assert_cmphex(back[0], ==, 0);
+    block_free(b);
+}
+
 static void test_copy_on_read(struct rig *r, gconstpointer unused)
 {
     size_t len;
@@ -804,6 +816,7 @@ int main(int argc, char **argv)
     TEST(commit);
     TEST(tray);
     TEST(zeroes);
+    TEST(null);
     TEST(copy_on_read);
     TEST(corrupt);
     TEST(throttle);

@@ -251,6 +251,8 @@ def firmware_boots():
         check(sector(disk, 2) == sector(disk, 1) and sector(disk, 1).startswith(b"second"), "the write is not in the image")
         done.append("disk")
 
+        nodes = json.dumps({"driver": "raw", "node-name": "d", "file": {"driver": "file", "filename": disk}})
+        check("<disk>second sector of disk" in run(folder, "-blockdev", nodes, "-device", "ide-hd,drive=d"), "-blockdev")
         before = read(disk)
         with open(disk, "r+b") as file:
             file.seek(1024)

@@ -229,6 +229,17 @@ static const struct {
     {"-drive file=a,format=vmdk", "must be one of: raw, qcow2"},
     {"-drive file=a,cache=off", "must be one of: none, writeback"},
     {"-drive file=a,bps=1,bps_rd=1", "cannot be limited at the same time"},
+    {"-blockdev driver=file,filename=a", "node-name"},
+    {"-blockdev driver=file,node-name=n", "filename= is missing"},
+    {"-blockdev driver=qcow2,node-name=n", "file= is missing"},
+    {"-blockdev driver=qcow2,node-name=n,filename=a", "belongs to the node below"},
+    {"-blockdev driver=qcow2,node-name=n,file=x", "no -blockdev with that node-name"},
+    {"-blockdev driver=null-co,node-name=n,filename=a", "does not go with driver=null-co"},
+    {"-blockdev driver=nbd,node-name=n", "must be one of: raw, qcow2"},
+    {"-blockdev '{\"driver\": \"raw\"'", "JSON: "},
+    {"-blockdev '{\"driver\": [1]}'", "a word, a number"},
+    {"-blockdev '{\"driver\": \"file\", \"node-name\": \"n\", \"nam\": 1}'", "nam"},
+    {"-blockdev driver=null-co,node-name=n -blockdev driver=null-co,node-name=n", "the name is taken"},
     {"-drive file=a,iops_max=5", "need the matching bps or iops"},
     {"-drive file=a,iops_size=4096", "iops_size needs iops"},
     {"-drive file=a,throttling.bps-total=9,bps_max=5", "cannot be lower than"},
@@ -542,6 +553,23 @@ static void test_drives(void)
     g_assert_cmpstr(drive_of(c, 0)->serial, ==, "S1");
     g_assert_cmpint(drive_of(c, 1)->bus, ==, MACHINE_BUS_FLOPPY);
     g_assert_cmpstr(drive_of(c, 2)->id, ==, "floppy1");
+    machine_config_free(c);
+
+    /* Nodes: by words, by reference, by JSON. */
+    c = take("-kernel k -blockdev driver=file,node-name=f,filename=a,,b,cache.direct=on "
+             "-blockdev driver=qcow2,node-name=q,file=f,read-only=on -device ide-hd,drive=q "
+             "-blockdev '{\"driver\": \"raw\", \"node-name\": \"r\", \"discard\": \"unmap\", \"file\": "
+             "{\"driver\": \"file\", \"filename\": \"c,d\"}}' -device ide-hd,drive=r "
+             "-blockdev null-co,node-name=z -device ide-hd,drive=z");
+    g_assert_cmpuint(c->drives->len, ==, 3);
+    g_assert_cmpstr(drive_of(c, 0)->file, ==, "a,b");
+    g_assert_cmpint(drive_of(c, 0)->block.format, ==, BLOCK_FORMAT_QCOW2);
+    g_assert_cmpint(drive_of(c, 0)->block.cache, ==, BLOCK_CACHE_NONE);
+    g_assert_true(drive_of(c, 0)->block.read_only);
+    g_assert_cmpint(drive_of(c, 0)->index, ==, 0);
+    g_assert_cmpstr(drive_of(c, 1)->file, ==, "c,d");
+    g_assert_true(drive_of(c, 1)->block.discard);
+    g_assert_cmpstr(drive_of(c, 2)->file, ==, "null-co://");
     machine_config_free(c);
 }
 

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * -blockdev: nodes, which a -device plugs in by their name. QEMU's docs/system/qemu-block-drivers and its
+ * manual page have the words; here a node ends in a file, a block device of the host, or nothing at all
+ * (null-co), with raw or qcow2 above it.
+ *
+ *   -blockdev driver=qcow2,node-name=d,file.driver=file,file.filename=a.qcow2
+ *   -blockdev driver=file,node-name=f,filename=a.qcow2 -blockdev driver=qcow2,node-name=d,file=f
+ *   -blockdev '{"driver": "qcow2", "node-name": "d", "file": {"driver": "file", "filename": "a.qcow2"}}'
+ *
+ * JSON becomes the dotted words it stands for and is then read like these. A node is a drive that stands
+ * aside, as one of -drive if=none does; a format node takes the place of the node it is above.
+ */
+#include "emu/options_internal.h"
+
+#include <gio/gio.h>
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+enum { JSON_DEPTH_MOST = 8, JSON_WORDS_MOST = 64 };
+
+#define FILE_DRIVERS "file|host_device|host_cdrom|null-co|null-aio"
+#define NODE_ROWS(prefix)                                                                                    \
+    {prefix "filename", KEYVAL_STRING, .help = "of driver file and host_device"},                            \
+        {prefix "aio", KEYVAL_CHOICE, "threads|native|io_uring"},                                            \
+        {prefix "locking", KEYVAL_CHOICE, "auto|on"},                                                        \
+        {prefix "read-only", KEYVAL_BOOL, .help = "the guest must not write"},                               \
+        {prefix "auto-read-only", KEYVAL_BOOL},                                                              \
+        {prefix "cache.direct", KEYVAL_BOOL, .help = "past the host's page cache"},                          \
+        {prefix "cache.no-flush", KEYVAL_BOOL, .help = "flushes are ignored"},                               \
+        {prefix "discard", KEYVAL_CHOICE, "ignore|off|unmap|on", "what becomes of a guest's discards"},      \
+        {prefix "detect-zeroes", KEYVAL_CHOICE, "off|on|unmap", "as of -drive"},                             \
+    {                                                                                                        \
+        prefix "node-name", KEYVAL_NAME, .help = "its name"                                                  \
+    }
+
+static const struct keyval_row rows[] = {
+    {"driver", KEYVAL_CHOICE, "raw|qcow2|" FILE_DRIVERS, "what it is"},
+    {"file", KEYVAL_NAME, .help = "name of the node below a raw or qcow2 one"},
+    {"file.driver", KEYVAL_CHOICE, FILE_DRIVERS, "of the node below"},
+    NODE_ROWS(""),
+    NODE_ROWS("file."),
+};
+static const struct keyval_table table = {"", rows, G_N_ELEMENTS(rows), "driver"};
+
+/* ---- JSON ---- */
+
+static bool flatten(JsonObject *object, const char *prefix, unsigned depth, GString *out, unsigned *words,
+                    GError **error)
+{
+    g_autoptr(GList) names = json_object_get_members(object);
+    if (depth > JSON_DEPTH_MOST)
+        return option_fail(error, "JSON deeper than %d", JSON_DEPTH_MOST);
+    for (GList *at = names; at; at = at->next) {
+        JsonNode *node = json_object_get_member(object, at->data);
+        g_autofree char *key = g_strconcat(prefix, at->data, NULL);
+        if (strpbrk(key, ",="))
+            return option_fail(error, "JSON: '%s' is no key", key);
+        if (JSON_NODE_HOLDS_OBJECT(node)) {
+            g_autofree char *below = g_strconcat(key, ".", NULL);
+            if (!flatten(json_node_get_object(node), below, depth + 1, out, words, error))
+                return false;
+            continue;
+        }
+        if (!JSON_NODE_HOLDS_VALUE(node) || ++*words > JSON_WORDS_MOST)
+            return option_fail(error, "JSON: %s: a word, a number, true, false or an object is wanted", key);
+        g_string_append_printf(out, "%s%s=", out->len ? "," : "", key);
+        GType type = json_node_get_value_type(node);
+        if (type == G_TYPE_STRING)
+            for (const char *c = json_node_get_string(node); *c; c++)
+                g_string_append_printf(out, *c == ',' ? "%c," : "%c", *c);
+        else if (type == G_TYPE_BOOLEAN)
+            g_string_append(out, json_node_get_boolean(node) ? "on" : "off");
+        else
+            g_string_append_printf(out, "%" G_GINT64_FORMAT, json_node_get_int(node));
+    }
+    return true;
+}
+
+bool option_flatten_json(const char *text, GString *out, GError **error)
+{
+    g_autoptr(GError) inner = NULL;
+    g_autoptr(JsonParser) parser = json_parser_new();
+    unsigned words = 0;
+    if (!json_parser_load_from_data(parser, text, -1, &inner))
+        return option_fail(error, "JSON: %s", inner->message);
+    JsonNode *root = json_parser_get_root(parser);
+    if (!root || !JSON_NODE_HOLDS_OBJECT(root))
+        return option_fail(error, "JSON: an object is wanted: {\"driver\": \"qcow2\", …}");
+    return flatten(json_node_get_object(root), "", 1, out, &words, error);
+}
+
+/* ---- nodes ---- */
+
+static struct machine_drive *find_node(struct options *o, const char *name, guint *index)
+{
+    GPtrArray *drives = o->config->drives;
+    for (*index = 0; *index < drives->len; ++*index) {
+        struct machine_drive *drive = drives->pdata[*index];
+        if (drive->id && g_str_equal(drive->id, name))
+            return drive;
+    }
+    return NULL;
+}
+
+/* What says which file it is, and how that is to be treated. */
+static bool set_file(struct machine_drive *node, const struct keyval *kv, const char *prefix,
+                     const char *driver, GError **error)
+{
+    g_autofree char *key = g_strconcat(prefix, "filename", NULL);
+    g_autofree char *direct = g_strconcat(prefix, "cache.direct", NULL);
+    g_autofree char *no_flush = g_strconcat(prefix, "cache.no-flush", NULL);
+    g_autofree char *read_only = g_strconcat(prefix, "read-only", NULL);
+    const char *name = keyval_string(kv, key, "");
+    bool nothing = g_str_has_prefix(driver, "null-");
+    if (nothing == (*name != 0))
+        return option_fail(error,
+                           nothing ? "%s= does not go with driver=%s; leave it out"
+                                   : "%s= is missing: driver=%s needs a file",
+                           key, driver);
+    if (nothing || *name) {
+        g_free(node->file);
+        node->file = nothing ? g_strconcat(driver, "://", NULL) : g_strdup(name);
+    }
+    node->block.read_only |= keyval_bool(kv, read_only, false) || g_str_equal(driver, "host_cdrom");
+    if (keyval_bool(kv, no_flush, false))
+        node->block.cache = BLOCK_CACHE_UNSAFE;
+    else if (keyval_bool(kv, direct, false))
+        node->block.cache = BLOCK_CACHE_NONE;
+    return true;
+}
+
+static bool set_format_node(struct options *o, struct machine_drive *node, const struct keyval *kv,
+                            const char *driver, GError **error)
+{
+    guint index;
+    const char *below = keyval_string(kv, "file", NULL);
+    node->block.format = g_str_equal(driver, "qcow2") ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW;
+    if (!below == !keyval_has(kv, "file.driver"))
+        return option_fail(error,
+                           below ? "give file=, or file.driver= and its like, not both"
+                                 : "file= is missing: driver=%s is above another node, as "
+                                   "file.driver=file,file.filename=…",
+                           driver);
+    if (!below)
+        return set_file(node, kv, "file.", keyval_string(kv, "file.driver", "file"), error);
+    const struct machine_drive *other = find_node(o, below, &index);
+    if (!other || !other->node || other->claimed)
+        return option_fail(error, "file=%s: there is no -blockdev with that node-name before it%s", below,
+                           other ? " that is not in use" : "");
+    node->file = g_strdup(other->file);
+    node->block.read_only = other->block.read_only;
+    node->block.cache = other->block.cache;
+    node->block.discard = other->block.discard;
+    g_ptr_array_remove_index(o->config->drives, index); /* its place is taken */
+    return true;
+}
+
+static struct machine_drive *new_node(const char *name)
+{
+    struct machine_drive *node = g_new0(struct machine_drive, 1);
+    node->bus = MACHINE_BUS_NONE;
+    node->index = node->bootindex = -1;
+    node->translation = MACHINE_TRANSLATION_AUTO;
+    node->block.on_write_error = BLOCK_ERROR_ENOSPC;
+    node->block.format = BLOCK_FORMAT_RAW;
+    node->id = g_strdup(name);
+    node->node = true;
+    return node;
+}
+
+bool option_blockdev(struct options *o, const char *arg, GError **error)
+{
+    g_autoptr(GString) words = g_string_new(NULL);
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        GString *text = g_string_new("Keys of -blockdev:\n");
+        keyval_describe(&table, text);
+        return option_print(o, text);
+    }
+    if (*arg == '{' && !option_flatten_json(arg, words, error))
+        return false;
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&table, *arg == '{' ? words->str : arg, error);
+    guint index;
+    if (!kv || !keyval_require(kv, "driver", error) || !keyval_require(kv, "node-name", error))
+        return false;
+    const char *driver = keyval_string(kv, "driver", ""), *name = keyval_string(kv, "node-name", "");
+    const char *zeroes = keyval_string(kv, "detect-zeroes", "off");
+    const char *discard = keyval_string(kv, "discard", keyval_string(kv, "file.discard", "ignore"));
+    bool format = g_str_equal(driver, "raw") || g_str_equal(driver, "qcow2");
+    if (find_node(o, name, &index))
+        return option_fail(error, "node-name=%s: the name is taken by another drive", name);
+    if (format && keyval_has(kv, "filename"))
+        return option_fail(error,
+                           "filename= belongs to the node below: write file.driver=file,file.filename=…");
+    if (!format && (keyval_has(kv, "file") || keyval_has(kv, "file.driver")))
+        return option_fail(error, "driver=%s has no node below; leave file= out", driver);
+    struct machine_drive *node = new_node(name);
+    g_ptr_array_add(o->config->drives, node);
+    if (!(format ? set_format_node(o, node, kv, driver, error) : set_file(node, kv, "", driver, error)))
+        return false;
+    if (format && keyval_bool(kv, "read-only", false))
+        node->block.read_only = true;
+    if (format && keyval_bool(kv, "cache.no-flush", false))
+        node->block.cache = BLOCK_CACHE_UNSAFE;
+    else if (format && keyval_bool(kv, "cache.direct", false))
+        node->block.cache = BLOCK_CACHE_NONE;
+    node->block.discard |= g_str_equal(discard, "unmap") || g_str_equal(discard, "on");
+    node->block.zeroes = g_str_equal(zeroes, "on")      ? BLOCK_ZEROES_DETECT
+                         : g_str_equal(zeroes, "unmap") ? BLOCK_ZEROES_UNMAP
+                                                        : BLOCK_ZEROES_WRITE;
+    if (node->block.zeroes == BLOCK_ZEROES_UNMAP && !node->block.discard)
+        return option_fail(error, "detect-zeroes=unmap needs discard=unmap");
+    return true;
+}
