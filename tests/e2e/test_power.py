@@ -197,6 +197,42 @@ def test_sleep_through_firmware():
             guest.close()
 
 
+HIBERNATE = """
+echo 8:0 > /sys/power/resume
+echo "NO IMAGE"
+swapon /dev/sda
+echo remembered > /tmp-in-ram
+echo disk > /sys/power/state
+echo "BACK $? $(cat /tmp-in-ram)"
+"""
+
+
+def test_hibernation():
+    found, why = mini()
+    mkswap = shutil.which("mkswap") or shutil.which("/sbin/mkswap")
+    if not found or not mkswap:
+        print(f"skipped: {why or 'there is no mkswap (package util-linux)'}")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        disk = os.path.join(folder, "disk")
+        with open(disk, "wb") as file:
+            file.truncate(256 << 20)
+        subprocess.run([mkswap, disk], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        image = initrd(folder, found, HIBERNATE, ("ata_piix", "sd_mod"))
+        for turn in ("NO IMAGE", "BACK 0 remembered"):
+            guest = Guest(folder, ["-kernel", found[0], "-initrd", image, "-append", APPEND], "-drive",
+                          f"file={disk},format=raw")
+            try:
+                if turn == "NO IMAGE":
+                    guest.event("SUSPEND_DISK")
+                guest.event("SHUTDOWN")
+                guest.finish()
+                check(turn in guest.text(), f"it does not say '{turn}': {guest.text()[-600:]}")
+                check(turn == "NO IMAGE" or "NO IMAGE" not in guest.text(), "it started anew and did not go on")
+            finally:
+                guest.close()
+
+
 # Counts its starts in CMOS byte 0x50 and resets in another way each time.
 RESETS = """
 .code16
@@ -338,4 +374,4 @@ if __name__ == "__main__":
     if not mini()[0]:
         print(f"skipped: {mini()[1]}")
         sys.exit(77)
-    main(test_sleep_button_printer, test_resets_through_firmware, test_sleep_through_firmware, test_i6300esb, test_ib700)
+    main(test_sleep_button_printer, test_resets_through_firmware, test_hibernation, test_sleep_through_firmware, test_i6300esb, test_ib700)
