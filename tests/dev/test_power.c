@@ -11,6 +11,7 @@
 #include "emu/block/backend.h"
 #include "tests/dev/qcow2_image.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -32,6 +33,20 @@ static GArray *notes; /* NULL: nothing is noted */
 static dev_t noted_dev;
 static ino_t noted_ino;
 
+static int faults_after; /* calls; the next one fails; negative: none does any more */
+static int fault_code;
+
+/* Whether this call on the image fails. */
+static bool fails(int fd)
+{
+    struct stat st;
+    if (!fault_code || fstat(fd, &st) || st.st_dev != noted_dev || st.st_ino != noted_ino ||
+        faults_after-- != 0)
+        return false;
+    errno = fault_code;
+    return true;
+}
+
 static bool is_noted(int fd)
 {
     struct stat st;
@@ -43,8 +58,20 @@ static void note(struct note n)
     g_array_append_val(notes, n);
 }
 
+ssize_t pread(int fd, void *buf, size_t len, off_t offset)
+{
+    return fails(fd) ? -1 : syscall(SYS_pread64, fd, buf, len, offset);
+}
+
+ssize_t pread64(int fd, void *buf, size_t len, off_t offset)
+{
+    return pread(fd, buf, len, offset);
+}
+
 ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
 {
+    if (fails(fd))
+        return -1;
     if (is_noted(fd))
         note((struct note){NOTE_WRITE, (uint64_t)offset, len, g_memdup2(buf, len)});
     return syscall(SYS_pwrite64, fd, buf, len, offset);
@@ -57,6 +84,8 @@ ssize_t pwrite64(int fd, const void *buf, size_t len, off_t offset)
 
 int fdatasync(int fd)
 {
+    if (fails(fd))
+        return -1;
     if (is_noted(fd))
         note((struct note){.kind = NOTE_SYNC});
     return 0; /* the page cache is what this test plays with */
@@ -289,6 +318,120 @@ static void test_cuts(gconstpointer data)
     g_rmdir(folder);
 }
 
+/* ---- faults ---- */
+
+struct seen {
+    unsigned stops, reports;
+    int error;
+};
+
+static void failed(void *opaque, struct block *block, bool write, int error, bool stops, bool ignored)
+{
+    struct seen *seen = opaque;
+    seen->stops += stops;
+    seen->reports += !stops && !ignored;
+    seen->error = error;
+}
+
+/* One series of requests with one fault in it. False: it ended before the fault. */
+static bool one_fault(const char *path, const uint8_t *image, size_t len, const uint8_t *start, int after,
+                      bool stop)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree uint8_t *model = g_memdup2(start, SIZE), *buf = g_malloc(64 << 10), *back = g_malloc(SIZE);
+    g_autofree bool *unsure = g_new0(bool, SECTORS);
+    enum block_on_error policy = stop ? BLOCK_ERROR_STOP : BLOCK_ERROR_REPORT;
+    struct block_config config = {.id = "fault",
+                                  .file = path,
+                                  .discard = true,
+                                  .format =
+                                      g_str_has_suffix(path, "raw") ? BLOCK_FORMAT_RAW : BLOCK_FORMAT_QCOW2,
+                                  .on_write_error = policy,
+                                  .on_read_error = policy};
+    struct seen seen = {0};
+    struct stat st;
+    g_assert_true(g_file_set_contents(path, (const char *)image, (gssize)len, NULL));
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    noted_dev = st.st_dev;
+    noted_ino = st.st_ino;
+    struct block *block = block_new(&config, NULL, &error);
+    g_assert_no_error(error);
+    block_set_error_listener(block, failed, &seen);
+    GRand *random = g_rand_new_with_seed(5);
+    fault_code = after & 1 ? EIO : ENOSPC;
+    faults_after = after;
+    for (uint32_t i = 0; i < 24; i++) {
+        uint32_t count = (uint32_t)g_rand_int_range(random, 1, g_rand_boolean(random) ? 8 : 64);
+        uint32_t first = (uint32_t)g_rand_int_range(random, 0, (gint32)(SECTORS - count));
+        int what = g_rand_int_range(random, 0, 6), result = -1;
+        struct block_request request = {.op = what < 4   ? BLOCK_WRITE
+                                              : what < 5 ? BLOCK_READ
+                                                         : BLOCK_FLUSH,
+                                        .offset = first * (uint64_t)SECTOR,
+                                        .len = what < 5 ? count * SECTOR : 0,
+                                        .buf = buf,
+                                        .done = store_error,
+                                        .opaque = &result};
+        fill(buf, count, i + 1);
+        block_submit(block, &request);
+        if (result == -1) { /* it waits for somebody to make room */
+            g_assert_cmpuint(seen.stops, ==, 1);
+            block_retry(block);
+        }
+        g_assert_cmpint(result, ==, !stop && seen.reports == 1 && result ? fault_code : 0);
+        for (uint32_t k = 0; result && request.op == BLOCK_WRITE && k < count; k++)
+            unsure[first + k] = true;
+        if (!result && request.op == BLOCK_WRITE)
+            memcpy(model + first * SECTOR, buf, count * SECTOR);
+        if (!result && request.op == BLOCK_READ)
+            for (uint32_t k = 0; k < count; k++)
+                g_assert_true(unsure[first + k] ||
+                              !memcmp(buf + k * SECTOR, model + (first + k) * SECTOR, SECTOR));
+        if (!result && request.op == BLOCK_WRITE)
+            memset(unsure + first, 0, count);
+    }
+    bool happened_at_all = faults_after < 0;
+    fault_code = 0;
+    g_rand_free(random);
+    g_assert_cmpuint(seen.stops + seen.reports, <=, 1);
+    block_free(block);
+    check_image(path, g_str_has_suffix(path, "raw") ? "raw" : "qcow2");
+    block = open_block(path, false);
+    for (uint32_t at = 0; at < SIZE; at += 1 << 20)
+        run(block, BLOCK_READ, at, back + at, 1 << 20);
+    for (uint32_t n = 0; n < SECTORS; n++)
+        if (!unsure[n] && memcmp(back + n * SECTOR, model + n * SECTOR, SECTOR) != 0)
+            g_error("fault after %d calls (%s): sector %u is lost", after, stop ? "stop" : "report", n);
+    block_free(block);
+    return happened_at_all;
+}
+
+static void test_faults(gconstpointer data)
+{
+    const char *kind = data;
+    bool raw = g_str_equal(kind, "raw"), backing = g_str_equal(kind, "backing");
+    int step = g_getenv("NETLAB_TEST_FULL") ? 1 : 3;
+    g_autofree char *folder = g_dir_make_tmp("netlab-power-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, raw ? "disk.raw" : "disk.qcow2", NULL);
+    g_autofree char *below = g_build_filename(folder, "below", NULL);
+    size_t len = SIZE;
+    g_autofree uint8_t *image =
+        raw ? g_malloc0(SIZE) : qcow2_image(3, 12, SIZE, backing ? "below" : NULL, &len);
+    g_autofree uint8_t *start = g_malloc0(SIZE);
+    for (uint32_t i = 0; i < SECTORS && backing; i++)
+        fill(start + i * SECTOR, 1, 0xb0000000 | i);
+    g_assert_true(g_file_set_contents(below, (char *)start, SIZE, NULL));
+    for (unsigned stop = 0; stop < 2; stop++) {
+        int after = (int)stop;
+        while (one_fault(path, image, len, start, after, stop))
+            after += step;
+        g_assert_cmpint(after, >, 10);
+    }
+    g_unlink(path);
+    g_unlink(below);
+    g_rmdir(folder);
+}
+
 /* ---- kill -9 ---- */
 
 enum { STEPS_MOST = 1 << 16, KILLS = 12, KILLS_FULL = 400 };
@@ -402,6 +545,9 @@ int main(int argc, char **argv)
     g_test_add_data_func("/power/raw", "raw", test_cuts);
     g_test_add_data_func("/power/qcow2", "qcow2", test_cuts);
     g_test_add_data_func("/power/backing", "backing", test_cuts);
+    g_test_add_data_func("/power/faults/raw", "raw", test_faults);
+    g_test_add_data_func("/power/faults/qcow2", "qcow2", test_faults);
+    g_test_add_data_func("/power/faults/backing", "backing", test_faults);
     g_test_add_data_func("/power/killed/raw", "raw", test_killed);
     g_test_add_data_func("/power/killed/qcow2", "qcow2", test_killed);
     g_test_add_data_func("/power/killed/backing", "backing", test_killed);
