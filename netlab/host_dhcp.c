@@ -575,7 +575,6 @@ bool host_dhcp_foreground(const struct host_dhcp_request *request,
         lock_release(&asking.lock);
         asking.lock.fd = -1;
         struct host_dhcp_loop loop = {.net = asking.net,
-                                      .store = asking.store,
                                       .place = request->place,
                                       .row = asking.row,
                                       .timeout_s = request->timeout_s,
@@ -641,7 +640,7 @@ static bool release_row(struct store *store, struct hostnet *net, const struct l
     if (!rows)
         return false;
     struct store_lease *row = find_row(rows, net, seen->interface, false);
-    if (!row || row->id != seen->id)
+    if (!row)
         return true;
     send_release(net, row, hooks);
     return forget(store, net, place, row, hooks, error);

@@ -24,8 +24,8 @@ bool host_dhcp_undo(struct hostnet *net, struct store_lease *row, const struct h
 /* Getting and renewing, until told to end. */
 struct host_dhcp_loop {
     struct hostnet *net;
-    struct store *store;
-    const struct lab_place *place;
+    const struct lab_place
+        *place;              /* of the store, which is opened for each write: it may have been replaced */
     struct store_lease *row; /* written as things happen */
     unsigned timeout_s;      /* for the first lease */
     bool release_at_end;     /* on SIGTERM; otherwise everything stays */

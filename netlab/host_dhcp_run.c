@@ -118,6 +118,13 @@ static void set_text(char **text, char *value)
     *text = value;
 }
 
+/* A store that was lost, or moved away by `repair`, has the lease again from the next write on. */
+static bool write_row(struct state *state, GError **error)
+{
+    g_autoptr(store) store = store_open(state->loop->place->state, error);
+    return store && store_put_lease(store, state->loop->row, error);
+}
+
 static bool on_record(void *opaque, const struct dhcp_applied *applied, GError **error)
 {
     struct state *state = opaque;
@@ -128,7 +135,7 @@ static bool on_record(void *opaque, const struct dhcp_applied *applied, GError *
         return true;
     set_text(&row->applied, g_steal_pointer(&text));
     fault_point();
-    bool good = store_put_lease(state->loop->store, row, error);
+    bool good = write_row(state, error);
     fault_point();
     return good;
 }
@@ -142,7 +149,7 @@ static void note_lease(struct state *state, const struct dhcp_lease *lease)
     row->state = lease ? STORE_LEASE_BOUND : STORE_LEASE_REQUESTING;
     fault_point();
     /* The interface is right all the same; only what `show` says is older. */
-    if (!store_put_lease(state->loop->store, row, &error))
+    if (!write_row(state, &error))
         say(state->loop, false, "%s", error->message);
     fault_point();
 }
@@ -300,11 +307,12 @@ static struct store_lease *find_row(struct store *store, int64_t id, GError **er
 }
 
 /* Its link is gone: nothing is left to undo. */
-static void forget_if_gone(struct hostnet *net, struct store *store, const struct store_lease *row)
+static void forget_if_gone(struct hostnet *net, const struct lab_place *place, const struct store_lease *row)
 {
+    g_autoptr(store) store = store_open(place->state, NULL);
     struct hostnet_link_identity identity;
     enum hostnet_presence presence;
-    if (hostnet_identity_parse(row->link, &identity, NULL) &&
+    if (store && hostnet_identity_parse(row->link, &identity, NULL) &&
         hostnet_link_check(net, &identity, &presence, NULL, NULL) && presence == HOSTNET_ABSENT)
         store_delete_lease(store, row->id, NULL);
 }
@@ -325,8 +333,8 @@ bool host_dhcp_run(const struct lab_place *place, int64_t id, unsigned timeout_s
     g_autoptr(hostnet) net = hostnet_open(&failure);
     g_autoptr(store) store = net ? store_open(place->state, &failure) : NULL;
     g_autoptr(store_lease) row = store ? find_row(store, id, &failure) : NULL;
+    store_close(g_steal_pointer(&store));
     struct host_dhcp_loop loop = {.net = net,
-                                  .store = store,
                                   .place = place,
                                   .row = row,
                                   .timeout_s = timeout_s,
@@ -343,7 +351,7 @@ bool host_dhcp_run(const struct lab_place *place, int64_t id, unsigned timeout_s
     report(&loop, line);
     log_line(NULL, failure->message, false);
     if (row && !was_waited_for)
-        forget_if_gone(net, store, row);
+        forget_if_gone(net, place, row);
     g_propagate_error(error, g_steal_pointer(&failure));
     return false;
 }

@@ -807,15 +807,14 @@ bool store_put_lease(struct store *store, struct store_lease *lease, GError **er
     static const char doing[] = "writing the lease into the store";
     int64_t now = now_seconds();
     const char *state = lease_states[lease->state];
-    if (lease->id) {
-        if (!run_sql(
-                store, doing, error,
-                "UPDATE lease SET link = ?, runner = ?, settings = ?, lease = ?, applied = ?, state = ?, "
-                "changed_at = ? WHERE id = ?",
-                "ssssssii", lease->link, lease->runner, lease->settings, lease->lease, lease->applied, state,
-                now, lease->id))
-            return false;
-    } else {
+    if (lease->id && !run_sql(store, doing, error,
+                              "UPDATE lease SET link = ?, runner = ?, settings = ?, lease = ?, applied = ?, "
+                              "state = ?, changed_at = ? WHERE id = ?",
+                              "ssssssii", lease->link, lease->runner, lease->settings, lease->lease,
+                              lease->applied, state, now, lease->id))
+        return false;
+    /* A store that was lost and made anew knows nothing of it. */
+    if (!lease->id || !sqlite3_changes(store->db)) {
         if (!run_sql(store, doing, error,
                      "INSERT INTO lease (boot_id, netns, interface, link, runner, settings, lease, applied, "
                      "state, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

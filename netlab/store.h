@@ -166,6 +166,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(store_lease, store_lease_free)
 
 /* All, of every namespace and boot: GPtrArray of struct store_lease *, freeing its elements. */
 GPtrArray *store_list_leases(struct store *store, GError **error);
-/* Inserts (id 0: it is set) or writes the row anew. Returns only when that is on the disk. */
+/* Inserts (id 0, or one that is not there any more: it is set) or writes the row anew. Returns only when that
+ * is on the disk. */
 bool store_put_lease(struct store *store, struct store_lease *lease, GError **error);
 bool store_delete_lease(struct store *store, int64_t id, GError **error);

@@ -169,6 +169,22 @@ def killed_renewer():
     net.close()
 
 
+def lost_store():
+    """The store goes while a lease is held: its process writes the row anew at the next renewal."""
+    net = Net(RANGE, "--dhcp-option=option:T1,3s")
+    net.dhcp("show")
+    before = net.dump()
+    lease = json.loads(net.dhcp("request", "eth0", "--json").stdout)
+    for name in os.listdir(os.path.join(net.lab.base, "state")):
+        if name.startswith("netlab.db"):
+            os.remove(os.path.join(net.lab.base, "state", name))
+    shown = wait_until("the row", lambda: json.loads(net.dhcp("show", "--json").stdout), 60)
+    check(shown[0]["pid"] == lease["pid"] and shown[0]["address"] == lease["address"] and shown[0]["state"] == "bound", shown)
+    net.dhcp("release", "eth0")
+    net.check_clean(before, "after a lost store")
+    net.close()
+
+
 def foreground():
     net = Net()
     net.dhcp("show")
@@ -272,4 +288,4 @@ def killed_everywhere():
 
 
 if __name__ == "__main__":
-    main(whole_life, killed_renewer, foreground, errors, no_privilege, killed_everywhere)
+    main(whole_life, killed_renewer, lost_store, foreground, errors, no_privilege, killed_everywhere)

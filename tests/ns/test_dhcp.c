@@ -578,7 +578,8 @@ static void test_loss(void)
     } rows[] = {{"input", "dport"}, {"output", "sport"}};
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         struct lab *lab = lab_new();
-        pid_t server = dnsmasq(lab, lab->server, "br0", RANGE "--dhcp-option=option:T1,3s");
+        pid_t server =
+            dnsmasq(lab, lab->server, "br0", RANGE "--dhcp-option=option:T1,3s --dhcp-option=option:T2,9s");
         if (!server) {
             lab_free(lab);
             return;
