@@ -115,6 +115,10 @@ bool option_singlestep(struct options *o, const char *arg, GError **error);
 bool option_fips(struct options *o, const char *arg, GError **error);
 bool options_finish_process(struct options *o, GError **error);
 
+/* options_tables.c */
+bool option_acpitable(struct options *o, const char *arg, GError **error);
+bool option_smbios(struct options *o, const char *arg, GError **error);
+
 /* options_drives.c */
 bool option_drive(struct options *o, const char *arg, GError **error);
 bool option_blockdev(struct options *o, const char *arg, GError **error); /* options_blockdev.c */

@@ -312,7 +312,7 @@ static const struct keyval_row boot_rows[] = {
     {"once", KEYVAL_STRING, .help = "the same"},
     {"menu", KEYVAL_BOOL, .help = "the firmware's boot menu"},
     {"strict", KEYVAL_BOOL, .help = "nothing but what has a bootindex="},
-    {"splash", KEYVAL_LATER, .help = "leave it out; splash-time= works without a picture"},
+    {"splash", KEYVAL_PATH, .help = "picture for the boot menu: JPEG, or BMP of 24 bits a point"},
     {"splash-time", KEYVAL_NUMBER, .help = "milliseconds the boot menu waits for a key", .max = 0xffff},
     {"reboot-timeout", KEYVAL_NUMBER, .help = "milliseconds until the machine is reset when nothing boots",
      .max = 0xffff},
@@ -346,6 +346,10 @@ bool option_boot(struct options *o, const char *arg, GError **error)
         (keyval_has(kv, "once") &&
          !boot_letters("once", keyval_string(kv, "once", ""), config->boot_once, error)))
         return false;
+    if (keyval_has(kv, "splash")) {
+        g_free(config->boot_splash);
+        config->boot_splash = g_strdup(keyval_string(kv, "splash", NULL));
+    }
     config->boot_menu = keyval_bool(kv, "menu", config->boot_menu);
     config->boot_strict = keyval_bool(kv, "strict", config->boot_strict);
     if (keyval_has(kv, "splash-time"))

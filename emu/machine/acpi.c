@@ -139,6 +139,19 @@ static void finish(GByteArray *table)
     h->checksum = checksum(table->data, table->len);
 }
 
+/* A licence in a SLIC table counts where RSDT and FADT are of the same OEM. */
+static void claim(const struct acpi_config *config, struct table_header *h)
+{
+    for (guint i = 0; config->extra && i < config->extra->len; i++) {
+        const GByteArray *table = config->extra->pdata[i];
+        if (table->len < sizeof *h || memcmp(table->data, "SLIC", 4) != 0)
+            continue;
+        memcpy(h->oem_id, table->data + offsetof(struct table_header, oem_id), sizeof h->oem_id);
+        memcpy(h->oem_table_id, table->data + offsetof(struct table_header, oem_table_id),
+               sizeof h->oem_table_id);
+    }
+}
+
 /* ---- DSDT ---- */
 
 /* One _PRT package: for each slot and pin the interrupt `gsi_of_pirq` gives for its PIRQ. */
@@ -366,6 +379,7 @@ static GByteArray *build_fadt(const struct acpi_config *config, uint32_t facs, u
         .x_gpe0 = io_register(32, 1, base + 12u),
     };
     GByteArray *table = g_byte_array_new();
+    claim(config, &fadt.header);
     put(table, &fadt, sizeof fadt);
     finish(table);
     return table;
@@ -448,9 +462,12 @@ GByteArray *acpi_build(const struct acpi_config *config, uint32_t base)
 
     GByteArray *rsdt = g_byte_array_new();
     struct table_header h = header("RSDT", 1);
+    claim(config, &h);
     put(rsdt, &h, sizeof h);
     put32(rsdt, fadt_at);
     put32(rsdt, madt_at);
+    for (guint i = 0; config->extra && i < config->extra->len; i++)
+        put32(rsdt, place(blob, base, g_byte_array_ref(config->extra->pdata[i])));
     finish(rsdt);
     rsdp.rsdt = GUINT32_TO_LE(place(blob, base, rsdt));
     rsdp.checksum = checksum((const uint8_t *)&rsdp, sizeof rsdp);

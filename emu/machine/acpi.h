@@ -22,6 +22,7 @@ struct acpi_config {
     bool fwcfg;
     bool suspend, hibernate; /* S3 and S4 are offered */
     uint32_t hotplug_slots;  /* PCI slots a function may be plugged into or taken from, a bit each */
+    const GPtrArray *extra;  /* GByteArray *: whole tables to be listed as well; NULL: none */
     const uint8_t *pirq_isa; /* ISA interrupt of PIRQA–D while no I/O APIC is used, 4 entries */
 };
 

@@ -123,6 +123,17 @@ static void free_vnc(void *data)
     g_free(vnc);
 }
 
+static void free_acpi_table(void *data)
+{
+    struct machine_acpi_table *table = data;
+    g_free(table->files);
+    g_free(table->signature);
+    g_free(table->oem_id);
+    g_free(table->oem_table_id);
+    g_free(table->compiler_id);
+    g_free(table);
+}
+
 struct machine_config *machine_config_new(void)
 {
     struct machine_config *config = g_new0(struct machine_config, 1);
@@ -134,6 +145,8 @@ struct machine_config *machine_config_new(void)
     config->search_path = g_ptr_array_new_with_free_func(g_free);
     config->vga_memory = 16 << 20;
     config->vga_slot = -1;
+    config->acpi_tables = g_ptr_array_new_with_free_func(free_acpi_table);
+    config->smbios_files = g_ptr_array_new_with_free_func(g_free);
     config->vncs = g_ptr_array_new_with_free_func(free_vnc);
     config->serials = g_ptr_array_new_with_free_func(free_spec);
     config->chardevs = g_ptr_array_new_with_free_func(machine_chardev_free);
@@ -157,14 +170,19 @@ void machine_config_free(struct machine_config *config)
 {
     if (!config)
         return;
-    char *strings[] = {config->name,     config->kernel,      config->append,     config->bios,
-                       config->initrd,   config->pidfile,     config->trace_file, config->run_as,
-                       config->keyboard, config->config_file, config->config_text, config->mem_path, config->process_name};
+    char *strings[] = {config->name,     config->kernel,      config->append,      config->bios,
+                       config->initrd,   config->pidfile,     config->trace_file,  config->run_as,
+                       config->keyboard, config->config_file, config->config_text, config->boot_splash,
+                       config->mem_path, config->process_name};
     for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);
-    GPtrArray *lists[] = {config->search_path, config->serials, config->chardevs, config->monitors,
-                          config->netdevs,     config->nics,    config->fwcfg,    config->debug_exits,
-                          config->debugcons,   config->notes,   config->vncs,     config->drives,
+    for (unsigned i = 0; i < SMBIOS_TEXTS; i++)
+        g_free(config->smbios.text[i]);
+    g_ptr_array_free(config->acpi_tables, TRUE);
+    g_ptr_array_free(config->smbios_files, TRUE);
+    GPtrArray *lists[] = {config->search_path, config->serials,  config->chardevs,  config->monitors,
+                          config->netdevs,     config->nics,     config->fwcfg,     config->debug_exits,
+                          config->debugcons,   config->notes,    config->vncs,      config->drives,
                           config->option_roms, config->captures, config->parallels, config->watchdogs};
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_free(lists[i], TRUE);

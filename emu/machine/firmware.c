@@ -174,7 +174,31 @@ static void write_data_area(const struct firmware_board *board)
     phys_write8(mem, EBDA, EBDA_KIB);
 }
 
-static void write_tables(const struct firmware_board *board, uint32_t hole_start)
+static bool too_large(const char *what, uint32_t bytes, uint32_t room, const char *option, GError **error)
+{
+    g_set_error(
+        error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+        "%s are %u bytes, for which a machine without firmware has %u; leave some %s out, or boot with "
+        "-bios",
+        what, bytes, room, option);
+    return false;
+}
+
+static bool write_smbios(const struct firmware_board *board, GError **error)
+{
+    enum { TABLE = FIRMWARE_SMBIOS_BASE + 32, ROOM = 0x100000 - TABLE };
+    unsigned count, widest;
+    uint8_t anchor[SMBIOS_ANCHOR];
+    g_autoptr(GByteArray) table = smbios_build(board->smbios, &count, &widest);
+    if (table->len > ROOM)
+        return too_large("SMBIOS structures", table->len, ROOM, "-smbios", error);
+    smbios_anchor(table, count, widest, TABLE, anchor);
+    phys_write(board->mem, FIRMWARE_SMBIOS_BASE, anchor, sizeof anchor);
+    phys_write(board->mem, TABLE, table->data, table->len);
+    return true;
+}
+
+static bool write_tables(const struct firmware_board *board, uint32_t hole_start, GError **error)
 {
     const struct acpi_config config = {
         .pm_base = PIIX4_PM_BASE,
@@ -188,15 +212,20 @@ static void write_tables(const struct firmware_board *board, uint32_t hole_start
         .hibernate = board->hibernate,
         .hotplug_slots = board->hotplug_slots,
         .pirq_isa = pirq_isa,
+        .extra = board->extra,
     };
     if (board->acpi) {
+        enum { ROOM = FIRMWARE_MPTABLE_BASE - FIRMWARE_ACPI_BASE };
         g_autoptr(GByteArray) acpi = acpi_build(&config, FIRMWARE_ACPI_BASE);
+        if (acpi->len > ROOM)
+            return too_large("ACPI tables", acpi->len, ROOM, "-acpitable", error);
         phys_write(board->mem, FIRMWARE_ACPI_BASE, acpi->data, acpi->len);
     }
     if (board->mptable) {
         g_autoptr(GByteArray) mp = mptable_build(&config, FIRMWARE_MPTABLE_BASE);
         phys_write(board->mem, FIRMWARE_MPTABLE_BASE, mp->data, mp->len);
     }
+    return !board->smbios || write_smbios(board, error);
 }
 
 static uint32_t first_hole(const struct firmware_board *board)
@@ -223,8 +252,7 @@ bool firmware_setup(const struct firmware_board *board, GError **error)
     if (!set_up_chips(board, error))
         return false;
     write_data_area(board);
-    write_tables(board, first_hole(board));
-    return true;
+    return write_tables(board, first_hole(board), error);
 }
 
 bool firmware_resume(const struct firmware_board *board, uint32_t *waking_vector, GError **error)

@@ -9,6 +9,7 @@
 #include "emu/dev/i440fx.h"
 #include "emu/dev/piix3.h"
 #include "emu/machine/acpi.h"
+#include "emu/machine/smbios.h"
 
 struct firmware_board {
     struct physmap *mem;
@@ -23,12 +24,15 @@ struct firmware_board {
     uint32_t hotplug_slots;  /* as in acpi_config */
     bool suspend, hibernate; /* S3, S4 */
     bool acpi;               /* place ACPI tables */
+    const GPtrArray *extra;  /* as in acpi_config */
+    const struct smbios_config *smbios; /* NULL: none */
     bool mptable;
 };
 
 /* Where firmware_setup() put the RSDP: pass it on in boot parameters that have a field for it. */
 #define FIRMWARE_ACPI_BASE    0xe0000u
 #define FIRMWARE_MPTABLE_BASE 0xf0000u
+#define FIRMWARE_SMBIOS_BASE  0xf4000u
 
 /* After every reset and before the kernel is placed. Fails when a PCI function's windows do not fit. */
 bool firmware_setup(const struct firmware_board *board, GError **error);

@@ -16,6 +16,8 @@
 #include "emu/char/backend.h"
 #include "emu/dev/rtc.h"
 #include "emu/keyval.h"
+#include "emu/machine/smbios.h"
+#include "emu/machine/tables.h"
 
 #include <glib.h>
 #include <stdbool.h>
@@ -196,6 +198,10 @@ struct machine_config {
     bool boot_strict;
     int boot_splash_time, boot_fail_wait; /* milliseconds; -1: the firmware's own */
     bool boot_menu;
+    char *boot_splash;          /* picture for the boot menu */
+    GPtrArray *acpi_tables;     /* struct machine_acpi_table * */
+    struct smbios_words smbios; /* -smbios type= */
+    GPtrArray *smbios_files;    /* char *: -smbios file= */
 
     bool vga;                     /* a graphics card; with it come a mouse, and a screen for `displays` */
     bool vga_wanted;              /* somebody asked for it: without its video BIOS firmware is not started */

@@ -134,6 +134,9 @@ struct machine {
     unsigned card_count;
     struct machine_disk *drives;
     unsigned drive_count;
+    GPtrArray *acpi_extra;    /* GByteArray *: -acpitable */
+    GByteArray *smbios_extra; /* -smbios file= */
+    struct smbios_config smbios;
     GPtrArray *option_roms; /* struct machine_rom *: what PCI functions show */
     bool was_reset;         /* the board has been started before */
     GPtrArray *netdevs;     /* struct net_port *, owned */
@@ -217,6 +220,10 @@ bool machine_wake(struct machine *machine, GError **error);
 void machine_request(struct machine *machine, int what);
 void machine_stop(struct machine *machine, enum control_status why);
 bool machine_cont(struct machine *machine, GError **error);
+/* extras.c */
+bool machine_extras_read(struct machine *m, GError **error);
+void machine_extras_free(struct machine *m);
+bool machine_splash(struct machine *m, GError **error);
 /* optionrom.c */
 bool machine_option_roms(struct machine *machine, GError **error);
 bool machine_nic_rom(struct machine *machine, struct pci_device *pci, const char *romfile, GError **error);

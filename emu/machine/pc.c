@@ -547,6 +547,7 @@ static void set_tables(void *opaque)
         .hibernate = !m->config->no_hibernate,
         .hotplug_slots = hotplug_slots(m),
         .pirq_isa = pirq_isa,
+        .extra = m->acpi_extra,
     };
     romtables_set_acpi(m->fwcfg, &config, NULL);
 }
@@ -571,13 +572,13 @@ static bool board_boot_files(struct machine *m, GError **error)
     states[S4] |= config->no_hibernate ? 0 : OFFERED;
     if (!fwcfg_add_file(m->fwcfg, "etc/system-states", states, sizeof states, error))
         return false;
-    if (!machine_option_roms(m, error))
+    if (!machine_option_roms(m, error) || !machine_splash(m, error))
         return false;
     if (config->acpi) {
         set_tables(m);
         fwcfg_set_refresh(m->fwcfg, "etc/acpi/tables", set_tables, m);
     }
-    return romtables_set_smbios(m->fwcfg, config->uuid, config->ram_size, error);
+    return romtables_set_smbios(m->fwcfg, &m->smbios, error);
 }
 
 static bool board_fwcfg(struct machine *m, GError **error)
@@ -663,10 +664,10 @@ static bool board_build(struct machine *m, GError **error)
     clock_stop(m->clock); /* guest time begins when the guest does */
     m->loop = loop_new(m->clock, error);
     if (!m->loop || !machine_disks_open(m, error) ||
-        !(m->mem = physmap_new_backed(m->config->ram_size + (m->config->vga ? m->config->vga_memory : 0),
-                                      &(struct physmap_backing){.path = m->config->mem_path,
-                                                                .prealloc = m->config->mem_prealloc},
-                                      error)))
+        !(m->mem = physmap_new_backed(
+              m->config->ram_size + (m->config->vga ? m->config->vga_memory : 0),
+              &(struct physmap_backing){.path = m->config->mem_path, .prealloc = m->config->mem_prealloc},
+              error)))
         return false;
     m->io = portio_new();
     machine_offer(m);
@@ -687,22 +688,24 @@ static bool board_build(struct machine *m, GError **error)
 static struct firmware_board board_for_firmware(struct machine *m)
 {
     const struct machine_config *config = m->config;
-    return (struct firmware_board){.mem = m->mem,
-                                   .io = m->io,
-                                   .bus = m->bus,
-                                   .host = m->host,
-                                   .piix_slot = PIIX_SLOT,
-                                   .ram_below_4g = m->board.ram_below_4g,
-                                   .serial = {m->serial_there[0], m->serial_there[1]},
-                                   .parallel = {m->parallel_there[0], m->parallel_there[1],
-                                                m->parallel_there[2]},
-                                   .mouse = config->vga,
-                                   .fwcfg = true,
-                                   .hotplug_slots = hotplug_slots(m),
-                                   .suspend = !config->no_suspend,
-                                   .hibernate = !config->no_hibernate,
-                                   .acpi = config->acpi,
-                                   .mptable = config->mptable};
+    return (struct firmware_board){
+        .mem = m->mem,
+        .extra = m->acpi_extra,
+        .smbios = &m->smbios,
+        .io = m->io,
+        .bus = m->bus,
+        .host = m->host,
+        .piix_slot = PIIX_SLOT,
+        .ram_below_4g = m->board.ram_below_4g,
+        .serial = {m->serial_there[0], m->serial_there[1]},
+        .parallel = {m->parallel_there[0], m->parallel_there[1], m->parallel_there[2]},
+        .mouse = config->vga,
+        .fwcfg = true,
+        .hotplug_slots = hotplug_slots(m),
+        .suspend = !config->no_suspend,
+        .hibernate = !config->no_hibernate,
+        .acpi = config->acpi,
+        .mptable = config->mptable};
 }
 
 static bool board_boot(struct machine *m, GError **error)
@@ -747,6 +750,9 @@ bool machine_reset(struct machine *m, GError **error)
     if (m->was_reset)
         machine_disks_boot_order(m); /* -boot once= was for the first time */
     m->was_reset = true;
+    /* Cards came and went since, and with them sizes, which firmware looks at before it asks for contents. */
+    if (m->rom && m->config->acpi)
+        set_tables(m);
     return m->rom || m->config->no_guest ? true : board_boot(m, error);
 }
 
@@ -797,7 +803,8 @@ struct machine *machine_new(const struct machine_config *config, GError **error)
     m->ports = g_ptr_array_new_with_free_func(free_port);
     m->vncs = g_ptr_array_new_with_free_func((GDestroyNotify)vnc_free);
     m->status = CONTROL_PRELAUNCH;
-    if (board_files(m, error) && board_build(m, error) && machine_reset(m, error))
+    if (machine_extras_read(m, error) && board_files(m, error) && board_build(m, error) &&
+        machine_reset(m, error))
         return m;
     machine_free(m);
     return NULL;
@@ -840,6 +847,7 @@ void machine_free(struct machine *m)
         clock_free(m->clock);
     g_free(m->rom);
     g_ptr_array_free(m->option_roms, TRUE);
+    machine_extras_free(m);
     g_free(m->vga_rom);
     boot_file_free(m->kernel);
     boot_file_free(m->initrd);

@@ -3,7 +3,7 @@
 /*
  * Tables for firmware: see romtables.h. The script of etc/table-loader is QEMU's "linker/loader" interface:
  * 128-byte commands that allocate files, add one file's address to pointers in another, and make checksums
- * right. SMBIOS Reference Specification 2.8, chapters 5 and 7.
+ * right.
  *
  * The blob of acpi_build() made for address 0 has its pointers as offsets into itself: it becomes the file
  * etc/acpi/tables, each pointer in it gets an ADD_POINTER command, and a copy of its RSDP becomes
@@ -11,6 +11,7 @@
  */
 #include "emu/machine/romtables.h"
 
+#include <gio/gio.h>
 #include <string.h>
 
 #define TABLES_FILE "etc/acpi/tables"
@@ -107,7 +108,7 @@ bool romtables_set_acpi(struct fwcfg *fw, const struct acpi_config *config, GErr
     for (uint32_t entry = rsdt + RSDT_ENTRIES; entry < rsdt_end; entry += 4) {
         uint32_t table = get32(blob->data + entry);
         add_pointer(script, TABLES_FILE, entry, 4);
-        if (memcmp(blob->data + table, "FACP", 4) != 0)
+        if (entry != rsdt + RSDT_ENTRIES) /* the FADT is the first, and others may call themselves so */
             continue;
         static const struct {
             uint8_t offset, size;
@@ -127,84 +128,17 @@ bool romtables_set_acpi(struct fwcfg *fw, const struct acpi_config *config, GErr
 
 /* ---- SMBIOS ---- */
 
-struct smbios {
-    GByteArray *bytes;
-    unsigned count, widest, start;
-};
-
-static void begin(struct smbios *s, uint8_t type, const void *body, uint8_t len)
+bool romtables_set_smbios(struct fwcfg *fw, const struct smbios_config *config, GError **error)
 {
-    uint8_t header[4] = {type, (uint8_t)(len + 4), 0, type}; /* handle: one structure of each type */
-    s->start = s->bytes->len;
-    g_byte_array_append(s->bytes, header, sizeof header);
-    g_byte_array_append(s->bytes, body, len);
-    s->count++;
-}
-
-static void end(struct smbios *s, const char *const *strings)
-{
-    for (; *strings; strings++)
-        g_byte_array_append(s->bytes, (const uint8_t *)*strings, (guint)strlen(*strings) + 1);
-    g_byte_array_append(s->bytes, (const uint8_t *)"\0", s->bytes->data[s->bytes->len - 1] == 0 ? 1 : 2);
-    s->widest = MAX(s->widest, s->bytes->len - s->start);
-}
-
-#define STRINGS(...) ((const char *const[]){__VA_ARGS__, NULL})
-#define NO_STRINGS   ((const char *const[]){NULL})
-
-bool romtables_set_smbios(struct fwcfg *fw, const uint8_t uuid[16], uint64_t ram_size, GError **error)
-{
-    struct smbios s = {.bytes = g_byte_array_new()};
-    g_autoptr(GByteArray) bytes = s.bytes;
-    /* The first three fields of a UUID are little-endian here. */
-    static const uint8_t order[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
-    uint8_t system[23] = {1, 2, 3, 0};
-    for (unsigned i = 0; i < 16; i++)
-        system[4 + i] = uuid[order[i]];
-    system[20] = 6; /* woken by the power switch */
-    begin(&s, 1, system, sizeof system);
-    end(&s, STRINGS("netlab", "netlab PC (i440FX)", NETLAB_VERSION));
-
-    static const uint8_t chassis[9] = {1, 1, 0, 0, 0, 3, 3, 3, 2};
-    begin(&s, 3, chassis, sizeof chassis);
-    end(&s, STRINGS("netlab"));
-
-    /* central processor, populated and enabled, upgrade "other" */
-    static const uint8_t processor[31] = {
-        1, 3, 1, 2, [20] = 0x41, [21] = 1, [22] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-    begin(&s, 4, processor, sizeof processor);
-    end(&s, STRINGS("CPU 0", "netlab"));
-
-    uint64_t kib = ram_size >> 10, mib = ram_size >> 20;
-    uint32_t array_kib = kib < 0x80000000u ? (uint32_t)kib : 0x80000000u;
-    uint8_t array[11] = {1, 3, 6, [7] = 0xfe, [8] = 0xff, [9] = 1};
-    memcpy(array + 3, &(uint32_t){GUINT32_TO_LE(array_kib)}, 4);
-    begin(&s, 16, array, sizeof array);
-    end(&s, NO_STRINGS);
-
-    uint8_t device[17] = {0, 16, 0xfe, 0xff, 64, 0, 64, 0, [10] = 9, [12] = 1, [14] = 7};
-    uint16_t size = (uint16_t)MIN(mib, (uint64_t)0x7fff);
-    memcpy(device + 8, &(uint16_t){GUINT16_TO_LE(size)}, 2);
-    begin(&s, 17, device, sizeof device);
-    end(&s, STRINGS("DIMM 0"));
-
-    uint8_t mapped[11] = {0, 0, 0, 0, [9] = 16, [10] = 1};
-    uint32_t last = kib > 0xffffffffu ? 0xffffffffu : (uint32_t)kib - 1;
-    memcpy(mapped + 4, &(uint32_t){GUINT32_TO_LE(last)}, 4);
-    begin(&s, 19, mapped, sizeof mapped);
-    end(&s, NO_STRINGS);
-
-    static const uint8_t boot_status[7] = {0};
-    begin(&s, 32, boot_status, sizeof boot_status);
-    end(&s, NO_STRINGS);
-    begin(&s, 127, "", 0);
-    end(&s, NO_STRINGS);
-
-    uint8_t anchor[31] = {'_', 'S',        'M', '_', 0,   sizeof anchor, 2,
-                          8,   [16] = '_', 'D', 'M', 'I', '_',           [30] = 0x28};
-    memcpy(anchor + 8, &(uint16_t){GUINT16_TO_LE((uint16_t)s.widest)}, 2);
-    memcpy(anchor + 22, &(uint16_t){GUINT16_TO_LE((uint16_t)bytes->len)}, 2);
-    memcpy(anchor + 28, &(uint16_t){GUINT16_TO_LE((uint16_t)s.count)}, 2);
-    return fwcfg_add_file(fw, "etc/smbios/smbios-tables", bytes->data, bytes->len, error) &&
+    unsigned count, widest;
+    uint8_t anchor[SMBIOS_ANCHOR];
+    g_autoptr(GByteArray) table = smbios_build(config, &count, &widest);
+    smbios_anchor(table, count, widest, 0, anchor);
+    if (table->len > UINT16_MAX) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+                    "-smbios: %u bytes of structures, where at most 65535 fit", table->len);
+        return false;
+    }
+    return fwcfg_add_file(fw, "etc/smbios/smbios-tables", table->data, table->len, error) &&
            fwcfg_add_file(fw, "etc/smbios/smbios-anchor", anchor, sizeof anchor, error);
 }
