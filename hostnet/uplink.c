@@ -502,6 +502,41 @@ bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *up
     return true;
 }
 
+bool hostnet_uplink_rescue(struct hostnet *net, const struct hostnet_link_identity *bridge,
+                           char nic[HOSTNET_NAME_MAX + 1], GError **error)
+{
+    enum hostnet_presence presence;
+    nic[0] = 0;
+    if (!hostnet_link_check(net, bridge, &presence, NULL, error))
+        return false;
+    if (presence != HOSTNET_PRESENT)
+        return true;
+    g_autoptr(GPtrArray) ports = hostnet_bridge_list_ports(net, bridge->index, error);
+    const struct hostnet_link *port = NULL;
+    if (!ports)
+        return false;
+    for (unsigned i = 0; i < ports->len && !port; i++) {
+        const struct hostnet_link *candidate = ports->pdata[i];
+        if (!candidate->mark || !hostnet_mark_parse(candidate->mark, NULL, NULL))
+            port = candidate;
+    }
+    if (!port)
+        return hostnet_link_delete(net, bridge, error);
+    g_autoptr(GBytes) addresses = take(net, HOSTNET_DUMP_ADDRESSES, bridge->index, error);
+    g_autoptr(GBytes) routes = addresses ? take(net, HOSTNET_DUMP_ROUTES, bridge->index, error) : NULL;
+    g_autoptr(GBytes) all_rules = routes ? hostnet_dump_take(net, HOSTNET_DUMP_RULES, error) : NULL;
+    if (!all_rules)
+        return false;
+    g_autoptr(GBytes) rules = hostnet_dump_filter_rules(all_rules, bridge->name);
+    g_strlcpy(nic, port->name, HOSTNET_NAME_MAX + 1);
+    /* Addresses first: killed from here on, the next try finds them on one or the other. */
+    return hostnet_dump_replay(net, addresses, bridge->index, port->index, 0, error) >= 0 &&
+           hostnet_dump_remove(net, routes, NULL, NULL, error) &&
+           hostnet_bridge_remove_port(net, bridge->index, port->index, error) &&
+           hostnet_dump_replay(net, routes, bridge->index, port->index, 0, error) >= 0 &&
+           hostnet_dump_remove(net, rules, NULL, NULL, error) && hostnet_link_delete(net, bridge, error);
+}
+
 /* ---- is somebody there ---- */
 
 static bool ask_neighbour(struct hostnet *net, uint32_t index, const struct hostnet_address *address,

@@ -75,5 +75,10 @@ bool hostnet_uplink_confirm(struct hostnet *net, const struct hostnet_uplink *up
 bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *uplink, GPtrArray *notes,
                             GError **error);
 
+/* For when what was captured is lost: moves what the bridge has now to the NIC that is its port (the only one
+ * without a mark of ours), and deletes the bridge. `nic` gets the NIC's name, "" when there is none. */
+bool hostnet_uplink_rescue(struct hostnet *net, const struct hostnet_link_identity *bridge,
+                           char nic[HOSTNET_NAME_MAX + 1], GError **error);
+
 /* True when an IPv4 address other than link-local is on the NIC or, while it is bridged, on the bridge. */
 bool hostnet_uplink_has_address(struct hostnet *net, const struct hostnet_uplink *uplink, GError **error);

@@ -20,6 +20,7 @@
 #include "netlab/operations.h"
 #include "netlab/paths.h"
 #include "netlab/plan.h"
+#include "netlab/uplink.h"
 #include "netlab/wanted.h"
 
 #include <errno.h>
@@ -189,6 +190,8 @@ static bool is_alive(const struct store_object *object, void *opaque)
         return kind == OBJECT_ADDRESS || is_link_there(up, object);
     case OBJECT_NAT:
         return up->holder != 0 && nat_is_there(object);
+    case OBJECT_UPLINK:
+        return up->holder != 0 && uplink_is_there(object);
     case OBJECT_TAP: /* lives as long as the machine that holds it, see plan.c */
         return up->lab->is_own_namespace ? up->holder != 0 : is_link_there(up, object);
     case OBJECT_POLICY:
@@ -288,9 +291,37 @@ static bool is_making(const struct plan *plan, enum object_kind kind)
     return false;
 }
 
+/* A NIC of the host is going to be bridged: may it, and what should the person know? */
+static bool look_at_uplinks(struct up *up, GError **error)
+{
+    if (up->context.is_rootless) {
+        g_set_error(
+            error, LAB_ERROR, LAB_ERROR_PRIVILEGE,
+            "bridging a NIC of the host needs CAP_NET_ADMIN in its network namespace; run as root, or write "
+            "`uplink: user`, which needs no privilege");
+        return false;
+    }
+    for (guint i = 0; i < up->plan->steps->len; i++) {
+        const struct plan_step *step = up->plan->steps->pdata[i];
+        g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+        if (!step->make || step->kind != OBJECT_UPLINK)
+            continue;
+        g_autofree char *nic = payload_string(step->payload, "nic");
+        if (!uplink_look(nic, warnings, error)) {
+            g_prefix_error(error, "network %s: ", step->key);
+            return false;
+        }
+        for (guint k = 0; k < warnings->len; k++)
+            tell(&up->options->progress, LAB_NOTE, 0, 0, warnings->pdata[k]);
+    }
+    return true;
+}
+
 /* What can be known beforehand to fail, fails here, with nothing touched. */
 static bool preflight(struct up *up, GError **error)
 {
+    if (is_making(up->plan, OBJECT_UPLINK) && !look_at_uplinks(up, error))
+        return false;
     if (is_making(up->plan, OBJECT_NAT) && up->context.is_rootless) {
         g_set_error(
             error, LAB_ERROR, LAB_ERROR_PRIVILEGE,

@@ -82,7 +82,8 @@ static GPtrArray *ask_all(const struct lab_down_options *options, GPtrArray *obj
         const struct store_object *object = objects->pdata[i];
         struct process_identity identity;
         if (!g_str_equal(object->kind, object_kind_name(OBJECT_MACHINE)) ||
-            object->key[0] == OBJECT_GATEWAY_SIGN || !is_chosen(options, object->key) || !process_parse(object->identity, &identity))
+            object->key[0] == OBJECT_GATEWAY_SIGN || !is_chosen(options, object->key) ||
+            !process_parse(object->identity, &identity))
             continue;
         int pidfd = process_open(&identity);
         if (pidfd < 0)
@@ -196,6 +197,7 @@ static bool down_locked(const struct lab_down_options *options, struct store *st
 {
     const struct lab_place *place = options->place;
     g_autoptr(hostnet) net = NULL;
+    g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
     if (!ask_first(options, store, lab, error))
         return false;
     if (!lab->is_own_namespace && is_same_boot(lab)) {
@@ -214,6 +216,7 @@ static bool down_locked(const struct lab_down_options *options, struct store *st
         .is_own_namespace = lab->is_own_namespace || !is_same_boot(lab),
         .owner = getuid(),
         .net = net,
+        .notes = notes,
     };
     GError *cause = NULL;
     if (!cleanup_lab(&context, false, tell_undo, (void *)&options->progress, &cause)) {
@@ -222,6 +225,8 @@ static bool down_locked(const struct lab_down_options *options, struct store *st
         g_error_free(cause);
         return false;
     }
+    for (guint i = 0; i < notes->len; i++)
+        tell(&options->progress, LAB_NOTE, notes->pdata[i]);
     g_autofree char *strangers =
         lab->is_own_namespace && is_same_boot(lab) ? cleanup_describe_strangers(lab->netns) : NULL;
     if (strangers) {

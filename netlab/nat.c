@@ -116,7 +116,8 @@ static void fill_spec(struct hostnet_nat_spec *spec, const struct nat_identity *
                                       .inside_count = 1};
 }
 
-bool nat_plan(struct operation_context *context, const char *key, char **text, GError **error)
+bool nat_plan(struct operation_context *context, const char *key, const char *payload, char **text,
+              GError **error)
 {
     identity_auto identity = {.switches = NULL};
     g_autoptr(hostnet) host = open_host(context, error);

@@ -13,7 +13,8 @@
 
 #include "netlab/operations.h"
 
-bool nat_plan(struct operation_context *context, const char *key, char **identity, GError **error);
+bool nat_plan(struct operation_context *context, const char *key, const char *payload, char **identity,
+              GError **error);
 /* `bridge`: index of the network's bridge in the lab's namespace. */
 bool nat_make(struct operation_context *context, const char *key, const char *payload, const char *identity,
               uint32_t bridge, GError **error);

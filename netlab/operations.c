@@ -19,6 +19,7 @@
 #include "netlab/nat.h"
 #include "netlab/paths.h"
 #include "netlab/spawn.h"
+#include "netlab/uplink.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -37,8 +38,8 @@ enum {
     UNMAKE_GROUP = 65536, /* a whole lab */
 };
 
-typedef bool plan_function(struct operation_context *context, const char *key, char **identity,
-                           GError **error);
+typedef bool plan_function(struct operation_context *context, const char *key, const char *payload,
+                           char **identity, GError **error);
 typedef bool make_function(struct operation_context *context, const char *key, const char *payload,
                            const char *identity, GError **error);
 typedef void *begin_function(struct operation_context *context, const char *key, const char *payload,
@@ -185,12 +186,14 @@ static bool plan_link(struct operation_context *context, char kind, const char *
     return true;
 }
 
-static bool plan_bridge(struct operation_context *context, const char *key, char **identity, GError **error)
+static bool plan_bridge(struct operation_context *context, const char *key, const char *payload,
+                        char **identity, GError **error)
 {
     return plan_link(context, 'b', key, identity, error);
 }
 
-static bool plan_tap(struct operation_context *context, const char *key, char **identity, GError **error)
+static bool plan_tap(struct operation_context *context, const char *key, const char *payload, char **identity,
+                     GError **error)
 {
     return plan_link(context, 't', key, identity, error);
 }
@@ -306,6 +309,13 @@ static bool make_nat(struct operation_context *context, const char *key, const c
 {
     uint32_t bridge = need_namespace(context, error) ? bridge_index(context, key, error) : 0;
     return bridge && nat_make(context, key, payload, identity, bridge, error);
+}
+
+static bool make_uplink(struct operation_context *context, const char *key, const char *payload,
+                        const char *identity, GError **error)
+{
+    uint32_t bridge = need_namespace(context, error) ? bridge_index(context, key, error) : 0;
+    return bridge && uplink_make(context, key, payload, identity, bridge, error);
 }
 
 static bool make_tap(struct operation_context *context, const char *key, const char *payload,
@@ -528,6 +538,11 @@ static const struct operation operations[] = {
                         .group = LINK_GROUP},
     [OBJECT_NAT] =
         {.plan = nat_plan, .make = make_nat, .unmake = nat_unmake, .describe = nat_describe, .group = 1},
+    [OBJECT_UPLINK] = {.plan = uplink_plan,
+                       .make = make_uplink,
+                       .unmake = uplink_unmake,
+                       .describe = uplink_describe,
+                       .group = 1},
     [OBJECT_TAP] = {.plan = plan_tap,
                     .make = make_tap,
                     .unmake = unmake_tap,
@@ -752,7 +767,7 @@ static bool plan_all(struct group *g, GError **error)
         plan_function *plan = step->make ? operations[step->kind].plan : NULL;
         char *identity = NULL;
         GError *cause = NULL;
-        if (plan && !plan(g->context, step->key, &identity, &cause))
+        if (plan && !plan(g->context, step->key, step->payload, &identity, &cause))
             return fail_step(g, i, cause, error);
         g->intents[i].identity = identity;
     }

@@ -40,6 +40,7 @@ struct operation_context {
     int64_t run;      /* of the journal */
     pid_t join;       /* supervisors: the process whose namespaces the new one enters; 0: it makes its own */
     bool is_dying;    /* the whole lab goes: links in its own namespace need not be deleted one by one */
+    GPtrArray *notes; /* char *: what was not as it had been left; NULL: not wanted. Not owned */
     struct hostnet *host_net; /* the host's namespace; NULL: where this process is. Not owned */
     struct outside *outside;  /* supervisors: who starts gateways; else NULL */
     bool is_supervisor;       /* this process is the lab's supervisor, which does not end itself */

@@ -70,7 +70,7 @@ static void bind_all(struct planner *p)
         enum object_kind kind;
         if (!object_kind_parse(object->kind, &kind))
             continue;
-        if (kind == OBJECT_ADDRESS || kind == OBJECT_NAT)
+        if (kind == OBJECT_ADDRESS || kind == OBJECT_NAT || kind == OBJECT_UPLINK)
             bind(p, find(p, OBJECT_BRIDGE, object->key), i);
         if (kind != OBJECT_TAP)
             continue;

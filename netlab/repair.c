@@ -20,6 +20,7 @@
 #include "netlab/repair.h"
 #include "hostnet/link.h"
 #include "hostnet/nat.h"
+#include "hostnet/uplink.h"
 #include "netlab/cleanup.h"
 #include "netlab/lock.h"
 #include "netlab/machine.h"
@@ -243,7 +244,7 @@ static void end_processes(struct repair *r)
 /* Is this the name that we give to the link of this mark? */
 static bool is_our_name(const struct hostnet_link *link, const char *lab, const char *human)
 {
-    static const char kinds[] = {'b', 't', 'v', 'w'};
+    static const char kinds[] = {'b', 't', 'u', 'v', 'w'};
     for (size_t i = 0; i < sizeof kinds; i++) {
         g_autofree char *name = names_interface(kinds[i], getuid(), lab, human);
         if (g_str_equal(name, link->name))
@@ -268,6 +269,18 @@ static void delete_links(struct repair *r)
             !is_our_name(link, lab, human))
             continue;
         hostnet_link_get_identity(net, link, &identity);
+        g_autofree char *uplink = names_interface('u', getuid(), lab, human);
+        if (g_str_equal(uplink, link->name)) {
+            char nic[HOSTNET_NAME_MAX + 1] = "";
+            if (!r->options->dry_run)
+                hostnet_uplink_rescue(net, &identity, nic, &cause);
+            find(r, lab,
+                 *nic ? g_strdup_printf("give %s its addresses and routes back and delete the bridge %s", nic,
+                                        link->name)
+                      : g_strdup_printf("delete the bridge %s, its NIC gets its addresses back", link->name),
+                 cause);
+            continue;
+        }
         if (!r->options->dry_run)
             hostnet_link_delete(net, &identity, &cause);
         find(r, lab, g_strdup_printf("delete link %s (%s)", link->name, human), cause);

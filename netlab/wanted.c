@@ -210,6 +210,17 @@ static void want_nat(GPtrArray *objects, const struct topology_network *network)
     g_ptr_array_add(objects, object_new(OBJECT_NAT, network->name, payload));
 }
 
+static void want_uplink(GPtrArray *objects, const struct topology_network *network)
+{
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    json_builder_begin_object(builder);
+    put_string(builder, "nic", network->uplink_nic);
+    put_number(builder, "mtu", network->mtu);
+    json_builder_end_object(builder);
+    g_autofree char *payload = finish(builder);
+    g_ptr_array_add(objects, object_new(OBJECT_UPLINK, network->name, payload));
+}
+
 /* ---- machines ---- */
 
 static bool check_file(struct topology_report *report, struct topology_mark mark, const char *what,
@@ -443,11 +454,7 @@ GPtrArray *wanted_objects(const struct topology *topology, struct topology_repor
         if (network->uplink == TOPOLOGY_UPLINK_NAT)
             want_nat(objects, network);
         if (network->uplink == TOPOLOGY_UPLINK_NIC)
-            topology_complain(
-                report, network->uplink_mark,
-                "a NIC of the host (\"%s\") as an uplink is not yet in this version of netlab; write "
-                "\"user\" or \"nat\"",
-                network->uplink_nic);
+            want_uplink(objects, network);
     }
     /* Some nodes' TAPs, then their machines: a group of each is one step for the journal, and only the TAPs
      * of one group are open at a time. */

@@ -11,7 +11,7 @@ import sys
 import threading
 import urllib.request
 
-from harness import BIN, MODE, Lab, check, main, wait_until
+from harness import BIN, MODE, Lab, check, main, processes, wait_until
 
 USER = """\
 name: {name}
@@ -250,6 +250,125 @@ def nat():
         outside.close()
 
 
+NIC = """\
+name: {name}
+defaults: {{image: mini}}
+networks:
+  campus: {{uplink: up0, subnet: 192.0.2.0/24}}
+nodes:
+  h: {{networks: {{campus: 192.0.2.50}}, run: [mkdir -p /srv && echo Welcome > /srv/index.html && httpd -h /srv]}}
+"""
+
+
+def ip_text(words):
+    return subprocess.run(["ip", *words.split()], capture_output=True, text=True, check=True).stdout
+
+
+def nic():
+    """The recipe's br0: the host's NIC is bridged with the lab, and comes back with everything it had."""
+    if MODE == "user":
+        lab = Lab(NIC, emulator=None)
+        failed = lab.netlab("up", rc=None)
+        check(failed.returncode != 0 and "CAP_NET_ADMIN" in failed.stderr and "uplink: user" in failed.stderr, failed.text)
+        lab.remove()
+        return
+    outside = Outside()
+    try:
+        outside.ip("addr add 198.51.100.7/32 dev up0")
+        outside.ip("route add 10.99.0.0/16 via 192.0.2.9 metric 50")
+        lab, before = clean_lab(NIC)
+        lab.netlab("up", timeout=180)
+        # The host is where it was, by the bridge; the node is its neighbour.
+        check(get("http://192.0.2.9:8000/") == "192.0.2.1", "the host goes on")
+        check("192.0.2.1/24" not in ip_text("addr show up0") and "10.99.0.0/16 via 192.0.2.9 dev nlu" in ip_text("route"), "moved")
+        check(run(lab, "h", "wget -q -O - http://192.0.2.9:8000/").stdout == "192.0.2.50", "the node gets out")
+        wait_until("the node from outside", lambda: outside.get("http://192.0.2.50/") == "Welcome\n", 60)
+        check(get("http://192.0.2.50/") == "Welcome\n", "the node from the host")
+        check("nothing to do" in lab.netlab("up").stdout, "a second up does something")
+        down = lab.netlab("down")
+        check("is not put" not in down.text, down.text)
+        lab.check_clean(before, "after down")
+        check(get("http://192.0.2.9:8000/") == "192.0.2.1", "the host still goes on")
+        # What others add to the bridge is told.
+        lab.netlab("up", timeout=180)
+        bridge = next(word for word in ip_text("-br link").split() if word.startswith("nlu"))
+        outside.ip(f"addr add 203.0.113.5/24 dev {bridge}")
+        down = lab.netlab("down")
+        check("203.0.113.5/24 was given to the bridge" in down.text, down.text)
+        lab.check_clean(before, "after down")
+        # Everything dies at once; with the store lost as well.
+        lab.netlab("up", timeout=180)
+        supervisor, pids = lab.pids()
+        for pid in (supervisor, *pids.values()):
+            os.kill(pid, signal.SIGKILL)
+        lab.netlab("down")
+        lab.check_clean(before, "after everything was killed")
+        lab.netlab("up", timeout=180)
+        for name in os.listdir(os.path.join(lab.base, "state")):
+            if name.startswith("netlab.db"):
+                os.unlink(os.path.join(lab.base, "state", name))
+        repaired = lab.netlab("repair")
+        check("give up0 its addresses and routes back" in repaired.stdout, repaired.text)
+        wait_until("the lab to be gone", lambda: sorted(processes().values()) == before["processes"], 20)
+        text = ip_text("addr show up0") + ip_text("route") + ip_text("link")
+        check("192.0.2.1/24" in text and "198.51.100.7/32" in text and "default via 192.0.2.9 dev up0" in text and
+              "10.99.0.0/16 via 192.0.2.9 dev up0 metric 50" in text and "netlab:" not in text, text)
+        # Into a bridge that is there already.
+        outside.ip("link add br9 type bridge")
+        outside.ip("link set up0 master br9")
+        outside.ip("link set br9 addrgenmode none up")
+        lab.write(NIC.format(name=lab.name).replace("up0", "br9"))
+        lab.netlab("up", timeout=180)
+        wait_until("the node from outside, by the host's own bridge", lambda: outside.get("http://192.0.2.50/") == "Welcome\n", 60)
+        lab.netlab("down")
+        check("master br9" in ip_text("link show up0") and "netlab:" not in ip_text("link"), "the host's bridge is as it was")
+        outside.ip("link del br9")
+        for link, says in (("nothing0", "no such"), ("lo", "it is the loopback")):
+            lab.write(NIC.format(name=lab.name).replace("up0", link))
+            failed = lab.netlab("up", rc=None)
+            check(failed.returncode != 0 and says in failed.stderr, failed.text)
+        lab.check_clean(before, "after refusals")
+        lab.remove()
+    finally:
+        outside.close()
+
+
+def watchdog():
+    """No gateway answers: everything goes back, whoever is still alive."""
+    if MODE == "user":
+        return
+    outside = Outside()
+    try:
+        outside.ip("route replace default via 192.0.2.77")  # nobody
+        lab, before = clean_lab(NIC)
+        failed = lab.netlab("up", rc=None, env={"NETLAB_UPLINK_TIMEOUT": "1"}, timeout=120)
+        check(failed.returncode != 0 and "no gateway answers" in failed.stderr, failed.text)
+        lab.check_clean(before, "after an up without a gateway")
+        # Who bridges is killed while it waits for the gateway; the watchdog puts the NIC back, then `down` the rest.
+        up = lab.start("up", env={"NETLAB_UPLINK_TIMEOUT": "600"})
+        wait_until("the bridge to have the address", lambda: "192.0.2.1/24" not in ip_text("addr show up0"), 60)
+        for pid, command in processes().items():
+            if " supervise " in command or command.split()[1:2] == ["up"]:
+                os.kill(pid, signal.SIGKILL)
+        up.wait()
+        wait_until("the watchdog to put it back", lambda: "192.0.2.1/24" in ip_text("addr show up0") and "nlu" not in ip_text("link"), 60)
+        lab.netlab("down")
+        lab.check_clean(before, "after the watchdog")
+        # All of them are killed: `down` goes by the journal.
+        up = lab.start("up", env={"NETLAB_UPLINK_TIMEOUT": "600"})
+        wait_until("the bridge to have the address", lambda: "192.0.2.1/24" not in ip_text("addr show up0"), 60)
+        for wanted in (" watchdog ", " supervise ", " up"):
+            for pid, command in processes().items():
+                if wanted in f"{command} " and BIN in f"/{command}".replace("netlab ", BIN + " ", 1):
+                    os.kill(pid, signal.SIGKILL)
+        up.wait()
+        lab.netlab("down")
+        lab.check_clean(before, "after all were killed")
+        lab.remove()
+    finally:
+        outside.close()
+
+
 def mistakes():
     for text, says in (
             ("a: {uplink: user, forward: [tcp 80]}", "there is no \"->\""),
@@ -276,4 +395,4 @@ if __name__ == "__main__":
     if listed.returncode or "mini" not in {image["name"] for image in json.loads(listed.stdout)}:
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
-    main(mistakes, nat, user_networking, killed_supervisor, busy_port)
+    main(mistakes, nat, nic, watchdog, user_networking, killed_supervisor, busy_port)

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * Networks that are joined to a NIC of the host (`uplink: eth0`): the NIC is bridged in the host's namespace
+ * (hostnet/uplink.h), and a veth pair leads from that bridge to the network's own in the lab. Where the NIC
+ * is a bridge already, only the pair is made.
+ *
+ * Before the NIC is touched its whole state is in the journal, and a watchdog is armed: a process of its own,
+ * in the host's namespace, that puts everything back when whoever armed it dies, or has not told it within a
+ * minute that a gateway answers through the bridge.
+ */
+#pragma once
+
+#include "netlab/operations.h"
+
+bool uplink_plan(struct operation_context *context, const char *key, const char *payload, char **identity,
+                 GError **error);
+/* `bridge`: index of the network's bridge in the lab's namespace. */
+bool uplink_make(struct operation_context *context, const char *key, const char *payload,
+                 const char *identity, uint32_t bridge, GError **error);
+bool uplink_unmake(struct operation_context *context, const struct store_object *object, GError **error);
+bool uplink_is_there(const struct store_object *object);
+char *uplink_describe(bool make, const char *key, const char *payload);
+
+/* What a person should know before `nic` is touched: sentences (char *), among them that this very session
+ * comes in over it. False when it cannot be bridged. For commands, in the host's namespace. */
+bool uplink_look(const char *nic, GPtrArray *warnings, GError **error);
+
+/* The watchdog's own life (`netlab watchdog`): reads the state from fd 0 up to a line "end", says "armed\n"
+ * on fd 1, and waits there for "done\n". True: told so. False: it put the NIC back, as it says on stderr. */
+bool uplink_watch(unsigned seconds);
