@@ -381,6 +381,86 @@ def geometry():
     return f"{len(rows)} geometries, {compared} of them asked of QEMU as well"
 
 
+class Qmp:
+    """Commands and their answers; events are kept."""
+
+    def __init__(self, path, seconds=30):
+        self.socket = socket.socket(socket.AF_UNIX)
+        wait_until("the control socket", lambda: self.socket.connect_ex(path) == 0, seconds)
+        self.socket.settimeout(seconds)
+        self.file = self.socket.makefile("rw")
+        self.events = []
+        check("QMP" in self.file.readline(), "no greeting")
+        self("qmp_capabilities")
+
+    def __call__(self, command, **arguments):
+        self.file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.file.flush()
+        while True:
+            answer = json.loads(self.file.readline())
+            if "event" in answer:
+                self.events.append((answer["event"], answer.get("data")))
+            else:
+                return answer
+
+    def done(self, command, **arguments):
+        answer = self(command, **arguments)
+        check("return" in answer, f"{command} {arguments}: {answer}")
+        return answer["return"]
+
+    def refused(self, says, command, **arguments):
+        answer = self(command, **arguments)
+        check("error" in answer and says in answer["error"]["desc"], f"{command} {arguments}: {answer}")
+
+
+def controls():
+    """What QMP and the monitor do to drives of a machine."""
+    folder = tempfile.mkdtemp(prefix="netlab-disks-")
+    paths = {}
+    for name, size in (("disk", 8 << 20), ("kept", 1 << 20), ("cd", 1 << 20)):
+        paths[name] = os.path.join(folder, name)
+        with open(paths[name], "wb") as file:
+            file.truncate(size)
+    control = os.path.join(folder, "qmp")
+    process, _ = start(folder, "-S", "-drive", f"file={paths['disk']},format=raw,bps=1000000,group=slow", "-drive",
+                       f"file={paths['kept']},format=raw,snapshot=on,group=slow", "-qmp", f"unix:{control},server=on,wait=off")
+    try:
+        qmp = Qmp(control)
+
+        def inserted(name):
+            return next(row for row in qmp.done("query-block") if row["device"] == name).get("inserted")
+        check(inserted("ide0-hd1")["bps"] == 1000000 and inserted("ide0-hd1")["group"] == "slow", inserted("ide0-hd1"))
+        limits = dict(id="ide0-hd1", bps=0, bps_rd=0, bps_wr=0, iops=50, iops_rd=0, iops_wr=0)
+        qmp.done("block_set_io_throttle", **limits, iops_max=100, iops_max_length=3, group="slow")
+        check(inserted("ide0-hd0")["iops_max_length"] == 3 and inserted("ide0-hd0")["bps"] == 0, inserted("ide0-hd0"))
+        qmp.refused("at the same time", "block_set_io_throttle", **dict(limits, iops_rd=5))
+        qmp.done("block_resize", device="ide0-hd0", size=16 << 20)
+        check(os.path.getsize(paths["disk"]) == 16 << 20 and inserted("ide0-hd0")["image"]["virtual-size"] == 16 << 20, "not 16 MiB")
+        qmp.refused("snapshot=on", "block_resize", device="ide0-hd1", size=16 << 20)
+        check(qmp.done("human-monitor-command", **{"command-line": "commit all"}) == "", "commit all")
+        check("nothing to commit" in qmp.done("human-monitor-command", **{"command-line": "commit ide0-hd0"}), "commit ide0-hd0")
+        qmp.refused("is not open", "blockdev-remove-medium", id="ide1-cd0")
+        qmp.done("blockdev-change-medium", id="ide1-cd0", filename=paths["cd"], **{"read-only-mode": "read-only"})
+        check(inserted("ide1-cd0")["ro"], inserted("ide1-cd0"))
+        qmp.done("blockdev-open-tray", id="ide1-cd0")
+        qmp.done("blockdev-remove-medium", id="ide1-cd0")
+        qmp.done("blockdev-close-tray", id="ide1-cd0")
+        check(not inserted("ide1-cd0"), inserted("ide1-cd0"))
+        qmp.refused("only reads", "blockdev-change-medium", id="ide1-cd0", filename=paths["cd"], **{"read-only-mode": "read-write"})
+        qmp.refused("not removable", "blockdev-open-tray", id="ide0-hd0")
+        qmp.refused("not found", "eject", id="nowhere")
+        moves = [data["tray-open"] for event, data in qmp.events if event == "DEVICE_TRAY_MOVED" and data["id"] == "ide1-cd0"]
+        check(moves == [False, True, False], f"tray: {moves}")
+        stats = {row["device"]: row["stats"] for row in qmp.done("query-blockstats")}
+        check(stats["ide0-hd0"]["wr_operations"] == 0 and "idle_time_ns" not in stats["ide0-hd0"], stats["ide0-hd0"])
+        qmp.done("quit")
+        wait_until("its end", lambda: process.poll() is not None, 30)
+    finally:
+        end(process)
+        shutil.rmtree(folder)
+    return "limits, groups, size, commit, trays, statistics"
+
+
 def refusals():
     folder = tempfile.mkdtemp(prefix="netlab-disks-")
     disk = os.path.join(folder, "disk")
@@ -580,4 +660,4 @@ def linux_over_kill():
 
 
 if __name__ == "__main__":
-    main(firmware_boots, geometry, refusals, trim_in_linux, linux_over_kill)
+    main(firmware_boots, geometry, controls, refusals, trim_in_linux, linux_over_kill)
