@@ -213,3 +213,19 @@ bool option_blockdev(struct options *o, const char *arg, GError **error)
         return option_fail(error, "detect-zeroes=unmap needs discard=unmap");
     return true;
 }
+
+bool options_json_file(struct options *o, struct machine_drive *drive, const char *json, GError **error)
+{
+    g_autoptr(GString) words = g_string_new(NULL);
+    if (!option_flatten_json(json, words, error))
+        return false;
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&table, words->str, error);
+    if (!kv || !keyval_require(kv, "driver", error))
+        return false;
+    const char *driver = keyval_string(kv, "driver", "");
+    if (keyval_has(kv, "file"))
+        return option_fail(error, "a json: name has no nodes to refer to; write the object of \"file\" out");
+    if (g_str_equal(driver, "raw") || g_str_equal(driver, "qcow2"))
+        return set_format_node(o, drive, kv, driver, error);
+    return set_file(drive, kv, "", driver, error);
+}

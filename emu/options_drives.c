@@ -320,8 +320,10 @@ bool option_drive(struct options *o, const char *arg, GError **error)
     for (unsigned i = 0; i < BLOCK_CACHE_COUNT; i++)
         if (g_str_equal(cache, block_cache_names[i]))
             drive->block.cache = (enum block_cache)i;
+    if (g_str_has_prefix(file, "json:") && !options_json_file(o, drive, file + strlen("json:"), error))
+        return false;
     drive->block.snapshot = keyval_bool(kv, "snapshot", false);
-    drive->block.read_only = keyval_bool(kv, "readonly", keyval_bool(kv, "read-only", false));
+    drive->block.read_only |= keyval_bool(kv, "readonly", keyval_bool(kv, "read-only", false));
     drive->block.discard = g_str_equal(discard, "unmap") || g_str_equal(discard, "on");
     drive->block.on_write_error = error_policy(keyval_string(kv, "werror", "enospc"));
     drive->block.on_read_error = error_policy(keyval_string(kv, "rerror", "report"));

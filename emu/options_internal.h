@@ -122,6 +122,8 @@ bool option_smbios(struct options *o, const char *arg, GError **error);
 /* options_drives.c */
 bool option_drive(struct options *o, const char *arg, GError **error);
 bool option_blockdev(struct options *o, const char *arg, GError **error); /* options_blockdev.c */
+/* The file of a drive by what stands behind "json:". */
+bool options_json_file(struct options *o, struct machine_drive *drive, const char *json, GError **error);
 /* A JSON object as the key=value words it stands for, "file": {"driver": … as file.driver=…. */
 bool option_flatten_json(const char *text, GString *out, GError **error);
 bool option_hda(struct options *o, const char *arg, GError **error);

@@ -234,6 +234,8 @@ static const struct {
     {"-drive file=a,format=vmdk", "must be one of: raw, qcow2"},
     {"-drive file=a,cache=off", "must be one of: none, writeback"},
     {"-drive file=a,bps=1,bps_rd=1", "cannot be limited at the same time"},
+    {"-drive 'file=json:{\"driver\": \"raw\",, \"file\": \"n\"}'", "has no nodes to refer to"},
+    {"-drive 'file=json:{\"driver\"'", "JSON: "},
     {"-blockdev driver=file,filename=a", "node-name"},
     {"-blockdev driver=file,node-name=n", "filename= is missing"},
     {"-blockdev driver=qcow2,node-name=n", "file= is missing"},
@@ -571,6 +573,12 @@ static void test_drives(void)
     g_assert_cmpstr(drive_of(c, 0)->serial, ==, "S1");
     g_assert_cmpint(drive_of(c, 1)->bus, ==, MACHINE_BUS_FLOPPY);
     g_assert_cmpstr(drive_of(c, 2)->id, ==, "floppy1");
+    machine_config_free(c);
+
+    c = take("-drive 'file=json:{\"driver\": \"qcow2\",, \"file\": {\"driver\": \"file\",, \"filename\": "
+             "\"a\"}}'");
+    g_assert_cmpstr(drive_of(c, 0)->file, ==, "a");
+    g_assert_cmpint(drive_of(c, 0)->block.format, ==, BLOCK_FORMAT_QCOW2);
     machine_config_free(c);
 
     /* Nodes: by words, by reference, by JSON. */
