@@ -33,7 +33,8 @@ static const struct keyval_row e1000_rows[] = {
     {"mitigation", KEYVAL_BOOL},
     {"extra_mac_registers", KEYVAL_BOOL},
     {"rombar", KEYVAL_NUMBER},
-    {"romfile", KEYVAL_STRING, .help = "its option ROM; iPXE's with -boot n unless given, empty: none"},
+    {"romfile", KEYVAL_STRING,
+     .help = "its option ROM; iPXE's with -boot n or without media unless given, empty: none"},
 };
 static const struct keyval_row debug_exit_rows[] = {
     {"driver", KEYVAL_STRING},

@@ -22,6 +22,7 @@ struct options {
     enum machine_translation hdachs_translation;
     char *accel;         /* the last -accel or -machine accel= */
     bool has_network;    /* a word about NICs or back ends was said: no default NIC */
+    bool own_network;    /* and there is the default one, for nothing was said */
     GString *trace_list; /* the same as words */
     GPtrArray *uses;     /* struct option_use *, in their order */
     GPtrArray *globals;  /* struct option_global *: -global */

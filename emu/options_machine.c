@@ -516,7 +516,7 @@ bool options_finish_machine(struct options *o, GError **error)
                            "-kernel and -bios together are QEMU's and not in netlab-emu yet; a kernel is "
                            "started without firmware: leave -bios out");
     if (!config->no_guest && !config->kernel && !config->bios && !config->drives->len &&
-        !config->boot_order[0])
+        (o->own_network || !config->nics->len) && !config->boot_order[0])
         return option_fail(
             error, "nothing to boot: give -kernel FILE (a Linux bzImage or a Multiboot kernel), a disk "
                    "(-hda, -cdrom, -fda, -drive), or -bios FILE");

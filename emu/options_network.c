@@ -509,6 +509,7 @@ static bool add_default(struct options *o, GError **error)
     const struct net_kind *kind = net_kind_find(default_back_end);
     if (o->has_network || o->nodefaults || o->config->no_guest || o->config->nics->len || !kind)
         return true;
+    o->own_network = true;
     return option_nic(o, default_back_end, error);
 }
 

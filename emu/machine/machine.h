@@ -94,8 +94,8 @@ struct machine_drive {
     bool node; /* of -blockdev */
     struct block_limits limits;
     char *throttle_group; /* NULL: one of its own */
-    int bootindex; /* -1: none */
-    bool claimed;  /* by a -device */
+    int bootindex;        /* -1: none */
+    bool claimed;         /* by a -device */
 };
 
 struct machine_debug_exit {
@@ -191,12 +191,12 @@ struct machine_config {
     GPtrArray *option_roms; /* char *: files */
     bool acpi, mptable;
     bool no_suspend, no_hibernate; /* S3, S4 */
-    bool vmport;           /* VMware's port with its mouse, where there is a screen */
-    bool exact_ticks;      /* those of an idle guest too: dev/idle_tick.h */
-    uint8_t boot_order[3]; /* as in rtc_config */
-    uint8_t boot_once[3];  /* the same, until the first reset; all zero: not given */
+    bool vmport;                   /* VMware's port with its mouse, where there is a screen */
+    bool exact_ticks;              /* those of an idle guest too: dev/idle_tick.h */
+    uint8_t boot_order[3];         /* as in rtc_config */
+    uint8_t boot_once[3];          /* the same, until the first reset; all zero: not given */
     bool boot_strict;
-    int boot_splash_time, boot_fail_wait; /* milliseconds; -1: the firmware's own */
+    int boot_splash_time, boot_fail_wait; /* milliseconds; -1: the firmware's own; never */
     bool boot_menu;
     char *boot_splash;          /* picture for the boot menu */
     GPtrArray *acpi_tables;     /* struct machine_acpi_table * */
@@ -226,7 +226,7 @@ struct machine_config {
     GPtrArray *watchdogs;   /* struct machine_watchdog * */
     enum machine_watchdog_action watchdog_action;
     bool testdev;
-    GPtrArray *notes;       /* char *: what the user should know, and is no error */
+    GPtrArray *notes; /* char *: what the user should know, and is no error */
 
     struct rtc_config rtc;
     bool no_reboot, no_shutdown, start_stopped;

@@ -5,8 +5,9 @@
  * which is how firmware boots from the network. Only firmware runs them, so without it (-kernel) none is
  * read.
  *
- * When the boot order asks for the network (-boot n), a NIC without romfile= gets iPXE's ROM for it, of
- * Debian's package ipxe-qemu; romfile= left empty means none.
+ * When the boot order asks for the network (-boot n), or there is no medium to boot from, a NIC without
+ * romfile= gets iPXE's ROM for it, of Debian's package ipxe-qemu; romfile= left empty means none. (QEMU's
+ * always have it; without the network in the boot order all it does there is to print its banner.)
  */
 #include "emu/machine/machine_internal.h"
 
@@ -79,12 +80,21 @@ bool machine_option_roms(struct machine *m, GError **error)
     return true;
 }
 
+/* A machine whose drives are all empty. */
+static bool has_no_media(const struct machine_config *config)
+{
+    for (guint i = 0; i < config->drives->len; i++)
+        if (((const struct machine_drive *)config->drives->pdata[i])->file)
+            return false;
+    return true;
+}
+
 bool machine_nic_rom(struct machine *m, struct pci_device *pci, const char *romfile, GError **error)
 {
     const struct machine_config *config = m->config;
     bool wanted = memchr(config->boot_order, BOOT_NETWORK, sizeof config->boot_order) ||
                   memchr(config->boot_once, BOOT_NETWORK, sizeof config->boot_once);
-    const char *name = romfile ? romfile : wanted ? NIC_ROM : "";
+    const char *name = romfile ? romfile : wanted || has_no_media(config) ? NIC_ROM : "";
     uint32_t size;
     if (!m->rom || !*name)
         return true;
@@ -93,9 +103,14 @@ bool machine_nic_rom(struct machine *m, struct pci_device *pci, const char *romf
         if (g_str_equal(((struct machine_rom *)m->option_roms->pdata[i])->path, name))
             rom = m->option_roms->pdata[i];
     if (!rom) {
-        uint8_t *data = read_option_rom(m, name, &size, error);
-        if (!data)
+        g_autoptr(GError) missing = NULL;
+        uint8_t *data = read_option_rom(m, name, &size, &missing);
+        if (!data && !romfile && !wanted)
+            return true; /* nobody asked for it */
+        if (!data) {
+            g_propagate_error(error, g_steal_pointer(&missing));
             return false;
+        }
         rom = g_new(struct machine_rom, 1);
         *rom = (struct machine_rom){.path = g_strdup(name), .data = data, .size = size};
         g_ptr_array_add(m->option_roms, rom);

@@ -560,8 +560,8 @@ static bool board_boot_files(struct machine *m, GError **error)
     uint32_t fail = GUINT32_TO_LE((uint32_t)config->boot_fail_wait);
     if ((config->boot_splash_time >= 0 &&
          !fwcfg_add_file(m->fwcfg, "etc/boot-menu-wait", &menu, sizeof menu, error)) ||
-        (config->boot_fail_wait >= 0 &&
-         !fwcfg_add_file(m->fwcfg, "etc/boot-fail-wait", &fail, sizeof fail, error)) ||
+        /* -1, the default, is told too: without the file SeaBIOS starts over every minute. */
+        !fwcfg_add_file(m->fwcfg, "etc/boot-fail-wait", &fail, sizeof fail, error) ||
         !machine_disks_tell_fwcfg(m, error))
         return false;
     if (!m->rom)

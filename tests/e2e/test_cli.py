@@ -138,10 +138,13 @@ def schema_agrees_with_the_parser():
 
 
 def examples_of_the_manual():
-    """Every ```yaml block of docs/topology.md is a topology that passes."""
-    lab = with_images(Lab())
-    with open(os.path.join(SOURCE, "docs", "topology.md")) as file:
-        blocks = re.findall(r"```yaml\n(.*?)```", file.read(), re.S)
+    """Every ```yaml block of docs/topology.md and docs/from-qemu.md is a topology that passes."""
+    lab, blocks = with_images(Lab()), []
+    for page in ("topology.md", "from-qemu.md"):
+        with open(os.path.join(SOURCE, "docs", page)) as file:
+            found = re.findall(r"```yaml\n(.*?)```", file.read(), re.S)
+        check(found, f"no examples in {page}")
+        blocks += found
     check(len(blocks) >= 5, f"only {len(blocks)} examples found")
     for block in blocks:
         lab.write(block)

@@ -529,12 +529,29 @@ def firmware():
     return ", ".join(done)
 
 
+def nothing_to_boot():
+    """As QEMU: the network is tried when there is no medium, and that is the end of it unless -boot reboot-timeout= says otherwise."""
+    if have("/usr/lib/ipxe/qemu/pxe-e1000.rom"):
+        return "left out: the package ipxe-qemu is not there"
+    with Pc("-m", "64M", "-nic", "none", "-boot", "d") as m:
+        text = m.wait_text("No bootable device.", SECONDS)
+        check("Retrying" not in text, text)
+    with Pc("-m", "64M", "-nic", "none", "-boot", "d,reboot-timeout=30000") as m:
+        m.wait_text("No bootable device.  Retrying in 30 seconds.", SECONDS)
+    folder = tree("by-itself")
+    with open(os.path.join(folder, "first.0"), "wb") as file, open(media.boot_sector(work, "<from the network>", 1024), "rb") as sector:
+        file.write(sector.read())
+    with Pc("-m", "64M", "-netdev", f"user,id=n,tftp={folder},bootfile=first.0", "-device", "e1000,netdev=n") as m:
+        m.wait_said("debug", "<from the network>")
+    return "the firmware's last word, and a network that nobody named"
+
+
 def clean():
     shutil.rmtree(work, ignore_errors=True)
 
 
 if __name__ == "__main__":
     try:
-        main(recipe_user, recipe_tap, isolinux_menus, grub_cd, grub_disk, rescue_images, syslinux_media, network_boot, ipxe_media, firmware)
+        main(recipe_user, recipe_tap, isolinux_menus, grub_cd, grub_disk, rescue_images, syslinux_media, network_boot, ipxe_media, firmware, nothing_to_boot)
     finally:
         clean()
