@@ -64,9 +64,9 @@ static const struct keyval_row vga_rows[] = {
     {"addr", KEYVAL_STRING, .help = "PCI slot, hexadecimal (2)"},
     {"id", KEYVAL_NAME, .help = "accepted, no effect here"},
     {"bus", KEYVAL_CHOICE, "pci.0|pci"},
-    {"edid", KEYVAL_BOOL},
-    {"xres", KEYVAL_NUMBER},
-    {"yres", KEYVAL_NUMBER},
+    {"edid", KEYVAL_BOOL, .help = "the monitor says what it prefers (on)"},
+    {"xres", KEYVAL_NUMBER, .help = "that is this wide (1280)", .min = 640, .max = 4088},
+    {"yres", KEYVAL_NUMBER, .help = "and this high (800)", .min = 400, .max = 4088},
     LATER("romfile", "the video BIOS is found by -L"),
 };
 
@@ -244,6 +244,11 @@ static bool device_vga(struct options *o, const struct keyval *kv, GError **erro
     if (keyval_has(kv, "addr") &&
         !option_parse_slot(keyval_string(kv, "addr", ""), &o->config->vga_slot, error))
         return false;
+    struct machine_config *config = o->config;
+    config->vga_width = (unsigned)keyval_number(kv, "xres", config->vga_width);
+    config->vga_height = (unsigned)keyval_number(kv, "yres", config->vga_height);
+    if (!keyval_bool(kv, "edid", true))
+        config->vga_width = config->vga_height = 0;
     return option_vga_memory(o, keyval_number(kv, "vgamem_mb", 16), error);
 }
 

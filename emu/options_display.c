@@ -30,13 +30,15 @@ static const struct keyval_row vnc_rows[] = {
     {"vnc", KEYVAL_STRING, .help = "[HOST]:DISPLAY, unix:PATH or none"},
     {"to", KEYVAL_NUMBER, .help = "the last display to try when others are taken", .max = VNC_DISPLAYS - 1},
     {"password", KEYVAL_BOOL, .help = "viewers need one: `set_password vnc …` in the monitor"},
-    {"share", KEYVAL_CHOICE, "allow-exclusive|force-shared|ignore"},
+    {"share", KEYVAL_CHOICE, "allow-exclusive|force-shared|ignore",
+     "a viewer that wants to be alone: the others go, it is turned away, it is not (ignore)"},
+    {"reverse", KEYVAL_BOOL, .help = "connect to a viewer that listens at HOST:PORT"},
+    LATER("password-secret", "use password=on and set_password in the monitor"),
     {"lossy", KEYVAL_BOOL},
     {"non-adaptive", KEYVAL_BOOL},
     {"lock-key-sync", KEYVAL_BOOL},
     {"key-delay-ms", KEYVAL_NUMBER},
     {"id", KEYVAL_NAME},
-    LATER("reverse", "let viewers connect to this side"),
     LATER("websocket", "use a viewer that speaks RFB over TCP"),
     LATER("tls-creds", "use a UNIX socket, or an SSH tunnel to the loopback address"),
     LATER("tls-authz", "use a UNIX socket, or an SSH tunnel to the loopback address"),
@@ -65,12 +67,18 @@ bool option_vnc(struct options *o, const char *arg, GError **error)
         return true;
     if (o->config->vncs->len == VNCS_MOST)
         return option_fail(error, "there are %d VNC servers already", VNCS_MOST);
-    struct machine_vnc vnc = {.password = keyval_bool(kv, "password", false)};
+    const char *share = keyval_string(kv, "share", "ignore");
+    struct machine_vnc vnc = {.password = keyval_bool(kv, "password", false),
+                              .reverse = keyval_bool(kv, "reverse", false),
+                              .share = g_str_equal(share, "ignore")            ? MACHINE_SHARE_IGNORE
+                                       : g_str_equal(share, "allow-exclusive") ? MACHINE_SHARE_EXCLUSIVE
+                                                                               : MACHINE_SHARE_FORCED};
     if (g_str_has_prefix(where, "unix:")) {
         if (!where[strlen("unix:")])
             return option_fail(error, "unix: needs the path of a socket, as unix:/run/screen.vnc");
-        if (keyval_has(kv, "to"))
-            return option_fail(error, "to= is for displays with numbers; leave it out with unix:");
+        if (keyval_has(kv, "to") || vnc.reverse)
+            return option_fail(error, "%s is for displays with numbers; leave it out with unix:",
+                               vnc.reverse ? "reverse" : "to=");
         vnc.where = g_strdup(where);
     } else {
         const char *colon = strrchr(where, ':');
@@ -82,11 +90,13 @@ bool option_vnc(struct options *o, const char *arg, GError **error)
                                where, VNC_PORT);
         if (!keyval_parse_number("display", colon + 1, 0, VNC_DISPLAYS - 1, &display, error))
             return false;
+        if (vnc.reverse && keyval_has(kv, "to"))
+            return option_fail(error, "to= is for servers that listen; leave it out with reverse");
         to = keyval_number(kv, "to", display);
         if (to < display)
             return option_fail(error, "to=%" G_GUINT64_FORMAT " is less than the display's own number", to);
         vnc.where = colon == where ? g_strdup("127.0.0.1") : g_strndup(where, (gsize)(colon - where));
-        vnc.port = (unsigned)(VNC_PORT + display);
+        vnc.port = (unsigned)(vnc.reverse ? display : VNC_PORT + display); /* a port, then */
         vnc.port_to = (unsigned)(VNC_PORT + to);
     }
     g_ptr_array_add(o->config->vncs, g_memdup2(&vnc, sizeof vnc));
@@ -258,6 +268,21 @@ bool option_vga(struct options *o, const char *arg, GError **error)
             return option_fail(error, "VGA '%s' is QEMU's and not in netlab-emu yet; use -vga std or none",
                                arg);
     return option_fail(error, "no VGA '%s'; there are: std, none", arg);
+}
+
+/* "WxH" or "WxHxDEPTH", the depth being the guest's choice: what the monitor prefers. */
+bool option_geometry(struct options *o, const char *arg, GError **error)
+{
+    g_auto(GStrv) words = g_strsplit(arg, "x", 4);
+    unsigned count = g_strv_length(words);
+    guint64 width, height, depth = 32;
+    if (count < 2 || count > 3 || !g_ascii_string_to_unsigned(words[0], 10, 640, 4088, &width, NULL) ||
+        !g_ascii_string_to_unsigned(words[1], 10, 400, 4088, &height, NULL) ||
+        (count == 3 && !g_ascii_string_to_unsigned(words[2], 10, 8, 32, &depth, NULL)))
+        return option_fail(error, "a size is WIDTHxHEIGHT, from 640x400 to 4088x4088, as 1280x800");
+    o->config->vga_width = (unsigned)width;
+    o->config->vga_height = (unsigned)height;
+    return true;
 }
 
 bool option_vga_memory(struct options *o, uint64_t mib, GError **error)

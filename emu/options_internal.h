@@ -197,6 +197,7 @@ bool option_nographic(struct options *o, const char *arg, GError **error);
 bool option_echr(struct options *o, const char *arg, GError **error);
 
 /* options_display.c */
+bool option_geometry(struct options *o, const char *arg, GError **error);
 bool option_sdl(struct options *o, const char *arg, GError **error);
 bool option_no_quit(struct options *o, const char *arg, GError **error);
 bool option_no_frame(struct options *o, const char *arg, GError **error);

@@ -176,6 +176,7 @@ void vga_port_write(struct vga *vga, uint16_t port, uint8_t value)
         break;
     case 0x3c5:
         vga->seq[vga->seq_index & (SEQ_COUNT - 1)] = value;
+        vga_update_window(vga);
         break;
     case 0x3c6:
         vga->dac_mask = value;
@@ -198,6 +199,7 @@ void vga_port_write(struct vga *vga, uint16_t port, uint8_t value)
         break;
     case 0x3cf:
         vga->gc[vga->gc_index & (GC_COUNT - 1)] = value;
+        vga_update_window(vga);
         break;
     case 0x3b4:
     case 0x3d4:
@@ -284,6 +286,7 @@ void vga_start_text(struct vga *vga, const uint8_t *font)
         for (unsigned y = 0; y < 16; y++)
             vga->memory[(c * 32 + y) * 4 + 2] = font[c * 16 + y];
     vga->touched = true;
+    vga_update_window(vga);
 }
 
 /* ---- the device ---- */
@@ -307,6 +310,7 @@ static void vga_reset(struct device *device)
     vga->latch = 0;
     vga_vbe_reset(vga);
     vga->touched = vga->colors_stale = true;
+    vga_update_window(vga);
 }
 
 static bool vga_after_load(void *device, GError **error)
@@ -321,6 +325,7 @@ static bool vga_after_load(void *device, GError **error)
         return false;
     }
     vga->touched = vga->colors_stale = true;
+    vga_update_window(vga);
     return pci_after_load(&vga->pci, error);
 }
 
@@ -388,6 +393,11 @@ struct vga *vga_new(struct pci_bus *bus, struct portio *io, struct clock *clock,
     pci_add_memory_bar(&vga->pci, BAR_REGISTERS, VGA_VBE_BAR_SIZE, &vga_vbe_mmio_ops, vga);
     if (config->rom)
         pci_add_rom(&vga->pci, config->rom, config->rom_size);
+    vga->has_edid = config->width && config->height;
+    if (vga->has_edid)
+        edid_make(config->width, config->height, vga->edid);
+    vga->plain = physmap_add_ram(mem, "vga-plain", WINDOW, WINDOW_SIZE / 2, config->ram_offset, 1);
+    physmap_range_enable(mem, vga->plain, false);
     vga->window = physmap_add_mmio(mem, "vga", WINDOW, WINDOW_SIZE, &vga_memory_ops, vga, 0);
     portio_add(io, "vga", PORT_FIRST, PORT_COUNT, &port_ops, vga);
     portio_add(io, "vga-vbe", VGA_VBE_PORT, VGA_VBE_PORTS, &vga_vbe_port_ops, vga);

@@ -23,6 +23,7 @@ struct vga_config {
     uint32_t memory;     /* bytes, a power of two */
     const uint8_t *rom;  /* option ROM, a power of two bytes, outlives the card; NULL: none */
     uint32_t rom_size;
+    unsigned width, height; /* preferred by the monitor, as EDID says; 0: no EDID */
 };
 
 struct vga *vga_new(struct pci_bus *bus, struct portio *io, struct clock *clock,

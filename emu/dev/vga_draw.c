@@ -393,7 +393,7 @@ bool vga_draw(struct vga *vga, struct display_surface *s, bool steady, struct di
     compose(vga, &p);
     bool resized = !s->pixels || s->width != p.width || s->height != p.height;
     bool blinked = p.kind == TEXT && (steady != vga->drawn_steady || (!steady && phase != vga->drawn_phase));
-    if (!vga->touched && !resized && !blinked && !frame_buffer_is_open(vga))
+    if (!vga->touched && !resized && !blinked && !vga->linear && !frame_buffer_is_open(vga))
         return false;
     vga->touched = false;
     vga->drawn_steady = steady;

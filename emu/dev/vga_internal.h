@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "emu/dev/edid.h"
 #include "emu/dev/vga.h"
 #include "emu/trace.h"
 
@@ -94,6 +95,10 @@ struct vga {
     uint8_t *memory;
     uint32_t size; /* of it, a power of two */
     struct phys_range *window;
+    struct phys_range *plain; /* over it: the same as plain memory, when that is what it is */
+    bool linear;              /* `plain` is there */
+    uint8_t edid[EDID_BYTES];
+    bool has_edid;
 
     uint8_t misc, feature, enable;
     uint8_t seq_index, seq[SEQ_COUNT];
@@ -125,6 +130,7 @@ static inline bool vga_vbe_on(const struct vga *vga)
 uint8_t vga_port_read(struct vga *vga, uint16_t port);
 void vga_port_write(struct vga *vga, uint16_t port, uint8_t value);
 /* vga_memory.c */
+void vga_update_window(struct vga *vga); /* after registers have changed */
 extern const struct mmio_ops vga_memory_ops;
 /* vga_vbe.c */
 extern const struct portio_ops vga_vbe_port_ops;

@@ -7,6 +7,11 @@
  * Chain 4 is packed, as on cards with more than 256 KiB: window address a is byte a of memory. In odd/even
  * chaining (text modes) even addresses are planes 0 and 2, odd ones 1 and 3, at the same place in the plane.
  * Banks of the Bochs extension move both. Every address is brought into the card's memory before it is used.
+ *
+ * In chain 4 with the data path set to let bytes through (mode 13h, and the banks of the extension), the
+ * window is memory and nothing else: then it is mapped as that (vga_update_window), and the CPU does not
+ * call. The latches are then not loaded by reads; a mode that uses them is another one, and loads them
+ * itself.
  */
 #include "emu/dev/vga_internal.h"
 
@@ -171,6 +176,36 @@ static void memory_write(void *opaque, uint32_t offset, uint32_t value, unsigned
 {
     for (unsigned i = 0; i < size; i++)
         write_byte(opaque, offset + i, (uint8_t)(value >> 8 * i));
+}
+
+/* Whether 0xa0000–0xaffff is now nothing but memory, and where that begins. */
+static bool is_plain(const struct vga *vga, uint32_t *from)
+{
+    const uint8_t *gc = vga->gc;
+    bool seen = (gc[GC_MISC] >> 2 & 3) == 1;
+    *from = bank(vga);
+    if (!seen || !(vga->seq[SEQ_MEMORY] & MEMORY_CHAIN4) || gc[GC_MODE] & MODE_READ_COMPARE ||
+        *from > vga->size - PLANE_BYTES)
+        return false;
+    return vga_vbe_on(vga) ||
+           ((vga->seq[SEQ_MAP_MASK] & 15) == 15 && !(gc[GC_MODE] & 3) && !(gc[GC_SET_ENABLE] & 15) &&
+            !(gc[GC_ROTATE] & 0x1f) && gc[GC_BIT_MASK] == 0xff);
+}
+
+void vga_update_window(struct vga *vga)
+{
+    uint32_t from;
+    if (!vga->plain)
+        return;
+    bool plain = is_plain(vga, &from);
+    physmap_begin(vga->mem);
+    if (plain)
+        physmap_range_set_ram(vga->mem, vga->plain, vga->ram_offset + from);
+    physmap_range_enable(vga->mem, vga->plain, plain);
+    physmap_end(vga->mem);
+    if (vga->linear && !plain)
+        vga->touched = true; /* by what was written last */
+    vga->linear = plain;
 }
 
 const struct mmio_ops vga_memory_ops = {.read = memory_read, .write = memory_write};

@@ -84,7 +84,7 @@ static void write_enable(struct vga *vga, uint16_t value)
     }
 }
 
-static void write_register(struct vga *vga, unsigned index, uint16_t value)
+static void take_register(struct vga *vga, unsigned index, uint16_t value)
 {
     trace(VGA, "vbe[%u] <- %04x", index, value);
     vga->touched = true;
@@ -119,6 +119,12 @@ static void write_register(struct vga *vga, unsigned index, uint16_t value)
     default:
         return; /* read-only, or none */
     }
+}
+
+static void write_register(struct vga *vga, unsigned index, uint16_t value)
+{
+    take_register(vga, index, value);
+    vga_update_window(vga);
 }
 
 static uint16_t read_register(const struct vga *vga, unsigned index)
@@ -171,7 +177,9 @@ static uint8_t mmio_read_byte(struct vga *vga, uint32_t at)
         return at == BAR_EXTENDED ? EXTENDED_END : 0;
     if (at >= BAR_EXTENDED + EXTENDED_ORDER && at < BAR_EXTENDED + EXTENDED_END)
         return ORDER_LITTLE & 0xff;
-    return at < BAR_VGA ? 0 : 0xff; /* no EDID */
+    if (at < EDID_BYTES && vga->has_edid)
+        return vga->edid[at];
+    return at < BAR_VGA ? 0 : 0xff;
 }
 
 static uint32_t mmio_read(void *opaque, uint32_t offset, unsigned size)

@@ -12,11 +12,16 @@
 
 struct vnc;
 
+/* What becomes of the others when a viewer wants to be alone: nothing; they go; it is turned away. */
+enum vnc_share { VNC_SHARE_IGNORE, VNC_SHARE_EXCLUSIVE, VNC_SHARE_FORCED };
+
 struct vnc_config {
     const char *where;      /* "unix:PATH", or an address or name of this host */
     unsigned port, port_to; /* the first free one of these */
-    bool password;          /* wanted from viewers; nobody gets in before vnc_set_password() */
-    const char *name;       /* in the title of viewers' windows */
+    bool reverse;           /* connect to a viewer there that listens, instead of listening */
+    enum vnc_share share;
+    bool password;    /* wanted from viewers; nobody gets in before vnc_set_password() */
+    const char *name; /* in the title of viewers' windows */
     const struct keymap *keymap;
 };
 

@@ -97,6 +97,7 @@ struct vnc {
     const char *family;
     char *name;
     bool wants_password;
+    enum vnc_share share;
 
     /* the machine's thread */
     struct display_viewer *viewer;
@@ -452,8 +453,47 @@ static int listen_tcp(struct vnc *v, const struct vnc_config *config, GError **e
     return -1;
 }
 
+/* Connects to a viewer that waits for it. Waits for the connection, before the machine runs. */
+static bool connect_viewer(struct vnc *v, const struct vnc_config *config, GError **error)
+{
+    g_autofree char *service = g_strdup_printf("%u", config->port);
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    int bad = getaddrinfo(config->where, service, &hints, &list), fd = -1, why = EADDRNOTAVAIL;
+    if (bad) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "'%s': %s (give a viewer's host)",
+                    config->where, gai_strerror(bad));
+        return false;
+    }
+    for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen)) {
+            why = errno;
+            close(fd);
+            fd = -1;
+        }
+        v->family = a->ai_family == AF_INET6 ? "ipv6" : "ipv4";
+    }
+    freeaddrinfo(list);
+    if (fd < 0) {
+        g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(why),
+                    "connecting to a viewer at %s, port %u: %s (start it with -listen first)", config->where,
+                    config->port, g_strerror(why));
+        return false;
+    }
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    v->host = g_strdup(config->where);
+    v->service = g_steal_pointer(&service);
+    v->waiting[v->waiting_count++] = fd;
+    v->shared.asks++;
+    v->shared.viewers = 1;
+    return true;
+}
+
 static bool start_listening(struct vnc *v, const struct vnc_config *config, GError **error)
 {
+    if (config->reverse)
+        return connect_viewer(v, config, error);
     if (g_str_has_prefix(config->where, "unix:")) {
         v->path = g_strdup(config->where + strlen("unix:"));
         v->host = g_strdup(v->path);
@@ -501,7 +541,8 @@ static void start_screen(struct vnc *v)
     v->screen->frameBuffer = NULL;
     v->screen->screenData = v;
     v->screen->desktopName = v->name;
-    v->screen->alwaysShared = TRUE;
+    v->screen->alwaysShared = v->share == VNC_SHARE_IGNORE;
+    v->screen->dontDisconnect = v->share == VNC_SHARE_FORCED;
     v->screen->deferUpdateTime = 0;
     v->screen->port = v->screen->ipv6port = 0; /* it does not listen itself */
     v->screen->autoPort = FALSE;
@@ -524,6 +565,7 @@ struct vnc *vnc_new(struct display *display, const struct vnc_config *config, GE
     v->display = display;
     v->name = g_strdup_printf("netlab-emu%s%s", config->name ? ": " : "", config->name ? config->name : "");
     v->wants_password = config->password;
+    v->share = config->share;
     v->to_thread = v->to_machine = v->x = v->y = -1;
     pthread_mutex_init(&v->shared.lock, NULL);
     typist_init(&v->typist, display, config->keymap);
@@ -547,6 +589,8 @@ struct vnc *vnc_new(struct display *display, const struct vnc_config *config, GE
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         v->running = !why;
     }
+    if (v->running && v->waiting_count)
+        wake(v->to_machine); /* somebody is there already */
     if (v->running)
         return v;
     g_set_error(error, G_IO_ERROR, g_io_error_from_errno(why), "starting the VNC server: %s",

@@ -147,6 +147,8 @@ struct machine_config *machine_config_new(void)
     config->vga_slot = -1;
     config->acpi_tables = g_ptr_array_new_with_free_func(free_acpi_table);
     config->smbios_files = g_ptr_array_new_with_free_func(g_free);
+    config->vga_width = 1280;
+    config->vga_height = 800;
     config->vncs = g_ptr_array_new_with_free_func(free_vnc);
     config->serials = g_ptr_array_new_with_free_func(free_spec);
     config->chardevs = g_ptr_array_new_with_free_func(machine_chardev_free);

@@ -137,7 +137,8 @@ bool machine_watchdog_parse(const char *text, enum machine_watchdog_action *acti
 struct machine_vnc {
     char *where; /* "unix:PATH", or what to listen on: "localhost" */
     unsigned port, port_to;
-    bool password;
+    bool password, reverse;
+    enum { MACHINE_SHARE_IGNORE, MACHINE_SHARE_EXCLUSIVE, MACHINE_SHARE_FORCED } share;
 };
 
 /* -display sdl */
@@ -203,14 +204,15 @@ struct machine_config {
     struct smbios_words smbios; /* -smbios type= */
     GPtrArray *smbios_files;    /* char *: -smbios file= */
 
-    bool vga;                     /* a graphics card; with it come a mouse, and a screen for `displays` */
-    bool vga_wanted;              /* somebody asked for it: without its video BIOS firmware is not started */
-    uint32_t vga_memory;          /* bytes, a power of two */
-    int vga_slot;                 /* -1: 2 */
-    GPtrArray *vncs;              /* struct machine_vnc * */
-    bool curses;                  /* the screen on the terminal */
-    struct machine_window window; /* one on the desktop */
-    char *keyboard;               /* -k; NULL: en-us */
+    bool vga;            /* a graphics card; with it come a mouse, and a screen for `displays` */
+    bool vga_wanted;     /* somebody asked for it: without its video BIOS firmware is not started */
+    uint32_t vga_memory; /* bytes, a power of two */
+    unsigned vga_width, vga_height; /* the monitor's preferred mode; 0: no EDID */
+    int vga_slot;                   /* -1: 2 */
+    GPtrArray *vncs;                /* struct machine_vnc * */
+    bool curses;                    /* the screen on the terminal */
+    struct machine_window window;   /* one on the desktop */
+    char *keyboard;                 /* -k; NULL: en-us */
 
     GPtrArray *serials;     /* struct char_spec *, COM1 first; at most 4 */
     GPtrArray *chardevs;    /* struct machine_chardev * */

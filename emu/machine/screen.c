@@ -166,7 +166,9 @@ bool machine_video_build(struct machine *m, GError **error)
                               .ram_offset = config->ram_size,
                               .memory = config->vga_memory,
                               .rom = m->vga_rom,
-                              .rom_size = m->vga_rom_size};
+                              .rom_size = m->vga_rom_size,
+                              .width = config->vga_width,
+                              .height = config->vga_height};
     m->vga = machine_keep(m, vga_new(m->bus, m->io, m->clock, &card, error));
     return m->vga != NULL;
 }
@@ -182,11 +184,18 @@ bool machine_displays_build(struct machine *m, GError **error)
     const struct keymap *keymap = keymap_find(config->keyboard ? config->keyboard : "en-us");
     for (guint i = 0; i < config->vncs->len; i++) {
         const struct machine_vnc *wanted = config->vncs->pdata[i];
+        static const enum vnc_share shares[] = {[MACHINE_SHARE_IGNORE] = VNC_SHARE_IGNORE,
+                                                [MACHINE_SHARE_EXCLUSIVE] = VNC_SHARE_EXCLUSIVE,
+                                                [MACHINE_SHARE_FORCED] = VNC_SHARE_FORCED};
+        if (wanted->reverse && config->check_only)
+            continue;
         struct vnc *vnc = vnc_new(m->display,
                                   &(struct vnc_config){.where = wanted->where,
                                                        .port = wanted->port,
                                                        .port_to = wanted->port_to,
                                                        .password = wanted->password,
+                                                       .reverse = wanted->reverse,
+                                                       .share = shares[wanted->share],
                                                        .name = config->name,
                                                        .keymap = keymap},
                                   error);

@@ -425,6 +425,16 @@ void physmap_range_move(struct physmap *pm, struct phys_range *range, uint64_t b
         publish(pm);
 }
 
+void physmap_range_set_ram(struct physmap *pm, struct phys_range *range, uint64_t ram_offset)
+{
+    g_return_if_fail(range->is_ram && ram_offset <= pm->ram_size && range->size <= pm->ram_size - ram_offset);
+    if (range->ram_offset == ram_offset)
+        return;
+    range->ram_offset = ram_offset;
+    if (range->enabled)
+        publish(pm);
+}
+
 void physmap_range_enable(struct physmap *pm, struct phys_range *range, bool enabled)
 {
     if (range->enabled == enabled)

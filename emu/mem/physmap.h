@@ -81,6 +81,8 @@ struct phys_range *physmap_add_mmio(struct physmap *pm, const char *name, uint64
 /* Moves a range, or switches it on and off. Both tell the listener. */
 void physmap_range_move(struct physmap *pm, struct phys_range *range, uint64_t base);
 void physmap_range_enable(struct physmap *pm, struct phys_range *range, bool enabled);
+/* For RAM ranges: other bytes of guest RAM stand there from now on. */
+void physmap_range_set_ram(struct physmap *pm, struct phys_range *range, uint64_t ram_offset);
 /* Takes a range away for good; `range` is gone afterwards. Like a move, it tells the listener. */
 void physmap_range_remove(struct physmap *pm, struct phys_range *range);
 /* For RAM ranges: whether reads and writes are served by this range or by what lies below it (PAM). */

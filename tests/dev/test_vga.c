@@ -4,6 +4,7 @@
  * The VGA: registers, planes and write modes, pictures of its text and graphics modes, the Bochs extension,
  * and a guest that writes nonsense.
  */
+#include "emu/dev/edid.h"
 #include "emu/dev/vga.h"
 #include "tests/dev/chip_bench.h"
 
@@ -441,6 +442,84 @@ static void mode_13h(struct rig *r)
         color(r, (uint8_t)i, (uint8_t)i, 0, (uint8_t)(63 - i));
 }
 
+/* Where the window is nothing but memory it is mapped as that, and only there. */
+static bool is_memory(struct rig *r, uint32_t offset)
+{
+    struct phys_slice slice;
+    physmap_lookup(r->b->mem, 0xa0000, &slice);
+    return slice.write && slice.write == memory(r) + offset && slice.read == slice.write &&
+           slice.run >= 0x10000;
+}
+
+static void test_plain_memory(struct rig *r, gconstpointer data)
+{
+    struct phys_slice slice;
+    mode_13h(r);
+    map(r);
+    g_assert_true(is_memory(r, 0));
+    physmap_lookup(r->b->mem, 0xb0000, &slice);
+    g_assert_null(slice.write);
+    draw(r);
+    phys_write8(r->b->mem, 0xa0000 + 320 * 10 + 7, 63);
+    g_assert_true(draw(r)); /* seen, though nobody called */
+    static const struct {
+        uint16_t port;
+        uint8_t index, value, back;
+    } rows[] = {{0x3c4, 2, 0x07, 0x0f}, {0x3c4, 4, 0x06, 0x0e}, {0x3ce, 8, 0x7f, 0xff},
+                {0x3ce, 3, 0x08, 0},    {0x3ce, 1, 0x01, 0},    {0x3ce, 5, 0x41, 0x40},
+                {0x3ce, 5, 0x48, 0x40}, {0x3ce, 6, 0x0d, 0x05}};
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        indexed(r, rows[i].port, rows[i].index, rows[i].value);
+        g_assert_false(is_memory(r, 0));
+        indexed(r, rows[i].port, rows[i].index, rows[i].back);
+        g_assert_true(is_memory(r, 0));
+    }
+    bench_round_trip((struct device *)r->vga, NULL, NULL);
+    g_assert_true(is_memory(r, 0));
+    /* Banks of the extension: the same window somewhere else. */
+    static const uint16_t mode[][2] = {{1, 640}, {2, 480}, {3, 32}, {4, 1}, {5, 3}};
+    for (size_t i = 0; i < G_N_ELEMENTS(mode); i++) {
+        out16(r->b, 0x1ce, mode[i][0]);
+        out16(r->b, 0x1cf, mode[i][1]);
+    }
+    g_assert_true(is_memory(r, 3 << 16));
+    phys_write32(r->b->mem, 0xa0010, 0x123456);
+    g_assert_cmphex(phys_read32(r->b->mem, LFB + (3 << 16) + 0x10), ==, 0x123456);
+    device_reset((struct device *)r->vga);
+    g_assert_false(is_memory(r, 0));
+}
+
+static void test_edid(struct rig *r, gconstpointer data)
+{
+    static const unsigned sizes[][2] = {{1280, 800},  {640, 480}, {1920, 1080},
+                                        {4088, 4088}, {1, 1},     {99999, 99999}};
+    for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        uint8_t edid[EDID_BYTES], sum = 0;
+        edid_make(sizes[i][0], sizes[i][1], edid);
+        for (unsigned k = 0; k < EDID_BYTES; k++)
+            sum = (uint8_t)(sum + edid[k]);
+        g_assert_cmphex(sum, ==, 0);
+        g_assert_cmpmem(edid, 8, "\0\xff\xff\xff\xff\xff\xff\0", 8);
+        g_assert_cmpuint(edid[56] | edid[58] >> 4 << 8, ==, CLAMP(sizes[i][0], 640u, 4088u));
+        g_assert_cmpuint(edid[59] | edid[61] >> 4 << 8, ==, CLAMP(sizes[i][1], 400u, 4088u));
+    }
+    map(r);
+    g_assert_cmphex(phys_read32(r->b->mem, REGISTERS), ==, 0); /* this card's monitor says nothing */
+    struct vga_config config = {.id = "VGA2",
+                                .slot = 3,
+                                .ram_offset = BENCH_RAM - MEMORY,
+                                .memory = MEMORY,
+                                .width = 800,
+                                .height = 600};
+    struct vga *other = vga_new(r->bus, r->b->io, r->b->clock, &config, NULL);
+    pci_config_write(r->bus, 3 << 3, PCI_BAR0 + 8, REGISTERS + 0x100000, 4);
+    pci_config_write(r->bus, 3 << 3, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+    g_assert_cmphex(phys_read32(r->b->mem, REGISTERS + 0x100000), ==, 0xffffff00);
+    g_assert_cmphex(phys_read8(r->b->mem, REGISTERS + 0x100000 + 56), ==, 800 & 0xff);
+    g_assert_cmphex(phys_read8(r->b->mem, REGISTERS + 0x100000 + 0x80), ==, 0);
+    device_free((struct device *)other);
+}
+
 static uint32_t six(unsigned v)
 {
     return v << 2 | v >> 4;
@@ -661,6 +740,8 @@ int main(int argc, char **argv)
     TEST("write-modes", test_write_modes);
     TEST("windows", test_windows);
     TEST("graphics", test_graphics);
+    TEST("plain-memory", test_plain_memory);
+    TEST("edid", test_edid);
     TEST("vbe", test_vbe);
     TEST("vbe-limits", test_vbe_limits);
     TEST("nonsense", test_nonsense);

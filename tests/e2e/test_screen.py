@@ -19,7 +19,7 @@ import tempfile
 import termios
 import time
 
-from harness import BIN, check, main, wait_until
+from harness import BIN, Failure, check, main, wait_until
 from screen import BIOS, EMULATOR, VGABIOS, Machine, Viewer
 
 FIRMWARE = ["-m", "64", "-bios", BIOS, "-serial", "none"]
@@ -319,6 +319,40 @@ def text_consoles():
                 process.wait()
 
 
+def vnc_share_and_reverse():
+    with tempfile.TemporaryDirectory(prefix="netlab-vnc-") as folder:
+        paths = {share: os.path.join(folder, share) for share in ("ignore", "allow-exclusive", "force-shared")}
+        words = [w for share, path in paths.items() for w in ("-vnc", f"unix:{path},share={share}")]
+        listener = socket.create_server(("127.0.0.1", 0))
+        with Machine([*FIRMWARE, *words, "-vnc", f"127.0.0.1:{listener.getsockname()[1]},reverse=on"]) as m:
+            def stays(viewer):
+                try:
+                    viewer.update()
+                    return True
+                except (OSError, Failure):
+                    return False
+            for share, path in paths.items():
+                first, second = Viewer(path), None
+                first.update()
+                try:
+                    second = Viewer(path, share=False)
+                    alone = stays(second)
+                except (OSError, Failure):
+                    alone = False
+                check((stays(first), alone) == {"ignore": (True, True), "allow-exclusive": (False, True), "force-shared": (True, False)}[share],
+                      f"share={share}")
+                first.close()
+                if second:
+                    second.close()
+            listener.settimeout(20)
+            peer, _ = listener.accept()
+            peer.settimeout(20)
+            check(peer.recv(12) == b"RFB 003.008\n", "the emulator is the server, though it connects")
+            peer.close()
+            listener.close()
+            m.quit()
+
+
 # A boot sector with a driver for VMware's mouse: it shows each packet's buttons, x and y as eight digits each, at the top left.
 POINTER = """
 .code16
@@ -492,7 +526,7 @@ if __name__ == "__main__":
     if not (os.path.exists(BIOS) and os.path.exists(VGABIOS)):
         print("SKIP: needs SeaBIOS and its video BIOS: apt-get install seabios")
         sys.exit(77)
-    tests = [firmware_in_a_picture, modes_by_the_video_bios, vnc_follows_modes_and_resets, vnc_password_and_ports, vnc_peers_that_mean_harm, a_pointer_that_is_where_it_is, firmware_on_a_terminal_unasked, no_terminal]
+    tests = [firmware_in_a_picture, modes_by_the_video_bios, vnc_follows_modes_and_resets, vnc_password_and_ports, vnc_peers_that_mean_harm, a_pointer_that_is_where_it_is, vnc_share_and_reverse, firmware_on_a_terminal_unasked, no_terminal]
     KERNEL = mini()
     if KERNEL:
         tests += [linux_in_a_picture, vnc_viewers, text_consoles, on_a_terminal]
