@@ -11,11 +11,13 @@
  * Leases are of seconds, so that T1, T2 and the end are really seen. Servers die with the test.
  */
 #include "hostnet/dhcp_runner.h"
+#include "hostnet/dhcp_socket.h"
 #include "ns_harness.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <sched.h>
@@ -640,6 +642,96 @@ static void test_foreign(void)
     lab_free(lab);
 }
 
+/* Sends a frame to everyone out of a link of another namespace. */
+static void send_raw(struct hostnet *net, uint32_t index, const uint8_t *frame, size_t length)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = setns(hostnet_get_netns_fd(net), CLONE_NEWNET) == 0 ? socket(AF_PACKET, SOCK_RAW, 0) : -1;
+        struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = (int)index};
+        _exit(fd >= 0 && sendto(fd, frame, length, 0, (struct sockaddr *)&to, sizeof to) == (ssize_t)length
+                  ? 0
+                  : 1);
+    }
+    int status;
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+}
+
+/* What the sockets let in: UDP to port 68, right checksums, no fragments, no VLAN but priority tags. */
+static void test_sockets(void)
+{
+    static const struct {
+        const char *what;
+        int tag; /* -1: none */
+        size_t at;
+        uint8_t flip;
+        bool is_let_in;
+    } rows[] = {
+        {"plain", -1, 0, 0, true},
+        {"priority tag", 0x6000, 0, 0, true},
+        {"VLAN 5", 5, 0, 0, false},
+        {"another port", -1, 23, 1, false},
+        {"a fragment", -1, 7, 1, false},
+        {"no UDP", -1, 9, 1, false},
+        {"wrong IP checksum", -1, 10, 1, false},
+        {"wrong UDP checksum", -1, 26, 1, false},
+        {"wrong payload", -1, 29, 1, false},
+    };
+    struct lab *lab = lab_new();
+    g_autoptr(hostnet_link) link = hostnet_link_get(lab->client, lab->eth0.index, NULL);
+    struct dhcp_sockets sockets;
+    GError *error = NULL;
+    g_assert_true(dhcp_sockets_open_raw(lab->client, link, &sockets, &error));
+    g_assert_no_error(error);
+    g_autofree uint8_t *buffer = g_malloc(DHCP_FRAME_MAX);
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GByteArray) packet =
+            dhcp_packet_build(IPV4(10, 77, 0, 9), 0xffffffff, (const uint8_t *)"payload", 8);
+        /* From port 67 to 68: the sum does not mind. */
+        uint8_t port[2];
+        memcpy(port, packet->data + 20, 2);
+        memcpy(packet->data + 20, packet->data + 22, 2);
+        memcpy(packet->data + 22, port, 2);
+        packet->data[rows[i].at] ^= rows[i].flip;
+        uint8_t header[18] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 9, 0x81, 0};
+        size_t length = 12;
+        if (rows[i].tag >= 0) {
+            header[14] = (uint8_t)(rows[i].tag >> 8);
+            header[15] = (uint8_t)rows[i].tag;
+            length = 16;
+        }
+        header[length] = 8;
+        header[length + 1] = 0;
+        g_autoptr(GByteArray) frame = g_byte_array_new();
+        g_byte_array_append(frame, header, (guint)length + 2);
+        g_byte_array_append(frame, packet->data, packet->len);
+        send_raw(lab->other, lab->other0.index, frame->data, frame->len);
+        /* A plain one behind it says that it has come by. */
+        packet->data[rows[i].at] ^= rows[i].flip;
+        packet->data[packet->len - 1] = 0;
+        uint8_t plain[14] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 9, 8, 0};
+        g_byte_array_set_size(frame, 0);
+        g_byte_array_append(frame, plain, sizeof plain);
+        g_byte_array_append(frame, packet->data, packet->len);
+        send_raw(lab->other, lab->other0.index, frame->data, frame->len);
+        unsigned let_in = 0, wanted = rows[i].is_let_in ? 2 : 1;
+        struct dhcp_packet received;
+        g_assert_true(ns_poll(PATIENCE, ({
+                                  let_in += dhcp_sockets_receive(&sockets, buffer, &received) ==
+                                            DHCP_RECEIVED_PACKET;
+                                  let_in >= wanted;
+                              })));
+        g_test_message("%s", rows[i].what);
+        g_assert_cmpstr((const char *)received.payload, ==, "payload");
+        while (dhcp_sockets_receive(&sockets, buffer, &received) != DHCP_RECEIVED_NOTHING)
+            let_in += 100;
+        g_assert_cmpuint(let_in, ==, wanted);
+    }
+    dhcp_sockets_close(&sockets);
+    lab_free(lab);
+}
+
 /* No server at all, no carrier, no Ethernet, a link that goes, a port that is taken. */
 static void test_errors(void)
 {
@@ -675,6 +767,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dhcp/two-servers", test_two_servers);
     g_test_add_func("/dhcp/loss", test_loss);
     g_test_add_func("/dhcp/foreign", test_foreign);
+    g_test_add_func("/dhcp/sockets", test_sockets);
     g_test_add_func("/dhcp/errors", test_errors);
     return g_test_run();
 }
