@@ -8,6 +8,7 @@ drivers, and tests that need them are skipped with the reason.
 """
 import glob
 import io
+import json
 import os
 import re
 import subprocess
@@ -38,6 +39,12 @@ def find_package(release):
     for place in PLACES:
         for path in glob.glob(f"{place}/linux-image-{release}_*.deb", recursive=True):
             return path
+    import media_debian
+    where = media_debian.ready()
+    if where:
+        with open(os.path.join(where, "debian.json")) as file:
+            if json.load(file)["kernel_release"] == release:
+                return os.path.join(where, "kernel.tar")
     return None
 
 

@@ -21,7 +21,7 @@ import disk_guest
 from harness import BIN, Failure, check, main, wait_until
 
 EMU = os.path.join(os.path.dirname(BIN), "netlab-emu")
-IMAGES = os.environ.get("NETLAB_IMAGES", "/var/lib/netlab/images")
+IMAGES = os.environ.get("NETLAB_IMAGE_DIR", "/var/lib/netlab/images")
 BOOT_SECONDS = 60
 LINUX_SECONDS = 300
 EXIT = 33  # 16 written to the port
