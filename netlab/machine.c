@@ -73,6 +73,11 @@ struct machine_user machine_user_choose(const char *lab)
     return (struct machine_user){.change = true, .uid = (uid_t)uid, .gid = (gid_t)gid};
 }
 
+bool machine_is_our_user(uid_t uid)
+{
+    return uid >= UID_BASE && uid - UID_BASE <= 0xffffff;
+}
+
 /* ---- the command line ---- */
 
 struct command {

@@ -30,6 +30,8 @@ struct machine_user {
  * of the lab's own that no account has (from 2^30, by hash), or ourselves without capabilities where the user
  * namespace we are in does not know that uid. */
 struct machine_user machine_user_choose(const char *lab);
+/* Is this one of the uids that no account has, which root's machines run as? */
+bool machine_is_our_user(uid_t uid);
 
 struct machine_spec {
     const char *node;

@@ -286,6 +286,19 @@ static const char *find_mark(const char *environment, gsize length)
     return NULL;
 }
 
+/* The effective one; false when the process is gone. */
+static bool read_uid(pid_t pid, uid_t *uid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/status", pid);
+    g_autofree char *text = NULL;
+    unsigned effective;
+    const char *line = g_file_get_contents(path, &text, NULL, NULL) ? strstr(text, "\nUid:") : NULL;
+    if (!line || sscanf(line, " Uid: %*u %u", &effective) != 1)
+        return false;
+    *uid = (uid_t)effective;
+    return true;
+}
+
 static struct process_marked *read_marked(pid_t pid, const char *state)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/environ", pid);
@@ -301,8 +314,12 @@ static struct process_marked *read_marked(pid_t pid, const char *state)
     if (!parts || g_strv_length(parts) != 3 || !*parts[0] || (state && !g_str_equal(parts[2], state)) ||
         !process_is_alive(&identity))
         return NULL;
+    uid_t uid;
+    if (!read_uid(pid, &uid))
+        return NULL;
     struct process_marked *marked = g_new0(struct process_marked, 1);
     marked->identity = identity;
+    marked->uid = uid;
     marked->lab = g_strdup(parts[0]);
     marked->node = g_strdup(parts[1]);
     marked->state = g_strdup(parts[2]);

@@ -54,6 +54,7 @@ struct process_marked {
     struct process_identity identity;
     char *lab, *node; /* node "": a supervisor */
     char *state;
+    uid_t uid;
 };
 /* All living processes that carry a mark of this state directory (NULL: of any) and whose environment we may
  * read: GPtrArray of struct process_marked *, freeing its elements. */

@@ -371,13 +371,20 @@ static void remove_folders(struct repair *r)
         g_rmdir(runtime); /* only when it is empty */
 }
 
-/* Labs of other state directories with a living process, so that what has their name is left alone. */
+/* Another user's lab of an equal name is told from ours by everything that it has: its links' names are made
+ * of the user too. That of another state directory of the same user is not. */
+static bool is_same_user(const struct process_marked *process)
+{
+    return process->uid == geteuid() || (geteuid() == 0 && machine_is_our_user(process->uid));
+}
+
+/* Labs of our other state directories with a living process, so that what has their name is left alone. */
 static void collect_foreign(struct repair *r)
 {
     g_autoptr(GPtrArray) processes = process_list_marked(NULL);
     for (guint i = 0; i < processes->len; i++) {
         const struct process_marked *process = processes->pdata[i];
-        if (!g_str_equal(process->state, r->options->place->state))
+        if (!g_str_equal(process->state, r->options->place->state) && is_same_user(process))
             g_hash_table_add(r->foreign, g_strdup(process->lab));
     }
 }

@@ -245,6 +245,50 @@ def what_is_not_ours():
     lab.remove()
 
 
+def two_users():
+    """root's lab and a user's of the same name with the same nodes, at once: neither sees, repairs or ends the other's."""
+    if os.geteuid() != 0 or os.stat("/proc/self/ns/user").st_ino != 0xEFFFFFFD:
+        return "skipped: needs real root, to become a user"
+    ours, before = clean_lab()
+    theirs = Lab()
+    subprocess.run(["chown", "-R", "4321:4321", theirs.base], check=True)
+    mode = os.stat("/dev/net/tun").st_mode
+    os.chmod("/dev/net/tun", 0o666)
+    before = ours.dump()
+
+    def user(*args, rc=0):
+        result = subprocess.run(["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups", "--inh-caps=-all", BIN, *args], cwd=theirs.folder,
+                                env=dict(theirs.env, HOME=theirs.base), capture_output=True, text=True, timeout=60)
+        check(result.returncode == rc, f"{args}: {result}")
+        return result.stdout
+
+    def pids():
+        return {node["name"]: node["pid"] for node in json.loads(user("status", "--json"))["labs"][0]["nodes"]}
+
+    try:
+        ours.netlab("up", "--here")
+        user("up", "--quiet")
+        mine, other = ours.pids(), pids()
+        check(set(mine[1]) == set(other) and set(mine[1].values()).isdisjoint(other.values()), f"{mine} {other}")
+        check(findings(ours) == [] and json.loads(user("repair", "--json"))["repair"] == [], "one found the other's")
+        lose_store(ours)
+        done = findings(ours)
+        check({item["outcome"] for item in done} == {"done"}, f"repair of root's lab: {done}")
+        check(pids() == other, "root's repair touched the user's lab")
+        user("exec", "h1", "true")
+        ours.netlab("up", "--here")
+        mine = ours.pids()
+        user("down")
+        check(ours.pids() == mine, "the user's down touched root's lab")
+        ours.netlab("down")
+        ours.check_clean(forget_store(before), "after both")
+    finally:
+        os.chmod("/dev/net/tun", mode & 0o777)
+    theirs.remove()
+    ours.remove()
+    return ""
+
+
 def full_at_every_write():
     """From the N-th transaction on the store takes nothing more: whatever `up` left, `down` takes, and says what is still to do."""
     lab, before = clean_lab()
@@ -352,4 +396,4 @@ def clock_jumps():
 
 if __name__ == "__main__":
     main(all_is_well, store_lost, store_damaged, newer_store_is_left_alone, cut_off_up, cut_off_change, repair_killed, dead_supervisor,
-         after_a_reboot, what_is_not_ours, full_at_every_write, read_only_store, store_locked, clock_jumps)
+         after_a_reboot, what_is_not_ours, two_users, full_at_every_write, read_only_store, store_locked, clock_jumps)
