@@ -23,7 +23,7 @@
 /* Last: it brings its own struct ifreq's neighbours. */
 #include <linux/wireless.h>
 
-enum { CARRIER_MS = 10000 };
+enum { CARRIER_MS = 10000, LOG_SIZE = 1 << 20 };
 
 struct state {
     struct host_dhcp_loop *loop;
@@ -91,7 +91,9 @@ static void say_event(struct state *state, const struct dhcp_event *event)
         g_free(state->last_ignored);
         state->last_ignored =
             g_strdup_printf("%s from %s: %s", dhcp_type_name(event->message), peer, event->text);
-        say(loop, true, "ignored %s", state->last_ignored);
+        /* On a busy network others' answers come by all the time: nothing to fill a log with. */
+        if (!state->was_bound || loop->release_at_end)
+            say(loop, true, "ignored %s", state->last_ignored);
         break;
     case DHCP_EVENT_CONFLICT:
         say(loop, false, "%s is in use by %s", address, hostnet_mac_format(&event->mac, mac));
@@ -317,9 +319,12 @@ static void forget_if_gone(struct hostnet *net, const struct lab_place *place, c
         store_delete_lease(store, row->id, NULL);
 }
 
-/* The log's lines. */
+/* The log's lines. However short the leases, and however long it runs, the file stays small: it begins anew.
+ */
 static void log_line(void *opaque, const char *text, bool is_detail)
 {
+    if (lseek(STDOUT_FILENO, 0, SEEK_CUR) > LOG_SIZE && ftruncate(STDOUT_FILENO, 0) == 0)
+        (void)lseek(STDOUT_FILENO, 0, SEEK_SET);
     g_autoptr(GDateTime) now = g_date_time_new_now_local();
     g_autofree char *at = g_date_time_format(now, "%F %T");
     g_autofree char *line = g_strdup_printf("%s %s\n", at, text);

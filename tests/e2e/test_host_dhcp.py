@@ -50,8 +50,8 @@ class Net:
         log = os.path.join(self.lab.base, "server.log")
         with open(log, "w") as file:
             self.server = subprocess.Popen(
-                ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=",
-                 "--port=0", "--no-ping", "--user=root", "--group=root", "--log-facility=-", "--log-dhcp", "--dhcp-authoritative",
+                ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--pid-file=",
+                 "--port=0", "--no-ping", "--log-facility=-", "--log-dhcp", "--dhcp-authoritative",
                  "--bind-interfaces", "--interface=s0", "--except-interface=lo", f"--dhcp-leasefile={self.leases}", *(options or (RANGE,))],
                 stdout=file, stderr=file)
         wait_until("dnsmasq", lambda: "DHCP, IP range" in open(log).read(), 60)

@@ -174,8 +174,8 @@ static pid_t dnsmasq(const struct lab *lab, struct hostnet *net, const char *int
     g_autofree char *leases = path_of(lab, "dnsmasq.leases");
     g_autofree char *log = path_of(lab, "server.log");
     g_unlink(log);
-    g_autofree char *command = g_strdup_printf("dnsmasq --keep-in-foreground --conf-file=/dev/null "
-                                               "--pid-file= --port=0 --no-ping --user=root --group=root "
+    g_autofree char *command = g_strdup_printf("dnsmasq --no-daemon --conf-file=/dev/null "
+                                               "--pid-file= --port=0 --no-ping "
                                                "--log-facility=- --log-dhcp --dhcp-authoritative "
                                                "--bind-interfaces --interface=%s --except-interface=lo "
                                                "--dhcp-leasefile=%s %s",
