@@ -167,14 +167,19 @@ static bool pidfile_take(const char *path, int *fd)
 
 /* ---- becoming another user, going to the background ---- */
 
-static bool run_as(const char *who)
+/* Another user and another root folder, either of which may be NULL. User and groups are looked up while the
+ * files that name them can be seen; privilege goes last. */
+static bool confine(const char *who, const char *root)
 {
     uid_t uid;
     gid_t gid;
     unsigned long numbers[2];
     char tail;
     struct passwd *user = NULL;
-    if (sscanf(who, "%lu:%lu%c", &numbers[0], &numbers[1], &tail) == 2) {
+    if (!who) {
+        uid = geteuid();
+        gid = getegid();
+    } else if (sscanf(who, "%lu:%lu%c", &numbers[0], &numbers[1], &tail) == 2) {
         uid = (uid_t)numbers[0];
         gid = (gid_t)numbers[1];
     } else if ((user = getpwnam(who))) {
@@ -184,8 +189,14 @@ static bool run_as(const char *who)
         complain("-runas %s: there is no such user (give a name, or UID:GID)", who);
         return false;
     }
-    int failed = user ? initgroups(user->pw_name, gid) : setgroups(1, &gid);
-    if (failed || setresgid(gid, gid, gid) || setresuid(uid, uid, uid)) {
+    int failed = !who ? 0 : user ? initgroups(user->pw_name, gid) : setgroups(1, &gid);
+    failed = failed || (who && setresgid(gid, gid, gid));
+    if (!failed && root && (chroot(root) || chdir("/"))) {
+        complain("-chroot %s: %s (name a folder; only root can change its root folder)", root,
+                 g_strerror(errno));
+        return false;
+    }
+    if (failed || (who && setresuid(uid, uid, uid))) {
         complain("-runas %s: %s (only root can become another user)", who, g_strerror(errno));
         return false;
     }
@@ -220,9 +231,9 @@ static int background(void)
     return pipe_fds[1];
 }
 
-static void detach(int pipe_fd)
+/* null: open before the root folder was changed. */
+static void detach(int pipe_fd, int null)
 {
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3 && null >= 0; fd++)
         dup2(null, fd);
     if (null > 2)
@@ -276,6 +287,10 @@ static int run(const struct machine_config *config)
         return 1;
     /* The child's working folder stays until everything named relative to it is open. */
     g_autofree char *pidfile_path = config->pidfile ? g_canonicalize_filename(config->pidfile, NULL) : NULL;
+    g_autofree char *pidfile_folder = pidfile_path ? g_path_get_dirname(pidfile_path) : NULL;
+    g_autofree char *pidfile_name = pidfile_path ? g_path_get_basename(pidfile_path) : NULL;
+    int folder = pidfile_folder ? open(pidfile_folder, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (config->daemonize && (ready = background()) < 0)
         return 1;
     has_files = 1;
@@ -285,16 +300,24 @@ static int run(const struct machine_config *config)
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* network scripts and helpers of machine_new() may need some */
     if (!machine) {
         complain("%s", error->message);
+    } else if (config->state_file) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        machine_describe_state(machine, text);
+        code = !g_file_set_contents_full(config->state_file, text->str, -1, G_FILE_SET_CONTENTS_CONSISTENT,
+                                         0644, &error);
+        if (code)
+            complain("-dump-vmstate %s: %s", config->state_file, error->message);
     } else if (config->check_only) {
         code = 0;
-    } else if ((!config->mem_lock || lock_memory(machine)) && (!config->run_as || run_as(config->run_as))) {
+    } else if ((!config->mem_lock || lock_memory(machine)) &&
+               ((!config->run_as && !config->chroot) || confine(config->run_as, config->chroot))) {
         running = machine;
         if (asked_to_end)
             machine_signal(machine);
         g_autofree char *notices = machine_notices(machine);
         fputs(notices, stderr);
         if (ready >= 0)
-            detach(ready);
+            detach(ready, null);
         code = machine_run(machine, &error);
         running = NULL;
         if (error)
@@ -303,9 +326,11 @@ static int run(const struct machine_config *config)
     machine_free(machine);
     char_terminal_restore();
     if (pidfile >= 0) {
-        unlink(pidfile_path);
+        unlinkat(folder, pidfile_name, 0); /* which -chroot may have put out of sight */
         close(pidfile);
     }
+    if (folder >= 0)
+        close(folder);
     return code;
 }
 

@@ -76,6 +76,7 @@ PATH_OPTION(bios, bios)
 PATH_OPTION(pidfile, pidfile)
 PATH_OPTION(log_file, trace_file)
 PATH_OPTION(run_as, run_as)
+PATH_OPTION(state_file, state_file)
 FLAG_OPTION(no_reboot, no_reboot, true)
 FLAG_OPTION(no_shutdown, no_shutdown, true)
 FLAG_OPTION(stopped, start_stopped, true)
@@ -87,6 +88,22 @@ FLAG_OPTION(no_acpi, acpi, false)
 static bool option_nothing(struct options *o, const char *arg, GError **error)
 {
     return true;
+}
+
+static bool option_chroot(struct options *o, const char *arg, GError **error)
+{
+    if (!*arg)
+        return option_fail(error, "needs the name of a folder");
+    set_string(&o->config->chroot, arg);
+    return true;
+}
+
+static bool option_audiodev(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "none") || g_str_has_prefix(arg, "none,") || g_str_has_prefix(arg, "driver=none"))
+        return true;
+    return option_fail(
+        error, "sound is QEMU's and not in netlab-emu yet; leave it out, or say -audiodev none,id=ID");
 }
 
 static bool option_nodefaults(struct options *o, const char *arg, GError **error)
@@ -280,6 +297,8 @@ static const struct option_row rows[] = {
          "go to the background once all is set up"),
     OURS("msg", NULL, "timestamp=on|off", OPTION_CONTROL, option_msg, "whether messages begin with the time"),
     OURS("enable-fips", NULL, NULL, OPTION_CONTROL, option_fips, "refuse VNC passwords, whose cipher is DES"),
+    OURS("chroot", NULL, "FOLDER", OPTION_CONTROL, option_chroot,
+         "have only this folder's files once all is set up"),
     OURS("runas", NULL, "USER|UID:GID", OPTION_CONTROL, option_run_as, "become this user once all is set up"),
     {.name = "readconfig",
      .form = "FILE",
@@ -303,9 +322,12 @@ static const struct option_row rows[] = {
     OURS("gdb", NULL, "BACKEND", OPTION_DEBUG, option_gdb,
          "GDB's `target remote`: tcp:[HOST]:PORT (this host alone unless named) or unix:PATH"),
     OURS("s", NULL, NULL, OPTION_DEBUG, option_gdb_short, "-gdb tcp::1234"),
+    OURS("dump-vmstate", NULL, "FILE", OPTION_DEBUG, option_state_file,
+         "write the layout of saved state as JSON, and end"),
     OURS("D", NULL, "FILE", OPTION_DEBUG, option_log_file, "write traces there instead of to stderr"),
 
     /* QEMU's words for what is the case here anyway. */
+    {.name = "audiodev", .form = "none,id=ID", .apply = option_audiodev},
     {.name = "no-hpet", .apply = option_nothing},
     {.name = "no-fd-bootchk", .apply = option_nothing},
     {.name = "no-user-config", .apply = option_nothing},
@@ -328,7 +350,6 @@ static const struct option_row rows[] = {
     LATER("numa", "a machine has one CPU and one memory"),
     LATER("add-fd", "give fd:N or fd=N where a descriptor is wanted"),
     LATER("audio", "there is no sound"),
-    LATER("audiodev", "there is no sound"),
     LATER("audio-help", "there is no sound"),
     LATER("soundhw", "there is no sound"),
     LATER("usb", "there is no USB"),
@@ -344,13 +365,11 @@ static const struct option_row rows[] = {
     LATER("seed", ""),
     LATER("loadvm", ""),
     LATER("incoming", ""),
-    LATER("chroot", "start it in a container or with chroot(1)"),
     LATER("prom-env", "for other architectures"),
     LATER("semihosting", "for other architectures"),
     LATER("semihosting-config", "for other architectures"),
     LATER("compat", ""),
     LATER("plugin", "see -trace help"),
-    LATER("dump-vmstate", ""),
     LATER("enable-sync-profile", ""),
     LATER("async-teardown", ""),
     LATER("xen-domid", ""),

@@ -266,7 +266,7 @@ static bool check_model(const char *model, GError **error)
 {
     if (!model || g_str_equal(model, "e1000"))
         return true;
-    if (option_device_later(model))
+    if (option_device_later(model) || g_str_equal(model, "virtio"))
         return option_fail(error, "model=%s is QEMU's and not in netlab-emu yet; use e1000", model);
     static const char *const known[] = {"e1000"};
     g_autofree char *suggestion = keyval_suggestion(model, known, 1);

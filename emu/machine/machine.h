@@ -240,6 +240,8 @@ struct machine_config {
     char *pidfile, *trace_file, *run_as;
     char *config_file, *config_text; /* -writeconfig; "-": standard output */
     char *process_name;              /* -name process= */
+    char *chroot;                    /* the root folder once all is set up; NULL: as it is */
+    char *state_file;                /* -dump-vmstate */
     bool message_time, message_name; /* -msg */
     bool daemonize;
 };
@@ -262,6 +264,8 @@ void machine_signal(struct machine *machine);
 /* From the handler of SIGBUS: a file whose pages are guest RAM (bootfile.c) was cut short, and `address` lay
  * behind its end. Puts zeros there; false when it is no address of guest RAM. */
 bool machine_fill_hole(struct machine *machine, void *address);
+/* The tables of saved state as JSON. */
+void machine_describe_state(struct machine *machine, GString *out);
 /* Keeps guest RAM in the host's memory; false with errno. */
 bool machine_lock_memory(struct machine *machine);
 /* Where pseudo-terminals ended up, a line each, for main() to print. */

@@ -7,6 +7,7 @@ of code memory, blocks of one instruction, -writeconfig and -readconfig. Guests 
 
   check_process.py netlab-emu
 """
+import json
 import os
 import re
 import resource
@@ -49,11 +50,11 @@ def run(folder, *more, code=DONE, preexec=None, env=None):
 class Running:
     """A guest that waits; until it has written a letter."""
 
-    def __init__(self, folder, *more, preexec=None):
+    def __init__(self, folder, *more, preexec=None, env=None):
         if os.path.exists(f"{folder}/out"):
             os.unlink(f"{folder}/out")
         self.process = subprocess.Popen(words(folder, *more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True, cwd=folder, preexec_fn=preexec)
+                                        stderr=subprocess.STDOUT, text=True, cwd=folder, preexec_fn=preexec, env=env)
         wait(lambda: self.process.poll() is not None or (os.path.exists(f"{folder}/out") and os.path.getsize(f"{folder}/out")))
         assert self.process.poll() is None, self.process.stdout.read()
 
@@ -184,9 +185,49 @@ def written(folder):
         assert file.read() == b"K"
 
 
+def confined(folder):
+    kernel(f"{folder}/kernel", STORE + SPIN)
+    os.mkdir(f"{folder}/root")
+    if os.geteuid():
+        assert "only root can" in run(folder, "-chroot", "root", code=1)
+        return
+    os.chmod(folder, 0o755)
+    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}  # which needs /proc
+    with Running(folder, "-chroot", "root", "-runas", "65534:65534", "-pidfile", "pid", env=env) as guest:
+        assert os.readlink(f"/proc/{guest.process.pid}/root") == f"{folder}/root"
+        assert os.readlink(f"/proc/{guest.process.pid}/cwd") == f"{folder}/root"
+        assert guest.status("Uid") == "65534" and guest.status("Groups") == "65534"
+    os.unlink(f"{folder}/pid")  # which that user may not remove
+    with Running(folder, "-chroot", "root", "-pidfile", "pid", env=env) as guest:
+        assert os.path.exists(f"{folder}/pid") and guest.status("Uid") == "0"
+    assert not os.path.exists(f"{folder}/pid"), "the pidfile was left behind"
+    assert "-chroot nowhere: No such file" in run(folder, "-chroot", "nowhere", code=1)
+
+
+def state_layout(folder):
+    kernel(f"{folder}/kernel", SPIN)
+    run(folder, "-dump-vmstate", "state.json", code=0)
+    with open(f"{folder}/state.json", encoding="ascii") as file:
+        layout = json.load(file)
+    assert layout["vmschkmachine"] == {"Name": "pc"} and {"cpu", "PIIX4_PM"} <= set(layout), list(layout)
+    for name, device in layout.items():
+        if name == "vmschkmachine":
+            continue
+        fields = device["Description"]["Fields"]
+        assert device["Name"] == name and device["version_id"] >= device["minimum_version_id"] >= 1
+        assert all(field["size"] in (1, 2, 4, 8) and field["num"] >= 1 and field["field"] for field in fields), name
+        assert all(1 <= field["version_id"] <= device["version_id"] for field in fields), name
+    assert layout["cpu"]["Description"]["Fields"] and layout["PIIX4_PM"]["Description"]["Fields"]
+    done = subprocess.run([EMU, "-kernel", "kernel", "-nic", "user", "-serial", "none", "-display", "none", "-dump-vmstate", "nic.json"],
+                          cwd=folder, timeout=SECONDS, check=False)
+    with open(f"{folder}/nic.json", encoding="ascii") as file:
+        assert done.returncode == 0 and "e1000" in set(json.load(file)) - set(layout)
+    assert "-dump-vmstate /nowhere/x" in run(folder, "-dump-vmstate", "/nowhere/x", code=1)
+
+
 def main():
     failed = 0
-    for test in (memory_files, preallocated, locked, names, messages, translator, written):
+    for test in (memory_files, preallocated, locked, names, messages, translator, written, confined, state_layout):
         with tempfile.TemporaryDirectory(prefix="netlab-process-") as folder:
             try:
                 test(folder)

@@ -70,6 +70,7 @@ static const char *const taken[] = {
     "-kernel k -acpitable file=x -smbios file=y -smbios type=1,manufacturer=a,,b,product=c -smbios "
     "type=0,release=1.2",
     "-hda d -boot menu=on,splash=x.jpg,splash-time=9",
+    "-kernel k -chroot / -dump-vmstate x -audiodev none,id=s",
     "-kernel k -smp 1",
     "-kernel k -smp cpus=1,cores=1,threads=1,sockets=1,maxcpus=1",
     "-kernel k -name r1",
@@ -315,6 +316,10 @@ static const struct {
     {"-smbios type=17,speed=70000", "out of range"},
     {"-smbios file=", "file= needs a value"},
     {"-boot splash=", "splash= needs a value"},
+    {"-chroot ''", "needs the name of a folder"},
+    {"-dump-vmstate ''", "needs the name of a file"},
+    {"-audiodev pa,id=s", "say -audiodev none,id=ID"},
+    {"-nic user,model=virtio", "model=virtio is QEMU's and not in netlab-emu yet; use e1000"},
     {"-mem-path ''", "needs a folder or a file"},
     {"-realtime mlok=on", "unknown key 'mlok' (did you mean 'mlock'?)"},
     {"-overcommit cpu-pm=on", "cpu-pm=on: must be one of: off"},
