@@ -12,8 +12,10 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 
 from harness import BIN, MODE, Failure, Lab, check, main, processes, wait_until
+from test_uplinks import Outside
 
 SOURCE = os.environ["NETLAB_SOURCE"]
 BOOT_SECONDS = 280
@@ -48,6 +50,57 @@ def static_router():
 
 def triangle():
     return lives("triangle")
+
+
+def port_forward():
+    """The lab's port leads to its web server: 8080 may be somebody else's on this computer's loopback, not in this namespace."""
+    lab = lab_of("port-forward")
+    before = lab.dump()
+    lab.netlab("up", "--timeout", str(BOOT_SECONDS), timeout=BOOT_SECONDS + 20)
+
+    def page():
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:8080/", timeout=5) as answer:
+                return answer.read().decode()
+        except OSError:
+            return ""
+    wait_until("the laptop's port 8080", lambda: page() == "Welcome to web\n", 60)
+    check("4 of 4 checks passed" in lab.netlab("validate", timeout=120).stdout, "validate")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
+def real_network():
+    """eth0 is a veth here; at its far end are a gateway and Debian's dnsmasq."""
+    if MODE == "user" or not shutil.which("dnsmasq"):
+        return "needs root and dnsmasq"
+    outside = Outside()
+    server = None
+    try:
+        lab = lab_of("real-network")
+        with open(lab.file) as file:
+            text = file.read()
+        lab.write(text.replace("uplink: eth0", "uplink: up0"))
+        before = lab.dump()
+        server = subprocess.Popen(["nsenter", "-t", str(outside.holder.pid), "-n", "dnsmasq", "-k", "-C", "/dev/null", "--port=0",
+                                   "--dhcp-range=192.0.2.100,192.0.2.120,5m", "--dhcp-option=3,192.0.2.9", "--interface=out0",
+                                   "--bind-interfaces", f"--dhcp-leasefile={lab.base}/leases", "--user=root",
+                                   f"--pid-file={lab.base}/pid"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = lab.dump()
+        lab.netlab("up", "--timeout", str(BOOT_SECONDS), timeout=BOOT_SECONDS + 20)
+        result = lab.netlab("validate", timeout=120)
+        check("2 of 2 checks passed" in result.stdout, result.text)
+        lab.netlab("down")
+        os.unlink(f"{lab.base}/leases")
+        before["files"] = [name for name in before["files"] if name != "leases"]
+        lab.check_clean(before, "after down")
+        lab.remove()
+    finally:
+        if server:
+            server.kill()
+            server.wait()
+        outside.close()
 
 
 def read_until(fd, word, seconds):
@@ -154,4 +207,4 @@ if __name__ == "__main__":
     if images.returncode != 0 or "mini" not in [image["name"] for image in json.loads(images.stdout)]:
         print("SKIP: there is no image `mini`; make it with `netlab image build mini`")
         sys.exit(77)
-    main(bad_kernels, two_hosts, static_router, triangle, own_namespace_side)
+    main(bad_kernels, two_hosts, static_router, triangle, port_forward, real_network, own_namespace_side)
