@@ -392,13 +392,35 @@ static const char *const sections[OPTION_SECTIONS] = {
 };
 _Static_assert(G_N_ELEMENTS(sections) == OPTION_SECTIONS, "a heading for each section");
 
+/* A form and what it is for, in two columns of a terminal of 80. */
+static void describe_row(GString *out, const char *form, const char *help)
+{
+    enum { SECOND = 28, WIDTH = 79 };
+    long column = 2 + g_utf8_strlen(form, -1);
+    g_string_append_printf(out, "  %s", form);
+    g_auto(GStrv) words = g_strsplit(help, " ", -1);
+    for (char **word = words; *word; word++) {
+        long len = g_utf8_strlen(*word, -1);
+        bool first = word == words;
+        if (first ? column >= SECOND : column + 1 + len > WIDTH) {
+            g_string_append_c(out, '\n');
+            column = 0;
+            first = true;
+        }
+        int space = first ? (int)(SECOND - column) : 1;
+        g_string_append_printf(out, "%*s%s", space, "", *word);
+        column += space + len;
+    }
+    g_string_append_c(out, '\n');
+}
+
 void options_describe(GString *out)
 {
-    g_string_append(
-        out, "usage: netlab-emu [option…]\n\n"
-             "An i386 PC with e1000 NICs. Options are QEMU's; -name or --name, the value as the next "
-             "word or after '='.\n"
-             "  netlab-emu -m 64M -kernel vmlinuz -initrd initrd.img -append console=ttyS0 -nographic\n");
+    g_string_append(out, "usage: netlab-emu [option…]\n\n"
+                         "An i386 PC with e1000 NICs. Options are QEMU's; -name or --name, the value as\n"
+                         "the next word or after '='.\n"
+                         "  netlab-emu -m 64M -kernel vmlinuz -initrd initrd.img \\\n"
+                         "             -append console=ttyS0 -nographic\n");
     for (unsigned section = 0; section < OPTION_SECTIONS; section++) {
         g_string_append_printf(out, "\n%s\n", sections[section]);
         for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -407,11 +429,7 @@ void options_describe(GString *out)
             g_autofree char *form = g_strdup_printf(
                 "-%s%s%s%s%s", rows[i].name, rows[i].alias ? ", -" : "", rows[i].alias ? rows[i].alias : "",
                 rows[i].form ? " " : "", rows[i].form ? rows[i].form : "");
-            long pad = 44 - (long)g_utf8_strlen(form, -1);
-            if (pad > 0)
-                g_string_append_printf(out, "  %s%*s%s\n", form, (int)pad, "", rows[i].help);
-            else
-                g_string_append_printf(out, "  %s\n  %44s%s\n", form, "", rows[i].help);
+            describe_row(out, form, rows[i].help);
         }
     }
     g_string_append(out, "\nQEMU's options that are not here yet are known and say so:\n ");
@@ -419,7 +437,7 @@ void options_describe(GString *out)
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         if (!rows[i].later)
             continue;
-        if (column + (int)strlen(rows[i].name) + 2 > 100) {
+        if (column + (int)strlen(rows[i].name) + 2 > 79) {
             g_string_append(out, "\n ");
             column = 1;
         }
