@@ -611,6 +611,7 @@ enum options_outcome options_parse(int argc, char *const *argv, struct machine_c
             !apply_use(&o, o.uses->pdata[i], error))
             outcome = OPTIONS_ERROR;
     for (guint i = 0; i < o.uses->len && outcome == OPTIONS_RUN; i++) {
+        o.at = i;
         if (!g_str_equal(((struct option_use *)o.uses->pdata[i])->row->name, "global") &&
             !apply_use(&o, o.uses->pdata[i], error))
             outcome = OPTIONS_ERROR;

@@ -24,6 +24,7 @@ struct options {
     bool has_network;    /* a word about NICs or back ends was said: no default NIC */
     bool own_network;    /* and there is the default one, for nothing was said */
     GString *trace_list; /* the same as words */
+    guint at;            /* the use that is looked at */
     GPtrArray *uses;     /* struct option_use *, in their order */
     GPtrArray *globals;  /* struct option_global *: -global */
     char *write_config;  /* -writeconfig */

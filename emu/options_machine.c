@@ -178,6 +178,16 @@ static bool accel_lockstep(struct options *o, const struct keyval *kv, GError **
     return true;
 }
 
+/* Whether there is another -accel behind this one, which counts when this one cannot be had. */
+static bool another_follows(const struct options *o)
+{
+    const struct option_use *use = o->uses->pdata[o->at];
+    for (guint i = o->at + 1; g_str_equal(use->row->name, "accel") && i < o->uses->len; i++)
+        if (((const struct option_use *)o->uses->pdata[i])->row == use->row)
+            return true;
+    return false;
+}
+
 bool option_accel(struct options *o, const char *arg, GError **error)
 {
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
@@ -205,6 +215,10 @@ bool option_accel(struct options *o, const char *arg, GError **error)
             return (!keyval_has(kv, "tb-size") ||
                     option_code_size(o, keyval_number(kv, "tb-size", 0), error)) &&
                    accel_lockstep(o, kv, error);
+        }
+        if (!word[1] && another_follows(o)) {
+            option_note(o, "-accel %s: %s; trying the next -accel", arg, why->message);
+            return true;
         }
         if (!word[1]) {
             g_propagate_error(error, g_steal_pointer(&why));
