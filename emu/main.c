@@ -180,6 +180,11 @@ static bool confine(const char *who, const char *root)
         uid = geteuid();
         gid = getegid();
     } else if (sscanf(who, "%lu:%lu%c", &numbers[0], &numbers[1], &tail) == 2) {
+        /* All ones would mean "as it is" to setresuid(); more would be cut off, perhaps to root. */
+        if (numbers[0] >= UINT32_MAX || numbers[1] >= UINT32_MAX) {
+            complain("-runas %s: ids go from 0 to 4294967294", who);
+            return false;
+        }
         uid = (uid_t)numbers[0];
         gid = (gid_t)numbers[1];
     } else if ((user = getpwnam(who))) {
@@ -291,7 +296,8 @@ static int run(const struct machine_config *config)
     g_autofree char *pidfile_name = pidfile_path ? g_path_get_basename(pidfile_path) : NULL;
     int folder = pidfile_folder ? open(pidfile_folder, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (config->daemonize && (ready = background()) < 0)
+    /* What only looks and ends stays in the foreground. */
+    if (config->daemonize && !config->check_only && !config->state_file && (ready = background()) < 0)
         return 1;
     has_files = 1;
     if (pidfile_path && !pidfile_take(pidfile_path, &pidfile))

@@ -11,6 +11,8 @@
 #include <gio/gio.h>
 #include <string.h>
 
+enum { RINGBUF_MOST = 1 << 30 };
+
 #define LOG_ROWS                                                                                             \
     {"logfile", KEYVAL_PATH, .help = "file that gets a copy of the output (at most 1 MiB of it)"},           \
     {                                                                                                        \
@@ -101,7 +103,7 @@ static const struct keyval_row chardev_tty_rows[] = {
 static const struct keyval_row chardev_parport_rows[] = {
     CHARDEV_COMMON, {"path", KEYVAL_PATH, .help = "the host's port, as /dev/parport0"}};
 static const struct keyval_row chardev_ringbuf_rows[] = {
-    CHARDEV_COMMON, {"size", KEYVAL_SIZE, .help = "bytes, a power of two (64K)", .max = 1 << 30}};
+    CHARDEV_COMMON, {"size", KEYVAL_SIZE, .help = "bytes, a power of two (64K)"}};
 static const struct keyval_row chardev_fd_rows[] = {
     CHARDEV_COMMON, {"fd", KEYVAL_NUMBER, .help = "an open file descriptor", .max = 1 << 20}};
 
@@ -236,6 +238,20 @@ static bool split_address(const char *what, const char *text, char **host, char 
     return true;
 }
 
+/* Numbers that fit a port, or names for getaddrinfo(), which would cut larger numbers down to 16 bits. */
+static bool check_services(const struct char_spec *spec, GError **error)
+{
+    const char *services[] = {spec->service, spec->local_service};
+    for (size_t i = 0; i < G_N_ELEMENTS(services); i++) {
+        const char *text = services[i];
+        guint64 port;
+        if (text && (g_ascii_isdigit(*text) || *text == '-' || *text == '+') &&
+            !g_ascii_string_to_unsigned(text, 10, 0, 65535, &port, NULL))
+            return fail(error, "port %s: a port is a number from 0 to 65535, or the name of a service", text);
+    }
+    return true;
+}
+
 /* "[host]:port[@[host]:port]" */
 static bool take_udp(const char *text, struct char_spec *out, GError **error)
 {
@@ -358,7 +374,7 @@ bool char_spec_parse(const char *text, struct char_spec *out, GError **error)
                  "'%s': mon: needs something that can be typed into (stdio, pty, vc, unix:, tcp:, a serial "
                  "port)",
                  text);
-    if (!good) {
+    if (!good || !check_services(&spec, error)) {
         char_spec_clear(&spec);
         return false;
     }
@@ -421,9 +437,14 @@ static bool take_chardev(const struct backend_row *row, const struct keyval *kv,
         out->local_host = g_strdup(keyval_string(kv, "localaddr", NULL));
         out->local_service = g_strdup(keyval_string(kv, "localport", NULL));
         return keyval_require(kv, "port", error);
-    case CHAR_RINGBUF:
-        out->size = (uint32_t)keyval_number(kv, "size", 65536);
+    case CHAR_RINGBUF: {
+        uint64_t size = keyval_number(kv, "size", 65536);
+        if (!size || size > RINGBUF_MOST || (size & (size - 1)))
+            return fail(error, "ringbuf: size=%s is no power of two up to 1G (65536 unless given)",
+                        keyval_string(kv, "size", ""));
+        out->size = (uint32_t)size;
         return true;
+    }
     case CHAR_TCP:
     case CHAR_REFERENCE:
     case CHAR_KINDS:
@@ -449,7 +470,8 @@ bool char_spec_parse_chardev(const char *text, struct char_spec *out, char **id,
     if (!kv)
         return false;
     struct char_spec spec = {.kind = row->kind, .fd = -1, .signal = true};
-    if (!keyval_require(kv, "id", error) || !take_chardev(row, kv, &spec, error)) {
+    if (!keyval_require(kv, "id", error) || !take_chardev(row, kv, &spec, error) ||
+        !check_services(&spec, error)) {
         char_spec_clear(&spec);
         return false;
     }

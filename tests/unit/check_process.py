@@ -202,6 +202,17 @@ def confined(folder):
         assert os.path.exists(f"{folder}/pid") and guest.status("Uid") == "0"
     assert not os.path.exists(f"{folder}/pid"), "the pidfile was left behind"
     assert "-chroot nowhere: No such file" in run(folder, "-chroot", "nowhere", code=1)
+    for ids in ("4294967295:4294967295", "0:4294967295", "4294967296:4294967296", "-1:-1"):  # "as I am", or cut down to root
+        assert "ids go from 0" in run(folder, "-runas", ids, code=1)
+
+
+def looked_at(folder):
+    """-check and -dump-vmstate only look: nothing goes to the background, and the exit code says what was found."""
+    kernel(f"{folder}/kernel", SPIN)
+    run(folder, "-daemonize", "-check", code=0)
+    assert "netlab-emu: " in run(folder, "-daemonize", "-check", "-hda", "nowhere", code=1)
+    run(folder, "-daemonize", "-dump-vmstate", "state.json", code=0)
+    assert os.path.getsize(f"{folder}/state.json")
 
 
 def state_layout(folder):
@@ -227,7 +238,7 @@ def state_layout(folder):
 
 def main():
     failed = 0
-    for test in (memory_files, preallocated, locked, names, messages, translator, written, confined, state_layout):
+    for test in (memory_files, preallocated, locked, names, messages, translator, written, confined, looked_at, state_layout):
         with tempfile.TemporaryDirectory(prefix="netlab-process-") as folder:
             try:
                 test(folder)

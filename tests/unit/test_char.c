@@ -426,6 +426,31 @@ static void test_udp(struct bench *b, gconstpointer data)
     char_free(other);
 }
 
+/* What does not fit a port is an error, and not another port. */
+static void test_ports_out_of_range(struct bench *b, gconstpointer data)
+{
+    static const char *const bad[] = {
+        "tcp:127.0.0.1:65536", "tcp::99999,server=on", "telnet:localhost:-1,server=on",
+        "udp::70000",          "udp::1@:65536",        "tcp::12x"};
+    static const char *const bad_chardevs[] = {"socket,id=c,host=localhost,port=65536",
+                                               "udp,id=c,port=1,localport=99999999999999999999"};
+    struct char_spec spec;
+    g_autofree char *id = NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_false(char_spec_parse(bad[i], &spec, &error));
+        g_assert_nonnull(strstr(error->message, "from 0 to 65535"));
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(bad_chardevs); i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_false(char_spec_parse_chardev(bad_chardevs[i], &spec, &id, &error));
+        g_assert_nonnull(strstr(error->message, "from 0 to 65535"));
+    }
+    g_autoptr(GError) error = NULL;
+    g_assert_true(char_spec_parse("tcp:localhost:65535", &spec, &error));
+    char_spec_clear(&spec);
+}
+
 static void test_ringbuf(struct bench *b, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
@@ -449,10 +474,14 @@ static void test_ringbuf(struct bench *b, gconstpointer data)
     g_assert_cmpstr(b->got->str, ==, "typed");
     char_spec_clear(&spec);
     g_clear_pointer(&id, g_free);
-    g_assert_true(char_spec_parse_chardev("ringbuf,id=r,size=12", &spec, &id, &error));
-    g_assert_null(char_open_spec(id, &spec, b->loop, &error));
-    g_assert_nonnull(strstr(error->message, "no power of two"));
-    char_spec_clear(&spec);
+    static const char *const bad[] = {"12", "0", "99999999999", "4G", "8589934592"};
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autofree char *words = g_strdup_printf("ringbuf,id=r,size=%s", bad[i]);
+        g_assert_false(char_spec_parse_chardev(words, &spec, &id, &error));
+        g_assert_nonnull(strstr(error->message, "no power of two"));
+        g_assert_nonnull(strstr(error->message, bad[i]));
+        g_clear_error(&error);
+    }
 }
 
 static void test_pty(struct bench *b, gconstpointer data)
@@ -1006,6 +1035,7 @@ int main(int argc, char **argv)
     TEST(tcp);
     TEST(telnet);
     TEST(udp);
+    TEST(ports_out_of_range);
     TEST(ringbuf);
     TEST(pty);
     TEST(pipe);
