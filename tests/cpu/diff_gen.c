@@ -615,6 +615,11 @@ static bool is_decimal(enum insn_id id)
            id == INSN_das;
 }
 
+static bool is_memory_fault(uint32_t vector)
+{
+    return vector == VEC_PF || vector == VEC_GP || vector == VEC_SS;
+}
+
 static bool integer_mask(const struct diff_case *c, struct diff_result *ours, struct diff_result *native)
 {
     const struct insn_row *row = &insn_rows[c->row];
@@ -629,6 +634,14 @@ static bool integer_mask(const struct diff_case *c, struct diff_result *ours, st
     /* POP into a segment that cannot be written, from a stack that cannot be read: which of the two is told.
      */
     if (c->row == INSN_pop_ev && ours->trap == VEC_PF && native->trap == VEC_GP) {
+        native->trap = ours->trap;
+        native->error = ours->error;
+        native->cr2 = ours->cr2;
+    }
+    /* CMPS with two operands that cannot be read: which one is looked at first is the processor's own affair
+     * (AMD family 19h models 10h-1Fh begin with ES:DI, earlier ones and we with DS:SI). */
+    if ((c->row == INSN_cmpsb || c->row == INSN_cmpsv) && is_memory_fault(ours->trap) &&
+        is_memory_fault(native->trap)) {
         native->trap = ours->trap;
         native->error = ours->error;
         native->cr2 = ours->cr2;
