@@ -65,6 +65,19 @@ static JsonNode *do_set_link(struct qmp_session *session, JsonObject *arguments,
                : NULL;
 }
 
+static JsonNode *do_impair(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    g_autoptr(GString) answer = g_string_new(NULL);
+    if (!m->impair(m->opaque, json_object_get_string_member(arguments, "name"),
+                   json_object_get_string_member_with_default(arguments, "direction", NULL),
+                   json_object_get_string_member_with_default(arguments, "settings", NULL), answer, error))
+        return NULL;
+    JsonNode *node = json_node_new(JSON_NODE_VALUE);
+    json_node_set_string(node, answer->str);
+    return node;
+}
+
 enum { RINGBUF_MOST = 1 << 20 }; /* bytes at once */
 
 static bool wants_base64(JsonObject *arguments)
@@ -191,6 +204,7 @@ static const struct qmp_command rows[] = {
     {"watchdog-set-action", do_watchdog_action, "action:WatchdogAction"},
     {"inject-nmi", do_nmi},
     {"set_link", do_set_link, "name:str up:bool"},
+    {"x-netlab-impair", do_impair, "name:str *direction:str *settings:str", "str"},
     {"ringbuf-read", do_ringbuf_read, "device:str size:int *format:DataFormat", "str"},
     {"ringbuf-write", do_ringbuf_write, "device:str data:str *format:DataFormat"},
     {"screendump", do_screendump, "filename:str *device:str *head:int *format:ImageFormat"},

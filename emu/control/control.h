@@ -116,6 +116,11 @@ struct control_machine {
     bool (*nic)(void *opaque, unsigned index, struct control_nic *out);
     /* `name`: id of a NIC or of its back end. */
     bool (*set_link)(void *opaque, const char *name, bool up, GError **error);
+    /* Makes the line of a NIC bad (net/impair.h), or good with "off": what the guest sends (`out`), what it
+     * gets
+     * (`in`), or both (NULL). `words` NULL: as it is. `answer` is told how it is then. */
+    bool (*impair)(void *opaque, const char *name, const char *direction, const char *words, GString *answer,
+                   GError **error);
     /* Drives and their media; format NULL: by the first bytes. */
     bool (*drive)(void *opaque, unsigned index, struct control_drive *out);
     bool (*eject)(void *opaque, const char *id, bool force, GError **error);

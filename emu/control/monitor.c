@@ -601,6 +601,16 @@ static void monitor_set_link(struct control *control, char **words, GString *out
         g_string_append_printf(out, "%s (see info network)\n", error->message);
 }
 
+/* impair NAME, impair NAME WORDS, impair NAME out|in WORDS */
+static void monitor_impair(struct control *control, char **words, GString *out)
+{
+    g_autoptr(GError) error = NULL;
+    const char *direction = words[1] && words[2] ? words[1] : NULL,
+               *settings = words[1] && words[2] ? words[2] : words[1];
+    if (!control->machine->impair(control->machine->opaque, words[0], direction, settings, out, &error))
+        g_string_append_printf(out, "%s\n", error->message);
+}
+
 static void forward(struct control *control, char **words, bool add, GString *out)
 {
     g_autoptr(GError) error = NULL;
@@ -714,6 +724,8 @@ static const struct monitor_command commands[] = {
     {"ringbuf_write", NULL, "NAME WORD", "let it say this", 2, 2, monitor_ringbuf_write},
     {"set_link", NULL, "NAME on|off", "plug the cable of a NIC or back end, or pull it", 2, 2,
      monitor_set_link},
+    {"impair", NULL, "NAME [out|in] [delay=20ms,loss=1%,…|off]",
+     "make a NIC's line bad, or good again, or say how it is", 1, 3, monitor_impair},
     {"hostfwd_add", NULL, "[NETDEV] RULE", "open a port of the host to the guest, as tcp::8080-:80", 1, 2,
      monitor_hostfwd_add},
     {"hostfwd_remove", NULL, "[NETDEV] RULE", "close it again, as tcp::8080", 1, 2, monitor_hostfwd_remove},

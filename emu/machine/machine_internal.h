@@ -185,6 +185,9 @@ void network_remove_card(struct machine *machine, unsigned index); /* its device
 bool network_add_netdev(struct machine *machine, const struct machine_netdev *netdev, GError **error);
 /* Frees it, and the captures on it; whatever it was cabled to loses its link. */
 void network_remove_netdev(struct machine *machine, struct net_port *port);
+/* control.h, impair. */
+bool network_impair(void *opaque, const char *name, const char *direction, const char *words, GString *out,
+                    GError **error);
 bool network_add_capture(struct machine *machine, const struct machine_capture *capture, GError **error);
 bool network_remove_capture(struct machine *machine, const char *id);
 /* hotplug.c */

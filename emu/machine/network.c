@@ -9,6 +9,7 @@
  * to both and lets a TAP take bursts whole.
  */
 #include "emu/machine/machine_internal.h"
+#include "emu/net/impair.h"
 
 #include <gio/gio.h>
 #include <stdio.h>
@@ -256,4 +257,64 @@ void network_free(struct machine *m)
     g_free(m->cards);
     m->cards = NULL;
     m->card_count = 0;
+}
+
+/* ---- bad lines ---- */
+
+static void describe_line(const char *direction, const struct net_port *port, GString *out)
+{
+    struct net_impairment impairment = {0};
+    struct net_impair_counters c = {0};
+    bool is_bad = net_port_impairment(port, &impairment, &c);
+    g_autofree char *words = net_impairment_format(&impairment);
+    g_string_append_printf(out, "%s: %s\n", direction, words);
+    if (is_bad)
+        g_string_append_printf(
+            out,
+            "   %" G_GUINT64_FORMAT " frames, lost %" G_GUINT64_FORMAT ", queue full %" G_GUINT64_FORMAT
+            ", doubled %" G_GUINT64_FORMAT ", damaged %" G_GUINT64_FORMAT ", overtaking %" G_GUINT64_FORMAT
+            "; %u on their way, %u at most\n",
+            c.frames, c.lost, c.overflow, c.duplicated, c.corrupted, c.reordered, c.queued, c.most_queued);
+}
+
+bool network_impair(void *opaque, const char *name, const char *direction, const char *words, GString *out,
+                    GError **error)
+{
+    struct machine *m = opaque;
+    struct net_port *ends[2] = {NULL, NULL}; /* out: the NIC's, in: its back end's */
+    struct net_impairment impairment;
+    for (unsigned i = 0; i < m->card_count; i++) {
+        const struct machine_card *card = &m->cards[i];
+        if (g_str_equal(card->config->id, name) ||
+            (card->backend && g_str_equal(net_port_id(card->backend), name))) {
+            ends[0] = e1000_port(card->device);
+            ends[1] = net_peer(ends[0]);
+        }
+    }
+    if (!ends[0] || !ends[1]) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                    ends[0] ? "NIC %s has no cable that could be impaired"
+                            : "there is no NIC %s, nor one whose back end is called so; see info network",
+                    name);
+        return false;
+    }
+    bool is_out = !direction || g_str_equal(direction, "out") || g_str_equal(direction, "both"),
+         is_in = !direction || g_str_equal(direction, "in") || g_str_equal(direction, "both");
+    if (!is_out && !is_in) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "direction %s: out (what the guest sends), in (what it gets) or both", direction);
+        return false;
+    }
+    if (words && !net_impairment_parse(words, &impairment, error))
+        return false;
+    if (words && is_out)
+        net_port_impair(ends[0], m->clock, &impairment);
+    /* The other way has chances of its own. */
+    if (words && is_in && is_out)
+        impairment.seed = ~impairment.seed;
+    if (words && is_in)
+        net_port_impair(ends[1], m->clock, &impairment);
+    describe_line("out", ends[0], out);
+    describe_line("in", ends[1], out);
+    return true;
 }

@@ -518,6 +518,7 @@ void machine_offer(struct machine *m)
         .port = operate_port,
         .nic = operate_nic,
         .set_link = operate_set_link,
+        .impair = network_impair,
         .drive = machine_drive_status,
         .eject = machine_drive_eject,
         .change = machine_drive_change,

@@ -80,6 +80,8 @@ enum net_drop {
     NET_DROP_FILTERED,
     NET_DROP_DISABLED,
     NET_DROP_ERROR,
+    NET_DROP_IMPAIRED, /* lost on purpose: net/impair.h */
+    NET_DROP_QUEUE,    /* the impaired line's queue was full */
     NET_DROP_COUNT
 };
 

@@ -10,6 +10,7 @@
  * not during one.
  */
 #include "emu/net/backend.h"
+#include "emu/net/impair.h"
 #include "emu/trace.h"
 
 #include <assert.h>
@@ -37,12 +38,13 @@ struct net_port {
     GArray *watches; /* struct watch, NULL when there never was one */
     unsigned last_watch;
     struct net_counters counters;
+    struct net_impair *impair; /* NULL: a good line */
 };
 
 static const char *const drop_names[] = {
     [NET_DROP_NO_PEER] = "no-peer",     [NET_DROP_LINK_DOWN] = "link-down", [NET_DROP_TOO_LONG] = "too-long",
     [NET_DROP_TOO_SHORT] = "too-short", [NET_DROP_FILTERED] = "filtered",   [NET_DROP_DISABLED] = "disabled",
-    [NET_DROP_ERROR] = "error",
+    [NET_DROP_ERROR] = "error",         [NET_DROP_IMPAIRED] = "impaired",   [NET_DROP_QUEUE] = "queue-full",
 };
 static_assert(G_N_ELEMENTS(drop_names) == NET_DROP_COUNT, "every reason has a name");
 
@@ -90,7 +92,8 @@ struct net_port *net_peer(const struct net_port *port)
 
 unsigned net_peer_can(const struct net_port *port)
 {
-    return port->peer ? port->peer->can : 0;
+    /* On a bad line each frame has a fate of its own. */
+    return port->peer && !port->impair ? port->peer->can : 0;
 }
 
 const struct net_counters *net_port_counters(const struct net_port *port)
@@ -138,7 +141,9 @@ void net_set_link(struct net_port *port, bool up)
 static void resume(struct net_port *port)
 {
     port->waiting = port->room_due = false;
-    if (port->ops->room)
+    if (port->impair)
+        net_impair_room(port->impair);
+    else if (port->ops->room)
         port->ops->room(port->opaque);
 }
 
@@ -171,6 +176,8 @@ void net_port_free(struct net_port *port)
     if (!port)
         return;
     part(port);
+    net_impair_free(port->impair);
+    port->impair = NULL;
     if (port->ops->free)
         port->ops->free(port->opaque);
     if (port->watches)
@@ -234,7 +241,17 @@ static enum net_result refuse(struct net_port *port, enum net_drop why)
     return NET_DROPPED;
 }
 
+struct net_impair **net_port_impair_slot(struct net_port *port)
+{
+    return &port->impair;
+}
+
 enum net_result net_send(struct net_port *port, const struct net_frame *frame)
+{
+    return G_UNLIKELY(port->impair) ? net_impair_send(port->impair, frame) : net_deliver(port, frame);
+}
+
+enum net_result net_deliver(struct net_port *port, const struct net_frame *frame)
 {
     struct net_port *peer = port->peer;
     if (trace_on(NET))

@@ -458,6 +458,30 @@ def hubs():
     shutil.rmtree(folder)
 
 
+def bad_line():
+    """A NIC's line is made bad and good again while it runs: delays are exact, losses counted, nothing flaps."""
+    with Guest("-netdev", "user,id=u", "-device", "e1000,netdev=u,id=n0") as g:
+        g.must(LEASE)
+        g.pings("10.0.2.2")
+
+        def round_trips(command):
+            return [float(time) for time in re.findall(r"time=([0-9.]+) ms", g.run(command)[0])]
+        g.monitor("impair n0 out delay=50ms,seed=3")
+        g.monitor("impair u in delay=30ms")
+        times = round_trips("ping -c 5 -i 0.2 10.0.2.2")
+        check(len(times) == 5 and min(times) >= 80, f"50 ms out and 30 ms in: {times}")
+        answer = g.qmp("x-netlab-impair", name="n0", settings="loss=100%")
+        check("out: loss=100%" in answer and "in: loss=100%" in answer, answer)
+        check(not round_trips("ping -c 3 -W 1 10.0.2.2"), "all are lost")
+        check("dropped by the NIC" in g.monitor("info network") and "(impaired)" in g.monitor("info network"), "counted")
+        check(g.monitor("impair n0 off").split() == ["out:", "off", "in:", "off"], "good again")
+        times = round_trips("ping -c 5 -i 0.2 10.0.2.2")
+        check(len(times) == 5 and min(times) < 80, f"a good line: {times}")
+        check("did you mean 'delay'" in g.monitor("impair n0 dely=7"), "a typing mistake")
+        check("there is no NIC nobody" in g.monitor("impair nobody off"), "an unknown NIC")
+        check("NIC Link is Down" not in g.run("dmesg")[0], "the guest saw its link go down")
+
+
 def gateway():
     """A process without a guest that joins two back ends: a machine behind it gets addresses and a way out."""
     folder = tempfile.mkdtemp(prefix="netlab-")
@@ -535,4 +559,4 @@ if __name__ == "__main__":
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
     IMAGE.update(images["mini"])
-    main(user_network, forbidden_pings, restricted, sockets, tunnels, with_qemu, hubs, gateway, bridges, shares, hostile)
+    main(user_network, forbidden_pings, restricted, sockets, tunnels, with_qemu, hubs, gateway, bad_line, bridges, shares, hostile)
