@@ -12,6 +12,7 @@
  * Whoever starts us may have blocked signals (a supervisor that reads them from a descriptor does); ours are
  * let through, of which translated code needs SIGSEGV (jit/window.c).
  */
+#include "emu/fdset.h"
 #include "emu/machine/machine.h"
 #include "emu/options.h"
 #include "emu/trace.h"
@@ -275,6 +276,33 @@ static bool write_config(const struct machine_config *config)
     return false;
 }
 
+/* -add-fd: a descriptor may be in several sets; after this it is in no other place. */
+static bool take_passed(const struct machine_config *config)
+{
+    g_autoptr(GError) error = NULL;
+    for (guint i = 0; i < config->passed_fds->len; i++) {
+        const struct machine_passed_fd *passed = config->passed_fds->pdata[i];
+        int64_t set = passed->set;
+        int flags = fcntl(passed->fd, F_GETFD), fd = -1;
+        if (flags < 0 || flags & FD_CLOEXEC || (fd = fcntl(passed->fd, F_DUPFD_CLOEXEC, 3)) < 0) {
+            complain("-add-fd fd=%d: %s (pass the descriptor open and without close-on-exec)", passed->fd,
+                     flags >= 0 && flags & FD_CLOEXEC ? "it is the emulator's own" : g_strerror(errno));
+            return false;
+        }
+        if (!fdset_add(fd, &set, passed->opaque, &error)) {
+            complain("-add-fd fd=%d: %s", passed->fd, error->message);
+            return false;
+        }
+    }
+    for (guint i = 0; i < config->passed_fds->len; i++) {
+        int fd = ((const struct machine_passed_fd *)config->passed_fds->pdata[i])->fd,
+            flags = fcntl(fd, F_GETFD);
+        if (flags >= 0 && !(flags & FD_CLOEXEC)) /* not closed yet, and not taken by something since */
+            close(fd);
+    }
+    return true;
+}
+
 static int run(const struct machine_config *config)
 {
     g_autoptr(GError) error = NULL;
@@ -284,6 +312,8 @@ static int run(const struct machine_config *config)
         prctl(PR_SET_NAME, config->process_name, 0, 0, 0);
     for (guint i = 0; i < config->notes->len; i++)
         complain("note: %s", (const char *)config->notes->pdata[i]);
+    if (!take_passed(config))
+        return 1;
     if (config->trace_file && !trace_set_file(config->trace_file, &error)) {
         complain("-D: %s", error->message);
         return 1;

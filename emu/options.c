@@ -310,6 +310,8 @@ static const struct option_row rows[] = {
      .section = OPTION_CONTROL,
      .gather = option_write_config,
      .help = "write these options to such a file; -: to standard output"},
+    OURS("add-fd", NULL, "fd=N,set=M[,opaque=TEXT]", OPTION_CONTROL, option_add_fd,
+         "a file that was passed open; it is named /dev/fdset/M"),
     OURS("sandbox", NULL, "off", OPTION_CONTROL, option_sandbox, "no sandbox"),
 
     OURS("trace", NULL, "LIST", OPTION_DEBUG, option_trace, "show what happens inside; -trace help"),
@@ -348,7 +350,6 @@ static const struct option_row rows[] = {
     LATER("bt", "there is no Bluetooth"),
     LATER("virtioconsole", "use -serial"),
     LATER("numa", "a machine has one CPU and one memory"),
-    LATER("add-fd", "give fd:N or fd=N where a descriptor is wanted"),
     LATER("audio", "there is no sound"),
     LATER("audio-help", "there is no sound"),
     LATER("soundhw", "there is no sound"),

@@ -129,6 +129,30 @@ bool option_singlestep(struct options *o, const char *arg, GError **error)
     return true;
 }
 
+/* ---- passed files ---- */
+
+static const struct keyval_row add_fd_rows[] = {
+    {"fd", KEYVAL_NUMBER, .help = "the descriptor, open and without close-on-exec", .min = 3, .max = 1 << 20},
+    {"set", KEYVAL_NUMBER, .help = "the N of /dev/fdset/N that it is part of", .max = INT64_MAX},
+    {"opaque", KEYVAL_STRING, .help = "a text that query-fdsets gives back"},
+};
+static const struct keyval_table add_fd_table = {"", add_fd_rows, G_N_ELEMENTS(add_fd_rows), NULL};
+
+bool option_add_fd(struct options *o, const char *arg, GError **error)
+{
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&add_fd_table, arg, error);
+    if (!kv)
+        return false;
+    if (!keyval_has(kv, "fd") || !keyval_has(kv, "set"))
+        return option_fail(error, "needs fd= and set=, as fd=3,set=1");
+    struct machine_passed_fd *passed = g_new0(struct machine_passed_fd, 1);
+    passed->fd = (int)keyval_number(kv, "fd", 0);
+    passed->set = (int64_t)keyval_number(kv, "set", 0);
+    passed->opaque = g_strdup(keyval_string(kv, "opaque", NULL));
+    g_ptr_array_add(o->config->passed_fds, passed);
+    return true;
+}
+
 /* ---- FIPS ---- */
 
 bool option_fips(struct options *o, const char *arg, GError **error)

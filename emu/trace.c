@@ -5,7 +5,9 @@
  * Trace output: see trace.h. One line an event: seconds since start, category, text.
  */
 #include "emu/trace.h"
+#include "emu/fdset.h"
 
+#include <fcntl.h>
 #include <errno.h>
 #include <gio/gio.h>
 #include <stdarg.h>
@@ -47,7 +49,8 @@ bool trace_set_file(const char *path, GError **error)
 {
     FILE *file = NULL;
     if (path) {
-        file = fopen(path, "we");
+        int fd = fdset_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        file = fd < 0 ? NULL : fdopen(fd, "w");
         if (!file) {
             int why = errno;
             g_set_error(error, G_IO_ERROR, g_io_error_from_errno(why),

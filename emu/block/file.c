@@ -15,6 +15,7 @@
  * how many bytes were not there.
  */
 #include "emu/block/image.h"
+#include "emu/fdset.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,8 +34,15 @@ static bool file_refuse(GError **error, const char *path, int code, const char *
     return false;
 }
 
-static const char *open_advice(int code, bool read_only)
+static const char *open_advice(const char *path, int code, bool read_only)
 {
+    if (fdset_is_path(path) && code == EACCES)
+        return read_only
+                   ? "the set has no descriptor that was opened to be read only (O_RDONLY)"
+                   : "the set has no descriptor that was opened to be read and written (O_RDWR); add one, or "
+                     "open it with readonly=on";
+    if (fdset_is_path(path) && code == ENOENT)
+        return "-add-fd makes the set";
     if (code == EACCES || code == EPERM || code == EROFS)
         return read_only ? "make it readable"
                          : "make it writable, or open it with readonly=on or snapshot=on";
@@ -111,13 +119,13 @@ struct block_file *block_file_open(const char *path, bool read_only, enum block_
     int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (read_only ? O_RDONLY : O_RDWR);
     if (cache == BLOCK_CACHE_WRITETHROUGH || cache == BLOCK_CACHE_DIRECTSYNC)
         flags |= O_DSYNC;
-    int fd = open(path, flags | (direct ? O_DIRECT : 0));
+    int fd = fdset_open(path, flags | (direct ? O_DIRECT : 0), 0);
     if (fd < 0 && direct && errno == EINVAL) {
         direct = false;
-        fd = open(path, flags);
+        fd = fdset_open(path, flags, 0);
     }
     if (fd < 0) {
-        file_refuse(error, path, errno, open_advice(errno, read_only));
+        file_refuse(error, path, errno, open_advice(path, errno, read_only));
         return NULL;
     }
     struct block_file *file = g_new0(struct block_file, 1);
@@ -159,6 +167,11 @@ void block_file_close(struct block_file *file)
 {
     if (!file)
         return;
+    if (fdset_is_path(file->path)) { /* whoever passed it may keep it open, and the locks with it */
+        struct flock none = {
+            .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = LOCK_DOES, .l_len = LOCK_FORBIDS};
+        fcntl(file->fd, F_OFD_SETLK, &none);
+    }
     close(file->fd);
     g_free(file->path);
     g_free(file);

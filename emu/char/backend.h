@@ -102,6 +102,10 @@ void char_ringbuf_write(struct char_port *port, const uint8_t *data, size_t len)
 /* Writes out what is waiting, as far as that goes without blocking. */
 void char_flush(struct char_port *port);
 
+/* UNIX sockets: from now on a descriptor that comes with a message is kept, the last one. */
+void char_keep_fds(struct char_port *port);
+int char_take_fd(struct char_port *port); /* it is the caller's; -1: none came */
+
 /* Escape commands of mon:/stdio -nographic ask for these. */
 struct char_escape {
     void (*quit)(void *opaque);

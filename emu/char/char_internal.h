@@ -58,6 +58,8 @@ struct char_port {
 
     int in_fd, out_fd; /* may be the same; -1: none. Owned unless keep_fds. */
     bool keep_fds, in_ended;
+    bool takes_fds;             /* char_keep_fds() */
+    int passed_fd;              /* what came last, or -1 */
     bool datagrams;             /* what fails is lost, and nothing ends */
     struct char_telnet *telnet; /* NULL: bytes are bytes */
     bool telnet_hello;          /* this side speaks first */

@@ -7,6 +7,7 @@
  * what the guest writes then fills the kernel's buffer, after that our ring, and then the oldest goes.
  */
 #include "emu/char/char_internal.h"
+#include "emu/fdset.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,14 +50,14 @@ static struct char_port *open_file(const char *id, const struct char_spec *spec,
                                    GError **error)
 {
     int in = -1;
-    int out = open(spec->path,
-                   O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (spec->append ? O_APPEND : O_TRUNC), 0666);
+    int out = fdset_open(
+        spec->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (spec->append ? O_APPEND : O_TRUNC), 0666);
     if (out < 0) {
         char_error_errno(error, errno, "opening %s for writing: %s", spec->path, g_strerror(errno));
         return NULL;
     }
     if (spec->input_path) {
-        in = open(spec->input_path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        in = fdset_open(spec->input_path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
         if (in < 0) {
             char_error_errno(error, errno, "opening %s for reading: %s", spec->input_path, g_strerror(errno));
             close(out);
@@ -85,7 +86,7 @@ static struct char_port *open_pipe(const char *id, const struct char_spec *spec,
             close(in);
         if (out >= 0)
             close(out);
-        in = out = open(spec->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+        in = out = fdset_open(spec->path, O_RDWR | O_CLOEXEC | O_NONBLOCK, 0);
     }
     if (in < 0) {
         char_error_errno(error, errno, "opening %s.in and %s.out, or %s: %s (make them with mkfifo)",

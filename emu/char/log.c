@@ -9,6 +9,7 @@
  * only.
  */
 #include "emu/char/char_internal.h"
+#include "emu/fdset.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +26,7 @@ struct char_log {
 
 struct char_log *char_log_open(const char *path, bool append, GError **error)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | (append ? 0 : O_TRUNC), 0644);
+    int fd = fdset_open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | (append ? 0 : O_TRUNC), 0644);
     if (fd < 0) {
         char_error_errno(error, errno, "logfile=%s cannot be opened", path);
         return NULL;

@@ -37,7 +37,7 @@ struct char_port *char_port_new(const char *id, const struct char_ops *ops, stru
     port->id = g_strdup(id);
     port->ops = ops;
     port->loop = loop;
-    port->in_fd = port->out_fd = -1;
+    port->in_fd = port->out_fd = port->passed_fd = -1;
     port->escape_key = 1;
     return port;
 }
@@ -356,13 +356,65 @@ static void stream_arrived(struct char_port *port, uint8_t *data, size_t len)
     char_port_deliver(port, data, len);
 }
 
+void char_keep_fds(struct char_port *port)
+{
+    port->takes_fds = true;
+}
+
+int char_take_fd(struct char_port *port)
+{
+    int fd = port->passed_fd;
+    port->passed_fd = -1;
+    return fd;
+}
+
+static void forget_passed(struct char_port *port)
+{
+    if (port->passed_fd >= 0)
+        close(port->passed_fd);
+    port->passed_fd = -1;
+}
+
+/* read(), and of descriptors that come along the first of the last message is kept. */
+static ssize_t stream_receive(struct char_port *port, uint8_t *buffer, size_t len)
+{
+    enum { FDS_MOST = 16 };
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(FDS_MOST * sizeof(int))];
+    } room;
+    struct iovec iov = {buffer, len};
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof room};
+    if (!port->takes_fds || port->write_mode != CHAR_WRITE_SEND)
+        return read(port->in_fd, buffer, len);
+    ssize_t got = recvmsg(port->in_fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (got < 0)
+        return got;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(sizeof(int)))
+            continue;
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        forget_passed(port);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            if (i == 0)
+                port->passed_fd = fd;
+            else
+                close(fd);
+        }
+    }
+    return got;
+}
+
 static void stream_ready(void *opaque, unsigned events)
 {
     struct char_port *port = opaque;
     bool ended = false;
     if ((events & LOOP_READ) || port->datagrams) { /* whose errors are read, and forgotten */
         uint8_t buffer[CHAR_IN_MOST];
-        ssize_t got = read(port->in_fd, buffer, CHAR_IN_MOST - port->in_len);
+        ssize_t got = stream_receive(port, buffer, CHAR_IN_MOST - port->in_len);
         if (got > 0)
             stream_arrived(port, buffer, (size_t)got);
         else if (!port->datagrams && (got == 0 || (errno != EAGAIN && errno != EINTR)))
@@ -409,6 +461,7 @@ void char_port_attach(struct char_port *port, int in_fd, int out_fd, enum char_w
 void char_port_detach(struct char_port *port)
 {
     bool was_open = port->open;
+    forget_passed(port);
     if (port->out_len && port->out_fd >= 0) {
         size_t before;
         do { /* as much as goes at once */

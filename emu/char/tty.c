@@ -14,6 +14,7 @@
  * for us alone, and each byte goes out with a strobe. There is no interrupt: who prints polls the status.
  */
 #include "emu/char/char_internal.h"
+#include "emu/fdset.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -159,7 +160,7 @@ static const struct char_ops tty_ops = {.kind = "serial",
 struct char_port *char_tty_open(const char *id, const struct char_spec *spec, struct loop *loop,
                                 GError **error)
 {
-    struct tty tty = {.fd = open(spec->path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)};
+    struct tty tty = {.fd = fdset_open(spec->path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0)};
     if (tty.fd < 0) {
         char_error_errno(error, errno, "opening the serial port %s: %s%s", spec->path, g_strerror(errno),
                          errno == EACCES ? " (join the group dialout)" : "");
@@ -226,7 +227,7 @@ static const struct char_ops parport_ops = {.kind = "parallel", .write = parport
 struct char_port *char_parport_open(const char *id, const struct char_spec *spec, struct loop *loop,
                                     GError **error)
 {
-    int fd = open(spec->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    int fd = fdset_open(spec->path, O_RDWR | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0) {
         char_error_errno(error, errno, "opening the parallel port %s: %s%s", spec->path, g_strerror(errno),
                          errno == ENOENT || errno == ENXIO || errno == ENODEV

@@ -118,9 +118,31 @@ static JsonNode *add(struct qmp_session *session, JsonObject *arguments, const c
     return words && how(session->control->machine->opaque, words, error) ? qmp_nothing() : NULL;
 }
 
+/* fd= may be the name of a descriptor that came with getfd, which is then no longer known by it. */
 static JsonNode *do_netdev_add(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
-    return add(session, arguments, "type", session->control->machine->netdev_add, error);
+    JsonNode *fd = json_object_get_member(arguments, "fd");
+    const char *name = fd && JSON_NODE_HOLDS_VALUE(fd) && json_node_get_value_type(fd) == G_TYPE_STRING
+                           ? json_node_get_string(fd)
+                           : NULL;
+    if (!name || g_ascii_isdigit(*name))
+        return add(session, arguments, "type", session->control->machine->netdev_add, error);
+    int number = control_take_named_fd(session->control, name);
+    if (number < 0) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                    "File descriptor named '%.100s' has not been found (getfd gives it the name)", name);
+        return NULL;
+    }
+    g_autoptr(GList) members = json_object_get_members(arguments);
+    JsonObject *numbered = json_object_new();
+    for (GList *at = members; at; at = at->next)
+        if (!g_str_equal(at->data, "fd"))
+            json_object_set_member(numbered, at->data,
+                                   json_node_copy(json_object_get_member(arguments, at->data)));
+    json_object_set_int_member(numbered, "fd", number);
+    JsonNode *answer = add(session, numbered, "type", session->control->machine->netdev_add, error);
+    json_object_unref(numbered);
+    return answer;
 }
 
 static JsonNode *do_netdev_del(struct qmp_session *session, JsonObject *arguments, GError **error)

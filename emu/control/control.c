@@ -43,6 +43,8 @@ void control_free(struct control *control)
     g_ptr_array_free(control->sessions, TRUE);
     g_ptr_array_free(control->monitors, TRUE);
     g_ptr_array_free(control->servers, TRUE);
+    if (control->named_fds)
+        g_hash_table_unref(control->named_fds);
     loop_cancel_deferred(control->loop, control);
     g_free(control);
 }

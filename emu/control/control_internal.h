@@ -54,8 +54,9 @@ struct control {
     GPtrArray *sessions; /* struct qmp_session * */
     GPtrArray *monitors; /* struct monitor_session * */
     struct gdbstub *debugger;
-    unsigned clients; /* accepted so far, for their names */
-    bool sweeping;    /* a deferred clean-up of dead sessions is on its way */
+    GHashTable *named_fds; /* getfd: descriptors by name, closed with it; NULL: none yet */
+    unsigned clients;      /* accepted so far, for their names */
+    bool sweeping;         /* a deferred clean-up of dead sessions is on its way */
 };
 
 /* qmp.c */
@@ -88,7 +89,11 @@ struct qmp_commands {
     const struct qmp_command *rows;
     size_t count;
 };
-extern const struct qmp_commands qmp_query_commands, qmp_act_commands, qmp_plug_commands, qmp_block_commands;
+extern const struct qmp_commands qmp_query_commands, qmp_act_commands, qmp_plug_commands, qmp_block_commands,
+    qmp_fd_commands;
+
+/* commands_fd.c: one that came with getfd, now the caller's; -1: there is none of this name. */
+int control_take_named_fd(struct control *control, const char *name);
 
 JsonNode *qmp_object(JsonObject *object); /* takes it */
 JsonNode *qmp_array(JsonArray *array);

@@ -258,6 +258,7 @@ struct qmp_session *qmp_session_new(struct control *control, struct char_port *p
     session->owns_port = owns_port;
     session->pretty = pretty;
     char_connect(port, &session_events, session);
+    char_keep_fds(port);
     return session;
 }
 

@@ -5,7 +5,9 @@
  * longjmp to write_png(), whose locals that change after setjmp are therefore none.
  */
 #include "emu/display/display.h"
+#include "emu/fdset.h"
 
+#include <fcntl.h>
 #include <errno.h>
 #include <gio/gio.h>
 #include <png.h>
@@ -69,7 +71,8 @@ bool display_write_image(const struct display_surface *surface, const char *path
                     "no format '%s' of pictures; there are png and ppm", format);
         return false;
     }
-    FILE *file = fopen(path, "we");
+    int fd = fdset_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
     int why = errno;
     bool good = file != NULL;
     if (file) {

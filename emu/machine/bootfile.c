@@ -11,6 +11,7 @@
  * Signatures: Linux Documentation/x86/boot.rst (HdrS), arch/arm64 booting.rst, Multiboot 0.6.96 §3.1.1, ELF.
  */
 #include "emu/machine/boot.h"
+#include "emu/fdset.h"
 
 #include "emu/mem/physmap.h"
 #include "emu/trace.h"
@@ -90,7 +91,7 @@ static struct boot_file *slurp(const char *what, const char *path, int from, GEr
 struct boot_file *boot_file_open(const char *what, const char *path, GError **error)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = fdset_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
     if (fd < 0)
         return file_error(error, what, path, errno, errno == ENOENT ? " (check the name)" : "");
     if (fstat(fd, &st)) {

@@ -134,6 +134,13 @@ static void free_acpi_table(void *data)
     g_free(table);
 }
 
+static void free_passed_fd(void *data)
+{
+    struct machine_passed_fd *passed = data;
+    g_free(passed->opaque);
+    g_free(passed);
+}
+
 struct machine_config *machine_config_new(void)
 {
     struct machine_config *config = g_new0(struct machine_config, 1);
@@ -164,6 +171,7 @@ struct machine_config *machine_config_new(void)
     config->debugcons = g_ptr_array_new_with_free_func(free_debugcon);
     config->parallels = g_ptr_array_new_with_free_func(free_parallel);
     config->watchdogs = g_ptr_array_new_with_free_func(free_watchdog);
+    config->passed_fds = g_ptr_array_new_with_free_func(free_passed_fd);
     config->notes = g_ptr_array_new_with_free_func(g_free);
     return config;
 }
@@ -174,8 +182,8 @@ void machine_config_free(struct machine_config *config)
         return;
     char *strings[] = {config->name,     config->kernel,      config->append,      config->bios,
                        config->initrd,   config->pidfile,     config->trace_file,  config->run_as,
-                       config->keyboard, config->config_file, config->config_text, config->boot_splash, config->chroot, config->state_file,
-                       config->mem_path, config->process_name};
+                       config->keyboard, config->config_file, config->config_text, config->boot_splash,
+                       config->chroot,   config->state_file,  config->mem_path,    config->process_name};
     for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);
     for (unsigned i = 0; i < SMBIOS_TEXTS; i++)
@@ -185,7 +193,8 @@ void machine_config_free(struct machine_config *config)
     GPtrArray *lists[] = {config->search_path, config->serials,  config->chardevs,  config->monitors,
                           config->netdevs,     config->nics,     config->fwcfg,     config->debug_exits,
                           config->debugcons,   config->notes,    config->vncs,      config->drives,
-                          config->option_roms, config->captures, config->parallels, config->watchdogs};
+                          config->option_roms, config->captures, config->parallels, config->watchdogs,
+                          config->passed_fds};
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_free(lists[i], TRUE);
     cpu_model_free(config->cpu);

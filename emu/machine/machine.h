@@ -116,6 +116,12 @@ struct machine_parallel {
     struct char_spec spec;
 };
 
+struct machine_passed_fd { /* -add-fd */
+    int fd;
+    int64_t set;
+    char *opaque; /* may be NULL */
+};
+
 struct machine_watchdog {
     bool pci; /* i6300esb; else ib700 */
     int slot; /* PCI; -1: the next free one */
@@ -228,7 +234,8 @@ struct machine_config {
     GPtrArray *watchdogs;   /* struct machine_watchdog * */
     enum machine_watchdog_action watchdog_action;
     bool testdev;
-    GPtrArray *notes; /* char *: what the user should know, and is no error */
+    GPtrArray *passed_fds; /* struct machine_passed_fd * */
+    GPtrArray *notes;      /* char *: what the user should know, and is no error */
 
     struct rtc_config rtc;
     bool no_reboot, no_shutdown, start_stopped;

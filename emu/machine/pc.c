@@ -13,6 +13,7 @@
  * (character ports, TAPs, sockets); machine_free() undoes whatever part of it exists.
  */
 #include "emu/machine/machine_internal.h"
+#include "emu/fdset.h"
 
 #include "emu/dev/debug_exit.h"
 #include "emu/dev/debugcon.h"
@@ -611,7 +612,7 @@ static bool board_fwcfg(struct machine *m, GError **error)
         } else {
             g_autofree char *data = NULL;
             gsize len = 0;
-            good = g_file_get_contents(file->file, &data, &len, error) &&
+            good = fdset_get_contents(file->file, &data, &len, error) &&
                    fwcfg_add_file(m->fwcfg, file->name, data, len, error);
         }
         if (!good) {

@@ -5,6 +5,7 @@
  * or is not whole, is an error that names the file.
  */
 #include "emu/machine/tables.h"
+#include "emu/fdset.h"
 
 #include "emu/machine/smbios.h"
 
@@ -29,7 +30,7 @@ static bool append_file(const char *path, size_t most, GByteArray *out, GError *
     g_autofree char *data = NULL;
     gsize len;
     g_autoptr(GError) why = NULL;
-    if (!g_file_get_contents(path, &data, &len, &why)) {
+    if (!fdset_get_contents(path, &data, &len, &why)) {
         g_set_error(error, why->domain, why->code, "%s (check the name)", why->message);
         return false;
     }

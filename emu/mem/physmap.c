@@ -11,6 +11,7 @@
  */
 #include "emu/mem/physmap.h"
 #include "emu/trace.h"
+#include "emu/fdset.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -83,7 +84,7 @@ static int open_backing(const char *path, uint64_t size, GError **error)
         if (fd >= 0)
             unlink(name);
     } else if (!folder) {
-        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+        fd = fdset_open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
     }
     if (fd < 0)
         return backing_failed(path, "opening it", errno, error);

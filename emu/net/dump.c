@@ -13,6 +13,7 @@
 #include "emu/net/frame.h"
 #include "emu/net/netdev.h"
 #include "emu/trace.h"
+#include "emu/fdset.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,7 +72,7 @@ static void see(void *opaque, bool out, const struct net_frame *frame)
 
 static struct net_dump *open_file(const char *path, GError **error)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = fdset_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     const struct pcap_header header = {.magic = PCAP_MAGIC_NS,
                                        .major = 2,
                                        .minor = 4,

@@ -65,6 +65,16 @@ class Firmware:
                                          "file:out", "-qmp", "unix:qmp,server=on,wait=off", *words], stdin=subprocess.DEVNULL,
                                         cwd=folder)
         self.socket = socket.socket(socket.AF_UNIX)
+        self.stream = None
+        try:
+            self.begin(folder)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            self.socket.close()
+            raise
+
+    def begin(self, folder):
         end = time.monotonic() + SECONDS
         while not (os.path.exists(f"{folder}/out") and b"B" in open(f"{folder}/out", "rb").read()):
             assert self.process.poll() is None and time.monotonic() < end, "the boot sector was not started"

@@ -14,17 +14,17 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]')
 
 # Room → what its files may include of our own tree (prefixes). A missing room may include anything of its top level.
 MAY = {
-    "emu/mem": ["emu/mem/", "emu/trace.h"],
+    "emu/mem": ["emu/fdset.h", "emu/mem/", "emu/trace.h"],
     "emu/snapshot": ["emu/snapshot/", "emu/trace.h"],
     "emu/cpu": ["emu/cpu/", "emu/mem/", "emu/snapshot/state.h", "emu/machine/clock.h", "emu/trace.h"],
     "emu/dev": ["emu/dev/", "emu/mem/", "emu/net/backend.h", "emu/net/frame.h", "emu/block/backend.h", "emu/char/backend.h",
                 "emu/machine/clock.h", "emu/machine/loop.h", "emu/snapshot/state.h", "emu/trace.h",
                 "emu/display/surface.h"],
-    "emu/display": ["emu/display/", "emu/keyval.h", "emu/machine/loop.h", "emu/trace.h"],
-    "emu/net": ["emu/net/", "emu/keyval.h", "emu/char/backend.h", "emu/machine/loop.h", "emu/machine/clock.h", "emu/trace.h"],
-    "emu/block": ["emu/block/", "emu/machine/clock.h", "emu/machine/loop.h", "emu/trace.h"],
-    "emu/char": ["emu/char/", "emu/keyval.h", "emu/machine/loop.h", "emu/trace.h"],
-    "emu/control": ["emu/control/", "emu/machine/", "emu/block/backend.h", "emu/char/backend.h", "emu/net/backend.h", "emu/mem/", "emu/trace.h",
+    "emu/display": ["emu/fdset.h", "emu/display/", "emu/keyval.h", "emu/machine/loop.h", "emu/trace.h"],
+    "emu/net": ["emu/fdset.h", "emu/net/", "emu/keyval.h", "emu/char/backend.h", "emu/machine/loop.h", "emu/machine/clock.h", "emu/trace.h"],
+    "emu/block": ["emu/fdset.h", "emu/block/", "emu/machine/clock.h", "emu/machine/loop.h", "emu/trace.h"],
+    "emu/char": ["emu/fdset.h", "emu/char/", "emu/keyval.h", "emu/machine/loop.h", "emu/trace.h"],
+    "emu/control": ["emu/fdset.h", "emu/control/", "emu/machine/", "emu/block/backend.h", "emu/char/backend.h", "emu/net/backend.h", "emu/mem/", "emu/trace.h",
                     "emu/cpu/cpu.h", "emu/snapshot/state.h", "emu/options.h", "emu/keyval.h"],
     "emu": ["emu/"],
     "hostnet": ["hostnet/"],
