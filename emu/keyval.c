@@ -398,7 +398,8 @@ bool keyval_require(const struct keyval *kv, const char *key, GError **error)
 {
     if (keyval_has(kv, key))
         return true;
-    return fail(error, "%s: %s= is missing", kv->table->what, key);
+    const char *what = kv->table->what;
+    return fail(error, "%s%s%s= is missing", what, *what ? ": " : "", key);
 }
 
 static const char *type_form(const struct keyval_row *row)

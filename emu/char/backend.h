@@ -169,11 +169,14 @@ void char_terminal_lend(bool changed);
 /* After SIGCONT: raw mode again. */
 void char_terminal_resume(void);
 
-/* A listening UNIX socket of mode 0600. The file is removed by char_unlisten() if it is still ours. */
+/* A UNIX socket of mode 0600 that listens, or that datagrams come in at. A file of that name is replaced when
+ * it is a socket of nobody's any more, and left alone otherwise. It is removed by char_unlisten() if it is
+ * still ours. */
 struct char_listener {
     int fd;
     char *path;
     uint64_t device, inode;
 };
 bool char_listen_unix(struct char_listener *listener, const char *path, GError **error);
+bool char_receive_unix(struct char_listener *listener, const char *path, GError **error);
 void char_unlisten(struct char_listener *listener);

@@ -71,13 +71,13 @@ static bool unix_address(const char *path, struct sockaddr_un *address, int *fol
     return true;
 }
 
-static int unix_connect(const char *path, int type_flags, GError **error)
+static int unix_connect(const char *path, int type, GError **error)
 {
     struct sockaddr_un address;
     int folder;
     if (!unix_address(path, &address, &folder, error))
         return -1;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | type_flags, 0);
+    int fd = socket(AF_UNIX, SOCK_CLOEXEC | type, 0);
     int result = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&address, sizeof address);
     int why = errno;
     if (folder >= 0)
@@ -95,7 +95,7 @@ static int unix_connect(const char *path, int type_flags, GError **error)
 }
 
 /* Makes way for a socket at `path`: true when nothing is there (any more). */
-static bool unix_clear_stale(const char *path, GError **error)
+static bool unix_clear_stale(const char *path, int type, GError **error)
 {
     struct stat st;
     if (lstat(path, &st))
@@ -105,11 +105,11 @@ static bool unix_clear_stale(const char *path, GError **error)
                     path);
         return false;
     }
-    int probe = unix_connect(path, SOCK_NONBLOCK, NULL);
+    int probe = unix_connect(path, type | SOCK_NONBLOCK, NULL);
     int why = errno;
     if (probe >= 0)
         close(probe);
-    if (probe >= 0 || why == EAGAIN) {
+    if (probe >= 0 || why == EAGAIN || why == EPERM || why == EPROTOTYPE) { /* of a peer; of another type */
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE,
                     "%s: another program is listening there (give another path, or end that one)", path);
         return false;
@@ -121,18 +121,18 @@ static bool unix_clear_stale(const char *path, GError **error)
     return true;
 }
 
-bool char_listen_unix(struct char_listener *listener, const char *path, GError **error)
+static bool unix_bind(struct char_listener *listener, const char *path, int type, GError **error)
 {
     struct sockaddr_un address;
     int folder;
     struct stat st;
     *listener = (struct char_listener){.fd = -1};
-    if (!unix_clear_stale(path, error) || !unix_address(path, &address, &folder, error))
+    if (!unix_clear_stale(path, type, error) || !unix_address(path, &address, &folder, error))
         return false;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool made =
         fd >= 0 && fchmod(fd, 0600) == 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
-    bool good = made && listen(fd, 16) == 0 && lstat(path, &st) == 0;
+    bool good = made && (type == SOCK_DGRAM || listen(fd, 16) == 0) && lstat(path, &st) == 0;
     int why = errno;
     if (folder >= 0)
         close(folder);
@@ -148,6 +148,16 @@ bool char_listen_unix(struct char_listener *listener, const char *path, GError *
     *listener = (struct char_listener){
         .fd = fd, .path = g_canonicalize_filename(path, NULL), .device = st.st_dev, .inode = st.st_ino};
     return true;
+}
+
+bool char_listen_unix(struct char_listener *listener, const char *path, GError **error)
+{
+    return unix_bind(listener, path, SOCK_STREAM, error);
+}
+
+bool char_receive_unix(struct char_listener *listener, const char *path, GError **error)
+{
+    return unix_bind(listener, path, SOCK_DGRAM, error);
 }
 
 void char_unlisten(struct char_listener *listener)
@@ -282,7 +292,7 @@ static void socket_pending_ready(void *opaque, unsigned events)
 /* One attempt. False: it failed at once. */
 static bool socket_connect(struct char_socket *s, GError **error)
 {
-    int fd = s->unix_domain ? unix_connect(s->path, SOCK_NONBLOCK, error)
+    int fd = s->unix_domain ? unix_connect(s->path, SOCK_STREAM | SOCK_NONBLOCK, error)
                             : tcp_open(s->host, s->service, s->family, false, error);
     if (fd < 0)
         return false;

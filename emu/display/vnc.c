@@ -394,8 +394,9 @@ static int listen_unix(struct vnc *v, GError **error)
     int why = errno;
     if (fd >= 0 && !bound && why == EADDRINUSE) { /* left behind by one that was killed? */
         int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        bool dead = probe >= 0 && connect(probe, (struct sockaddr *)&address, sizeof address) &&
-                    errno == ECONNREFUSED;
+        struct stat st; /* connecting to a file that is no socket is refused, too */
+        bool dead = lstat(v->path, &st) == 0 && S_ISSOCK(st.st_mode) && probe >= 0 &&
+                    connect(probe, (struct sockaddr *)&address, sizeof address) && errno == ECONNREFUSED;
         if (probe >= 0)
             close(probe);
         if (dead && !unlink(v->path))

@@ -160,7 +160,7 @@ static void plug_hubs(struct machine *m)
 bool network_add_capture(struct machine *m, const struct machine_capture *capture, GError **error)
 {
     struct net_port *port = network_find(m, capture->netdev);
-    struct net_dump *dump = port ? net_dump_new(port, capture->file, error) : NULL;
+    struct net_dump *dump = port ? net_dump_new(port, &m->net_env, capture->file, error) : NULL;
     if (!dump) {
         if (!port)
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "there is no -netdev with id=%s",

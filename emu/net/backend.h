@@ -163,7 +163,9 @@ struct net_port *net_hub_port_named(struct net_hub *hub, const char *id);
 /* Writes the frames seen at a port, both ways, to a pcap file (net/dump.c). Bursts are written uncut, as a
  * capture on the TAP shows them. */
 struct net_dump;
-struct net_dump *net_dump_new(struct net_port *port, const char *path, GError **error);
+struct net_env;
+struct net_dump *net_dump_new(struct net_port *port, const struct net_env *env, const char *path,
+                              GError **error);
 /* Keeps at most this many bytes of each frame; 0: all. */
 void net_dump_limit(struct net_dump *dump, size_t length);
 void net_dump_free(struct net_dump *dump); /* before the port */

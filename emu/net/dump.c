@@ -5,7 +5,7 @@
  *
  * One writev() a frame straight into the file, so that a file of a machine that was killed is whole up to the
  * last frame, and `tcpdump -r` may follow it. When a write fails (disk full) the file is cut back to its last
- * whole record and writing ends; the machine does not care.
+ * whole record and writing ends, which the user is told; the machine does not care.
  *
  * A dump watches another's port (-object filter-dump), or is a listener of its own on a hub (-net dump), a
  * port that takes everything and sends nothing.
@@ -36,10 +36,13 @@ struct pcap_record {
 
 struct net_dump {
     struct net_port *port;
+    const struct net_env *env;
+    char *path;
     unsigned watch; /* 0: none, the port is ours */
     int fd;         /* -1 after an error */
     off_t end;
     size_t most; /* bytes kept of each frame */
+    uint64_t frames;
 };
 
 static void see(void *opaque, bool out, const struct net_frame *frame)
@@ -61,16 +64,21 @@ static void see(void *opaque, bool out, const struct net_frame *frame)
     ssize_t n = writev(dump->fd, iov, (int)count + 1);
     if (n == wanted) {
         dump->end += wanted;
+        dump->frames++;
         return;
     }
-    trace(NET, "%s: capture ends: %s", net_port_id(dump->port), n < 0 ? g_strerror(errno) : "file full");
-    if (ftruncate(dump->fd, dump->end) < 0)
-        trace(NET, "%s: the capture's last record is cut", net_port_id(dump->port));
+    int why = n < 0 ? errno : ENOSPC;
+    bool whole = n <= 0 || ftruncate(dump->fd, dump->end) == 0;
     close(dump->fd);
     dump->fd = -1;
+    g_autofree char *text = g_strdup_printf(
+        "capture file %s: %s; it ends after %" G_GUINT64_FORMAT " frames%s, and the machine runs on "
+        "(make room, then capture into another file: object_add filter-dump)",
+        dump->path, g_strerror(why), dump->frames, whole ? "" : " and part of one");
+    dump->env->warn(dump->env->opaque, text);
 }
 
-static struct net_dump *open_file(const char *path, GError **error)
+static struct net_dump *open_file(const char *path, const struct net_env *env, GError **error)
 {
     int fd = fdset_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     const struct pcap_header header = {.magic = PCAP_MAGIC_NS,
@@ -88,14 +96,17 @@ static struct net_dump *open_file(const char *path, GError **error)
     }
     struct net_dump *dump = g_new0(struct net_dump, 1);
     dump->fd = fd;
+    dump->env = env;
+    dump->path = g_strdup(path);
     dump->end = sizeof header;
     dump->most = SNAP_LENGTH;
     return dump;
 }
 
-struct net_dump *net_dump_new(struct net_port *port, const char *path, GError **error)
+struct net_dump *net_dump_new(struct net_port *port, const struct net_env *env, const char *path,
+                              GError **error)
 {
-    struct net_dump *dump = open_file(path, error);
+    struct net_dump *dump = open_file(path, env, error);
     if (dump) {
         dump->port = port;
         dump->watch = net_watch(port, see, dump);
@@ -116,6 +127,7 @@ void net_dump_free(struct net_dump *dump)
         net_unwatch(dump->port, dump->watch);
     if (dump->fd >= 0)
         close(dump->fd);
+    g_free(dump->path);
     g_free(dump);
 }
 
@@ -148,7 +160,7 @@ static bool dump_check(const struct keyval *kv, GError **error)
 static struct net_port *dump_open(const char *id, const struct keyval *kv, const struct net_env *env,
                                   GError **error)
 {
-    struct net_dump *dump = open_file(keyval_string(kv, "file", "qemu-vlan0.pcap"), error);
+    struct net_dump *dump = open_file(keyval_string(kv, "file", "qemu-vlan0.pcap"), env, error);
     if (!dump)
         return NULL;
     net_dump_limit(dump, keyval_number(kv, "len", 65536));

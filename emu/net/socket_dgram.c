@@ -9,6 +9,7 @@
  * dropped and counted; when the guest has no room one frame is held and the socket is not read, and the
  * kernel drops behind it. Machine thread only.
  */
+#include "emu/char/backend.h"
 #include "emu/machine/loop.h"
 #include "emu/net/frame.h"
 #include "emu/net/socket.h"
@@ -25,7 +26,8 @@ struct net_dgram {
     struct loop_fd *watch;
     int fd, out;             /* the same unless it is a group */
     struct sockaddr_in self; /* of `out`, for a group */
-    bool group, holding, made_path;
+    bool group, holding;
+    struct char_listener file; /* has `fd`, when that is a UNIX socket with a name */
     struct socket_place local, remote;
     char *name;
     size_t length;
@@ -107,10 +109,10 @@ static void dgram_free(void *opaque)
     loop_remove_fd(d->watch);
     if (d->out >= 0 && d->out != d->fd)
         close(d->out);
-    if (d->fd >= 0)
+    if (d->file.fd >= 0)
+        char_unlisten(&d->file);
+    else if (d->fd >= 0)
         close(d->fd);
-    if (d->made_path)
-        unlink(d->local.unix_path.sun_path);
     g_free(d->name);
     g_free(d);
 }
@@ -156,6 +158,11 @@ static bool dgram_bind(struct net_dgram *d, GError **error)
     int on = 1;
     int family = d->local.length ? d->local.any.sa_family : d->remote.any.sa_family;
     g_autoptr(GString) where = g_string_new(NULL);
+    if (d->local.length && family == AF_UNIX) {
+        bool good = char_receive_unix(&d->file, d->local.unix_path.sun_path, error);
+        d->fd = d->file.fd;
+        return good;
+    }
     socket_place_show(&d->local, where);
     d->fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (d->fd >= 0 && socket_is_multicast(&d->local))
@@ -165,7 +172,6 @@ static bool dgram_bind(struct net_dgram *d, GError **error)
         return net_fail(error, why, "receiving at %s: %s%s", where->str, g_strerror(why),
                         why == EADDRINUSE ? "; another program has it (see: ss -lunp), choose another" : "");
     }
-    d->made_path = d->local.length && family == AF_UNIX;
     return true;
 }
 
@@ -174,7 +180,7 @@ struct net_port *net_dgram_new(const char *id, const struct net_env *env, const 
 {
     struct net_dgram *d = g_new0(struct net_dgram, 1);
     bool multicast = socket_is_multicast(&config->remote);
-    d->fd = d->out = -1;
+    d->fd = d->out = d->file.fd = -1;
     d->local = config->local;
     d->remote = config->remote;
     d->name = g_strdup(config->name);

@@ -12,6 +12,7 @@
  * OUT_MOST the guest is told NET_FULL until it is gone. In: bytes are gathered in one buffer; a frame the
  * guest has no room for stays there, and the socket is not read meanwhile. Machine thread only.
  */
+#include "emu/char/backend.h"
 #include "emu/machine/clock.h"
 #include "emu/machine/loop.h"
 #include "emu/net/frame.h"
@@ -36,7 +37,8 @@ struct net_stream {
     const struct net_env *env;
     struct stream_config config;
     char *name;
-    int listener, fd; /* -1: none */
+    int listener, fd;          /* -1: none */
+    struct char_listener file; /* has `listener`, when that is a UNIX socket made here */
     struct loop_fd *listen_watch, *watch;
     struct clock_timer *retry;
     bool connecting, full;
@@ -285,16 +287,21 @@ static bool stream_listen(struct net_stream *s, GError **error)
     const struct socket_place *place = &s->config.place;
     g_autoptr(GString) where = g_string_new(NULL);
     int on = 1;
+    if (place->any.sa_family == AF_UNIX) {
+        bool good = char_listen_unix(&s->file, place->unix_path.sun_path, error);
+        s->listener = s->file.fd;
+        return good;
+    }
     socket_place_show(place, where);
     s->listener = socket(place->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (s->listener >= 0 && place->any.sa_family != AF_UNIX)
+    if (s->listener >= 0)
         setsockopt(s->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (s->listener < 0 || bind(s->listener, &place->any, place->length) < 0 || listen(s->listener, 1) < 0) {
         int why = errno;
         return net_fail(error, why, "listening at %s: %s%s", where->str, g_strerror(why),
                         why == EADDRINUSE      ? "; another program has it (see: ss -lnp), choose another"
                         : why == EADDRNOTAVAIL ? "; the host does not have that address (see: ip address)"
-                        : why == EACCES        ? "; choose a port from 1024 up, or a folder you may write to"
+                        : why == EACCES        ? "; choose a port from 1024 up"
                                                : "");
     }
     return true;
@@ -307,11 +314,10 @@ static void stream_free(void *opaque)
     loop_remove_fd(s->listen_watch);
     if (s->fd >= 0)
         close(s->fd);
-    if (s->listener >= 0) {
+    if (s->file.fd >= 0)
+        char_unlisten(&s->file);
+    else if (s->listener >= 0)
         close(s->listener);
-        if (s->config.place.length && s->config.place.any.sa_family == AF_UNIX && s->config.fd < 0)
-            unlink(s->config.place.unix_path.sun_path);
-    }
     clock_timer_free(s->retry);
     g_byte_array_unref(s->out);
     g_free(s->name);
@@ -341,7 +347,7 @@ struct net_port *net_stream_new(const char *id, const struct net_env *env, const
     s->env = env;
     s->config = *config;
     s->name = g_strdup(config->name);
-    s->fd = s->listener = -1;
+    s->fd = s->listener = s->file.fd = -1;
     s->out = g_byte_array_new();
     s->retry = clock_timer_new(env->clock, stream_connect, s);
     s->port = net_port_new(id, &stream_ops, s, 0);

@@ -209,6 +209,11 @@ static struct net_port *socket_open(const char *id, const struct keyval *kv, con
             if (!place_of(kv, "udp", false, SOCK_DGRAM, &config.remote, error) ||
                 !place_of(kv, "localaddr", true, SOCK_DGRAM, &config.local, error))
                 return NULL;
+            if (config.remote.any.sa_family != config.local.any.sa_family) {
+                net_fail(error, EINVAL,
+                         "udp= and localaddr=: one is an IPv4 address, the other IPv6; write two of a kind");
+                return NULL;
+            }
         }
         return net_dgram_new(id, env, &config, error);
     }
@@ -264,6 +269,11 @@ static struct net_port *dgram_open(const char *id, const struct keyval *kv, cons
     if (!typed_place(kv, "remote", false, SOCK_DGRAM, &config.remote, error) ||
         !typed_place(kv, "local", true, SOCK_DGRAM, &config.local, error))
         return NULL;
+    if (config.local.length && config.remote.length &&
+        config.local.any.sa_family != config.remote.any.sa_family) {
+        net_fail(error, EINVAL, "local.* and remote.* are of different families; write two of a kind");
+        return NULL;
+    }
     if (socket_is_multicast(&config.remote)) {
         if (config.local.length && config.local.any.sa_family == AF_INET)
             config.multicast_from = config.local.v4.sin_addr;

@@ -20,13 +20,16 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { HELPER_SECONDS = 20 };
+enum { HELPER_SECONDS = 20, HELPER_END_MS = 5000 };
 
 static const char default_bridge[] = "br0";
 
@@ -104,11 +107,15 @@ static bool tap_check(const struct keyval *kv, GError **error)
         if (script && (fd >= 0 || keyval_has(kv, "helper")))
             return net_fail(error, EINVAL, "%s= is for a TAP that is opened here; say %s=no", scripts[i],
                             scripts[i]);
-        if (script && access(script, X_OK) < 0)
+        int why = !script                                   ? 0
+                  : access(script, X_OK) < 0                ? errno
+                  : g_file_test(script, G_FILE_TEST_IS_DIR) ? EISDIR
+                                                            : 0;
+        if (why)
             return net_fail(
-                error, errno,
+                error, why,
                 "%s=%s: %s; name a program that may be run, or say %s=no and set the TAP up before",
-                scripts[i], script, g_strerror(errno), scripts[i]);
+                scripts[i], script, g_strerror(why), scripts[i]);
     }
     if (keyval_has(kv, "helper") && (ifname || fd >= 0))
         return net_fail(error, EINVAL, "helper= names the TAP itself; leave out ifname= and fd=");
@@ -132,16 +139,51 @@ static bool explain_end(const char *what, int status, GError **error)
                     WEXITSTATUS(status));
 }
 
-/* Runs argv with descriptor `keep` (-1: none) left open. The child's process id, or -1. */
+/* Runs argv with descriptor `keep` (-1: none) left open. The child's process id; -1 with errno when it cannot
+ * be run, which the child says by a pipe that running the program closes. */
 static pid_t start_program(char **argv, int keep)
 {
+    int why = 0, result[2];
+    if (pipe2(result, O_CLOEXEC) < 0)
+        return -1;
     pid_t child = fork();
-    if (child)
-        return child;
-    if (keep >= 0)
-        fcntl(keep, F_SETFD, 0);
-    execvp(argv[0], argv);
-    _exit(127);
+    if (child == 0) {
+        if (keep >= 0)
+            fcntl(keep, F_SETFD, 0);
+        execvp(argv[0], argv);
+        why = errno;
+        ssize_t n = write(result[1], &why, sizeof why);
+        _exit(n < 0 ? 126 : 127);
+    }
+    if (child < 0)
+        why = errno;
+    close(result[1]);
+    if (child > 0) {
+        ssize_t n;
+        do
+            n = read(result[0], &why, sizeof why);
+        while (n < 0 && errno == EINTR);
+        if (n == (ssize_t)sizeof why) {
+            waitpid(child, NULL, 0);
+            child = -1;
+        }
+    }
+    close(result[0]);
+    errno = why;
+    return child;
+}
+
+/* Ends a program that has not ended by itself after `ms` milliseconds. True when it was stuck. */
+static bool end_if_stuck(pid_t child, int ms)
+{
+    int fd = pidfd_open(child, 0);
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    bool stuck = fd >= 0 && poll(&poll_fd, 1, ms) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (stuck)
+        kill(child, SIGKILL);
+    return stuck;
 }
 
 static bool wait_program(pid_t child, const char *what, GError **error)
@@ -149,7 +191,8 @@ static bool wait_program(pid_t child, const char *what, GError **error)
     int status;
     pid_t got;
     if (child < 0)
-        return net_fail(error, errno, "starting %s: %s", what, g_strerror(errno));
+        return net_fail(error, errno, "starting %s: %s; name a program that may be run", what,
+                        g_strerror(errno));
     do
         got = waitpid(child, &status, 0);
     while (got < 0 && errno == EINTR);
@@ -214,10 +257,15 @@ static int ask_helper(const char *helper, const char *bridge, GError **error)
     int why = errno;
     close(pair[1]);
     int fd = child > 0 ? receive_fd(pair[0]) : -1;
-    close(pair[0]); /* a helper that is stuck ends by writing to it */
-    errno = why;
+    close(pair[0]);
     g_autofree char *what = g_strdup_printf("helper %s", words[0]);
-    bool good = wait_program(child, what, error);
+    bool stuck = child > 0 && end_if_stuck(child, HELPER_END_MS);
+    errno = why;
+    bool good = wait_program(child, what, stuck ? NULL : error);
+    if (stuck)
+        good =
+            net_fail(error, ETIMEDOUT, "%s %s and was ended; run it by hand to see what it waits for", what,
+                     fd < 0 ? "sent nothing for 20 seconds" : "did not end after it had sent a descriptor");
     if (good && fd < 0)
         good = net_fail(error, EIO, "%s sent no descriptor", what);
     if (!good && fd >= 0)

@@ -27,7 +27,7 @@ const struct keyval_row user_rows[USER_ROW_COUNT] = {
     {"tftp", KEYVAL_STRING, .help = "folder that is offered, for reading, by TFTP"},
     {"tftp-server-name", KEYVAL_STRING, .help = "name of the TFTP server in DHCP's answers"},
     {"bootfile", KEYVAL_STRING, .help = "file DHCP tells guests to boot"},
-    {"hostfwd", KEYVAL_LIST, .help = "[tcp|udp]:[HOSTADDR]:PORT-[GUESTADDR]:PORT"},
+    {"hostfwd", KEYVAL_LIST, .help = "[tcp|udp]:[HOSTADDR]:PORT-[GUESTADDR]:PORT; host port 0: any"},
     {"guestfwd", KEYVAL_LIST, .help = "[tcp]:SERVER:PORT-cmd:COMMAND or -CHARDEV"},
     {"ipv4", KEYVAL_BOOL, .help = "on its own: no IPv6"},
     {"ipv6", KEYVAL_BOOL, .help = "on its own: no IPv4"},
@@ -40,7 +40,7 @@ const struct keyval_row user_rows[USER_ROW_COUNT] = {
     {"smbserver", KEYVAL_STRING, .help = "its address (10.0.2.4)"},
 };
 
-enum { HOSTNAME_MOST = 32, NAME_MOST = 255, BOOTFILE_MOST = 127, SEARCH_MOST = 64 };
+enum { HOSTNAME_MOST = 32, NAME_MOST = 255, BOOTFILE_MOST = 127, SEARCH_MOST = 64, LABEL_MOST = 63 };
 
 static bool read_v4(const char *key, const char *text, struct in_addr *out, GError **error)
 {
@@ -217,6 +217,20 @@ static bool fits(const char *key, const char *text, size_t most, GError **error)
            net_fail(error, EINVAL, "%s=%s: longer than the %zu characters DHCP can carry", key, text, most);
 }
 
+/* Names as DNS has them (RFC 1035 2.3.4): labels of 1 to 63 bytes; a dot at the end is allowed. */
+static bool domain_name(const char *key, const char *text, GError **error)
+{
+    for (const char *label = text; *label;) {
+        size_t length = strcspn(label, ".");
+        if (length == 0 || length > LABEL_MOST)
+            return net_fail(error, EINVAL,
+                            "%s=%s: not a domain (names of 1 to %d characters, with dots between)", key, text,
+                            LABEL_MOST);
+        label += length + (label[length] == '.');
+    }
+    return true;
+}
+
 bool user_config_read(const struct keyval *kv, struct user_config *out, GError **error)
 {
     struct user_config c = {
@@ -243,7 +257,7 @@ bool user_config_read(const struct keyval *kv, struct user_config *out, GError *
         !fits("bootfile", c.bootfile, BOOTFILE_MOST, error))
         return false;
     for (const char *const *domain = c.dnssearch; *domain; domain++) {
-        if (!fits("dnssearch", *domain, NAME_MOST, error))
+        if (!fits("dnssearch", *domain, NAME_MOST, error) || !domain_name("dnssearch", *domain, error))
             return false;
         if (++searched > SEARCH_MOST)
             return net_fail(error, EINVAL, "dnssearch= is given more than %d times", SEARCH_MOST);
@@ -329,7 +343,7 @@ bool user_forward_read(const char *text, bool host_only, struct user_forward *ou
         return net_fail(error, EINVAL,
                         "the guest's side is missing: …-[GUESTADDR]:GUESTPORT, as tcp::8080-:80");
     const char *end = dash ? dash : rest + strlen(rest);
-    if (!read_endpoint(rest, end, 0, 1, &forward.host, error))
+    if (!read_endpoint(rest, end, 0, host_only ? 1 : 0, &forward.host, error)) /* 0: any that is free */
         return false;
     if (!host_only &&
         !read_endpoint(dash + 1, dash + strlen(dash), forward.host.any.sa_family, 1, &forward.guest, error))

@@ -5,9 +5,12 @@
  * checksums, header layout and cutting of frames on random and impossible input.
  */
 #include "emu/net/frame.h"
+#include "emu/net/netdev.h"
 #include "tests/dev/e1000_rig.h"
 
 #include <glib/gstdio.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 /* ---- two ends ---- */
 
@@ -203,6 +206,48 @@ static void test_hub(void)
     net_hub_free(NULL);
 }
 
+static void keep_text(void *opaque, const char *text)
+{
+    g_string_append_printf(opaque, "%s\n", text);
+}
+
+/* A disk that is full: the file ends with a whole frame, and it is said, once. */
+static void test_dump_full(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GString) said = g_string_new(NULL);
+    const struct net_env env = {.opaque = said, .warn = keep_text};
+    g_autofree char *folder = g_dir_make_tmp("netlab-dump-XXXXXX", &error);
+    g_autofree char *path = g_build_filename(folder, "full.pcap", NULL);
+    g_autofree char *data = NULL;
+    gsize length;
+    struct rlimit before, small;
+    struct end a, b;
+    end_init(&a, "a");
+    end_init(&b, "b");
+    net_join(a.port, b.port);
+    struct net_dump *dump = net_dump_new(a.port, &env, path, &error);
+    g_assert_no_error(error);
+    send_plain(a.port, 60);
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &before), ==, 0);
+    small = (struct rlimit){.rlim_cur = 24 + 16 + 60 + 16 + 10, .rlim_max = before.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &small), ==, 0);
+    g_assert_cmpint(send_plain(b.port, 1000), ==, NET_SENT);
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &before), ==, 0);
+    g_assert_cmpint(send_plain(b.port, 1000), ==, NET_SENT);
+    g_assert_nonnull(strstr(said->str, path));
+    g_assert_nonnull(strstr(said->str, "after 1 frames, and the machine runs on"));
+    g_assert_true(strchr(said->str, '\n') == said->str + said->len - 1);
+    net_dump_free(dump);
+    g_assert_true(g_file_get_contents(path, &data, &length, &error));
+    g_assert_cmpuint(length, ==, 24 + 16 + 60);
+    g_remove(path);
+    g_rmdir(folder);
+    net_port_free(a.port);
+    net_port_free(b.port);
+}
+
 static void test_dump(void)
 {
     g_autoptr(GError) error = NULL;
@@ -213,7 +258,7 @@ static void test_dump(void)
     end_init(&a, "a");
     end_init(&b, "b");
     net_join(a.port, b.port);
-    struct net_dump *dump = net_dump_new(a.port, path, &error);
+    struct net_dump *dump = net_dump_new(a.port, NULL, path, &error);
     g_assert_no_error(error);
     send_plain(a.port, 60);
     send_plain(b.port, 1000);
@@ -230,7 +275,7 @@ static void test_dump(void)
     g_assert_cmpuint(words[6 + 4 + 15 + 3], ==, 1000);
     g_remove(path);
     g_rmdir(folder);
-    g_assert_null(net_dump_new(a.port, "/nonexistent/x.pcap", &error));
+    g_assert_null(net_dump_new(a.port, NULL, "/nonexistent/x.pcap", &error));
     g_assert_nonnull(strstr(error->message, "file="));
     net_dump_free(NULL);
     net_port_free(a.port);
@@ -415,6 +460,7 @@ int main(int argc, char **argv)
     g_test_add_func("/net/answers", test_answers);
     g_test_add_func("/net/hub", test_hub);
     g_test_add_func("/net/dump", test_dump);
+    g_test_add_func("/net/dump-full", test_dump_full);
     g_test_add_func("/net/frame/checksum", test_checksum);
     g_test_add_func("/net/frame/layout", test_layout);
     g_test_add_func("/net/frame/finish", test_finish);

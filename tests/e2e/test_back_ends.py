@@ -391,6 +391,52 @@ with socket.socket(fileno=int(words["fd"])) as s:
     shutil.rmtree(folder)
 
 
+def names_on_disk():
+    """Sockets with a name: what has that name already is left alone, unless it is a socket that nobody has open any more."""
+    folder = tempfile.mkdtemp(prefix="netlab-")
+    path = os.path.join(folder, "name")
+    listener, receiver = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for words in (("-nic", f"stream,server=on,addr.type=unix,addr.path={path}"),
+                  ("-nic", f"dgram,local.type=unix,local.path={path},remote.type=unix,remote.path={path}.peer"), ("-vnc", f"unix:{path}")):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("precious")
+        code, said = check_options(*words)
+        check(code == 1 and path in said, f"{words} over a file: {said}")
+        with open(path, encoding="utf-8") as file:
+            check(file.read() == "precious", f"{words}: the file is left alone")
+        os.unlink(path)
+        code, said = check_options(*words)
+        check(code == 0 and not os.path.lexists(path), f"{words}: {said}")
+        stale = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if "dgram" in words[1] else socket.SOCK_STREAM)
+        stale.bind(path)
+        stale.close()
+        code, said = check_options(*words)
+        check(code == 0 and not os.path.lexists(path), f"{words} over a socket of one that was killed: {said}")
+    listener.bind(path)
+    listener.listen(4)
+    code, said = check_options("-nic", f"stream,server=on,addr.type=unix,addr.path={path}")
+    check(code == 1 and "another program" in said and os.path.exists(path), f"a socket in use: {said}")
+    receiver.bind(path + "2")
+    code, said = check_options("-nic", f"dgram,local.type=unix,local.path={path}2,remote.type=unix,remote.path={path}")
+    check(code == 1 and "another program" in said and os.path.exists(path + "2"), f"a datagram socket in use: {said}")
+    helper = os.path.join(folder, "helper")
+    with open(helper, "w", encoding="utf-8") as file:
+        file.write(f"""#!{sys.executable}
+import array, socket, sys, time
+fd = int([word for word in sys.argv if word.startswith("--fd=")][0][5:])
+with socket.socket(fileno=fd) as s:
+    s.sendall(b"x")
+time.sleep(1000)
+""")
+    os.chmod(helper, 0o755)
+    for words, text in ((f"tap,helper={helper}", "and was ended"), ("tap,helper=/nonexistent/helper", "No such file or directory"),
+                        (f"tap,ifname=x0,script={folder}", "Is a directory"), ("user,dnssearch=a..b", "not a domain"),
+                        ("socket,udp=[::1]:1,localaddr=127.0.0.1:4061", "two of a kind")):
+        code, said = check_options("-nic", words)
+        check(code == 1 and text in said and said.count("\n") == 1, f"{words}: {said}")
+    shutil.rmtree(folder)
+
+
 def shares():
     """smb= with a stand-in for Samba: it is started for each connection, its folder goes with the machine."""
     folder = tempfile.mkdtemp(prefix="netlab-")
@@ -559,4 +605,4 @@ if __name__ == "__main__":
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
     IMAGE.update(images["mini"])
-    main(user_network, forbidden_pings, restricted, sockets, tunnels, with_qemu, hubs, gateway, bad_line, bridges, shares, hostile)
+    main(user_network, forbidden_pings, restricted, sockets, tunnels, with_qemu, hubs, gateway, bad_line, bridges, names_on_disk, shares, hostile)
