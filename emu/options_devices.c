@@ -28,7 +28,7 @@ static const struct keyval_row e1000_rows[] = {
     {"id", KEYVAL_NAME, .help = "its name"},
     {"addr", KEYVAL_STRING, .help = "PCI slot, hexadecimal; the first free one from 3 unless given"},
     {"bus", KEYVAL_CHOICE, "pci.0|pci"},
-    {"bootindex", KEYVAL_NUMBER},
+    {"bootindex", KEYVAL_NUMBER, .help = "the firmware tries the lowest first", .max = INT32_MAX},
     {"multifunction", KEYVAL_CHOICE, "off"},
     {"mitigation", KEYVAL_BOOL},
     {"extra_mac_registers", KEYVAL_BOOL},
@@ -184,6 +184,8 @@ static bool device_e1000(struct options *o, const struct keyval *kv, GError **er
     nic->id = g_strdup(keyval_string(kv, "id", NULL));
     nic->netdev = g_strdup(keyval_string(kv, "netdev", NULL));
     nic->romfile = g_strdup(keyval_string(kv, "romfile", NULL));
+    if (keyval_has(kv, "bootindex"))
+        nic->bootindex = (int)keyval_number(kv, "bootindex", 0);
     nic->has_mac = keyval_mac(kv, "mac", nic->mac);
     return true;
 }

@@ -482,6 +482,22 @@ static bool find_place(struct options *o, struct machine_drive *drive, GError **
                                                         : "IDE has two channels of two drives");
 }
 
+/* Drives and NICs are in one list (bootorder.c). */
+static bool check_bootindexes(const struct options *o, GError **error)
+{
+    const struct machine_config *config = o->config;
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_direct_hash, g_direct_equal);
+    for (guint i = 0; i < config->drives->len + config->nics->len; i++) {
+        int bootindex =
+            i < config->drives->len
+                ? ((const struct machine_drive *)config->drives->pdata[i])->bootindex
+                : ((const struct machine_nic *)config->nics->pdata[i - config->drives->len])->bootindex;
+        if (bootindex >= 0 && !g_hash_table_add(seen, GINT_TO_POINTER(bootindex)))
+            return option_fail(error, "bootindex=%d is given twice", bootindex);
+    }
+    return true;
+}
+
 static bool name_drive(struct options *o, struct machine_drive *drive, GError **error)
 {
     if (!drive->id && drive->bus == MACHINE_BUS_IDE)
@@ -493,8 +509,6 @@ static bool name_drive(struct options *o, struct machine_drive *drive, GError **
         const struct machine_drive *other = o->config->drives->pdata[i];
         if (other != drive && other->id && g_str_equal(other->id, drive->id))
             return option_fail(error, "-drive id=%s: the id is taken by another drive", drive->id);
-        if (other != drive && drive->bootindex >= 0 && other->bootindex == drive->bootindex)
-            return option_fail(error, "bootindex=%d is given twice", drive->bootindex);
     }
     return true;
 }
@@ -545,5 +559,5 @@ bool options_finish_drives(struct options *o, GError **error)
             return false;
         drive->block.snapshot |= o->snapshot;
     }
-    return true;
+    return check_bootindexes(o, error);
 }

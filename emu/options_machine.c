@@ -325,7 +325,7 @@ static const struct keyval_row boot_rows[] = {
     {"order", KEYVAL_STRING, .help = "letters a (floppy), c (disk), d (CD-ROM), n (network), for -bios"},
     {"once", KEYVAL_STRING, .help = "the same"},
     {"menu", KEYVAL_BOOL, .help = "the firmware's boot menu"},
-    {"strict", KEYVAL_BOOL, .help = "nothing but what has a bootindex="},
+    {"strict", KEYVAL_BOOL, .help = "when something has a bootindex=: nothing else is tried"},
     {"splash", KEYVAL_PATH, .help = "picture for the boot menu: JPEG, or BMP of 24 bits a point"},
     {"splash-time", KEYVAL_NUMBER, .help = "milliseconds the boot menu waits for a key", .max = 0xffff},
     {"reboot-timeout", KEYVAL_NUMBER, .help = "milliseconds until the machine is reset when nothing boots",

@@ -86,7 +86,7 @@ struct machine_nic *option_add_nic(struct options *o, GError **error)
         return NULL;
     }
     struct machine_nic *nic = g_new0(struct machine_nic, 1);
-    nic->slot = nic->vlan = -1;
+    nic->slot = nic->vlan = nic->bootindex = -1;
     g_ptr_array_add(o->config->nics, nic);
     return nic;
 }

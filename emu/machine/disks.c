@@ -321,15 +321,8 @@ void machine_disks_boot_order(struct machine *m)
     rtc_cmos_write(m->rtc, CMOS_BOOT3, (uint8_t)(order[2] << 4 | low));
 }
 
-static int by_bootindex(gconstpointer a, gconstpointer b)
-{
-    const struct machine_drive *x = *(const struct machine_drive *const *)a;
-    const struct machine_drive *y = *(const struct machine_drive *const *)b;
-    return (x->bootindex > y->bootindex) - (x->bootindex < y->bootindex);
-}
-
 /* lcyls= and its kin: what INT 13h is to say, whatever the disk says. */
-static bool tell_logical_geometry(struct machine *m, GError **error)
+bool machine_disks_tell_fwcfg(struct machine *m, GError **error)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     for (unsigned i = 0; i < m->drive_count; i++) {
@@ -340,34 +333,6 @@ static bool tell_logical_geometry(struct machine *m, GError **error)
                                    drive->logical.sectors);
     }
     return !text->len || fwcfg_add_file(m->fwcfg, "bios-geometry", text->str, text->len, error);
-}
-
-/* Open Firmware paths, a line each, as SeaBIOS names what it can boot from. */
-bool machine_disks_tell_fwcfg(struct machine *m, GError **error)
-{
-    const struct machine_config *config = m->config;
-    g_autoptr(GPtrArray) order = g_ptr_array_new();
-    g_autoptr(GString) text = g_string_new(NULL);
-    for (unsigned i = 0; i < m->drive_count; i++)
-        if (m->drives[i].config->bootindex >= 0)
-            g_ptr_array_add(order, (gpointer)m->drives[i].config);
-    g_ptr_array_sort(order, by_bootindex);
-    for (guint i = 0; i < order->len; i++) {
-        const struct machine_drive *drive = order->pdata[i];
-        if (drive->bus == MACHINE_BUS_FLOPPY)
-            g_string_append_printf(text, "/pci@i0cf8/isa@1/fdc@03f0/floppy@%u\n", drive->index);
-        else
-            g_string_append_printf(text, "/pci@i0cf8/ide@1,1/drive@%u/disk@%u\n", drive->index / 2,
-                                   drive->index % 2);
-    }
-    if (config->boot_strict)
-        g_string_append(text, "HALT\n");
-    if (!tell_logical_geometry(m, error))
-        return false;
-    if (!text->len)
-        return true;
-    g_string_truncate(text, text->len - 1);
-    return fwcfg_add_file(m->fwcfg, "bootorder", text->str, text->len + 1, error);
 }
 
 /* ---- control room ---- */

@@ -49,6 +49,7 @@ struct machine_nic {
     uint8_t mac[6];
     bool has_mac;
     char *romfile; /* NULL: iPXE's when booting from the network; "": none */
+    int bootindex; /* -1: none */
     int slot;      /* -1: the next free one */
     int vlan;      /* -net: number of the hub it is plugged into; -1: `netdev` counts */
 };

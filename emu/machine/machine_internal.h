@@ -229,7 +229,10 @@ void machine_extras_free(struct machine *m);
 bool machine_splash(struct machine *m, GError **error);
 /* optionrom.c */
 bool machine_option_roms(struct machine *machine, GError **error);
-bool machine_nic_rom(struct machine *machine, struct pci_device *pci, const char *romfile, GError **error);
+bool machine_nic_rom(struct machine *machine, struct pci_device *pci, const struct machine_nic *nic,
+                     GError **error);
+/* bootorder.c: when drives and NICs are in their places */
+bool machine_boot_order_tell(struct machine *machine, GError **error);
 /* cards.c */
 bool machine_cards_build(struct machine *machine, GError **error);
 bool machine_set_watchdog_action(void *machine, const char *action, GError **error);

@@ -83,7 +83,7 @@ bool network_add_card(struct machine *m, const struct machine_nic *nic, GError *
     }
     m->cards = g_renew(struct machine_card, m->cards, m->card_count + 1);
     m->cards[m->card_count++] = card;
-    if (!machine_nic_rom(m, (struct pci_device *)card.device, nic->romfile, error)) {
+    if (!machine_nic_rom(m, (struct pci_device *)card.device, nic, error)) {
         g_prefix_error(error, "NIC %s: ", nic->id);
         return false;
     }

@@ -5,9 +5,10 @@
  * which is how firmware boots from the network. Only firmware runs them, so without it (-kernel) none is
  * read.
  *
- * When the boot order asks for the network (-boot n), or there is no medium to boot from, a NIC without
- * romfile= gets iPXE's ROM for it, of Debian's package ipxe-qemu; romfile= left empty means none. (QEMU's
- * always have it; without the network in the boot order all it does there is to print its banner.)
+ * When the boot order asks for the network (-boot n, or the NIC's bootindex=), or there is no medium to boot
+ * from, a NIC without romfile= gets iPXE's ROM for it, of Debian's package ipxe-qemu; romfile= left empty
+ * means none. (QEMU's always have it; without the network in the boot order all it does there is to print its
+ * banner.)
  */
 #include "emu/machine/machine_internal.h"
 
@@ -89,10 +90,12 @@ static bool has_no_media(const struct machine_config *config)
     return true;
 }
 
-bool machine_nic_rom(struct machine *m, struct pci_device *pci, const char *romfile, GError **error)
+bool machine_nic_rom(struct machine *m, struct pci_device *pci, const struct machine_nic *nic, GError **error)
 {
     const struct machine_config *config = m->config;
-    bool wanted = memchr(config->boot_order, BOOT_NETWORK, sizeof config->boot_order) ||
+    const char *romfile = nic->romfile;
+    bool wanted = nic->bootindex >= 0 ||
+                  memchr(config->boot_order, BOOT_NETWORK, sizeof config->boot_order) ||
                   memchr(config->boot_once, BOOT_NETWORK, sizeof config->boot_once);
     const char *name = romfile ? romfile : wanted || has_no_media(config) ? NIC_ROM : "";
     uint32_t size;

@@ -681,7 +681,7 @@ static bool board_build(struct machine *m, GError **error)
     return board_processor(m, error) && board_bridges(m, error) && machine_disks_build(m, error) &&
            board_control(m, error) && board_isa(m, error) && machine_cards_build(m, error) &&
            board_fwcfg(m, error) && machine_video_build(m, error) && network_build(m, error) &&
-           machine_displays_build(m, error);
+           machine_boot_order_tell(m, error) && machine_displays_build(m, error);
 }
 
 /* ---- reset and boot ---- */

@@ -294,6 +294,19 @@ def firmware_boots():
         text = run(folder, "-drive", f"file={disk},format=raw,if=none,id=d", "-device", "ide-hd,drive=d,bus=ide.1,unit=1,bootindex=2",
                    "-drive", f"file={plain},media=cdrom,if=none,id=c", "-device", "ide-cd,drive=c,bootindex=1")
         check("<plain>" in text, text[-300:])
+        text = run(folder, "-hda", disk, "-cdrom", plain, "-boot", "order=d,strict=on")  # without a bootindex= strict means nothing
+        check("<plain>" in text and "<disk>" not in text, text[-300:])
+        blank = os.path.join(folder, "blank")
+        with open(blank, "wb") as file:
+            file.truncate(1 << 20)
+        tries = ["-cdrom", plain, "-drive", f"file={blank},format=raw,if=none,id=b", "-device", "ide-hd,drive=b,bootindex=1"]
+        check("<plain>" in run(folder, *tries), "what has no bootindex= comes after what has one")
+        process, serial = start(folder, *tries, "-boot", "strict=on,reboot-timeout=1", "-no-reboot")
+        try:
+            check(process.wait(BOOT_SECONDS) == 0, f"exit code {process.returncode}: {read(os.path.join(folder, 'emu.log'))}")
+        finally:
+            end(process)
+        check("<plain>" not in read(serial), "strict=on, and what has no bootindex= was booted")
         again = make_iso(folder, "again", boot_image(folder, "again", 2048, "REBOOT"), "-no-emul-boot", "-boot-load-size", "4")
         text = run(folder, "-hda", disk, "-cdrom", again, "-boot", "once=d,order=c")
         check(0 <= text.find("<again>") < text.find("<disk>"), text[-600:])

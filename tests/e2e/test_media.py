@@ -462,6 +462,14 @@ def network_boot():
     with Pc("-m", "192M", "-boot", "n", "-netdev", f"user,id=mynet0,tftp={folder},bootfile=pxelinux.0", "-device", "e1000,netdev=mynet0") as m:
         m.wait_text("The web server runs", SECONDS)
     done.append("TFTP of user networking")
+    shutil.copy(media.boot_sector(work, "<from the network>", 512), os.path.join(folder, "hello"))
+    disk = media.boot_sector(work, "<first disk>", 1 << 20)
+    for nic, hd, wanted in ((1, 2, "<from the network>"), (2, 1, "<first disk>")):
+        with Pc("-m", "64M", "-netdev", f"user,id=u,tftp={folder},bootfile=hello", "-device", f"e1000,netdev=u,bootindex={nic}", "-drive",
+                f"file={disk},format=raw,if=none,id=d,snapshot=on", "-device", f"ide-hd,drive=d,bootindex={hd}") as m:
+            said = m.wait_said("debug", ">")
+            check(said.strip() == wanted, f"NIC with bootindex={nic}, disk with {hd}: {said}")
+    done.append("bootindex= of a NIC and a disk")
     if not have("dnsmasq"):
         for line in ("ip tuntap add dev tap0 mode tap", "ip link set tap0 up", "ip address add 192.168.7.1/24 dev tap0"):
             run(*line.split())
