@@ -4,6 +4,7 @@
  * Handlers of the options that plug something in: devices, character ports, monitors; and what is plugged in
  * when nothing is said (options_finish_devices). NICs' cables are options_network.c's.
  */
+#include "emu/net/impair.h"
 #include "emu/options_internal.h"
 
 #include "emu/dev/debug_exit.h"
@@ -33,6 +34,8 @@ static const struct keyval_row e1000_rows[] = {
     {"mitigation", KEYVAL_BOOL},
     {"extra_mac_registers", KEYVAL_BOOL},
     {"rombar", KEYVAL_NUMBER},
+    {"impair-out", KEYVAL_STRING, .help = "a bad line for what the guest sends: delay=20ms,,loss=1%"},
+    {"impair-in", KEYVAL_STRING, .help = "the same for what it gets"},
     {"romfile", KEYVAL_STRING,
      .help = "its option ROM; iPXE's with -boot n or without media unless given, empty: none"},
 };
@@ -186,6 +189,14 @@ static bool device_e1000(struct options *o, const struct keyval *kv, GError **er
     nic->romfile = g_strdup(keyval_string(kv, "romfile", NULL));
     if (keyval_has(kv, "bootindex"))
         nic->bootindex = (int)keyval_number(kv, "bootindex", 0);
+    nic->impair_out = g_strdup(keyval_string(kv, "impair-out", NULL));
+    nic->impair_in = g_strdup(keyval_string(kv, "impair-in", NULL));
+    struct net_impairment impairment;
+    if ((nic->impair_out && !net_impairment_parse(nic->impair_out, &impairment, error)) ||
+        (nic->impair_in && !net_impairment_parse(nic->impair_in, &impairment, error))) {
+        g_prefix_error(error, "-device e1000: ");
+        return false;
+    }
     nic->has_mac = keyval_mac(kv, "mac", nic->mac);
     return true;
 }

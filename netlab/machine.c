@@ -233,7 +233,11 @@ static bool build_command(const struct machine_spec *spec, struct command *comma
         add(command, "-netdev");
         addf(command, "tap,id=n%u,fd=%d", i, pass_fd(command, spec->taps ? spec->taps[i] : -1));
         add(command, "-device");
-        addf(command, "e1000,netdev=n%u,mac=%s", i, json_object_get_string_member(nic, "mac"));
+        const char *line = json_object_get_string_member_with_default(nic, "line", NULL);
+        g_auto(GStrv) words = line ? g_strsplit(line, ",", -1) : NULL;
+        g_autofree char *doubled = words ? g_strjoinv(",,", words) : NULL;
+        addf(command, "e1000,netdev=n%u,mac=%s%s%s", i, json_object_get_string_member(nic, "mac"),
+             doubled ? ",impair-out=" : "", doubled ? doubled : "");
     }
     return true;
 }

@@ -200,11 +200,18 @@ static void machine_clear(struct topology_machine *machine)
     g_free(machine->append);
 }
 
+static void topology_line_clear(struct topology_line *line)
+{
+    for (int i = 0; i < TOPOLOGY_IMPAIRMENTS; i++)
+        g_clear_pointer(&line->words[i], g_free);
+}
+
 static void network_free(void *data)
 {
     struct topology_network *network = data;
     g_free(network->name);
     g_free(network->uplink_nic);
+    topology_line_clear(&network->line);
     if (network->forwards)
         g_ptr_array_unref(network->forwards);
     g_free(network);
@@ -215,6 +222,7 @@ static void nic_free(void *data)
     struct topology_nic *nic = data;
     if (!nic)
         return;
+    topology_line_clear(&nic->line);
     g_free(nic->network_name);
     g_free(nic->interface);
     g_free(nic);

@@ -80,6 +80,25 @@ struct topology_forward {
     uint32_t address; /* of the node on this network; after the check */
 };
 
+/* A bad line, each word as the emulator takes it ("20ms", "1%", "10M"); NULL: good in that. */
+enum topology_impairment {
+    TOPOLOGY_DELAY,
+    TOPOLOGY_JITTER,
+    TOPOLOGY_DISTRIBUTION,
+    TOPOLOGY_LOSS,
+    TOPOLOGY_BURST,
+    TOPOLOGY_DUPLICATE,
+    TOPOLOGY_CORRUPT,
+    TOPOLOGY_REORDER,
+    TOPOLOGY_RATE,
+    TOPOLOGY_LIMIT,
+    TOPOLOGY_SEED,
+    TOPOLOGY_IMPAIRMENTS
+};
+struct topology_line {
+    char *words[TOPOLOGY_IMPAIRMENTS];
+};
+
 struct topology_network {
     enum topology_network_kind kind;
     char *name; /* a link's: "r1:eth1-r2:eth1" after the check unless it has a name of its own */
@@ -100,7 +119,8 @@ struct topology_network {
     bool has_dns;
     uint32_t dns;
     struct topology_mark dns_mark;
-    GPtrArray *forwards; /* struct topology_forward *; NULL: none */
+    GPtrArray *forwards;       /* struct topology_forward *; NULL: none */
+    struct topology_line line; /* of every NIC on it that does not say otherwise: what it sends */
 };
 
 struct topology_nic {
@@ -117,6 +137,7 @@ struct topology_nic {
     bool has_mac;
     uint8_t mac[6];
     struct topology_mark mac_mark;
+    struct topology_line line; /* after the check also what its network says */
 };
 
 struct topology_route {

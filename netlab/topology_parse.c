@@ -18,6 +18,7 @@
  * alone.
  */
 #include "netlab/topology_parse.h"
+#include "netlab/topology_line.h"
 #include "netlab/topology_uplink.h"
 
 #include <stdlib.h>
@@ -398,7 +399,60 @@ static void read_mac(struct parser *p, yaml_node_t *value, const struct key *key
     nic->mac_mark = mark_of(value);
 }
 
-#define WITH_TC "`run:` can set it in a guest with tc"
+/* ---- bad lines ---- */
+
+static const char *const impairment_names[] = {
+    [TOPOLOGY_DELAY] = "delay",     [TOPOLOGY_JITTER] = "jitter",   [TOPOLOGY_DISTRIBUTION] = "distribution",
+    [TOPOLOGY_LOSS] = "loss",       [TOPOLOGY_BURST] = "burst",     [TOPOLOGY_DUPLICATE] = "duplicate",
+    [TOPOLOGY_CORRUPT] = "corrupt", [TOPOLOGY_REORDER] = "reorder", [TOPOLOGY_RATE] = "rate",
+    [TOPOLOGY_LIMIT] = "limit",     [TOPOLOGY_SEED] = "seed"};
+_Static_assert(G_N_ELEMENTS(impairment_names) == TOPOLOGY_IMPAIRMENTS, "a name for each");
+
+/* The emulator knows the words in full; here a value is what begins like one, so that a mistake has its
+ * place. */
+static void read_line_word(struct parser *p, yaml_node_t *value, const struct key *key,
+                           struct topology_line *line)
+{
+    const char *text = scalar(p, value, "a property of a line");
+    if (!text)
+        return;
+    for (int i = 0; i < TOPOLOGY_IMPAIRMENTS; i++) {
+        if (!g_str_equal(impairment_names[i], key->name))
+            continue;
+        const char *why = topology_line_word_wrong((enum topology_impairment)i, text);
+        if (why)
+            topology_complain(p->report, mark_of(value), "\"%s\" is no %s of a line; write it like %s", text,
+                              key->name, why);
+        else
+            line->words[i] = (g_free(line->words[i]), g_strdup(text));
+    }
+}
+
+static void read_nic_line(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    read_line_word(p, value, key, &((struct topology_nic *)target)->line);
+}
+
+static void read_network_line(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    read_line_word(p, value, key, &((struct topology_network *)target)->line);
+}
+
+static void read_link_line(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    read_line_word(p, value, key, &((struct topology_link *)target)->network->line);
+}
+
+#define IMPAIRMENT_KEYS(read)                                                                                \
+    ROW("delay", read, "one way, like 20ms"), ROW("jitter", read, "variation of the delay, like 5ms"),       \
+        ROW("distribution", read, "of the jitter: uniform, normal or pareto"),                               \
+        ROW("loss", read, "share of frames lost, like 1%"),                                                  \
+        ROW("burst", read, "mean number of frames lost in a row"),                                           \
+        ROW("duplicate", read, "share of frames that come twice"),                                           \
+        ROW("corrupt", read, "share of frames with one bit flipped"),                                        \
+        ROW("reorder", read, "share of frames that overtake others"),                                        \
+        ROW("rate", read, "bandwidth in bit/s, like 10M"), ROW("limit", read, "frames in its queue"),        \
+        ROW("seed", read, "the same seed, the same fate of each frame")
 
 static const struct key nic_keys[] = {
     ROW("address", read_address,
@@ -407,10 +461,7 @@ static const struct key nic_keys[] = {
     MARKED_ROW("interface", read_string, offsetof(struct topology_nic, interface),
                offsetof(struct topology_nic, interface_mark),
                "the NIC's name in the guest; otherwise eth0, eth1, …"),
-    LATER("delay", "one-way delay", WITH_TC),
-    LATER("jitter", "variation of the delay", WITH_TC),
-    LATER("loss", "share of frames lost", WITH_TC),
-    LATER("rate", "bandwidth", WITH_TC),
+    IMPAIRMENT_KEYS(read_nic_line),
 };
 static const struct mapping nic_mapping = {"nic", "a NIC", nic_keys, G_N_ELEMENTS(nic_keys)};
 
@@ -490,6 +541,7 @@ static const struct key end_keys[] = {
     ROW("interface", read_end_nic, "the NIC's name in the guest"),
     ROW("address", read_end_nic, "address with prefix length"),
     ROW("mac", read_end_nic, "MAC address"),
+    IMPAIRMENT_KEYS(read_end_nic),
 };
 static const struct mapping end_mapping = {"end", "an end of a link", end_keys, G_N_ELEMENTS(end_keys)};
 
@@ -669,12 +721,6 @@ static void read_dns(struct parser *p, yaml_node_t *value, const struct key *key
     network->dns_mark = mark_of(value);
 }
 
-#define IMPAIRMENT_LATER                                                                                     \
-    LATER("delay", "one-way delay", WITH_TC), LATER("jitter", "variation of the delay", WITH_TC),            \
-        LATER("loss", "share of frames lost", WITH_TC), LATER("rate", "bandwidth", WITH_TC),                 \
-        LATER("duplicate", "share of frames doubled", WITH_TC),                                              \
-        LATER("reorder", "share of frames overtaken", WITH_TC)
-
 static const struct key network_keys[] = {
     ROW("subnet", read_subnet, "IPv4 subnet; nodes without an address get one from it"),
     MARKED_ROW("mtu", read_mtu, offsetof(struct topology_network, mtu),
@@ -688,7 +734,7 @@ static const struct key network_keys[] = {
     LATER("nat", "translate addresses to the outside", "write `uplink: nat`"),
     LATER("vlan", "VLAN of the segment", "use one network for each VLAN"),
     LATER("subnet6", "IPv6 subnet", "this version assigns IPv4 only"),
-    IMPAIRMENT_LATER,
+    IMPAIRMENT_KEYS(read_network_line),
 };
 static const struct mapping network_mapping = {"network", "a network", network_keys,
                                                G_N_ELEMENTS(network_keys)};
@@ -737,7 +783,7 @@ static const struct key link_keys[] = {
     MARKED_ROW("mtu", read_link_mtu, offsetof(struct topology_network, mtu),
                offsetof(struct topology_network, mtu_mark), "largest packet in bytes"),
     ROW("name", read_link_name, "the link's name in status and messages"),
-    IMPAIRMENT_LATER,
+    IMPAIRMENT_KEYS(read_link_line),
 };
 static const struct mapping link_mapping = {"link", "a link", link_keys, G_N_ELEMENTS(link_keys)};
 

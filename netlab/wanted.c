@@ -10,6 +10,7 @@
  */
 #include "netlab/wanted.h"
 #include "netlab/image.h"
+#include "netlab/topology_line.h"
 #include "netlab/topology_uplink.h"
 #include "netlab/trial.h"
 
@@ -372,7 +373,23 @@ static char *guest_config(const struct topology_node *node)
     return g_string_free(config, FALSE);
 }
 
-static void put_nics(JsonBuilder *builder, const struct topology_node *node)
+/* Which of its network's NICs this is, counted through the topology. */
+static unsigned number_on_network(const struct topology *topology, const struct topology_nic *wanted)
+{
+    unsigned number = 0;
+    for (guint n = 0; n < topology->nodes->len; n++) {
+        const struct topology_node *node = topology->nodes->pdata[n];
+        for (guint i = 0; i < node->nics->len; i++) {
+            const struct topology_nic *nic = node->nics->pdata[i];
+            if (nic == wanted)
+                return number;
+            number += nic->network == wanted->network;
+        }
+    }
+    return number;
+}
+
+static void put_nics(JsonBuilder *builder, const struct topology *topology, const struct topology_node *node)
 {
     json_builder_set_member_name(builder, "nics");
     json_builder_begin_array(builder);
@@ -385,13 +402,16 @@ static void put_nics(JsonBuilder *builder, const struct topology_node *node)
         put_string(builder, "mac", mac);
         put_string(builder, "network", nic->network->name);
         put_string(builder, "address", nic->dhcp ? "dhcp" : address);
+        g_autofree char *line = topology_line_format(
+            nic, nic->network->line.words[TOPOLOGY_SEED] ? number_on_network(topology, nic) : 0);
+        put_string(builder, "line", line);
         json_builder_end_object(builder);
     }
     json_builder_end_array(builder);
 }
 
-static void want_machine(GPtrArray *objects, const struct topology_node *node, GHashTable *trials,
-                         struct topology_report *report)
+static void want_machine(GPtrArray *objects, const struct topology *topology,
+                         const struct topology_node *node, GHashTable *trials, struct topology_report *report)
 {
     const struct topology_machine *machine = &node->machine;
     struct boot boot = {0};
@@ -417,7 +437,7 @@ static void want_machine(GPtrArray *objects, const struct topology_node *node, G
         put_string(builder, "initrd", boot.initrd);
         put_string(builder, "append", boot.append);
         put_string(builder, "ready", agent ? "agent" : "started");
-        put_nics(builder, node);
+        put_nics(builder, topology, node);
         put_string(builder, "config", config);
         json_builder_end_object(builder);
         g_autofree char *payload = finish(builder);
@@ -468,7 +488,7 @@ GPtrArray *wanted_objects(const struct topology *topology, struct topology_repor
         for (guint i = from; i < end; i++)
             want_policy(objects, topology->nodes->pdata[i]);
         for (guint i = from; i < end; i++)
-            want_machine(objects, topology->nodes->pdata[i], trials, report);
+            want_machine(objects, topology, topology->nodes->pdata[i], trials, report);
     }
     return objects;
 }

@@ -62,6 +62,8 @@ void machine_nic_free(void *data)
     g_free(nic->id);
     g_free(nic->netdev);
     g_free(nic->romfile);
+    g_free(nic->impair_out);
+    g_free(nic->impair_in);
     g_free(nic);
 }
 

@@ -21,10 +21,10 @@ struct firmware_board {
     bool serial[2], parallel[3];
     bool mouse;
     bool fwcfg;
-    uint32_t hotplug_slots;  /* as in acpi_config */
-    bool suspend, hibernate; /* S3, S4 */
-    bool acpi;               /* place ACPI tables */
-    const GPtrArray *extra;  /* as in acpi_config */
+    uint32_t hotplug_slots;             /* as in acpi_config */
+    bool suspend, hibernate;            /* S3, S4 */
+    bool acpi;                          /* place ACPI tables */
+    const GPtrArray *extra;             /* as in acpi_config */
     const struct smbios_config *smbios; /* NULL: none */
     bool mptable;
 };

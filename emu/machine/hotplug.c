@@ -286,6 +286,7 @@ bool hotplug_device_add(void *opaque, const char *words, GError **error)
     if (backend) {
         card->backend = backend;
         net_join(e1000_port(card->device), backend);
+        network_impair_card(m, card);
     }
     pci_hotplug_plugged(m->hotplug, slot_of(card));
     return true;

@@ -50,8 +50,10 @@ struct machine_nic {
     bool has_mac;
     char *romfile; /* NULL: iPXE's when booting from the network; "": none */
     int bootindex; /* -1: none */
-    int slot;      /* -1: the next free one */
-    int vlan;      /* -net: number of the hub it is plugged into; -1: `netdev` counts */
+    char *impair_out,
+        *impair_in; /* words of net/impair.h for what the guest sends and gets; NULL: good lines */
+    int slot;       /* -1: the next free one */
+    int vlan;       /* -net: number of the hub it is plugged into; -1: `netdev` counts */
 };
 
 /* -object filter-dump */

@@ -185,6 +185,7 @@ void network_remove_card(struct machine *machine, unsigned index); /* its device
 bool network_add_netdev(struct machine *machine, const struct machine_netdev *netdev, GError **error);
 /* Frees it, and the captures on it; whatever it was cabled to loses its link. */
 void network_remove_netdev(struct machine *machine, struct net_port *port);
+void network_impair_card(struct machine *machine, const struct machine_card *card);
 /* control.h, impair. */
 bool network_impair(void *opaque, const char *name, const char *direction, const char *words, GString *out,
                     GError **error);

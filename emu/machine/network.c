@@ -118,10 +118,23 @@ static struct members count_members(const struct machine *m, int vlan)
     return members;
 }
 
-static void cable(struct machine_card *card, struct net_port *backend)
+/* The lines are as bad as the command line wants them. */
+void network_impair_card(struct machine *m, const struct machine_card *card)
+{
+    struct net_port *ends[] = {e1000_port(card->device), net_peer(e1000_port(card->device))};
+    const char *const words[] = {card->config->impair_out, card->config->impair_in};
+    for (unsigned i = 0; i < G_N_ELEMENTS(ends); i++) {
+        struct net_impairment impairment;
+        if (words[i] && ends[i] && net_impairment_parse(words[i], &impairment, NULL))
+            net_port_impair(ends[i], m->clock, &impairment);
+    }
+}
+
+static void cable(struct machine *m, struct machine_card *card, struct net_port *backend)
 {
     card->backend = backend;
     net_join(e1000_port(card->device), backend);
+    network_impair_card(m, card);
 }
 
 static void cable_old(struct machine *m, struct machine_card *card)
@@ -131,11 +144,11 @@ static void cable_old(struct machine *m, struct machine_card *card)
     if (members.cards == 1 && members.backends == 1) {
         for (guint i = 0; i < m->config->netdevs->len; i++)
             if (((struct machine_netdev *)m->config->netdevs->pdata[i])->vlan == vlan)
-                cable(card, m->netdevs->pdata[i]);
+                cable(m, card, m->netdevs->pdata[i]);
         return;
     }
     g_autofree char *id = g_strdup_printf("hub%dport-%s", vlan, card->config->id);
-    cable(card, net_hubs_port(m->hubs, (unsigned)vlan, id));
+    cable(m, card, net_hubs_port(m->hubs, (unsigned)vlan, id));
 }
 
 static void plug_hubs(struct machine *m)
@@ -234,7 +247,7 @@ bool network_build(struct machine *m, GError **error)
         struct machine_card *card = &m->cards[i];
         struct net_port *backend = card->config->netdev ? network_find(m, card->config->netdev) : NULL;
         if (backend)
-            cable(card, backend);
+            cable(m, card, backend);
         else if (card->config->vlan >= 0)
             cable_old(m, card);
     }

@@ -49,9 +49,9 @@ enum smbios_text {
 };
 
 struct smbios_words {
-    char *text[SMBIOS_TEXTS];    /* NULL: as it is anyway; at most 255 bytes each */
-    bool given[256];             /* types that -smbios has named */
-    uint8_t release[2];          /* of the BIOS */
+    char *text[SMBIOS_TEXTS]; /* NULL: as it is anyway; at most 255 bytes each */
+    bool given[256];          /* types that -smbios has named */
+    uint8_t release[2];       /* of the BIOS */
     bool has_release, uefi;
     uint16_t speed; /* of memory, MHz; 0: not told */
 };

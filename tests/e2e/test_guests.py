@@ -52,6 +52,53 @@ def triangle():
     return lives("triangle")
 
 
+BAD_LINES = """\
+name: {name}
+nodes: {{a: , b: , c: }}
+links:
+  - {{ends: [a, {{node: b, delay: 30ms}}], delay: 20ms}}
+  - {{ends: [a, c], loss: 30%, seed: 4}}
+"""
+
+
+def bad_lines():
+    """What the topology says of a line, what `netlab link` changes, and what comes back with the machine."""
+    lab = Lab(BAD_LINES, emulator=None, name="bad-lines")
+    before = lab.dump()
+    lab.netlab("up", "--timeout", str(BOOT_SECONDS), timeout=BOOT_SECONDS + 20)
+
+    def round_trips(address, count=5):
+        text = lab.netlab("exec", "a", "--", "ping", "-c", str(count), "-i", "0.05", "-W", "1", address, rc=None, timeout=60).stdout
+        return [float(word.split("=")[1]) for word in text.split() if word.startswith("time=")]
+    times = round_trips("10.255.0.2")
+    check(len(times) == 5 and min(times) >= 50, f"20 ms one way, 30 ms the other: {times}")
+    check(len(round_trips("10.255.0.6", 60)) < 55, "three in ten are lost, either way")
+    check("line delay=20ms" in lab.netlab("link", "a:eth0").stdout, "show")
+    check("which NIC of a" in lab.netlab("link", "a", rc=None).stderr, "two NICs")
+    lab.netlab("link", "a:eth1", "reset")
+    lab.netlab("link", "c", "reset")
+    check(len(round_trips("10.255.0.6")) == 5, "a good line")
+    state = json.loads(lab.netlab("link", "a:eth1", "set", "delay=100ms", "jitter=1ms", "--json").stdout)
+    check(state["up"] and state["line"].startswith("delay=100ms,jitter=1ms"), f"{state}")
+    check(min(round_trips("10.255.0.6")) >= 99, "a slow line")
+    check("link down" in lab.netlab("link", "a:eth1", "down").stdout, "down")
+    check(not round_trips("10.255.0.6", 2), "a pulled cable")
+    check("link up" in lab.netlab("link", "a:eth1", "up").stdout, "up")
+    wait_until("the cable to be in again", lambda: round_trips("10.255.0.6", 1), 30)
+    for words, says in ((["a:eth1", "set", "dely=1"], "did you mean 'delay'"), (["a:eth9"], "there is no NIC a:eth9"),
+                        (["a:eth1", "set"], "set what?"), (["a:eth1", "frob"], "show, up, down")):
+        failed = lab.netlab("link", *words, rc=None)
+        check(failed.returncode != 0 and says in failed.stderr, failed.text)
+    lab.netlab("restart", "a", timeout=BOOT_SECONDS)
+    check("line loss=30%" in lab.netlab("link", "a:eth1").stdout, "after a restart it is as the topology has it")
+    lab.write(BAD_LINES.format(name=lab.name).replace("20ms", "20 minutes"))
+    failed = lab.netlab("up", rc=None)
+    check("topology.yml:4:48:" in failed.stderr and "is no delay of a line; write it like 20ms" in failed.stderr, failed.text)
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    lab.remove()
+
+
 def port_forward():
     """The lab's port leads to its web server: 8080 may be somebody else's on this computer's loopback, not in this namespace."""
     lab = lab_of("port-forward")
@@ -207,4 +254,4 @@ if __name__ == "__main__":
     if images.returncode != 0 or "mini" not in [image["name"] for image in json.loads(images.stdout)]:
         print("SKIP: there is no image `mini`; make it with `netlab image build mini`")
         sys.exit(77)
-    main(bad_kernels, two_hosts, static_router, triangle, port_forward, real_network, own_namespace_side)
+    main(bad_kernels, two_hosts, static_router, triangle, bad_lines, port_forward, real_network, own_namespace_side)

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * See nic.h. One connection a call: greeting, negotiation, the command; events in between are passed over.
+ */
+#include "netlab/nic.h"
+#include "netlab/channel.h"
+#include "netlab/paths.h"
+
+#include <errno.h>
+#include <gio/gio.h>
+
+enum { ANSWER_TIMEOUT_MS = 5000 };
+
+/* The next message that is no event. */
+static JsonObject *next_answer(struct channel *channel, GError **error)
+{
+    gint64 deadline = g_get_monotonic_time() + ANSWER_TIMEOUT_MS * 1000;
+    for (;;) {
+        int left = (int)((deadline - g_get_monotonic_time()) / 1000);
+        JsonObject *message = channel_receive(channel, MAX(left, 0), error);
+        if (!message || !json_object_has_member(message, "event"))
+            return message;
+        json_object_unref(message);
+    }
+}
+
+/* The member "return" of the answer, or NULL with the emulator's own words. `arguments` is taken over. */
+static JsonNode *execute(const char *directory, const char *command, JsonObject *arguments, GError **error)
+{
+    g_autoptr(JsonObject) request = json_object_new();
+    json_object_set_string_member(request, "execute", command);
+    json_object_set_object_member(request, "arguments", arguments);
+    g_autofree char *path = g_build_filename(directory, "qmp.sock", NULL);
+    int fd = paths_connect(path);
+    if (fd < 0) {
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
+                    "the machine cannot be reached at %s: %s; is it yours, and does it run?", path,
+                    g_strerror(errno));
+        return NULL;
+    }
+    struct channel channel;
+    channel_init(&channel, fd);
+    JsonNode *result = NULL;
+    g_autoptr(JsonObject) greeting = next_answer(&channel, error);
+    g_autoptr(JsonObject) agreed =
+        greeting && channel_send_text(&channel, "{\"execute\":\"qmp_capabilities\"}", error)
+            ? next_answer(&channel, error)
+            : NULL;
+    g_autoptr(JsonObject) answer =
+        agreed && channel_send(&channel, request, -1, error) ? next_answer(&channel, error) : NULL;
+    if (answer && json_object_has_member(answer, "return"))
+        result = json_object_dup_member(answer, "return");
+    else if (answer && json_object_has_member(answer, "error") &&
+             JSON_NODE_HOLDS_OBJECT(json_object_get_member(answer, "error")))
+        g_set_error_literal(
+            error, G_IO_ERROR, G_IO_ERROR_FAILED,
+            channel_string(json_object_get_object_member(answer, "error"), "desc", "refused"));
+    else if (answer)
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                            "the machine's answer is not understood");
+    channel_clear(&channel);
+    return result;
+}
+
+static char *nic_name(unsigned index)
+{
+    return g_strdup_printf("n%u", index); /* as machine.c calls its back end */
+}
+
+bool nic_set_link(const char *directory, unsigned index, bool up, GError **error)
+{
+    g_autofree char *name = nic_name(index);
+    JsonObject *arguments = json_object_new();
+    json_object_set_string_member(arguments, "name", name);
+    json_object_set_boolean_member(arguments, "up", up);
+    g_autoptr(JsonNode) answer = execute(directory, "set_link", arguments, error);
+    return answer != NULL;
+}
+
+char *nic_impair(const char *directory, unsigned index, const char *words, GError **error)
+{
+    g_autofree char *name = nic_name(index);
+    JsonObject *arguments = json_object_new();
+    json_object_set_string_member(arguments, "name", name);
+    json_object_set_string_member(arguments, "direction", "out");
+    if (words)
+        json_object_set_string_member(arguments, "settings", words);
+    g_autoptr(JsonNode) answer = execute(directory, "x-netlab-impair", arguments, error);
+    const char *text = answer && JSON_NODE_HOLDS_VALUE(answer) ? json_node_get_string(answer) : NULL;
+    if (answer && !text)
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                            "the machine's answer is not understood");
+    return g_strdup(text);
+}
+
+bool nic_get_link(const char *directory, unsigned index, bool *up, GError **error)
+{
+    g_autoptr(JsonNode) answer = execute(directory, "x-netlab-query-network", json_object_new(), error);
+    if (!answer)
+        return false;
+    JsonArray *nics = JSON_NODE_HOLDS_ARRAY(answer) ? json_node_get_array(answer) : NULL;
+    if (!nics || index >= json_array_get_length(nics) ||
+        !JSON_NODE_HOLDS_OBJECT(json_array_get_element(nics, index))) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "the machine does not name its NICs");
+        return false;
+    }
+    *up = channel_flag(json_array_get_object_element(nics, index), "link");
+    return true;
+}
