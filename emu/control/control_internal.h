@@ -114,6 +114,15 @@ void monitor_block_limit(struct control *control, char **words, GString *out);
 void monitor_block_change(struct control *control, char **words, GString *out);
 void monitor_block_eject(struct control *control, char **words, GString *out);
 
+/* monitor_memory.c: its words about memory, ports and values */
+void monitor_x(struct control *control, char **words, GString *out);
+void monitor_xp(struct control *control, char **words, GString *out);
+void monitor_print(struct control *control, char **words, GString *out);
+void monitor_memsave(struct control *control, char **words, GString *out);
+void monitor_pmemsave(struct control *control, char **words, GString *out);
+void monitor_port_in(struct control *control, char **words, GString *out);
+void monitor_port_out(struct control *control, char **words, GString *out);
+
 /* monitor.c */
 struct monitor_session *monitor_session_new(struct control *control, struct char_port *port);
 void monitor_session_free(struct monitor_session *session);

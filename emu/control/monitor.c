@@ -15,7 +15,7 @@
 
 static const char prompt[] = "(netlab) ";
 
-enum { WORDS_MOST = 8, DUMP_MOST = 65536 };
+enum { WORDS_MOST = 32 };
 
 struct monitor_command {
     const char *name, *alias, *form, *help;
@@ -84,196 +84,6 @@ static void monitor_info(struct control *control, char **words, GString *out)
                     "program's version\n");
     for (size_t i = 0; i < G_N_ELEMENTS(infos); i++)
         g_string_append_printf(out, "info %s -- %s\n", infos[i].name, infos[i].help);
-}
-
-/* ---- memory and ports ---- */
-
-struct dump_format {
-    unsigned count, size;
-    char kind;
-};
-
-/* "/4xw": count, then x d u o c, then b h w; each part may be left out. */
-static bool parse_format(const char *text, struct dump_format *format, GString *out)
-{
-    *format = (struct dump_format){.count = 1, .size = 4, .kind = 'x'};
-    if (g_ascii_isdigit(*text)) {
-        guint64 count = g_ascii_strtoull(text, (char **)&text, 10);
-        format->count = (unsigned)MIN(count, (guint64)DUMP_MOST);
-    }
-    for (; *text; text++) {
-        if (strchr("xduoc", *text)) {
-            format->kind = *text;
-            if (*text == 'c')
-                format->size = 1;
-        } else if (strchr("bhw", *text)) {
-            format->size = *text == 'b' ? 1 : *text == 'h' ? 2 : 4;
-        } else {
-            g_string_append_printf(out, "format '%c' is none of x d u o c and b h w\n", *text);
-            return false;
-        }
-    }
-    return true;
-}
-
-static void append_value(GString *out, const struct dump_format *format, uint32_t value)
-{
-    int32_t negative = format->size == 1   ? (int8_t)value
-                       : format->size == 2 ? (int16_t)value
-                                           : (int32_t)value;
-    switch (format->kind) {
-    case 'd':
-        g_string_append_printf(out, " %d", negative);
-        break;
-    case 'u':
-        g_string_append_printf(out, " %u", value);
-        break;
-    case 'o':
-        g_string_append_printf(out, " 0%o", value);
-        break;
-    case 'c':
-        if (g_ascii_isprint((char)value))
-            g_string_append_printf(out, " '%c'", (char)value);
-        else
-            g_string_append_printf(out, " '\\x%02x'", value & 0xff);
-        break;
-    default:
-        g_string_append_printf(out, " 0x%0*x", (int)format->size * 2, value);
-        break;
-    }
-}
-
-static bool parse_address(struct control *control, const char *text, uint64_t *value, GString *out)
-{
-    const struct control_machine *m = control->machine;
-    g_autoptr(GError) error = NULL;
-    if (*text == '$') {
-        uint32_t got;
-        if (m->register_value && m->register_value(m->opaque, text + 1, &got)) {
-            *value = got;
-            return true;
-        }
-        g_string_append_printf(out, "no register '%s'\n", text);
-        return false;
-    }
-    if (keyval_parse_number("address", text, 0, 0, value, &error))
-        return true;
-    g_string_append_printf(out, "%s\n", error->message);
-    return false;
-}
-
-static void dump(struct control *control, bool physical, const struct dump_format *format, uint64_t addr,
-                 GString *out)
-{
-    const struct control_machine *m = control->machine;
-    unsigned a_line = 16 / format->size;
-    for (unsigned i = 0; i < format->count; i++) {
-        uint8_t bytes[4] = {0};
-        if (i % a_line == 0)
-            g_string_append_printf(out, "%s%0*" G_GINT64_MODIFIER "x:", i ? "\n" : "", physical ? 9 : 8,
-                                   addr);
-        if (m->read_memory(m->opaque, physical, addr, bytes, format->size) < format->size) {
-            g_string_append(out, " (no memory there)\n");
-            return;
-        }
-        uint32_t value = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
-                         (uint32_t)bytes[3] << 24;
-        append_value(out, format, value);
-        addr += format->size;
-        if (!physical)
-            addr &= UINT32_MAX;
-    }
-    g_string_append_c(out, '\n');
-}
-
-static void disassemble(struct control *control, bool physical, unsigned count, uint64_t addr, GString *out)
-{
-    const struct control_machine *m = control->machine;
-    for (unsigned i = 0; i < count && i < 1000; i++) {
-        char text[128];
-        unsigned len = m->disassemble ? m->disassemble(m->opaque, physical, addr, text, sizeof text) : 0;
-        if (!len) {
-            g_string_append_printf(out, "%08" G_GINT64_MODIFIER "x: (no memory there)\n", addr);
-            return;
-        }
-        g_string_append_printf(out, "%08" G_GINT64_MODIFIER "x:  %s\n", addr, text);
-        addr += len;
-    }
-}
-
-static void examine(struct control *control, bool physical, char **words, GString *out)
-{
-    /* words: ["/FMT",] ADDRESS; the format may also hang on the command's name and comes first then */
-    struct dump_format format = {.count = 1, .size = 4, .kind = 'x'};
-    const char *address = words[0];
-    if (*words[0] == '/') {
-        const char *text = words[0] + 1;
-        address = words[1];
-        size_t len = strlen(text);
-        if (len && text[len - 1] == 'i') {
-            format.kind = 'i';
-            format.count = len > 1 ? (unsigned)CLAMP(g_ascii_strtoull(text, NULL, 10), 1, 1000) : 1;
-        } else if (!parse_format(text, &format, out)) {
-            return;
-        }
-    }
-    uint64_t addr;
-    if (!address) {
-        g_string_append(out, "the address is missing\n");
-        return;
-    }
-    if (!parse_address(control, address, &addr, out))
-        return;
-    if (format.kind == 'i')
-        disassemble(control, physical, format.count, addr, out);
-    else
-        dump(control, physical, &format, addr, out);
-}
-
-static void monitor_x(struct control *control, char **words, GString *out)
-{
-    examine(control, false, words, out);
-}
-
-static void monitor_xp(struct control *control, char **words, GString *out)
-{
-    examine(control, true, words, out);
-}
-
-static void monitor_port_in(struct control *control, char **words, GString *out)
-{
-    const struct control_machine *m = control->machine;
-    struct dump_format format = {.count = 1, .size = 1, .kind = 'x'};
-    uint64_t port;
-    const char *where = words[0];
-    if (*words[0] == '/') {
-        if (!parse_format(words[0] + 1, &format, out))
-            return;
-        where = words[1];
-    }
-    if (!where || !parse_address(control, where, &port, out))
-        return;
-    g_string_append_printf(out, "port 0x%04x =", (unsigned)port & 0xffff);
-    append_value(out, &format, m->read_port(m->opaque, (uint16_t)port, format.size));
-    g_string_append_c(out, '\n');
-}
-
-static void monitor_port_out(struct control *control, char **words, GString *out)
-{
-    const struct control_machine *m = control->machine;
-    struct dump_format format = {.count = 1, .size = 1, .kind = 'x'};
-    uint64_t port, value;
-    if (*words[0] == '/') {
-        if (!parse_format(words[0] + 1, &format, out))
-            return;
-        words++;
-    }
-    if (!words[0] || !words[1]) {
-        g_string_append(out, "port and value are wanted\n");
-        return;
-    }
-    if (parse_address(control, words[0], &port, out) && parse_address(control, words[1], &value, out))
-        m->write_port(m->opaque, (uint16_t)port, (uint32_t)value, format.size);
 }
 
 /* ---- keys ---- */
@@ -696,10 +506,15 @@ static const struct monitor_command commands[] = {
      "what a watchdog does: reset, shutdown, poweroff, pause, debug, none, inject-nmi", 1, 1,
      monitor_watchdog_action},
     {"nmi", NULL, "", "raise a non-maskable interrupt", 0, 1, monitor_nmi},
-    {"x", NULL, "/FMT ADDRESS", "show memory at a linear address ($eip and other registers may stand for it)",
-     1, 2, monitor_x},
-    {"xp", NULL, "/FMT ADDRESS", "show memory at a physical address; FMT: count, x d u o c i, b h w", 1, 2,
-     monitor_xp},
+    {"x", NULL, "/FMT ADDRESS", "show memory at a linear address, as x/8x $esp+4", 1, WORDS_MOST, monitor_x},
+    {"xp", NULL, "/FMT ADDRESS", "show memory at a physical address; FMT: count, x d u o c i, b h w g", 1,
+     WORDS_MOST, monitor_xp},
+    {"print", "p", "/FMT EXPRESSION", "a value: numbers, 'c', $registers, + - * / % & | ^ ~ ( )", 1,
+     WORDS_MOST, monitor_print},
+    {"memsave", NULL, "ADDRESS SIZE FILE", "write memory at a linear address to a file", 3, 3,
+     monitor_memsave},
+    {"pmemsave", NULL, "ADDRESS SIZE FILE", "write memory at a physical address to a file", 3, 3,
+     monitor_pmemsave},
     {"i", NULL, "/FMT PORT", "read an I/O port", 1, 2, monitor_port_in},
     {"o", NULL, "/FMT PORT VALUE", "write an I/O port", 2, 3, monitor_port_out},
     {"sendkey", NULL, "KEY-KEY… [MS]", "press keys together, as ctrl-alt-delete, and hold them", 1, 2,
@@ -753,16 +568,45 @@ static void monitor_help(struct control *control, char **words, GString *out)
     }
 }
 
+/* The next word of a line, in place: up to a space, or a string in double quotes, in which \" \\ \n and \r
+ * stand for what they do in QEMU. NULL: no more, or (*open) a string without an end. */
+static char *next_word(char **at, bool *open)
+{
+    char *from = *at + strspn(*at, " \t\r\n"), *to = from, *word = from;
+    if (!*from)
+        return NULL;
+    if (*from != '"') {
+        from += strcspn(from, " \t\r\n");
+        *at = *from ? from + 1 : from;
+        *from = '\0';
+        return word;
+    }
+    for (from++; *from && *from != '"'; from++) {
+        if (*from == '\\' && from[1])
+            *to++ = *++from == 'n' ? '\n' : *from == 'r' ? '\r' : *from;
+        else
+            *to++ = *from;
+    }
+    *open = !*from;
+    *at = *from ? from + 1 : from;
+    *to = '\0';
+    return *open ? NULL : word;
+}
+
 void monitor_execute(struct control *control, const char *line, GString *out)
 {
-    char *words[WORDS_MOST + 1] = {0};
+    char *words[WORDS_MOST + 2] = {0};
     unsigned count = 0;
+    bool open = false;
     g_autofree char *copy = g_strdup(line);
     g_autofree char *format = NULL;
     /* "x/4xw ADDRESS": the format belongs to the command's word and becomes one of its own. */
-    for (char *save = NULL, *word = strtok_r(copy, " \t\r\n", &save); word && count < WORDS_MOST;
-         word = strtok_r(NULL, " \t\r\n", &save)) {
+    for (char *at = copy, *word; (word = next_word(&at, &open));) {
         char *slash = count ? NULL : strchr(word, '/');
+        if (count >= WORDS_MOST) {
+            g_string_append_printf(out, "a line has at most %d words\n", WORDS_MOST);
+            return;
+        }
         if (slash && slash != word) {
             format = g_strdup(slash);
             *slash = '\0';
@@ -770,6 +614,10 @@ void monitor_execute(struct control *control, const char *line, GString *out)
         words[count++] = word;
         if (count == 1 && format)
             words[count++] = format;
+    }
+    if (open) {
+        g_string_append(out, "the closing '\"' is missing\n");
+        return;
     }
     if (!count)
         return;

@@ -854,6 +854,44 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         {"x/4xb", "the address is missing"},
         {"i/w 0x3f8", "port 0x03f8 ="},
         {"i 0x3f8", "port 0x03f8 = 0x"},
+        {"i/g 0x3f8", "ports are b, h or w wide"},
+        {"x/1xg 0x10", "00000010: 0x1716151413121110\n"},
+        {"x/2xg 8", "00000008: 0x0f0e0d0c0b0a0908 0x1716151413121110\n"},
+        {"x/1dg 0xf8", "000000f8: -283686952306184\n"},
+        {"x/xb $eip+4", "00000014: 0x14\n"},
+        {"x/xb $eip + 2 * 2", "00000014: 0x14\n"},
+        {"x/xb 0x100000010", "00000010: 0x10\n"},
+        {"p 1+2*3", "0x7\n"},
+        {"print /d 1 - 3", "-2\n"},
+        {"p/d -7/2", "-3\n"},
+        {"p/d -7%3", "-1\n"},
+        {"p/u -1", "18446744073709551615\n"},
+        {"p 1 + 2 & 3", "0x3\n"}, /* + binds last */
+        {"p (1+2)&~1|8^1", "0xb\n"},
+        {"p/c 65", "'A'\n"},
+        {"p 'a'+1", "0x62\n"},
+        {"p/o 8", "010\n"},
+        {"p 0x8000000000000000/-1", "0x8000000000000000\n"},
+        {"p 0x8000000000000000%-1", "0x0\n"},
+        {"p 1/0", "division by zero"},
+        {"p 1%(2-2)", "division by zero"},
+        {"p", "usage: print"},
+        {"p/x", "usage: print"},
+        {"p 1 2", "what is '2' in '1 2'?"},
+        {"p 1+", "ends too early"},
+        {"p (1", "')' is missing"},
+        {"p 1)", "what is ')'"},
+        {"p $", "no register '$'"},
+        {"p @", "'@' is not a number"},
+        {"p ----1", "0x1\n"},
+        {"p 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1", "at most 32 words"},
+        {"memsave 0 1 /nowhere/x", "writing /nowhere/x: No such file"},
+        {"memsave 0xffffffff 2 /nowhere/x", "linear addresses end"},
+        {"memsave 0 0x100000001 /nowhere/x", "linear addresses end"},
+        {"memsave 0 1", "usage: memsave"},
+        {"pmemsave 0 much /nowhere/x", "'much' is not a number"},
+        {"screendump \"/tmp/x", "the closing '\"' is missing"},
+        {"\"", "the closing '\"' is missing"},
         {"trace help", "e1000"},
         {"trace nonsense", "nonsense"},
         {"sendkey ctrl-alt-delte", "invalid parameter: delte"},
@@ -875,6 +913,17 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         if (!*rows[i].says)
             g_assert_cmpstr(out->str, ==, "");
     }
+    for (unsigned deep = 63; deep < 4000; deep += 3900) { /* the stack of a hostile line */
+        g_autoptr(GString) line = g_string_new("p ");
+        g_autoptr(GString) out = g_string_new(NULL);
+        for (unsigned i = 0; i < deep; i++)
+            g_string_append_c(line, "(-~"[i % 3]);
+        g_string_append_c(line, '1');
+        for (unsigned i = 0; i < (deep + 2) / 3; i++)
+            g_string_append_c(line, ')');
+        monitor_execute(b->control, line->str, out);
+        g_assert_nonnull(strstr(out->str, deep < 64 ? "0x16\n" : "nested too deeply"));
+    }
     g_autoptr(GString) out = g_string_new(NULL);
     monitor_execute(b->control, "o/h 0x80 0x1234", out);
     g_assert_cmpstr(b->keys, ==, "out 80 1234 2");
@@ -889,6 +938,7 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         {"mouse_button 5", "mouse 0 0 0 5"},
         {"screendump /tmp/x.png", "dump /tmp/x.png -"},
         {"screendump /tmp/x -f png", "dump /tmp/x png"},
+        {"screendump \"/tmp/a \\\"b\\\\.png\" -f  png ", "dump /tmp/a \"b\\.png png"},
         {"change vnc password secret", "password secret"},
         {"set_password vnc other", "password other"},
     };
@@ -911,6 +961,47 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
     monitor_execute(b->control, "q", out);
     g_assert_cmpuint(b->resets + b->buttons + b->nmis + b->quits, ==, 4);
     g_assert_false(b->link);
+}
+
+/* memsave and pmemsave: whole files, and none of what is not memory. */
+static void test_monitor_saves(struct bench *b, gconstpointer data)
+{
+    g_autofree char *folder = g_dir_make_tmp("netlab-qmp-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "a file", NULL);
+    static const struct {
+        const char *command, *range;
+        size_t len;
+        uint8_t first;
+    } rows[] = {
+        {"memsave", "$eip+1 0x20", 0x20, 0x11}, {"pmemsave", "0x10 0x20", 0x20, 0x11},
+        {"memsave", "0 0x1000", 0x1000, 0},     {"memsave", "5 0", 0, 0},
+        {"memsave", "0xfff 2", SIZE_MAX, 0},    {"pmemsave", "0 999999999999", SIZE_MAX, 0},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GString) out = g_string_new(NULL);
+        g_autofree char *line = g_strdup_printf("%s %s \"%s\"", rows[i].command, rows[i].range, path);
+        g_autofree char *bytes = NULL;
+        gsize len = 0;
+        monitor_execute(b->control, line, out);
+        if (rows[i].len == SIZE_MAX) {
+            g_assert_nonnull(strstr(out->str, "are memory"));
+            g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+            continue;
+        }
+        g_assert_cmpstr(out->str, ==, "");
+        g_assert_true(g_file_get_contents(path, &bytes, &len, NULL));
+        g_assert_cmpuint(len, ==, rows[i].len);
+        for (gsize at = 0; at < len; at++)
+            g_assert_cmpuint((uint8_t)bytes[at], ==, (uint8_t)(rows[i].first + at));
+        g_unlink(path);
+    }
+    g_assert_cmpint(mkfifo(path, 0600), ==, 0); /* nobody reads: no waiting */
+    g_autofree char *line = g_strdup_printf("memsave 0 1 \"%s\"", path);
+    g_autoptr(GString) out = g_string_new(NULL);
+    monitor_execute(b->control, line, out);
+    g_assert_nonnull(strstr(out->str, "No such device"));
+    g_unlink(path);
+    g_rmdir(folder);
 }
 
 static void test_monitor_session(struct bench *b, gconstpointer data)
@@ -961,6 +1052,7 @@ int main(int argc, char **argv)
     TEST(waiting);
     TEST(plugging);
     TEST(monitor_commands);
+    TEST(monitor_saves);
     TEST(monitor_session);
     return g_test_run();
 }
