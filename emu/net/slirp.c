@@ -15,6 +15,9 @@
  * and while the queue has anything, libslirp's descriptors are not looked at, so the host's sockets fill up
  * and TCP slows down by itself; what libslirp sends in answer to the guest meanwhile is queued too, bounded.
  *
+ * libslirp 4.7 crashes when a packet's last fragment comes before its first, so it is given whole packets
+ * only (reassemble.h).
+ *
  * Frames of the guest that need finishing are finished by net_frame_finish(). All libslirp sends has right
  * checksums, which is said on. Machine thread only.
  */
@@ -23,6 +26,7 @@
 #include "emu/machine/loop.h"
 #include "emu/net/frame.h"
 #include "emu/net/netdev.h"
+#include "emu/net/reassemble.h"
 #include "emu/net/user.h"
 #include "emu/trace.h"
 
@@ -83,6 +87,7 @@ struct user_net {
     size_t queued;
     bool busy; /* inside slirp_pollfds_poll */
     bool ping_checked;
+    struct net_reassembly *reassembly;
     uint8_t frame[NET_FRAME_MAX + 1];
 };
 
@@ -299,7 +304,10 @@ static enum net_result user_take(void *opaque, const struct net_frame *frame)
     }
     if (!net->ping_checked)
         check_ping(net, data, frame->length);
-    slirp_input(net->slirp, data, (int)frame->length);
+    size_t length = frame->length;
+    data = net_reassemble(net->reassembly, data, &length, clock_now(net->env->clock));
+    if (data)
+        slirp_input(net->slirp, data, (int)length);
     return NET_SENT;
 }
 
@@ -318,6 +326,12 @@ static void slirp_complains(const char *message, void *opaque)
 {
     struct user_net *net = opaque;
     trace(NET, "%s: %s", net_port_id(net->port), message);
+}
+
+/* libslirp says by GLib's log what guests did wrong, as often as they do it. */
+static void slirp_logs(const char *domain, GLogLevelFlags level, const char *message, void *opaque)
+{
+    trace(NET, "libslirp: %s", message);
 }
 
 static int64_t slirp_clock(void *opaque)
@@ -505,6 +519,7 @@ static void user_free(void *opaque)
     g_array_unref(net->fds);
     g_array_unref(net->asked);
     user_share_free(net->share);
+    net_reassembly_free(net->reassembly);
     g_free(net);
 }
 
@@ -554,6 +569,7 @@ static bool start(struct user_net *net, GError **error)
         return net_fail(error, ENOTDIR, "tftp=%s: not a folder", c->tftp);
     if (c->smb && !(net->share = user_share_new(c->smb, error)))
         return false;
+    g_log_set_handler("Slirp", G_LOG_LEVEL_MASK & ~G_LOG_LEVEL_ERROR, slirp_logs, NULL);
     net->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (net->epoll < 0)
         return net_fail(error, errno, "an epoll set: %s (check `ulimit -n`)", g_strerror(errno));
@@ -567,7 +583,7 @@ static bool start(struct user_net *net, GError **error)
             return net_fail(error, EINVAL, "smbserver= is taken by the host or the name server; use another");
     struct user_forward forward;
     for (const char *const *rule = c->hostfwd; *rule; rule++)
-        if (!user_forward_read(*rule, false, &forward, error) || !add_forward(net, &forward, error)) {
+        if (!user_forward_read(*rule, c, &forward, error) || !add_forward(net, &forward, error)) {
             g_prefix_error(error, "hostfwd=%s: ", *rule);
             return false;
         }
@@ -600,6 +616,7 @@ static struct net_port *user_open(const char *id, const struct keyval *kv, const
     net->env = env;
     net->config = config;
     net->epoll = -1;
+    net->reassembly = net_reassembly_new();
     net->fds = g_array_new(FALSE, TRUE, sizeof(struct user_fd));
     net->asked = g_array_new(FALSE, FALSE, sizeof(int));
     net->pipes = g_ptr_array_new_with_free_func(pipe_free);
@@ -631,7 +648,7 @@ bool net_user_add_forward(struct net_port *port, const char *rule, GError **erro
     struct user_forward forward;
     if (!net)
         return net_fail(error, EINVAL, "%s is no user network", net_port_id(port));
-    if (!user_forward_read(rule, false, &forward, error) || !add_forward(net, &forward, error))
+    if (!user_forward_read(rule, &net->config, &forward, error) || !add_forward(net, &forward, error))
         return false;
     refresh(net);
     return true;
@@ -643,7 +660,7 @@ bool net_user_remove_forward(struct net_port *port, const char *rule, GError **e
     struct user_forward forward;
     if (!net)
         return net_fail(error, EINVAL, "%s is no user network", net_port_id(port));
-    if (!user_forward_read(rule, true, &forward, error))
+    if (!user_forward_read(rule, NULL, &forward, error))
         return false;
     socklen_t size = forward.host.any.sa_family == AF_INET6 ? sizeof forward.host.v6 : sizeof forward.host.v4;
     if (slirp_remove_hostxfwd(net->slirp, &forward.host.any, size, forward.udp ? SLIRP_HOSTFWD_UDP : 0) < 0)

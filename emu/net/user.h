@@ -38,8 +38,9 @@ struct user_forward {
 };
 
 /* "[tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport"; IPv6 addresses in brackets. An empty guest address
- * is left 0 (libslirp: the first DHCP lease). `host_only`: without the part from '-' on. */
-bool user_forward_read(const char *text, bool host_only, struct user_forward *out, GError **error);
+ * is left 0 (the first DHCP lease). `config` is the network it is for; NULL: without the part from '-' on. */
+bool user_forward_read(const char *text, const struct user_config *config, struct user_forward *out,
+                       GError **error);
 
 /* A port of the guest's network that leads to something on the host:
  * "[tcp]:server:port-cmd:COMMAND" or "…-CHARDEV". `target` points into `text`. */

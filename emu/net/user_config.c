@@ -264,7 +264,7 @@ bool user_config_read(const struct keyval *kv, struct user_config *out, GError *
     }
     struct user_forward forward;
     for (const char *const *rule = c.hostfwd; *rule; rule++)
-        if (!user_forward_read(*rule, false, &forward, error)) {
+        if (!user_forward_read(*rule, &c, &forward, error)) {
             g_prefix_error(error, "hostfwd=%s: ", *rule);
             return false;
         }
@@ -332,9 +332,27 @@ static bool read_endpoint(const char *text, const char *end, int family, uint16_
            net_fail(error, EINVAL, "'%s' is not an address (IPv6 in brackets)", word);
 }
 
-bool user_forward_read(const char *text, bool host_only, struct user_forward *out, GError **error)
+/* libslirp ends the process when a connection comes in for a guest whose address it cannot tell, or of the
+ * other family. */
+static bool reachable(const struct user_config *config, const struct user_forward *forward, GError **error)
+{
+    bool host6 = forward->host.any.sa_family == AF_INET6, guest6 = forward->guest.any.sa_family == AF_INET6;
+    if (guest6 && IN6_IS_ADDR_UNSPECIFIED(&forward->guest.v6.sin6_addr))
+        return net_fail(error, EINVAL,
+                        "the guest's IPv6 address must be named: …-[GUESTADDR]:GUESTPORT, as "
+                        "tcp:[::1]:8080-[fec0::15]:80");
+    if (host6 != guest6)
+        return net_fail(error, EINVAL, "%s port of the host leads to %s address of the guest only",
+                        host6 ? "an IPv6" : "an IPv4", host6 ? "an IPv6" : "an IPv4");
+    return (guest6 ? config->ipv6 : config->ipv4) ||
+           net_fail(error, EINVAL, "IPv%d is switched off (add ipv%d=on)", guest6 ? 6 : 4, guest6 ? 6 : 4);
+}
+
+bool user_forward_read(const char *text, const struct user_config *config, struct user_forward *out,
+                       GError **error)
 {
     struct user_forward forward = {0};
+    bool host_only = !config;
     const char *rest = text;
     if (!read_protocol(&rest, &forward.udp, error))
         return false;
@@ -347,6 +365,8 @@ bool user_forward_read(const char *text, bool host_only, struct user_forward *ou
         return false;
     if (!host_only &&
         !read_endpoint(dash + 1, dash + strlen(dash), forward.host.any.sa_family, 1, &forward.guest, error))
+        return false;
+    if (config && !reachable(config, &forward, error))
         return false;
     *out = forward;
     return true;

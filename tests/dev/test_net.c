@@ -6,6 +6,7 @@
  */
 #include "emu/net/frame.h"
 #include "emu/net/netdev.h"
+#include "emu/net/reassemble.h"
 #include "tests/dev/e1000_rig.h"
 
 #include <glib/gstdio.h>
@@ -282,6 +283,85 @@ static void test_dump(void)
     net_port_free(b.port);
 }
 
+/* ---- fragments ---- */
+
+/* One fragment of `length` bytes at `offset` of packet `id`, each byte telling its place. */
+static const uint8_t *fragment(struct net_reassembly *r, unsigned id, size_t offset, size_t length, bool more,
+                               size_t *whole, int64_t now)
+{
+    static uint8_t frame[14 + 20 + 4096];
+    uint8_t *ip = frame + 14;
+    memset(frame, 0, 34);
+    frame[12] = 8;
+    ip[0] = 0x45;
+    ip[2] = (uint8_t)((20 + length) >> 8);
+    ip[3] = (uint8_t)(20 + length);
+    ip[5] = (uint8_t)id;
+    ip[6] = (uint8_t)(offset / 8 >> 8 | (more ? 0x20 : 0));
+    ip[7] = (uint8_t)(offset / 8);
+    ip[9] = 17;
+    uint16_t sum = (uint16_t)~net_checksum_bytes(ip, 20, 0);
+    ip[10] = (uint8_t)(sum >> 8);
+    ip[11] = (uint8_t)sum;
+    for (size_t i = 0; i < length; i++)
+        ip[20 + i] = (uint8_t)((offset + i) * 7);
+    *whole = 34 + length;
+    return net_reassemble(r, frame, whole, now);
+}
+
+static void check_packet(const uint8_t *frame, const size_t *counted, size_t payload)
+{
+    size_t length = *counted;
+    g_assert_nonnull(frame);
+    g_assert_cmpuint(length, ==, 34 + payload);
+    g_assert_cmpuint(frame[14 + 2] << 8 | frame[14 + 3], ==, 20 + payload);
+    g_assert_cmpuint(frame[14 + 6] | frame[14 + 7], ==, 0);
+    g_assert_cmphex(net_checksum_bytes(frame + 14, 20, 0), ==, 0xffff);
+    for (size_t i = 0; i < payload; i++)
+        g_assert_cmpuint(frame[34 + i], ==, (uint8_t)(i * 7));
+}
+
+static void test_reassembly(void)
+{
+    struct net_reassembly *r = net_reassembly_new();
+    const int64_t second = 1000000000;
+    size_t n;
+    uint8_t plain[60] = {[12] = 8, [14] = 0x45};
+    n = sizeof plain;
+    g_assert_true(net_reassemble(r, plain, &n, 0) == plain && n == sizeof plain);
+    plain[13] = 6; /* ARP: what would be flags is none */
+    plain[20] = 0x20;
+    g_assert_true(net_reassemble(r, plain, &n, 0) == plain);
+    /* the last first, a piece twice, two packets at once */
+    g_assert_null(fragment(r, 1, 3200, 13, false, &n, 0));
+    g_assert_null(fragment(r, 2, 8, 3, false, &n, 0));
+    g_assert_null(fragment(r, 1, 1600, 1600, true, &n, 0));
+    g_assert_null(fragment(r, 1, 1600, 1600, true, &n, 0));
+    check_packet(fragment(r, 1, 0, 1600, true, &n, 0), &n, 3213);
+    check_packet(fragment(r, 2, 0, 8, true, &n, 0), &n, 11);
+    /* what can be no part of a packet: nothing, odd lengths, beyond the end, beyond what a packet can be */
+    g_assert_null(fragment(r, 3, 8, 0, false, &n, 0));
+    g_assert_null(fragment(r, 3, 0, 0, true, &n, 0));
+    g_assert_null(fragment(r, 3, 0, 9, true, &n, 0));
+    g_assert_null(fragment(r, 3, 65528, 100, false, &n, 0));
+    g_assert_null(fragment(r, 3, 8, 8, false, &n, 0));
+    g_assert_null(fragment(r, 3, 16, 8, true, &n, 0));
+    g_assert_null(fragment(r, 3, 0, 8, true, &n, 0)); /* it went with the contradiction */
+    /* overlaps take their packet with them */
+    g_assert_null(fragment(r, 4, 0, 16, true, &n, 0));
+    g_assert_null(fragment(r, 4, 8, 16, true, &n, 0));
+    g_assert_null(fragment(r, 4, 16, 8, false, &n, 0));
+    /* time, and more packets than there is room for */
+    g_assert_null(fragment(r, 5, 0, 8, true, &n, second));
+    g_assert_null(fragment(r, 5, 8, 8, false, &n, 40 * second));
+    for (unsigned i = 0; i < 4 * NET_REASSEMBLY_MOST; i++)
+        g_assert_null(fragment(r, 100 + i, 0, 8, true, &n, 41 * second + i));
+    g_assert_null(fragment(r, 100, 8, 8, false, &n, 42 * second));
+    check_packet(fragment(r, 99 + 4 * NET_REASSEMBLY_MOST, 8, 8, false, &n, 42 * second), &n, 16);
+    net_reassembly_free(r);
+    net_reassembly_free(NULL);
+}
+
 /* ---- frames ---- */
 
 static void test_checksum(void)
@@ -461,6 +541,7 @@ int main(int argc, char **argv)
     g_test_add_func("/net/hub", test_hub);
     g_test_add_func("/net/dump", test_dump);
     g_test_add_func("/net/dump-full", test_dump_full);
+    g_test_add_func("/net/reassembly", test_reassembly);
     g_test_add_func("/net/frame/checksum", test_checksum);
     g_test_add_func("/net/frame/layout", test_layout);
     g_test_add_func("/net/frame/finish", test_finish);

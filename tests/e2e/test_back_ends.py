@@ -596,6 +596,70 @@ def hostile():
         g.must("true")
 
 
+def ip_packet(protocol, payload, flags=0, number=1):
+    """An Ethernet frame with an IPv4 packet to the host of a user network."""
+    def checksum(data):
+        total = sum(struct.unpack(f">{len(data) // 2}H", data))
+        while total >> 16:
+            total = (total & 0xffff) + (total >> 16)
+        return struct.pack(">H", ~total & 0xffff)
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), number, flags, 64, protocol, 0) + bytes([10, 0, 2, 15, 10, 0, 2, 2])
+    return bytes.fromhex("52550a000202" "525400aa0001" "0800") + head[:10] + checksum(head) + head[12:] + payload
+
+
+def hostile_guest():
+    """What a guest sends behind -netdev user: fragments in any order, and what libslirp complains about. A peer plays the guest."""
+    process = subprocess.Popen([EMULATOR, "-machine", "none", "-display", "none", "-netdev", "socket,id=s,listen=127.0.0.1:4071", "-netdev",
+                                "hubport,id=a,hubid=1,netdev=s", "-netdev", "user,id=u", "-netdev", "hubport,id=b,hubid=1,netdev=u"],
+                               stderr=subprocess.PIPE, text=True)
+
+    def connected():
+        try:
+            return socket.create_connection(("127.0.0.1", 4071), timeout=ANSWER_SECONDS)
+        except ConnectionError:
+            check(process.poll() is None, "the machine is there")
+            return None
+    try:
+        with wait_until("the listener", connected, ANSWER_SECONDS) as cable:
+            def send(frame):
+                cable.sendall(struct.pack(">I", len(frame)) + frame)
+
+            def heard(text):
+                got = b""
+                while text not in got:
+                    piece = cable.recv(65536)
+                    check(piece, "the machine has gone")
+                    got += piece
+            send(bytes.fromhex("ffffffffffff" "525400aa0001" "0806" "0001080006040001" "525400aa0001" "0a00020f" "000000000000" "0a000202"))
+            heard(b"\x08\x06")
+            send(ip_packet(1, bytes(8), 0x1fff))                        # a last fragment without the others
+            send(ip_packet(1, b"", 0x1fff, 2))
+            send(ip_packet(17, bytes(16), 0x2001, 3))
+            send(ip_packet(17, bytes(16), 0x2000, 3))                   # an overlap
+            data = bytes(range(200))
+            text = b"\x08\0" + struct.pack(">H", 0) + b"\x12\x34\0\1" + data
+            total = sum(struct.unpack(f">{len(text) // 2}H", text))
+            total = (total & 0xffff) + (total >> 16)
+            text = text[:2] + struct.pack(">H", ~((total & 0xffff) + (total >> 16)) & 0xffff) + text[4:]
+            send(ip_packet(1, text[96:], 12, 4))                        # a ping in two pieces, the last first
+            send(ip_packet(1, text[:96], 0x2000, 4))
+            heard(b"\x12\x34\0\1" + data)
+            send(bytes.fromhex("52550a000202" "525400aa0001" "86dd" "6000000000103a40" "fec00000000000005054" "00fffeaa0001" "20010db8" + "00" * 11 + "01"
+                               "8000" "0000" "00010001" + "00" * 8))    # a ping that libslirp does not carry
+            send(ip_packet(1, text, 0, 5))
+            heard(b"\x12\x34\0\1" + data)
+        process.terminate()
+        said = process.communicate(timeout=ANSWER_SECONDS)[1]
+        check("Slirp" not in said, f"it said: {said}")
+    finally:
+        process.kill()
+        process.wait()
+    for rule, text in (("tcp:[::1]:4072-:80", "must be named"), ("tcp:[::1]:4072-10.0.2.15:80", "IPv6 address of the guest only"),
+                       ("udp:127.0.0.1:4072-[fec0::15]:80", "IPv4 address of the guest only")):
+        code, said = check_options("-nic", f"user,hostfwd={rule}")
+        check(code == 1 and text in said and said.count("\n") == 1, f"{rule}: {said}")
+
+
 IMAGE = {}
 
 if __name__ == "__main__":
@@ -605,4 +669,4 @@ if __name__ == "__main__":
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
     IMAGE.update(images["mini"])
-    main(user_network, forbidden_pings, restricted, sockets, tunnels, with_qemu, hubs, gateway, bad_line, bridges, names_on_disk, shares, hostile)
+    main(user_network, forbidden_pings, restricted, sockets, tunnels, with_qemu, hubs, gateway, bad_line, bridges, names_on_disk, shares, hostile, hostile_guest)
