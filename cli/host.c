@@ -2,11 +2,12 @@
  * SPDX-FileCopyrightText: The netlab authors */
 /*
  * `netlab host …`: single steps on this host's own network, outside of any lab. A group of verbs; each part
- * of it has a file of its own (cli/host_dhcp.c) and a row here.
+ * of it has a file of its own (host_show.c, host_link.c, host_dhcp.c) and a row here.
  */
 #include "cli/host.h"
 
-static const struct cli_verb *const host_verbs[] = {&verb_host_dhcp, NULL};
+static const struct cli_verb *const host_verbs[] = {&verb_host_show,   &verb_host_bridge, &verb_host_tap,
+                                                    &verb_host_uplink, &verb_host_dhcp,   NULL};
 
 const struct cli_verb verb_host = {
     .name = "host",

@@ -5,4 +5,5 @@
 
 #include "cli/cli.h"
 
-extern const struct cli_verb verb_host_dhcp;
+extern const struct cli_verb verb_host_show, verb_host_bridge, verb_host_tap, verb_host_uplink,
+    verb_host_dhcp;

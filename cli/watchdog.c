@@ -14,15 +14,15 @@ static int run(struct cli_call *call)
 {
     const char *text = cli_value(call, "seconds");
     guint64 seconds;
-    if (!text || !g_ascii_string_to_unsigned(text, 10, 1, 4000, &seconds, NULL))
-        return cli_misuse(call, "this is started by `netlab up`");
+    if (!text || !g_ascii_string_to_unsigned(text, 10, 1, 8000, &seconds, NULL))
+        return cli_misuse(call, "this is started by whoever bridges it");
     return uplink_watch((unsigned)seconds) ? CLI_OK : CLI_FAILED;
 }
 
 const struct cli_verb verb_watchdog = {
     .name = "watchdog",
     .arguments = "",
-    .summary = "put a bridged NIC back unless told not to (started by `netlab up`)",
+    .summary = "put a bridged NIC back unless told not to (started by whoever bridges it)",
     .description = "",
     .options = options,
     .option_count = G_N_ELEMENTS(options),

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * Repairing; see repair.h. Four passes, each content with what the one before has left:
+ * Repairing; see repair.h. Five passes, each content with what the one before has left:
  *
  * 1. The store: a damaged one is moved away (never deleted); what it knew is found by marks then.
  * 2. Its labs: those whose `up` was cut off or that are of an earlier boot are taken away. One that is up is
  * made whole: a change that was cut off is taken back, its supervisor replaced if it died.
- * 3. Strangers: processes, links and folders of labs that are in no store.
- * 4. Lock files that nobody holds.
+ * 3. What `netlab host` was about to make or remove (host_objects.h): taken back, or finished.
+ * 4. Strangers: processes, links and folders of labs that are in no store. Links that `netlab host` has made
+ *    are not among them: somebody wants them, and its verbs know them by their marks.
+ * 5. Lock files that nobody holds.
  *
  * What is ours is known by marks alone: a process by NETLAB_OWNER in its environment, with this state
  * directory; a link of this network namespace by its owner mark together with its name, which is a hash of
@@ -22,6 +24,7 @@
 #include "hostnet/nat.h"
 #include "hostnet/uplink.h"
 #include "netlab/cleanup.h"
+#include "netlab/host_objects.h"
 #include "netlab/lock.h"
 #include "netlab/machine.h"
 #include "netlab/paths.h"
@@ -204,6 +207,22 @@ static bool repair_labs(struct repair *r, struct store *store, GError **error)
             repair_lab(r, store, lab);
     }
     return labs != NULL;
+}
+
+/* ---- what `netlab host` has made ---- */
+
+static void find_host_object(void *opaque, char *what, const GError *error)
+{
+    find(opaque, "", what, error);
+}
+
+/* Only what was cut off: the rest is as somebody wants it. */
+static void repair_host_objects(struct repair *r)
+{
+    g_autoptr(GError) error = NULL;
+    if (!r->options->lab &&
+        !host_objects_repair(r->options->place, r->options->dry_run, find_host_object, r, &error))
+        find(r, "", g_strdup("look at the links that `netlab host` has made"), error);
 }
 
 /* ---- what is in no store ---- */
@@ -402,6 +421,8 @@ GPtrArray *repair_run(const struct repair_options *options, GError **error)
         g_propagate_error(error, cause);
         return NULL;
     }
+    if (store)
+        repair_host_objects(&r);
     collect_foreign(&r);
     end_processes(&r);
     delete_links(&r);

@@ -49,7 +49,21 @@ static const char schema_2[] = "CREATE TABLE lease ("
                                " UNIQUE (boot_id, netns, interface)"
                                ") STRICT;";
 
-static const char *const migrations[] = {schema_1, schema_2};
+/* What `netlab host` has made. */
+static const char schema_3[] =
+    "CREATE TABLE host_object ("
+    " id       INTEGER PRIMARY KEY,"
+    " boot_id  TEXT    NOT NULL,"
+    " netns    INTEGER NOT NULL,"
+    " kind     TEXT    NOT NULL,"
+    " name     TEXT    NOT NULL,"
+    " identity TEXT    NOT NULL,"
+    " detail   TEXT    NOT NULL,"
+    " state    TEXT    NOT NULL CHECK (state IN ('making', 'present', 'removing')),"
+    " UNIQUE (boot_id, netns, kind, name)"
+    ") STRICT;";
+
+static const char *const migrations[] = {schema_1, schema_2, schema_3};
 static_assert(G_N_ELEMENTS(migrations) == STORE_VERSION, "one migration for each version");
 
 static const char *const object_states[STORE_OBJECT_STATES] = {
@@ -831,4 +845,76 @@ bool store_delete_lease(struct store *store, int64_t id, GError **error)
 {
     return run_sql(store, "removing the lease from the store", error, "DELETE FROM lease WHERE id = ?", "i",
                    id);
+}
+
+/* ---- what `netlab host` has made ---- */
+
+void store_host_object_free(struct store_host_object *object)
+{
+    if (!object)
+        return;
+    char *texts[] = {object->boot_id, object->kind, object->name, object->identity, object->detail};
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
+        g_free(texts[i]);
+    g_free(object);
+}
+
+static void free_host_object(void *object)
+{
+    store_host_object_free(object);
+}
+
+GPtrArray *store_list_host_objects(struct store *store, GError **error)
+{
+    static const char doing[] = "listing what netlab has made on this host";
+    sqlite3_stmt *row = query(
+        store, doing, error,
+        "SELECT id, boot_id, netns, kind, name, identity, detail, state FROM host_object ORDER BY id", "");
+    if (!row)
+        return NULL;
+    GPtrArray *objects = g_ptr_array_new_with_free_func(free_host_object);
+    int rc;
+    while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
+        struct store_host_object *object = g_new0(struct store_host_object, 1);
+        *object = (struct store_host_object){.id = sqlite3_column_int64(row, 0),
+                                             .boot_id = column_text(row, 1),
+                                             .netns = (uint64_t)sqlite3_column_int64(row, 2),
+                                             .kind = column_text(row, 3),
+                                             .name = column_text(row, 4),
+                                             .identity = column_text(row, 5),
+                                             .detail = column_text(row, 6)};
+        const char *state = (const char *)sqlite3_column_text(row, 7);
+        while (object->state < STORE_REMOVING && g_strcmp0(state, object_states[object->state]) != 0)
+            object->state++;
+        g_ptr_array_add(objects, object);
+    }
+    sqlite3_finalize(row);
+    if (rc == SQLITE_DONE)
+        return objects;
+    set_sqlite_error(store, rc, doing, error);
+    g_ptr_array_unref(objects);
+    return NULL;
+}
+
+bool store_put_host_object(struct store *store, struct store_host_object *object, GError **error)
+{
+    static const char doing[] = "writing what is made on this host into the store";
+    const char *state = object_states[object->state];
+    if (object->id)
+        return run_sql(store, doing, error, "UPDATE host_object SET state = ? WHERE id = ?", "si", state,
+                       object->id);
+    if (!run_sql(store, doing, error,
+                 "INSERT INTO host_object (boot_id, netns, kind, name, identity, detail, state) "
+                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                 "sisssss", object->boot_id, (int64_t)object->netns, object->kind, object->name,
+                 object->identity, object->detail, state))
+        return false;
+    object->id = sqlite3_last_insert_rowid(store->db);
+    return true;
+}
+
+bool store_delete_host_object(struct store *store, int64_t id, GError **error)
+{
+    return run_sql(store, "removing what was made on this host from the store", error,
+                   "DELETE FROM host_object WHERE id = ?", "i", id);
 }

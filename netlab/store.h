@@ -28,7 +28,7 @@ enum store_error {
     STORE_ERROR_FAILED
 };
 
-enum { STORE_VERSION = 2 };
+enum { STORE_VERSION = 3 };
 
 struct store;
 typedef struct store store; /* for g_autoptr(store); written `struct store` everywhere else */
@@ -170,3 +170,26 @@ GPtrArray *store_list_leases(struct store *store, GError **error);
  * is on the disk. */
 bool store_put_lease(struct store *store, struct store_lease *lease, GError **error);
 bool store_delete_lease(struct store *store, int64_t id, GError **error);
+
+/* ---- what `netlab host bridge|tap|uplink` has made on this host ---- */
+
+/* A link, a port's place in a bridge, or a NIC's in its uplink bridge. The row is there, as MAKING with all
+ * that it takes to undo it, before anything is touched. */
+struct store_host_object {
+    int64_t id;
+    char *boot_id;
+    uint64_t netns;
+    char *kind, *name;
+    char *identity; /* hostnet_identity_format() of the link; uplink: of its bridge */
+    char *detail;   /* what else it takes to undo it; "" */
+    enum store_object_state state;
+};
+void store_host_object_free(struct store_host_object *object);
+typedef struct store_host_object store_host_object;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(store_host_object, store_host_object_free)
+
+/* All, of every namespace and boot, in the order they were made: GPtrArray of struct store_host_object *. */
+GPtrArray *store_list_host_objects(struct store *store, GError **error);
+/* Inserts (id 0: it is set) or sets the state. Returns only when that is on the disk. */
+bool store_put_host_object(struct store *store, struct store_host_object *object, GError **error);
+bool store_delete_host_object(struct store *store, int64_t id, GError **error);

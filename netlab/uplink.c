@@ -243,10 +243,10 @@ static bool write_all(int fd, const char *text, size_t length)
 }
 
 /* In the child. */
-static void watchdog_run(int host_netns, int in, int out)
+static void watchdog_run(int host_netns, int in, int out, unsigned seconds)
 {
-    g_autofree char *seconds = g_strdup_printf("--seconds=%u", confirm_seconds() + WATCHDOG_MARGIN_SECONDS);
-    char *argv[] = {"netlab", "watchdog", seconds, NULL};
+    g_autofree char *time = g_strdup_printf("--seconds=%u", seconds + WATCHDOG_MARGIN_SECONDS);
+    char *argv[] = {"netlab", "watchdog", time, NULL};
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -259,7 +259,7 @@ static void watchdog_run(int host_netns, int in, int out)
 }
 
 static bool watchdog_arm(struct watchdog *dog, struct hostnet *host, const struct hostnet_uplink *uplink,
-                         GError **error)
+                         unsigned seconds, GError **error)
 {
     int in[2] = {-1, -1}, out[2] = {-1, -1};
     g_autofree char *text = hostnet_uplink_format(uplink);
@@ -275,7 +275,7 @@ static bool watchdog_arm(struct watchdog *dog, struct hostnet *host, const struc
     }
     pid_t pid = fork();
     if (pid == 0)
-        watchdog_run(hostnet_get_netns_fd(host), in[0], out[1]);
+        watchdog_run(hostnet_get_netns_fd(host), in[0], out[1], seconds);
     int cause = errno;
     close(in[0]);
     close(out[1]);
@@ -354,7 +354,7 @@ bool uplink_make(struct operation_context *context, const char *key, const char 
     if (!identity.uplink)
         return make_pair(context, host, &identity, key, bridge, mtu, error);
     g_autofree char *altname = g_strdup_printf("%s.%s", context->lab, key);
-    if (!watchdog_arm(&dog, host, identity.uplink, error))
+    if (!watchdog_arm(&dog, host, identity.uplink, confirm_seconds(), error))
         return false;
     fault_point();
     bool good = hostnet_uplink_bridge(host, identity.uplink,
@@ -368,6 +368,31 @@ bool uplink_make(struct operation_context *context, const char *key, const char 
         restore_with_patience(host, identity.uplink, NULL, NULL);
     watchdog_end(&dog, true);
     return good;
+}
+
+/* ---- a NIC by itself, for no lab ---- */
+
+bool uplink_bridge_alone(struct hostnet *host, const struct hostnet_uplink *uplink, uplink_ask_function *ask,
+                         void *opaque, GError **error)
+{
+    struct watchdog dog = {.pid = 0};
+    if (!watchdog_arm(&dog, host, uplink, confirm_seconds() * (ask ? 2 : 1), error))
+        return false;
+    fault_point();
+    bool good = hostnet_uplink_bridge(host, uplink, NULL, error);
+    fault_point();
+    good = good && confirm(host, uplink, error) && (!ask || ask(opaque, confirm_seconds(), error));
+    fault_point();
+    if (!good)
+        restore_with_patience(host, uplink, NULL, NULL);
+    watchdog_end(&dog, true);
+    return good;
+}
+
+bool uplink_put_back(struct hostnet *host, const struct hostnet_uplink *uplink, GPtrArray *notes,
+                     GError **error)
+{
+    return restore_with_patience(host, uplink, notes, error);
 }
 
 /* ---- and away ---- */

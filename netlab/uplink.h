@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "hostnet/uplink.h"
 #include "netlab/operations.h"
 
 bool uplink_plan(struct operation_context *context, const char *key, const char *payload, char **identity,
@@ -25,6 +26,15 @@ char *uplink_describe(bool make, const char *key, const char *payload);
 /* What a person should know before `nic` is touched: sentences (char *), among them that this very session
  * comes in over it. False when it cannot be bridged. For commands, in the host's namespace. */
 bool uplink_look(const char *nic, GPtrArray *warnings, GError **error);
+
+/* Bridges a NIC for no lab: watchdog, bridge, gateway; then `ask` (may be NULL) is asked whether to keep it,
+ * within so many seconds. Whatever of it fails, the NIC is put back at once. */
+typedef bool uplink_ask_function(void *opaque, unsigned seconds, GError **error);
+bool uplink_bridge_alone(struct hostnet *host, const struct hostnet_uplink *uplink, uplink_ask_function *ask,
+                         void *opaque, GError **error);
+/* hostnet_uplink_restore(), tried again while links are in motion. */
+bool uplink_put_back(struct hostnet *host, const struct hostnet_uplink *uplink, GPtrArray *notes,
+                     GError **error);
 
 /* The watchdog's own life (`netlab watchdog`): reads the state from fd 0 up to a line "end", says "armed\n"
  * on fd 1, and waits there for "done\n". True: told so. False: it put the NIC back, as it says on stderr. */

@@ -475,8 +475,9 @@ static void test_migration(void)
     store_close(store);
     sqlite3 *db;
     g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
-    g_assert_cmpint(sqlite3_exec(db, "DROP TABLE lease; PRAGMA user_version = 1", NULL, NULL, NULL), ==,
-                    SQLITE_OK);
+    g_assert_cmpint(sqlite3_exec(db, "DROP TABLE lease; DROP TABLE host_object; PRAGMA user_version = 1",
+                                 NULL, NULL, NULL),
+                    ==, SQLITE_OK);
     sqlite3_close(db);
     store = store_open(folder, &error);
     g_assert_no_error(error);
@@ -484,6 +485,47 @@ static void test_migration(void)
     g_assert_nonnull(lab);
     g_autoptr(GPtrArray) leases = store_list_leases(store, &error);
     g_assert_cmpuint(leases->len, ==, 0);
+    g_autoptr(GPtrArray) objects = store_list_host_objects(store, &error);
+    g_assert_cmpuint(objects->len, ==, 0);
+    store_close(store);
+    folder_remove(folder);
+}
+
+static void test_host_objects(void)
+{
+    g_autofree char *folder = folder_new();
+    g_autoptr(GError) error = NULL;
+    struct store *store = store_open(folder, &error);
+    g_assert_no_error(error);
+    struct store_host_object object = {.boot_id = (char *)"boot",
+                                       .netns = UINT64_MAX - 1,
+                                       .kind = (char *)"bridge",
+                                       .name = (char *)"br0",
+                                       .identity = (char *)"boot/1/2/br0/mark",
+                                       .detail = (char *)""};
+    g_assert_true(store_put_host_object(store, &object, &error));
+    object.state = STORE_REMOVING;
+    g_assert_true(store_put_host_object(store, &object, &error));
+    /* One of a kind and name in a namespace; the same name of another kind is another. */
+    struct store_host_object twice = object;
+    twice.id = 0;
+    g_assert_false(store_put_host_object(store, &twice, &error));
+    g_assert_error(error, STORE_ERROR, STORE_ERROR_FAILED);
+    g_clear_error(&error);
+    twice.kind = (char *)"port";
+    twice.state = STORE_PRESENT;
+    g_assert_true(store_put_host_object(store, &twice, &error));
+    g_autoptr(GPtrArray) objects = store_list_host_objects(store, &error);
+    g_assert_cmpuint(objects->len, ==, 2);
+    const struct store_host_object *seen = objects->pdata[0], *port = objects->pdata[1];
+    g_assert_cmpuint(seen->netns, ==, UINT64_MAX - 1);
+    g_assert_cmpint(seen->state, ==, STORE_REMOVING);
+    g_assert_cmpint(port->state, ==, STORE_PRESENT);
+    g_assert_cmpstr(seen->identity, ==, object.identity);
+    g_assert_true(store_delete_host_object(store, object.id, &error));
+    g_assert_true(store_delete_host_object(store, twice.id, &error));
+    g_autoptr(GPtrArray) none = store_list_host_objects(store, &error);
+    g_assert_cmpuint(none->len, ==, 0);
     store_close(store);
     folder_remove(folder);
 }
@@ -503,6 +545,7 @@ int main(int argc, char **argv)
     g_test_add_func("/plan/steps", test_plan);
     g_test_add_func("/plan/unfinished", test_plan_unfinished);
     g_test_add_func("/store/leases", test_leases);
+    g_test_add_func("/store/host-objects", test_host_objects);
     g_test_add_func("/store/migration", test_migration);
     return g_test_run();
 }

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The netlab authors
+"""`netlab host bridge|tap|uplink|show`: the recipe's steps one by one, given back without a trace; what is not netlab's
+stays; what is killed at any point is taken back by the next verb or by `repair`."""
+import json
+import os
+import pty
+import re
+import signal
+import sqlite3
+import subprocess
+
+from harness import BIN, Failure, Lab, check, main, network, processes, wait_until
+from test_uplinks import Outside
+
+MOST_POINTS = 60
+
+
+def ip(words):
+    return subprocess.run(["ip", *words.split()], check=True, capture_output=True, text=True).stdout
+
+
+def settled():
+    """The namespace twice alike, without timers and learned MACs, which go on."""
+    def look():
+        text = re.sub(r"_timer +[\d.]+", "_timer", network())
+        return re.sub(r"(?m)^\S+ dev \S+ (vlan \d+ )?master \S+ *\n", "", text)
+    last = [look()]
+
+    def is_same():
+        text, last[0] = last[0], look()
+        return text == last[0]
+    wait_until("the namespace to settle", is_same, 20)
+    return last[0]
+
+
+class Host:
+    """This host, whose only lab is none: its store, and eth1, a NIC without addresses."""
+
+    def __init__(self, nic=False):
+        self.lab = Lab()
+        if nic:
+            ip("link add eth1 type veth peer name far1")
+            for name in ("eth1", "far1"):
+                ip(f"link set {name} addrgenmode none")
+                ip(f"link set {name} up")
+            ip("link set eth1 down")  # its first time up leaves a little behind
+        self.nic = nic
+        self.do("show")
+        self.before = self.dump()
+
+    def do(self, *args, rc=0, **more):
+        return self.lab.netlab("host", *args, rc=rc, timeout=120, **more)
+
+    def links(self):
+        return {link["name"]: link for link in json.loads(self.do("show", "--json").stdout)["links"]}
+
+    def dump(self):
+        return {"network": settled(), "store": self.lab.rows(), "processes": sorted(processes().values())}
+
+    def check_clean(self, what):
+        try:
+            wait_until("it to be clean", lambda: self.dump() == self.before, 15)
+        except Failure:
+            after = self.dump()
+            for part, value in self.before.items():
+                if after[part] != value:
+                    old, new = (str(v).splitlines() for v in (value, after[part]))
+                    raise Failure(f"{what}: {part}: gone {[x for x in old if x not in new]}, new {[x for x in new if x not in old]}")
+
+    def close(self):
+        if self.nic:
+            ip("link del eth1")
+        self.lab.remove()
+
+
+def recipe():
+    host = Host(nic=True)
+    host.do("bridge", "add", "br0", "--mtu=1400")
+    host.do("tap", "add", "tap0", "--user=nobody")
+    host.do("tap", "add", "tap1", "-u", "0")
+    for port in ("eth1", "tap0", "tap1"):
+        host.do("bridge", "attach", "br0", port)
+    links = host.links()
+    check(links["br0"]["kind"] == "bridge" and links["br0"]["owner"] == "host" and links["br0"]["mtu"] == 1400 and links["br0"]["up"] and
+          links["br0"]["ports"] and set(links["br0"]["ports"]) == {"eth1", "tap0", "tap1"}, links["br0"])
+    check(links["tap0"]["kind"] == "tap" and links["tap0"]["user"] == "nobody" and links["tap0"]["bridge"] == "br0" and links["tap0"]["attached"],
+          links["tap0"])
+    check(links["eth1"]["up"] and links["eth1"]["attached"] and links["eth1"]["owner"] is None, links["eth1"])
+    check("netlab:@host:br0" in ip("-d link show br0") and "tun type tap" in ip("-d link show tap0"), ip("-d link"))
+    said = host.do("show").stdout
+    check(all(len(line) <= 80 for line in said.splitlines()) and "for user nobody" in said and "attached by netlab" in said, said)
+    # Again is no error and changes nothing.
+    dump = host.links(), host.lab.rows()
+    for args in (("bridge", "add", "br0"), ("tap", "add", "tap0", "--user=nobody"), ("bridge", "attach", "br0", "tap0")):
+        check("already" in host.do(*args).stdout, args)
+    check((host.links(), host.lab.rows()) == dump, "the second time has changed something")
+    check("lab" not in host.lab.netlab("status", rc=4).stdout, "status shows a lab")
+    check("nothing to do" in host.lab.netlab("repair").stdout and (host.links(), host.lab.rows()) == dump, "repair has taken something away")
+    # The way back, in two ways: step by step, and the bridge with what is in it.
+    host.do("bridge", "detach", "br0", "tap1")
+    check(host.links()["tap1"]["bridge"] is None and host.links()["tap1"]["up"], "tap1 was up before, and free now")
+    host.do("tap", "del", "tap0")  # a port still
+    host.do("bridge", "del", "br0")
+    check(not host.links()["eth1"]["up"], "eth1 was down before")
+    host.do("tap", "del", "tap1")
+    host.check_clean("after the recipe and back")
+    for args in (("bridge", "del", "br0"), ("tap", "del", "tap0")):
+        check("nothing to do" in host.do(*args).stdout, args)
+    host.close()
+
+
+def errors():
+    host = Host(nic=True)
+    ip("link add mine type bridge")
+    ip("link add other type veth peer name other2")
+    ip("tuntap add yours mode tap")
+    ip("addr add 10.9.0.1/24 dev other")
+    without, host.before = host.before, host.dump()
+    for args, word in ((("bridge", "add", "mine"), "netlab has not made it"), (("tap", "add", "yours"), "netlab has not made it"),
+                       (("bridge", "add", "a/b"), "a/b"), (("bridge", "add", "a-name-far-too-long"), "15"),
+                       (("bridge", "del", "mine"), "was not made by `netlab host bridge add`"),
+                       (("tap", "del", "yours"), "was not made by `netlab host tap add`"),
+                       (("bridge", "del", "eth1"), "was not made by"), (("tap", "add", "t", "--user=no-such-user"), "there is no user"),
+                       (("bridge", "attach", "mine", "eht1"), "there is no interface \"eht1\""),
+                       (("bridge", "attach", "eth1", "other"), "eth1 is no bridge"), (("bridge", "attach", "mine", "lo"), "the loopback"),
+                       (("bridge", "attach", "mine", "other"), "`netlab host uplink bridge other`"),
+                       (("uplink", "bridge", "lo"), "lo cannot be bridged"), (("uplink", "bridge", "nix"), "there is no interface"),
+                       (("uplink", "restore", "eth1"), "was not bridged by `netlab host uplink bridge`"),
+                       (("uplink", "bridge", "eth1", "--bridge=mine"), "mine")):
+        said = host.do(*args, rc=1).stderr
+        check(word in said, f"{args}: {said}")
+        host.check_clean(f"{args}")
+    for args, word in ((("uplink", "bridge", "eth1", "--confirm"), "asks on the terminal"), (("bridge", "add", "b", "--mtu=7"), "--mtu"),
+                       (("bridge", "attach", "b"), "INTERFACE")):
+        said = host.do(*args, rc=2).stderr
+        check(word in said, f"{args}: {said}")
+    # What others have put into our bridge, and what of ours they have changed.
+    host.do("bridge", "add", "br0")
+    ip("link set eth1 master br0")
+    check("has ports that" in host.do("bridge", "del", "br0", rc=1).stderr, "a foreign port")
+    check("was not put into br0" in host.do("bridge", "detach", "br0", "eth1", rc=1).stderr, "a foreign port")
+    check("is a port of br0 already" in host.do("bridge", "attach", "mine", "eth1", rc=1).stderr, "a port of another")
+    ip("link set eth1 nomaster")
+    host.do("bridge", "attach", "br0", "eth1")
+    ip("link set eth1 master mine")  # moved on
+    host.do("bridge", "del", "br0")
+    check(host.links()["eth1"]["bridge"] == "mine", "it was taken from where others have put it")
+    ip("link set eth1 nomaster")
+    ip("link set eth1 down")
+    host.do("bridge", "add", "br0")
+    ip("link del br0")
+    check("nothing to do" in host.do("bridge", "del", "br0").stdout, "its link is gone")
+    host.do("bridge", "add", "br0")
+    ip("link set br0 alias changed")
+    check("was not made by" in host.do("bridge", "del", "br0", rc=1).stderr, "another mark")
+    ip("link del br0")
+    for name in ("mine", "other", "yours"):
+        ip(f"link del {name}")
+    host.before = without
+    host.check_clean("after others' changes")
+    said = subprocess.run(["setpriv", "--bounding-set=-all", "--inh-caps=-all", BIN, "host", "bridge", "add", "br0"], capture_output=True, text=True,
+                          env=host.lab.env, cwd=host.lab.folder, timeout=60)
+    check(said.returncode == 6 and "CAP_NET_ADMIN" in said.stderr, f"{said}")
+    host.check_clean("without privilege")
+    host.close()
+
+
+def lost_and_rebooted():
+    host = Host(nic=True)
+    def database(command):
+        with sqlite3.connect(os.path.join(host.lab.base, "state", "netlab.db")) as db:
+            db.execute(command)
+    # The store is lost: marks tell.
+    host.do("bridge", "add", "br0")
+    host.do("tap", "add", "tap0")
+    host.do("bridge", "attach", "br0", "tap0")
+    database("DELETE FROM host_object")
+    check(host.links()["br0"]["owner"] == "host", "by its mark")
+    check("nothing to do" in host.lab.netlab("repair").stdout, "repair takes away what somebody wants")
+    host.do("bridge", "detach", "br0", "tap0")
+    host.do("bridge", "attach", "br0", "tap0")
+    database("DELETE FROM host_object")
+    host.do("bridge", "del", "br0")
+    host.do("tap", "del", "tap0")
+    host.check_clean("after the store was lost")
+    # Another boot's rows: forgotten, the same names are free.
+    host.do("bridge", "add", "br0")
+    ip("link del br0")
+    database("UPDATE host_object SET boot_id = '00000000-0000-0000-0000-000000000000'")
+    planned = host.lab.netlab("repair", "--dry-run").stdout
+    check("forget the bridge br0 of before the reboot" in planned and host.lab.rows().get("host_object"), planned)
+    host.do("bridge", "add", "br0")
+    check(host.lab.rows()["host_object"] == 1, "the old row is still there")
+    host.do("bridge", "del", "br0")
+    host.check_clean("after a reboot")
+    host.close()
+
+
+def killed_everywhere():
+    """SIGKILL at every point of each verb; the same verb again, or repair, and its counterpart leave nothing."""
+    host = Host(nic=True)
+    add, tap = ("bridge", "add", "br0"), ("tap", "add", "tap0")
+    attach, detach = ("bridge", "attach", "br0", "eth1"), ("bridge", "detach", "br0", "eth1")
+    tried = 0
+    for setup, verb, back in (((), add, (("bridge", "del", "br0"),)), ((add,), ("bridge", "del", "br0"), ()),
+                              ((), tap, (("tap", "del", "tap0"),)), ((tap,), ("tap", "del", "tap0"), ()),
+                              ((add,), attach, (detach, ("bridge", "del", "br0"))), ((add, attach), detach, (("bridge", "del", "br0"),)),
+                              ((add, attach), ("bridge", "del", "br0"), ())):
+        for point in range(1, MOST_POINTS):
+            for args in setup:
+                host.do(*args)
+            result = host.do(*verb, rc=None, env={"NETLAB_CRASH_AT": str(point)})
+            tried += 1
+            if result.returncode:
+                check(result.returncode == -signal.SIGKILL, f"{verb} at {point}: {result.text}")
+                if point % 2:
+                    host.lab.netlab("repair")
+                    check("nothing to do" in host.lab.netlab("repair").stdout, f"{verb} at {point}: repair leaves work")
+                    rows = [link for link in host.links().values() if link["unfinished"]]
+                    check(not rows, f"{verb} at {point}: {rows}")
+                host.do(*verb)
+            for args in back:
+                host.do(*args)
+            host.check_clean(f"{verb} killed at point {point}")
+            if not result.returncode:
+                check(point > 4, f"{verb} has only {point - 1} points")
+                break
+        else:
+            raise Failure(f"{verb} has more points than were tried")
+    host.close()
+    return f"{tried} points"
+
+
+def uplink():
+    outside = Outside()
+    outside.ip("addr add 198.51.100.7/32 dev up0")
+    outside.ip("route add 10.99.0.0/16 via 192.0.2.9 metric 50")
+    host = Host()
+    said = host.do("uplink", "bridge", "up0").stdout
+    check("up0 is a port of br0 now" in said, said)
+    links = host.links()
+    check(links["br0"]["uplink_of"] == "up0" and "192.0.2.1/24" in links["br0"]["addresses"] and not links["up0"]["addresses"], links)
+    routes = ip("route")
+    check("default via 192.0.2.9 dev br0" in routes and "10.99.0.0/16 via 192.0.2.9 dev br0" in routes, routes)
+    check("already" in host.do("uplink", "bridge", "up0").stdout, "the second time")
+    host.do("tap", "add", "tap0")
+    host.do("bridge", "attach", "br0", "tap0")
+    said = host.do("bridge", "del", "br0", rc=1).stderr
+    check("`netlab host uplink restore br0`" in said, said)
+    said = host.do("uplink", "restore", "up0").stdout
+    check("up0 is as it was" in said, said)
+    check(host.links()["tap0"]["bridge"] is None, "tap0")
+    host.do("tap", "del", "tap0")
+    host.check_clean("after restore")
+    # By the bridge's name; and with the record lost, by its mark.
+    host.do("uplink", "bridge", "up0", "--bridge=outer")
+    host.do("uplink", "restore", "outer")
+    host.check_clean("after restore by the bridge")
+    host.do("uplink", "bridge", "up0")
+    with sqlite3.connect(os.path.join(host.lab.base, "state", "netlab.db")) as db:
+        db.execute("DELETE FROM host_object")
+    said = host.do("uplink", "restore", "br0").stdout
+    check("the record of br0 was lost" in said, said)
+    host.check_clean("after a rescue")
+    # Nobody answers: put back.
+    outside.enter("ip", "link", "set", "out0", "arp", "off")
+    outside.ip("neigh flush dev up0")
+    host.before = host.dump()
+    said = host.do("uplink", "bridge", "up0", rc=1, env={"NETLAB_UPLINK_TIMEOUT": "1"}).stderr
+    check("no gateway answers" in said and "up0 was put back" in said, said)
+    outside.ip("neigh flush dev up0")
+    host.check_clean("after silence")
+    host.close()
+    outside.close()
+
+
+def confirm():
+    """The person's word on a terminal: ENTER keeps it; another word, silence, Ctrl-C and a lost session do not."""
+    outside = Outside()
+    host = Host()
+    for answer, status in ((b"\n", 0), (b"no\n", 1), (None, 1), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        main_end, child_end = pty.openpty()
+        process = subprocess.Popen([BIN, "host", "uplink", "bridge", "up0", "--confirm"], stdin=child_end, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, env=dict(host.lab.env, NETLAB_UPLINK_TIMEOUT="3" if answer is None else "60"),
+                                   cwd=host.lab.folder)
+        said = process.stdout.readline() + b""
+        check(b"Press ENTER within" in said, f"{answer}: {said}")
+        if isinstance(answer, bytes):
+            os.write(main_end, answer)
+        elif answer:
+            process.send_signal(answer)
+        said = process.communicate(timeout=60)[0].decode()
+        check(process.returncode == status, f"{answer}: {process.returncode}: {said}")
+        if status == 0:
+            check(host.links()["br0"]["uplink_of"] == "up0", "kept")
+            host.do("uplink", "restore", "up0")
+        elif answer == signal.SIGKILL:
+            wait_until("the watchdog to put it back", lambda: not host.links().get("br0") and host.links()["up0"]["addresses"], 30)
+            host.lab.netlab("repair")
+        os.close(main_end)
+        os.close(child_end)
+        host.check_clean(f"confirm answered by {answer}")
+    host.close()
+    outside.close()
+
+
+def uplink_killed():
+    outside = Outside()
+    host = Host()
+    tried = 0
+    for verb, setup in ((("uplink", "bridge", "up0"), None), (("uplink", "restore", "up0"), ("uplink", "bridge", "up0"))):
+        for point in range(1, MOST_POINTS):
+            if setup:
+                host.do(*setup)
+            result = host.do(*verb, rc=None, env={"NETLAB_CRASH_AT": str(point)})
+            tried += 1
+            if result.returncode and point % 2:
+                host.lab.netlab("repair")
+            if host.links().get("br0") or (result.returncode and point % 2 == 0 and not setup):
+                if not host.links().get("br0"):
+                    host.do("uplink", "bridge", "up0")
+                host.do("uplink", "restore", "up0", rc=None)
+            elif result.returncode:
+                host.lab.netlab("repair")
+            host.check_clean(f"{verb} killed at point {point}")
+            if not result.returncode:
+                check(point > 4, f"{verb} has only {point - 1} points")
+                break
+        else:
+            raise Failure(f"{verb} has more points than were tried")
+    host.close()
+    outside.close()
+    return f"{tried} points"
+
+
+if __name__ == "__main__":
+    main(recipe, errors, lost_and_rebooted, killed_everywhere, uplink, confirm, uplink_killed)
