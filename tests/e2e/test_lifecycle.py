@@ -482,7 +482,7 @@ def restart_after_the_supervisor_died():
     os.kill(supervisor, signal.SIGSTOP)
     os.kill(pids["crash"], signal.SIGKILL)
     os.kill(supervisor, signal.SIGKILL)
-    check("supervisor is gone" in lab.netlab("status").stdout, "status")
+    wait_until("its end to be seen", lambda: "supervisor is gone" in lab.netlab("status").stdout)
     lab.netlab("up", "never")  # which only needs a supervisor
     wait_until("crash is back", lambda: lab.node("crash")["state"] == "running")
     check(lab.pids()[1]["always"] == pids["always"], "the others were restarted")
