@@ -44,7 +44,9 @@ class Host:
             for name in ("eth1", "far1"):
                 ip(f"link set {name} addrgenmode none")
                 ip(f"link set {name} up")
-            ip("link set eth1 down")  # its first time up leaves a little behind
+            # Their first time up leaves a little behind, in the kernel's own time.
+            wait_until("both to be up", lambda: all(f"ff00::/8 dev {name}" in ip("-6 route show table all") for name in ("eth1", "far1")), 30)
+            ip("link set eth1 down")
         self.nic = nic
         self.do("show")
         self.before = self.dump()
