@@ -16,6 +16,7 @@ enum {
     QMP_DEPTH_MOST = 64,
     QMP_CLIENTS_MOST = 64,
     MONITOR_LINE_MOST = 4096,
+    MONITOR_HISTORY_MOST = 100, /* lines */
 };
 
 struct control_server {
@@ -40,11 +41,18 @@ struct qmp_session {
     struct qmp_framer framer;
 };
 
+enum monitor_escape { MONITOR_PLAIN, MONITOR_ESC, MONITOR_CSI };
+
 struct monitor_session {
     struct control *control;
     struct char_port *port;
     GString *line;
-    unsigned escape; /* characters into an escape sequence of the terminal */
+    size_t at;                  /* where in it the cursor is, in bytes */
+    GQueue *history;            /* lines, the oldest first; owned */
+    unsigned back;              /* 0: the line being typed; n: the n-th last line of the history */
+    char *typed;                /* what was being typed before the history was looked at, or NULL */
+    enum monitor_escape escape; /* within an escape sequence of the terminal */
+    unsigned number;            /* its parameter so far */
 };
 
 struct control {
@@ -123,10 +131,14 @@ void monitor_pmemsave(struct control *control, char **words, GString *out);
 void monitor_port_in(struct control *control, char **words, GString *out);
 void monitor_port_out(struct control *control, char **words, GString *out);
 
-/* monitor.c */
+/* monitor_line.c */
 struct monitor_session *monitor_session_new(struct control *control, struct char_port *port);
 void monitor_session_free(struct monitor_session *session);
 void monitor_prompt(struct monitor_session *session);
+
+/* monitor.c */
+/* The words that may stand where `line` ends; they are the table's own. */
+void monitor_complete(const char *line, GPtrArray *words);
 /* The set 1 code (0x100: behind E0) of a key by QEMU's name for it. */
 bool monitor_key_code(const char *name, unsigned *code);
 /* Runs one line and appends what it says to `out`. */

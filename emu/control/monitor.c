@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * The text monitor: a small line editor, and a table of commands in the words of QEMU's monitor.
+ * The text monitor's commands: a table, in the words of QEMU's monitor.
  *
- * The same table answers QMP's human-monitor-command. What a command writes is appended to a string; the
- * session turns line feeds into CR LF for its terminal.
+ * The same table answers QMP's human-monitor-command. What a command writes is appended to a string.
+ * monitor_line.c is what a person types at.
  */
 #include "emu/control/control_internal.h"
 
@@ -12,8 +12,6 @@
 
 #include <gio/gio.h>
 #include <string.h>
-
-static const char prompt[] = "(netlab) ";
 
 enum { WORDS_MOST = 32 };
 
@@ -46,6 +44,8 @@ static const struct info_row {
     {"state", "every device's saved state", CONTROL_INFO_STATE},
 };
 _Static_assert(G_N_ELEMENTS(infos) == CONTROL_INFO_COUNT, "a word for each");
+
+static const char *const more_infos[] = {"status", "name", "version", "statistics"}; /* of few words */
 
 static void monitor_info(struct control *control, char **words, GString *out)
 {
@@ -637,115 +637,22 @@ void monitor_execute(struct control *control, const char *line, GString *out)
     g_string_append_printf(out, "unknown command: '%s'%s (try help)\n", words[0], suggestion);
 }
 
-/* ---- sessions ---- */
-
-static void show(struct monitor_session *session, const char *text)
+void monitor_complete(const char *line, GPtrArray *words)
 {
-    g_autoptr(GString) lines = g_string_new(NULL);
-    for (; *text; text++) {
-        if (*text == '\n')
-            g_string_append_c(lines, '\r');
-        g_string_append_c(lines, *text);
-    }
-    char_write(session->port, (const uint8_t *)lines->str, lines->len);
-}
-
-void monitor_prompt(struct monitor_session *session)
-{
-    show(session, "\n");
-    show(session, prompt);
-    show(session, session->line->str);
-}
-
-static void run_line(struct monitor_session *session)
-{
-    g_autoptr(GString) out = g_string_new(NULL);
-    g_autofree char *line = g_strdup(session->line->str);
-    g_string_truncate(session->line, 0);
-    show(session, "\n");
-    monitor_execute(session->control, line, out);
-    show(session, out->str);
-    show(session, prompt);
-}
-
-static void take_key(struct monitor_session *session, uint8_t key)
-{
-    GString *line = session->line;
-    if (session->escape) { /* cursor keys and the like are skipped: ESC [ … letter */
-        session->escape =
-            (session->escape == 1 && key == '[') || (session->escape == 2 && key < 0x40) ? 2 : 0;
+    const char *from = line + strspn(line, " "), *space = strchr(from, ' ');
+    size_t len = space ? (size_t)(space - from) : 0;
+    bool info = len == 4 && !strncmp(from, "info", 4), help = len == 4 && !strncmp(from, "help", 4);
+    if (space && !info && !help)
         return;
-    }
-    switch (key) {
-    case '\r':
-    case '\n':
-        run_line(session);
-        break;
-    case 0x1b:
-        session->escape = 1;
-        break;
-    case 0x7f:
-    case '\b':
-        if (line->len) {
-            g_string_truncate(line, line->len - 1);
-            show(session, "\b \b");
-        }
-        break;
-    case 0x03: /* Ctrl-C, Ctrl-U: the line is dropped */
-    case 0x15:
-        g_string_truncate(line, 0);
-        monitor_prompt(session);
-        break;
-    default:
-        if (key >= ' ' && line->len < MONITOR_LINE_MOST) {
-            g_string_append_c(line, (char)key);
-            char_write(session->port, &key, 1);
-        }
-        break;
-    }
-}
-
-static void session_input(void *opaque, const uint8_t *data, size_t len)
-{
-    struct monitor_session *session = opaque;
-    for (size_t i = 0; i < len; i++)
-        take_key(session, data[i]);
-    char_accept(session->port, 256);
-}
-
-static void session_opened(void *opaque)
-{
-    struct monitor_session *session = opaque;
-    g_string_truncate(session->line, 0);
-    session->escape = 0;
-    char_accept(session->port, 256);
-}
-
-/* A face of a shared terminal shows nothing before it comes to the front (control_prompt). */
-static void session_opened_alone(void *opaque)
-{
-    struct monitor_session *session = opaque;
-    session_opened(opaque);
-    show(session, "netlab-emu " NETLAB_VERSION " monitor - type 'help' for its commands\n");
-    show(session, prompt);
-}
-
-static const struct char_events face_events = {.input = session_input, .opened = session_opened};
-static const struct char_events alone_events = {.input = session_input, .opened = session_opened_alone};
-
-struct monitor_session *monitor_session_new(struct control *control, struct char_port *port)
-{
-    struct monitor_session *session = g_new0(struct monitor_session, 1);
-    session->control = control;
-    session->port = port;
-    session->line = g_string_new(NULL);
-    char_connect(port, char_is_shared(port) ? &face_events : &alone_events, session);
-    return session;
-}
-
-void monitor_session_free(struct monitor_session *session)
-{
-    char_connect(session->port, NULL, NULL);
-    g_string_free(session->line, TRUE);
-    g_free(session);
+    if (space)
+        from = space + strspn(space, " ");
+    for (size_t i = 0; info && i < G_N_ELEMENTS(infos); i++)
+        if (g_str_has_prefix(infos[i].name, from))
+            g_ptr_array_add(words, (gpointer)infos[i].name);
+    for (size_t i = 0; info && i < G_N_ELEMENTS(more_infos); i++)
+        if (g_str_has_prefix(more_infos[i], from))
+            g_ptr_array_add(words, (gpointer)more_infos[i]);
+    for (size_t i = 0; !info && i < G_N_ELEMENTS(commands); i++)
+        if (g_str_has_prefix(commands[i].name, from))
+            g_ptr_array_add(words, (gpointer)commands[i].name);
 }

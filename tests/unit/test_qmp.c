@@ -1016,7 +1016,7 @@ static void test_monitor_session(struct bench *b, gconstpointer data)
     struct client c = {.fd = pair[1], .text = g_string_new(NULL)};
     fcntl(c.fd, F_SETFL, O_NONBLOCK);
     client_expect(b, &c, "monitor - type 'help'");
-    client_say(&c, "infx\x7f\bfo st\x1b[Aatus\r"); /* typing errors, a cursor key */
+    client_say(&c, "infx\x7f\bfo st\x1b[2~atus\r"); /* typing errors, a key without a meaning */
     client_expect(b, &c, "(netlab) infx\b \b\b \bfo status");
     client_expect(b, &c, "VM status: running");
     client_say(&c, "quit\x15info name\n"); /* Ctrl-U: not quit */
@@ -1024,6 +1024,38 @@ static void test_monitor_session(struct bench *b, gconstpointer data)
     client_expect(b, &c, "(netlab) info name");
     client_expect(b, &c, "r1");
     g_assert_cmpuint(b->quits, ==, 0);
+    static const char *const typing[] = {
+        "o name\x01inf\r",           /* Ctrl-A */
+        "nfo nam\x1b[1~i\x1b[4~e\r", /* Home, End */
+        "inf name\x1b[D\x1b[D\x1bOD\x02\x02o\r",
+        "info  name\x1b[H\x06\x1b[C\x1b[C\x1b[C\x04\r",
+        "info naxme\x02\x02\x7f\r",
+        "info naxme\x02\x02\x02\x1b[3~\r",
+        "info name and more\x02\x02\x02\x02\x02\x02\x02\x02\x02\x0b\r",
+        "info me\x17name\r",
+        "info \xc3\xa4\xc3\xb6\x02\x7f\x04name\r", /* characters, not bytes */
+        "\x1b[A\r",
+        "\x10\r",
+        "in\x1b[A\x1b[Bfo name\r",                           /* what was typed is back */
+        "\x0e\x0e\x1b[B\x02\x04\x7f\x06\x17\x0binfo name\r", /* where there is nothing */
+        "info na\t\r",
+        "\x1b[200~info name\x1b[201~\r",
+        "\x1b[99999999999999999999;5X\x1b\x1b[[info name\r",
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(typing); i++) {
+        client_say(&c, typing[i]);
+        client_expect(b, &c, "(netlab) ");
+        client_expect(b, &c, "r1");
+    }
+    client_say(&c, "sys\t\t");
+    client_expect(b, &c, "(netlab) system_");
+    client_expect(b, &c, "system_reset  system_powerdown  system_wakeup");
+    client_say(&c, "\x15nosuch\t\x15"
+                   "info s\tu\t\r");
+    client_expect(b, &c, "(netlab) system_");
+    client_expect(b, &c, "(netlab) nosuch");
+    client_expect(b, &c, "(netlab) info status ");
+    client_expect(b, &c, "VM status: running");
     g_autofree char *lengthy = g_strnfill(10000, 'x');
     client_say(&c, lengthy);
     client_say(&c, "\rinfo name\r");
