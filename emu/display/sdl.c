@@ -38,6 +38,7 @@ enum { EVENTS_MOST = 512, EMPTY_WIDTH = 640, EMPTY_HEIGHT = 480, CODES = 0x200 }
 #define SDL_FUNCTIONS(X)                                                                                     \
     X(SDL_SetHint)                                                                                           \
     X(SDL_InitSubSystem)                                                                                     \
+    X(SDL_GetCurrentVideoDriver)                                                                             \
     X(SDL_Quit)                                                                                              \
     X(SDL_GetError)                                                                                          \
     X(SDL_RegisterEvents)                                                                                    \
@@ -609,7 +610,15 @@ static void take_sdl(struct desktop *w, const SDL_Event *event)
     }
 }
 
-static bool open_window(struct desktop *w)
+/* Without a desktop SDL 2 draws into memory that nobody sees, and calls that a success. */
+static bool is_seen(const struct desktop *w)
+{
+    const char *driver = w->sdl.SDL_GetCurrentVideoDriver_();
+    return g_getenv("SDL_VIDEODRIVER") || (driver && strcmp(driver, "offscreen") && strcmp(driver, "dummy"));
+}
+
+/* False, with *why NULL: as SDL_GetError() says. */
+static bool open_window(struct desktop *w, const char **why)
 {
     const struct sdl *f = &w->sdl;
     f->SDL_SetHint_(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
@@ -617,8 +626,13 @@ static bool open_window(struct desktop *w)
     f->SDL_SetHint_(SDL_HINT_GRAB_KEYBOARD, "1");
     f->SDL_SetHint_(SDL_HINT_RENDER_DRIVER, "software");
     f->SDL_SetHint_(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");
+    *why = NULL;
     if (f->SDL_InitSubSystem_(SDL_INIT_VIDEO))
         return false;
+    if (!is_seen(w)) {
+        *why = "no desktop can be reached";
+        return false;
+    }
     w->wake_event = f->SDL_RegisterEvents_(1);
     w->window = f->SDL_CreateWindow_("netlab-emu", SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED,
                                      EMPTY_WIDTH, EMPTY_HEIGHT,
@@ -650,11 +664,12 @@ static void *serve(void *opaque)
 {
     struct desktop *w = opaque;
     struct shared *s = &w->shared;
-    bool good = open_window(w);
+    const char *why;
+    bool good = open_window(w, &why);
     pthread_mutex_lock(&s->lock);
     s->state = good ? STARTED : FAILED;
     if (!good)
-        s->failure = g_strdup(w->sdl.SDL_GetError_());
+        s->failure = g_strdup(why ? why : w->sdl.SDL_GetError_());
     pthread_cond_signal(&s->started);
     pthread_mutex_unlock(&s->lock);
     SDL_Event event;
