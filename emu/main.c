@@ -264,6 +264,15 @@ static bool lock_memory(struct machine *machine)
 
 /* ---- the program ---- */
 
+/* Whoever started this may have closed them: an image or the event loop as descriptor 2 would get our
+ * messages, and -daemonize would close it. */
+static void open_standard_files(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+            _exit(1); /* and nowhere to say why */
+}
+
 static bool write_config(const struct machine_config *config)
 {
     g_autoptr(GError) error = NULL;
@@ -376,6 +385,7 @@ int main(int argc, char **argv)
     g_autofree char *text = NULL;
     g_autoptr(GError) error = NULL;
     int code = 1;
+    open_standard_files();
     signals_install();
     atexit(char_terminal_restore);
     switch (options_parse(argc, argv, &config, &text, &error)) {

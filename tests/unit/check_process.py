@@ -215,6 +215,24 @@ def looked_at(folder):
     assert os.path.getsize(f"{folder}/state.json")
 
 
+def closed_files(folder):
+    """Started without standard files: none of the program's own takes their place, and -daemonize does not close them."""
+    kernel(f"{folder}/kernel", STORE + SPIN)
+    with open(f"{folder}/out", "wb"):
+        pass
+    words_ = words(folder, "-daemonize", "-pidfile", "pid", "-netdev", "user,id=unused", "-qmp", "unix:qmp,server=on,wait=off")
+    done = subprocess.run(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", *words_], cwd=folder, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done
+    with open(f"{folder}/pid", encoding="ascii") as file:
+        pid = int(file.read())  # and no message
+    try:
+        wait(lambda: os.path.getsize(f"{folder}/out"))
+        assert [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    wait(lambda: not os.path.exists(f"{folder}/pid"))
+
+
 def state_layout(folder):
     kernel(f"{folder}/kernel", SPIN)
     run(folder, "-dump-vmstate", "state.json", code=0)
@@ -238,7 +256,7 @@ def state_layout(folder):
 
 def main():
     failed = 0
-    for test in (memory_files, preallocated, locked, names, messages, translator, written, confined, looked_at, state_layout):
+    for test in (memory_files, preallocated, locked, names, messages, translator, written, confined, looked_at, closed_files, state_layout):
         with tempfile.TemporaryDirectory(prefix="netlab-process-") as folder:
             try:
                 test(folder)
