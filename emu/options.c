@@ -239,6 +239,8 @@ static const struct option_row rows[] = {
          "image of the CD in the drive (second channel, master)"),
     OURS("fda", NULL, "FILE", OPTION_DISKS, option_fda, "image of the first floppy disk; -fdb"),
     {.name = "fdb", .form = "FILE", .apply = option_fdb},
+    OURS("pflash", NULL, "FILE", OPTION_DISKS, option_pflash,
+         "flash chip with the firmware, instead of -bios; again: a second one below"),
     OURS("drive", NULL, "file=FILE[,format=][,media=]…", OPTION_DISKS, option_drive,
          "a disk, CD or floppy with all that can be said of it; -drive help"),
     OURS("blockdev", NULL, "driver=raw|qcow2|file|…,node-name=N,…", OPTION_DISKS, option_blockdev,
@@ -341,7 +343,6 @@ static const struct option_row rows[] = {
     LATER("enable-kvm", "guests run in netlab-emu's own engine; leave it out"),
     LATER("sd", "put what the guest needs into the initrd"),
     LATER("mtdblock", "put what the guest needs into the initrd"),
-    LATER("pflash", "use -bios"),
     LATER("iscsi", "let the host log in (open-iscsi) and give its block device to -drive"),
     LATER("fsdev", "put what the guest needs into the initrd"),
     LATER("virtfs", "put what the guest needs into the initrd"),
@@ -631,6 +632,8 @@ enum options_outcome options_parse(int argc, char *const *argv, struct machine_c
     g_ptr_array_free(o.uses, TRUE);
     options_free_globals(&o);
     g_free(o.write_config);
+    for (unsigned i = 0; i < G_N_ELEMENTS(o.flash_chip); i++)
+        g_free(o.flash_chip[i]);
     if (outcome == OPTIONS_PRINT)
         *text = g_string_free(g_steal_pointer(&o.print), FALSE);
     else if (o.print)

@@ -12,7 +12,7 @@
 #include <gio/gio.h>
 #include <string.h>
 
-enum { IDE_PLACES = 4, FLOPPY_PLACES = 2, CD_PLACE = 2 };
+enum { IDE_PLACES = 4, CD_PLACE = 2 };
 
 #define LATER(key_, help_)                                                                                   \
     {                                                                                                        \
@@ -31,11 +31,12 @@ enum { IDE_PLACES = 4, FLOPPY_PLACES = 2, CD_PLACE = 2 };
 static const struct keyval_row drive_rows[] = {
     {"file", KEYVAL_STRING, .help = "image file or block device; empty or none: nothing in the drive"},
     {"format", KEYVAL_CHOICE, "raw|qcow2", "of the image; by its first bytes unless given"},
-    {"if", KEYVAL_CHOICE, "ide|floppy|none|scsi|virtio|sd|mtd|pflash", "ide (the default), floppy, or none"},
+    {"if", KEYVAL_CHOICE, "ide|floppy|pflash|none|scsi|virtio|sd|mtd",
+     "ide (the default), floppy, pflash (the firmware's flash chips), or none"},
     {"media", KEYVAL_CHOICE, "disk|cdrom", "what it is a medium of"},
-    {"index", KEYVAL_NUMBER, .help = "place: 0 to 3 for ide, 0 and 1 for floppy", .max = 255},
+    {"index", KEYVAL_NUMBER, .help = "place: 0 to 3 for ide, 0 and 1 for floppy and pflash", .max = 255},
     {"bus", KEYVAL_NUMBER, .help = "IDE channel, 0 or 1", .max = 255},
-    {"unit", KEYVAL_NUMBER, .help = "0 master, 1 slave; floppy: 0 or 1", .max = 255},
+    {"unit", KEYVAL_NUMBER, .help = "0 master, 1 slave; floppy and pflash: 0 or 1", .max = 255},
     {"id", KEYVAL_NAME, .help = "its name; ide0-hd0 and so on unless given"},
     {"snapshot", KEYVAL_BOOL, .help = "what is written is gone at the end"},
     {"readonly", KEYVAL_BOOL, .help = "the guest must not write"},
@@ -146,6 +147,7 @@ FILE_OPTION(hdd, IDE, DISK, 3)
 FILE_OPTION(cdrom, IDE, CD, CD_PLACE)
 FILE_OPTION(fda, FLOPPY, DISK, 0)
 FILE_OPTION(fdb, FLOPPY, DISK, 1)
+FILE_OPTION(pflash, PFLASH, DISK, -1)
 
 static enum block_on_error error_policy(const char *word)
 {
@@ -234,17 +236,28 @@ static bool drive_bus(const char *word, enum machine_bus *bus, GError **error)
         *bus = MACHINE_BUS_IDE;
     else if (g_str_equal(word, "floppy"))
         *bus = MACHINE_BUS_FLOPPY;
+    else if (g_str_equal(word, "pflash"))
+        *bus = MACHINE_BUS_PFLASH;
     else if (g_str_equal(word, "none"))
         *bus = MACHINE_BUS_NONE;
     else
-        return option_fail(error, "if=%s: QEMU's and not in netlab-emu; use if=ide%s", word,
-                           g_str_equal(word, "pflash") ? ", or -bios for firmware" : "");
+        return option_fail(error, "if=%s: QEMU's and not in netlab-emu; use if=ide", word);
     return true;
 }
 
+struct bus_places {
+    int count;
+    const char *name, *all;
+};
+static const struct bus_places places_of[] = {
+    [MACHINE_BUS_IDE] = {IDE_PLACES, "IDE", "IDE has two channels of two drives"},
+    [MACHINE_BUS_FLOPPY] = {2, "floppy", "two floppy drives are the most"},
+    [MACHINE_BUS_PFLASH] = {MACHINE_FLASH_CHIPS, "pflash", "two flash chips are the most"},
+    [MACHINE_BUS_NONE] = {IDE_PLACES, "IDE", "IDE has two channels of two drives"},
+};
+
 static bool drive_place(struct machine_drive *drive, const struct keyval *kv, GError **error)
 {
-    unsigned places = drive->bus == MACHINE_BUS_FLOPPY ? FLOPPY_PLACES : IDE_PLACES;
     unsigned units = 2, bus = (unsigned)keyval_number(kv, "bus", 0),
              unit = (unsigned)keyval_number(kv, "unit", 0);
     if (keyval_has(kv, "index") && (keyval_has(kv, "bus") || keyval_has(kv, "unit")))
@@ -255,10 +268,8 @@ static bool drive_place(struct machine_drive *drive, const struct keyval *kv, GE
         return option_fail(error, "unit=%u: there are 0 and 1", unit);
     else if (keyval_has(kv, "bus") || keyval_has(kv, "unit"))
         drive->index = (int)(bus * units + unit);
-    if (drive->index >= (int)places)
-        return option_fail(error, "there is no place %d: %s", drive->index,
-                           drive->bus == MACHINE_BUS_FLOPPY ? "two floppy drives are the most"
-                                                            : "IDE has two channels of two drives");
+    if (drive->index >= places_of[drive->bus].count)
+        return option_fail(error, "there is no place %d: %s", drive->index, places_of[drive->bus].all);
     return true;
 }
 
@@ -302,12 +313,13 @@ bool option_drive(struct options *o, const char *arg, GError **error)
         return option_print(o, text);
     }
     KEYVAL_AUTO struct keyval *kv = keyval_parse(&drive_table, arg, error);
-    enum machine_bus bus;
+    enum machine_bus bus = MACHINE_BUS_IDE;
     if (!kv || !drive_bus(keyval_string(kv, "if", "ide"), &bus, error))
         return false;
     bool cd = g_str_equal(keyval_string(kv, "media", "disk"), "cdrom");
-    if (cd && bus == MACHINE_BUS_FLOPPY)
-        return option_fail(error, "media=cdrom does not go into a floppy drive; leave if= out");
+    if (cd && (bus == MACHINE_BUS_FLOPPY || bus == MACHINE_BUS_PFLASH))
+        return option_fail(error,
+                           "media=cdrom does not go into a floppy drive or a flash chip; leave if= out");
     struct machine_drive *drive = drive_new(o, bus, cd ? MACHINE_MEDIA_CD : MACHINE_MEDIA_DISK);
     const char *file = keyval_string(kv, "file", ""), *format = keyval_string(kv, "format", "");
     const char *cache = keyval_string(kv, "cache", "writeback"),
@@ -341,7 +353,7 @@ bool option_drive(struct options *o, const char *arg, GError **error)
         return false;
     if (!set_geometry(&drive->geometry, kv, "", error))
         return false;
-    if (drive->geometry.cylinders && (cd || bus == MACHINE_BUS_FLOPPY))
+    if (drive->geometry.cylinders && (cd || bus == MACHINE_BUS_FLOPPY || bus == MACHINE_BUS_PFLASH))
         return option_fail(error, "cyls=, heads= and secs= are a hard disk's; leave them out");
     return set_serial(drive, keyval_string(kv, "serial", NULL), error) && drive_place(drive, kv, error);
 }
@@ -441,7 +453,7 @@ static bool use_globals(struct options *o, struct machine_drive *drive, GError *
     const char *driver = drive->bus == MACHINE_BUS_FLOPPY   ? "floppy"
                          : drive->media == MACHINE_MEDIA_CD ? "ide-cd"
                                                             : "ide-hd";
-    if (!o->globals || drive->claimed)
+    if (!o->globals || drive->claimed || drive->bus == MACHINE_BUS_PFLASH)
         return true;
     KEYVAL_AUTO struct keyval *kv = option_globals(o, driver, error);
     if (!kv)
@@ -468,18 +480,21 @@ static struct machine_drive *drive_at(struct options *o, enum machine_bus bus, i
     return NULL;
 }
 
+bool options_has_flash(struct options *o)
+{
+    return drive_at(o, MACHINE_BUS_PFLASH, 0) != NULL;
+}
+
 static bool find_place(struct options *o, struct machine_drive *drive, GError **error)
 {
-    int places = drive->bus == MACHINE_BUS_FLOPPY ? FLOPPY_PLACES : IDE_PLACES;
-    for (int index = 0; index < places; index++) {
+    for (int index = 0; index < places_of[drive->bus].count; index++) {
         if (drive_at(o, drive->bus, index))
             continue;
         drive->index = index;
         return true;
     }
     return option_fail(error, "-drive file=%s: no place is left: %s", drive->file ? drive->file : "",
-                       drive->bus == MACHINE_BUS_FLOPPY ? "two floppy drives are the most"
-                                                        : "IDE has two channels of two drives");
+                       places_of[drive->bus].all);
 }
 
 /* Drives and NICs are in one list (bootorder.c). */
@@ -504,7 +519,7 @@ static bool name_drive(struct options *o, struct machine_drive *drive, GError **
         drive->id = g_strdup_printf("ide%d-%s%d", drive->index / 2,
                                     drive->media == MACHINE_MEDIA_CD ? "cd" : "hd", drive->index % 2);
     else if (!drive->id)
-        drive->id = g_strdup_printf("floppy%d", drive->index);
+        drive->id = g_strdup_printf("%s%d", places_of[drive->bus].name, drive->index);
     for (guint i = 0; i < o->config->drives->len; i++) {
         const struct machine_drive *other = o->config->drives->pdata[i];
         if (other != drive && other->id && g_str_equal(other->id, drive->id))
@@ -513,26 +528,74 @@ static bool name_drive(struct options *o, struct machine_drive *drive, GError **
     return true;
 }
 
+/* -machine pflash0=, pflash1=: the drives named are chips. */
+static bool take_chips(struct options *o, GError **error)
+{
+    for (int unit = 0; unit < MACHINE_FLASH_CHIPS; unit++) {
+        const char *id = o->flash_chip[unit];
+        struct machine_drive *chip = NULL;
+        for (guint i = 0; id && i < o->config->drives->len && !chip; i++) {
+            struct machine_drive *drive = o->config->drives->pdata[i];
+            if (drive->id && g_str_equal(drive->id, id))
+                chip = drive;
+        }
+        if (id && (!chip || chip->bus != MACHINE_BUS_NONE))
+            return option_fail(
+                error,
+                "-machine pflash%d=%s: there is no -blockdev of that node-name, or -drive with "
+                "if=none and that id, which nothing else uses",
+                unit, id);
+        if (!chip)
+            continue;
+        chip->bus = MACHINE_BUS_PFLASH;
+        chip->index = unit;
+        chip->claimed = true;
+    }
+    return true;
+}
+
+static bool check_chips(struct options *o, GError **error)
+{
+    struct machine_config *config = o->config;
+    if (drive_at(o, MACHINE_BUS_PFLASH, 1) && !drive_at(o, MACHINE_BUS_PFLASH, 0))
+        return option_fail(error, "pflash unit 1 without unit 0, which the firmware is in; add it, or leave "
+                                  "unit=1 out");
+    if (!drive_at(o, MACHINE_BUS_PFLASH, 0))
+        return true;
+    if (config->kernel)
+        return option_fail(error, "-kernel and -pflash exclude each other: a kernel is started without "
+                                  "firmware; leave one of the two out");
+    if (config->bios) {
+        option_note(o, "-bios %s is not used: the firmware is the one in -pflash", config->bios);
+        g_clear_pointer(&config->bios, g_free);
+    }
+    return true;
+}
+
 bool options_finish_drives(struct options *o, GError **error)
 {
     struct machine_config *config = o->config;
     GPtrArray *drives = config->drives;
+    if (!take_chips(o, error))
+        return false;
     for (guint i = 0; i < drives->len; i++) {
         const struct machine_drive *drive = drives->pdata[i];
         if (drive->bus == MACHINE_BUS_NONE || drive->index < 0)
             continue;
         const struct machine_drive *other = drive_at(o, drive->bus, drive->index);
         if (other != drive)
-            return option_fail(
-                error, "-drive file=%s: place %d (%s) is taken by file=%s; give it another index=",
-                drive->file ? drive->file : "", drive->index,
-                drive->bus == MACHINE_BUS_FLOPPY ? "floppy" : "IDE", other->file ? other->file : "");
+            return option_fail(error,
+                               "-drive file=%s: place %d (%s) is taken by file=%s; give it another index=",
+                               drive->file ? drive->file : "", drive->index, places_of[drive->bus].name,
+                               other->file ? other->file : "");
     }
     for (guint i = 0; i < drives->len; i++) {
         struct machine_drive *drive = drives->pdata[i];
         if (drive->bus != MACHINE_BUS_NONE && drive->index < 0 && !find_place(o, drive, error))
             return false;
     }
+    if (!check_chips(o, error))
+        return false;
     if (o->hdachs.cylinders) {
         struct machine_drive *first = drive_at(o, MACHINE_BUS_IDE, 0);
         if (!first || first->media != MACHINE_MEDIA_DISK)

@@ -19,6 +19,7 @@ struct options {
     enum { OPTION_VGA_AUTO, OPTION_VGA_NONE, OPTION_VGA_STD } vga;
     bool snapshot, nodefaults; /* -snapshot: for all drives */
     struct machine_geometry hdachs;
+    char *flash_chip[MACHINE_FLASH_CHIPS]; /* -machine pflash0=, pflash1= */
     enum machine_translation hdachs_translation;
     char *accel;         /* the last -accel or -machine accel= */
     bool has_network;    /* a word about NICs or back ends was said: no default NIC */
@@ -136,6 +137,8 @@ bool option_hdd(struct options *o, const char *arg, GError **error);
 bool option_cdrom(struct options *o, const char *arg, GError **error);
 bool option_fda(struct options *o, const char *arg, GError **error);
 bool option_fdb(struct options *o, const char *arg, GError **error);
+bool options_has_flash(struct options *o); /* the firmware is in -pflash */
+bool option_pflash(struct options *o, const char *arg, GError **error);
 bool option_hdachs(struct options *o, const char *arg, GError **error);
 enum { OPTION_IDE_ROWS = 27, OPTION_FLOPPY_ROWS = 7 };
 extern const struct keyval_row option_ide_rows[OPTION_IDE_ROWS];       /* -device ide-hd, ide-cd */

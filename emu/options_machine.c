@@ -35,6 +35,8 @@ static const struct keyval_row machine_rows[] = {
     {"initrd", KEYVAL_PATH, .help = "as -initrd"},
     {"append", KEYVAL_STRING, .help = "as -append"},
     {"firmware", KEYVAL_PATH, .help = "as -bios"},
+    {"pflash0", KEYVAL_NAME, .help = "node or drive with if=none that is the firmware's flash chip"},
+    {"pflash1", KEYVAL_NAME, .help = "the one below it"},
     {"memory-backend", KEYVAL_LATER, .help = "RAM is always anonymous; use -m"},
 };
 static const struct keyval_table machine_table = {"", machine_rows, G_N_ELEMENTS(machine_rows), "type"};
@@ -78,10 +80,9 @@ bool option_machine(struct options *o, const char *arg, GError **error)
     struct {
         const char *key;
         char **where;
-    } texts[] = {{"kernel", &o->config->kernel},
-                 {"initrd", &o->config->initrd},
-                 {"append", &o->config->append},
-                 {"firmware", &o->config->bios}};
+    } texts[] = {{"kernel", &o->config->kernel}, {"initrd", &o->config->initrd},
+                 {"append", &o->config->append}, {"firmware", &o->config->bios},
+                 {"pflash0", &o->flash_chip[0]}, {"pflash1", &o->flash_chip[1]}};
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
         if (!keyval_has(kv, texts[i].key))
             continue;
@@ -534,7 +535,7 @@ bool options_finish_machine(struct options *o, GError **error)
         return option_fail(
             error, "nothing to boot: give -kernel FILE (a Linux bzImage or a Multiboot kernel), a disk "
                    "(-hda, -cdrom, -fda, -drive), or -bios FILE");
-    if (!config->no_guest && !config->kernel && !config->bios)
+    if (!config->no_guest && !config->kernel && !config->bios && !options_has_flash(o))
         config->bios = g_strdup("bios-256k.bin");
     if (!config->kernel && !config->boot_order[0])
         memcpy(config->boot_order, (uint8_t[3]){2, 3, 1}, 3); /* disk, CD, floppy */

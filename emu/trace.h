@@ -40,6 +40,7 @@
     X(E1000, e1000, "e1000 registers, descriptors, frames")                                                  \
     X(IDE, ide, "disk and CD-ROM commands")                                                                  \
     X(FDC, fdc, "floppy controller")                                                                         \
+    X(PFLASH, pflash, "commands to the firmware's flash chips")                                              \
     X(NET, net, "frames between NICs and back ends")                                                         \
     X(DISPLAY, display, "viewers of the screen, their keys")                                                 \
     X(CHAR, char, "character back ends")                                                                     \

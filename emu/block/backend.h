@@ -65,6 +65,7 @@ struct block_request {
     uint8_t *buf;
     void (*done)(void *opaque, int error); /* 0 or an errno; may submit again */
     void *opaque;
+    bool narrows; /* who submits it tries less when it fails; a failure that is only reported is told then */
 
     struct block_request *next; /* block.c's */
     int64_t since;

@@ -225,6 +225,10 @@ static void give_back(struct block *b, struct block_request *request)
         enum block_on_error what = policy(b, request);
         bool stops = what == BLOCK_ERROR_STOP || (what == BLOCK_ERROR_ENOSPC && code == ENOSPC);
         bool ignored = what == BLOCK_ERROR_IGNORE;
+        if (request->narrows && !stops && !ignored) {
+            request->done(request->opaque, code);
+            return;
+        }
         b->counters.errors[request->op]++;
         if (stops && b->failed)
             list_push(&b->stalled, request);

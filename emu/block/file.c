@@ -46,6 +46,8 @@ static const char *open_advice(const char *path, int code, bool read_only)
     if (code == EACCES || code == EPERM || code == EROFS)
         return read_only ? "make it readable"
                          : "make it writable, or open it with readonly=on or snapshot=on";
+    if (code == EISDIR)
+        return "it is a folder; name an image in it";
     if (code == ENOENT)
         return "check the name; truncate -s 1G FILE makes an empty raw image";
     return NULL;

@@ -99,6 +99,7 @@ void atapi_finish(struct ide_drive *d, int error)
     } else if (error == ENOMEDIUM) {
         packet_fail(d, SENSE_NOT_READY, ASC_NO_MEDIUM);
     } else if (error) {
+        d->sense_sector = (uint32_t)(d->channel->request.offset / CD_SECTOR);
         packet_fail(d, SENSE_MEDIUM, ASC_UNREADABLE);
     } else {
         packet_done(d);
@@ -212,8 +213,12 @@ static void request_sense(struct ide_drive *d)
         d->sense_code = d->attention;
         d->attention = 0;
     }
-    out[0] = 0xf0;
+    out[0] = 0x70;
     out[2] = d->sense_key;
+    if (d->sense_key == SENSE_MEDIUM) {
+        out[0] |= 0x80; /* the information field counts */
+        put_be32(out + 3, d->sense_sector);
+    }
     out[7] = 10;
     out[12] = d->sense_code;
     out[13] = d->sense_qualifier;
@@ -664,4 +669,5 @@ void atapi_reset(struct ide_drive *d)
     memset(d->packet, 0, sizeof d->packet);
     d->sense_key = SENSE_NONE;
     d->sense_code = d->sense_qualifier = 0;
+    d->sense_sector = 0;
 }

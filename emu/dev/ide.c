@@ -171,6 +171,13 @@ static const struct portio_ops master_ops = {.read = master_read, .write = maste
 
 /* ---- transfers ---- */
 
+static void submit(struct ide_drive *drive, enum block_op op, uint8_t *buf, uint64_t offset, uint32_t len);
+
+static uint32_t smallest_read(const struct ide_drive *drive)
+{
+    return drive->kind == IDE_CD ? 2048 : BLOCK_SECTOR;
+}
+
 static void request_done(void *opaque, int error)
 {
     struct ide_channel *ch = opaque;
@@ -182,6 +189,13 @@ static void request_done(void *opaque, int error)
     bool data = ch->request.op == BLOCK_READ || ch->request.op == BLOCK_WRITE;
     if (!error && t->trim) {
         disk_trim(drive);
+        return;
+    }
+    uint32_t unit = smallest_read(drive);
+    if (error && error != ENOMEDIUM && ch->request.narrows) {
+        /* What comes before the sector that cannot be read is for the guest, and which one it is, too. */
+        uint32_t half = ch->request.len / 2 / unit * unit;
+        submit(drive, BLOCK_READ, ch->request.buf, ch->request.offset, MAX(half, unit));
         return;
     }
     if (error || !data) {
@@ -222,6 +236,7 @@ static void submit(struct ide_drive *drive, enum block_op op, uint8_t *buf, uint
     drive->status = ST_BUSY;
     ch->request = (struct block_request){
         .op = op, .offset = offset, .len = len, .buf = buf, .done = request_done, .opaque = ch};
+    ch->request.narrows = op == BLOCK_READ && len > smallest_read(drive);
     block_submit(drive->block, &ch->request);
 }
 
@@ -710,6 +725,7 @@ static bool ide_after_load(void *device, GError **error)
         STATE(struct ide, U8, channel[n].drive[u].sense_qualifier),                                          \
         STATE(struct ide, U8, channel[n].drive[u].attention),                                                \
         STATE(struct ide, U8, channel[n].drive[u].media_event),                                              \
+        STATE_SINCE(struct ide, U32, channel[n].drive[u].sense_sector, 3),                                   \
         STATE(struct ide, BOOL, channel[n].drive[u].locked)
 #define IDE_CHANNEL_STATE(n)                                                                                 \
     IDE_DRIVE_STATE(n, 0), IDE_DRIVE_STATE(n, 1), STATE(struct ide, U8, channel[n].unit),                    \
@@ -731,7 +747,7 @@ static const struct state_field ide_fields[] = {PCI_STATE_ROWS(struct ide), IDE_
                                                 IDE_CHANNEL_STATE(1)};
 static const struct state_table ide_state = {
     .name = "ide",
-    .version = 2,
+    .version = 3,
     .fields = ide_fields,
     .count = G_N_ELEMENTS(ide_fields),
     .before_save = ide_before_save,

@@ -56,6 +56,7 @@ struct ide_drive {
     /* CD */
     uint8_t packet[IDE_PACKET];
     uint8_t sense_key, sense_code, sense_qualifier;
+    uint32_t sense_sector; /* with SENSE_MEDIUM: the one that could not be read */
     uint8_t attention;   /* unit attention to be reported: its additional sense code, 0: none */
     uint8_t media_event; /* GET EVENT STATUS NOTIFICATION: 0 none, 1 eject asked, 2 new, 3 gone */
     bool locked;

@@ -12,6 +12,7 @@
 
 #include "emu/dev/fdc.h"
 #include "emu/dev/ide.h"
+#include "emu/dev/pflash.h"
 
 #include <gio/gio.h>
 #include <string.h>
@@ -124,10 +125,11 @@ static bool open_drive(struct machine *m, const struct machine_drive *drive, GEr
     block_set_damage_listener(block, image_corrupted, m);
     if (!limit_drive(m, &m->drives[m->drive_count - 1], &drive->limits, drive->throttle_group, error))
         return false;
-    if (!drive->file && !cd && drive->bus == MACHINE_BUS_IDE) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "drive %s: a hard disk needs file=; media=cdrom makes a drive that may be empty",
-                    drive->id);
+    if (!drive->file && !cd && drive->bus != MACHINE_BUS_FLOPPY) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "drive %s: %s", drive->id,
+                    drive->bus == MACHINE_BUS_IDE
+                        ? "a hard disk needs file=; media=cdrom makes a drive that may be empty"
+                        : "a flash chip needs file=, the image of its content");
         return false;
     }
     return true;
@@ -266,6 +268,29 @@ void machine_disks_build_floppy(struct machine *m, struct dma8237 *dma)
     rtc_cmos_write(m->rtc, CMOS_FLOPPY, types);
     uint8_t equipment = rtc_cmos_read(m->rtc, CMOS_EQUIPMENT) & 0x3e;
     rtc_cmos_write(m->rtc, CMOS_EQUIPMENT, (uint8_t)(equipment | 1 | (types & 15 && types >> 4 ? 0x40 : 0)));
+}
+
+/* Chips one below the other; the firmware is in the highest. */
+bool machine_disks_build_flash(struct machine *m, uint64_t end, GError **error)
+{
+    for (int unit = 0; unit < MACHINE_FLASH_CHIPS; unit++) {
+        struct machine_disk *disk = NULL;
+        for (unsigned i = 0; i < m->drive_count && !disk; i++)
+            if (m->drives[i].config->bus == MACHINE_BUS_PFLASH && m->drives[i].config->index == unit)
+                disk = &m->drives[i];
+        if (!disk)
+            return true;
+        struct pflash *flash = pflash_new(m->mem, block_id(disk->block), end, disk->block, error);
+        if (!flash)
+            return false;
+        machine_keep(m, flash);
+        end -= pflash_size(flash);
+        if (unit)
+            continue;
+        m->rom = pflash_data(flash);
+        m->rom_size = pflash_size(flash);
+    }
+    return true;
 }
 
 void machine_disks_free(struct machine *m)

@@ -66,7 +66,8 @@ struct machine_fwcfg {
     char *name, *string, *file; /* one of string and file */
 };
 
-enum machine_bus { MACHINE_BUS_IDE, MACHINE_BUS_FLOPPY, MACHINE_BUS_NONE };
+enum machine_bus { MACHINE_BUS_IDE, MACHINE_BUS_FLOPPY, MACHINE_BUS_PFLASH, MACHINE_BUS_NONE };
+enum { MACHINE_FLASH_CHIPS = 2 };
 enum machine_media { MACHINE_MEDIA_DISK, MACHINE_MEDIA_CD };
 /* How the firmware's INT 13h makes its geometry out of the disk's; the values are those of CMOS byte 39h. */
 enum machine_translation {
@@ -85,7 +86,7 @@ struct machine_drive {
     char *id;   /* "ide0-hd0" unless given */
     char *file; /* NULL: an empty drive */
     enum machine_bus bus;
-    int index; /* IDE: 2 × channel + unit; floppy: unit; -1: the first free one */
+    int index; /* IDE: 2 × channel + unit; floppy, flash: unit; -1: the first free one */
     enum machine_media media;
     struct block_config block;      /* but for id and file */
     char *serial, *model, *version; /* NULL: made up */

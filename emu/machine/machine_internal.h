@@ -161,8 +161,9 @@ struct machine {
     struct boot_file *module_files[MULTIBOOT_MODULES_MOST];
     char *module_texts[MULTIBOOT_MODULES_MOST];
     unsigned module_count;
-    uint8_t *rom;
+    const uint8_t *rom; /* what firmware starts from: rom_file, or a flash chip's */
     size_t rom_size;
+    uint8_t *rom_file;
 
     /* run.c */
     int requests; /* atomic; MACHINE_REQUEST_* */
@@ -242,6 +243,7 @@ bool machine_disks_open(struct machine *machine, GError **error); /* images */
 struct dma8237;
 bool machine_disks_build(struct machine *machine, GError **error); /* IDE */
 void machine_disks_build_floppy(struct machine *machine, struct dma8237 *dma);
+bool machine_disks_build_flash(struct machine *machine, uint64_t end, GError **error);
 void machine_disks_free(struct machine *machine);       /* after the chips */
 void machine_disks_boot_order(struct machine *machine); /* order=, for the next start of the firmware */
 void machine_disks_tell_cmos(struct machine *machine);

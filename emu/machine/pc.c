@@ -4,7 +4,7 @@
  * The board: an i440FX PC, wired here chip by chip. Read board_build() as a schematic.
  *
  *   RAM      0–640 K, shadow RAM of 0xc0000–0xfffff (i440fx.c), 1 MiB–3 GiB, the rest from 4 GiB up
- *   ROM      (-bios) ends at 4 GiB, its last 128 KiB also at 0xe0000 below the shadow RAM
+ *   ROM      (-bios) or flash (-pflash) ends at 4 GiB, its last 128 KiB also at 0xe0000 below the shadow RAM
  *   INTR     8259 pair → local APIC's LINT0 → CPU; I/O APIC → local APIC by messages
  *   GSI      gsi.c joins ISA and PCI interrupts to both controllers
  *   reset    8042, port 0x92, 0xcf9, triple fault → one request that the run loop takes
@@ -69,9 +69,9 @@ static bool read_rom(struct machine *m, GError **error)
     } else {
         /* It ends at 4 GiB, so a size that is no multiple of a page is filled up at its front. */
         m->rom_size = (size + PHYS_PAGE_MASK) & ~(size_t)PHYS_PAGE_MASK;
-        m->rom = g_malloc(m->rom_size);
-        memset(m->rom, 0xff, m->rom_size);
-        good = boot_file_read(file, 0, m->rom + m->rom_size - size, size, error);
+        m->rom = m->rom_file = g_malloc(m->rom_size);
+        memset(m->rom_file, 0xff, m->rom_size);
+        good = boot_file_read(file, 0, m->rom_file + m->rom_size - size, size, error);
     }
     boot_file_free(file);
     return good;
@@ -165,6 +165,8 @@ static bool board_files(struct machine *m, GError **error)
         return false;
     if (config->bios)
         return read_rom(m, error);
+    if (!config->kernel) /* flash: machine_disks_build_flash() */
+        return true;
     m->kernel = boot_file_open("kernel", config->kernel, error);
     if (!m->kernel || !boot_identify(m->kernel, &m->kind, error))
         return false;
@@ -376,7 +378,7 @@ void *machine_keep(struct machine *m, void *device)
     return keep(m, device);
 }
 
-static void board_memory(struct machine *m)
+static bool board_memory(struct machine *m, GError **error)
 {
     uint64_t below = m->board.ram_below_4g;
     physmap_add_ram(m->mem, "ram-low", 0, 0xa0000, 0, 0);
@@ -384,11 +386,15 @@ static void board_memory(struct machine *m)
         physmap_add_ram(m->mem, "ram", BOOT_HIGH_RAM, below - BOOT_HIGH_RAM, BOOT_HIGH_RAM, 0);
     if (m->board.ram_above_4g)
         physmap_add_ram(m->mem, "ram-high", GIB4, m->board.ram_above_4g, below, 0);
+    if (m->rom)
+        physmap_add_rom(m->mem, "bios", GIB4 - m->rom_size, m->rom_size, m->rom, 0);
+    else if (!machine_disks_build_flash(m, GIB4, error))
+        return false;
     if (m->rom) {
         size_t window = MIN(m->rom_size, (size_t)ROM_ISA_WINDOW);
-        physmap_add_rom(m->mem, "bios", GIB4 - m->rom_size, m->rom_size, m->rom, 0);
         physmap_add_rom(m->mem, "bios-isa", BOOT_HIGH_RAM - window, window, m->rom + m->rom_size - window, 0);
     }
+    return true;
 }
 
 /* CPU, local APIC, I/O APIC, 8259s, and the wires between them. */
@@ -674,9 +680,8 @@ static bool board_build(struct machine *m, GError **error)
     machine_offer(m);
     machine_offer_debug(m);
     m->control = control_new(&m->offer, m->loop);
-    if (!machine_screen_new(m, error))
+    if (!machine_screen_new(m, error) || !board_memory(m, error))
         return false;
-    board_memory(m);
     /* fw_cfg describes the rest, so it comes after the ports. */
     return board_processor(m, error) && board_bridges(m, error) && machine_disks_build(m, error) &&
            board_control(m, error) && board_isa(m, error) && machine_cards_build(m, error) &&
@@ -846,7 +851,7 @@ void machine_free(struct machine *m)
     loop_free(m->loop);
     if (m->clock)
         clock_free(m->clock);
-    g_free(m->rom);
+    g_free(m->rom_file);
     g_ptr_array_free(m->option_roms, TRUE);
     machine_extras_free(m);
     g_free(m->vga_rom);

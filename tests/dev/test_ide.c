@@ -8,6 +8,7 @@
 #include "tests/dev/ide_rig.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { BASE = 0x1f0, CONTROL = 0x3f6, STATUS = BASE + 7 };
 enum { DISK = 0xe0, CD = 0xb0 };
@@ -336,6 +337,63 @@ static void test_errors(struct ide_rig *r, gconstpointer unused)
     g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
 }
 
+/* The host has lost what comes after the first sectors: what is there is read, and the guest is told which
+ * sector was not, and may go on. */
+static void test_bad_sectors(struct ide_rig *r, gconstpointer unused)
+{
+    g_autofree char *disk = g_build_filename(r->folder, "disk", NULL),
+                    *cd = g_build_filename(r->folder, "cd", NULL);
+    uint8_t data[8192];
+    g_assert_cmpint(truncate(disk, 100 * 512), ==, 0);
+    g_assert_cmpint(truncate(cd, 10 * 2048 + 1024), ==, 0);
+
+    command(r, DISK, 0x20, 16, 95);
+    for (unsigned i = 0; i < 5; i++) {
+        read_block(r, data, 512);
+        check_sector(data, 95 + i);
+    }
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+    g_assert_cmphex(in8(r->b, BASE + 1), ==, 0x40);
+    g_assert_cmphex(in8(r->b, BASE + 3), ==, 100);
+    descriptor(r, 0, BUFFER, 8192, true);
+    command(r, DISK, 0xc8, 16, 93);
+    start_master(r, true);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+    g_assert_cmphex(in8(r->b, BASE + 1), ==, 0x40);
+    g_assert_cmphex(in8(r->b, BASE + 3), ==, 100);
+    phys_read(r->b->mem, BUFFER, data, 7 * 512);
+    for (unsigned i = 0; i < 7; i++)
+        check_sector(data + 512 * i, 93 + i);
+    out8(r->b, RIG_MASTER, 0);
+    command(r, DISK, 0x20, 1, 99);
+    read_block(r, data, 512);
+    check_sector(data, 99);
+
+    packet(r, (const uint8_t[12]){0x28, 0, 0, 0, 0, 7, 0, 0, 8}, 2048, false);
+    for (unsigned k = 0; k < 3; k++) {
+        g_assert_cmpuint(answer(r, data, 2048), ==, 2048);
+        for (unsigned i = 0; i < 4; i++)
+            check_sector(data + 512 * i, 28 + 4 * k + i);
+    }
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x51);
+    g_assert_cmphex(in8(r->b, BASE + 1) & 0xf0, ==, 0x30);
+    packet(r, (const uint8_t[12]){0x03, 0, 0, 0, 18}, 18, false);
+    g_assert_cmpuint(answer(r, data, 18), ==, 18);
+    g_assert_cmphex(data[0], ==, 0xf0); /* with the sector's number */
+    g_assert_cmphex(data[2], ==, 3);
+    g_assert_cmphex(data[6], ==, 10);
+    g_assert_cmphex(data[12], ==, 0x11);
+    g_assert_cmphex(data[13], ==, 0);
+    packet(r, (const uint8_t[12]){0x28, 0, 0, 0, 0, 9, 0, 0, 1}, 2048, false);
+    g_assert_cmpuint(answer(r, data, 2048), ==, 2048);
+    check_sector(data, 36);
+    packet(r, (const uint8_t[12]){0x28, 0, 0, 0, 0, RIG_CD_SECTORS, 0, 0, 1}, 2048, false);
+    packet(r, (const uint8_t[12]){0x03, 0, 0, 0, 18}, 18, false);
+    answer(r, data, 18);
+    g_assert_cmphex(data[0], ==, 0x70); /* no number here */
+    g_assert_cmphex(data[6], ==, 0);
+}
+
 static void test_interrupts_off(struct ide_rig *r, gconstpointer unused)
 {
     out8(r->b, CONTROL, 2);
@@ -480,6 +538,7 @@ int main(int argc, char **argv)
     TEST(trim);
     TEST(short_tables);
     TEST(errors);
+    TEST(bad_sectors);
     TEST(interrupts_off);
     TEST(host_protected_area);
     TEST(cd);

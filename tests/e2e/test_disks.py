@@ -326,6 +326,115 @@ def firmware_boots():
     return ", ".join(done)
 
 
+# Prints what the flash chip below the firmware has in its second block, erases that, programs a text, reads it back.
+FLASH = """
+.code16
+.globl _start
+_start:
+    ljmp $0, $begin
+begin:
+    cli
+    xorw %ax, %ax
+    movw %ax, %ds
+    lgdt pointer
+    movl %cr0, %eax
+    orb $1, %al
+    movl %eax, %cr0
+    ljmp $8, $flat
+.code32
+flat:
+    movw $16, %ax
+    movw %ax, %ds
+    movl $CHIP + 0x1000, %edi
+    call show
+    movb $0x20, (%edi)
+    movb $0xd0, (%edi)
+    xorl %ecx, %ecx
+1:  movb $0x40, (%edi, %ecx)
+    movb text(%ecx), %al
+    movb %al, (%edi, %ecx)
+    incl %ecx
+    testb %al, %al
+    jnz 1b
+    movb (%edi), %bl
+    movb $0xff, (%edi)
+    call show
+    movl $failed, %edi
+    testb $0x3a, %bl
+    jnz 2f
+    movl $ended, %edi
+2:  call show
+    movw $0xf4, %dx
+    movl $16, %eax
+    outl %eax, %dx
+    jmp .
+show:
+    movl %edi, %esi
+3:  lodsb
+    testb %al, %al
+    jz 4f
+    outb %al, $0xe9
+    jmp 3b
+4:  ret
+.align 4
+table: .quad 0, 0x00cf9a000000ffff, 0x00cf92000000ffff
+pointer: .word 23
+    .long table
+text: .asciz "<programmed>"
+failed: .asciz "<REFUSED><END>"
+ended: .asciz "<END>"
+.org 510
+    .word 0xaa55
+"""
+
+
+def flash():
+    """The firmware in a flash chip, and a chip below it that the guest programs."""
+    bios = "/usr/share/seabios/bios-256k.bin"
+    if not os.path.exists(bios):
+        return "left out: needs the package seabios"
+    folder = tempfile.mkdtemp(prefix="netlab-disks-")
+    try:
+        firmware, below, disk = (os.path.join(folder, name) for name in ("firmware", "below", "disk"))
+        shutil.copyfile(bios, firmware)
+        with open(below, "wb") as file:
+            file.write(b"<old>".ljust(0x1000, b"\xff") + b"<before>\0".ljust(0x3000, b"\xff"))
+        with open(disk + ".s", "w") as file:
+            file.write(FLASH.replace("CHIP", hex((1 << 32) - os.path.getsize(bios) - 0x4000)))
+        subprocess.run(["as", "--32", "-o", disk + ".o", disk + ".s"], check=True)
+        subprocess.run(["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o", disk + ".bin", disk + ".o"],
+                       check=True, stderr=subprocess.DEVNULL)
+        with open(disk + ".bin", "rb") as file, open(disk, "wb") as image:
+            image.write(file.read().ljust(1 << 20, b"\0"))
+        chip = f"if=pflash,file={below},format=raw"
+        text = run(folder, "-pflash", firmware, "-drive", chip + ",unit=1,readonly=on", "-hda", disk)
+        check("<before><before><REFUSED>" in text, text[-300:])
+        text = run(folder, "-drive", f"if=none,id=f,readonly=on,file={firmware},format=raw", "-machine", "pflash0=f", "-drive",
+                   chip + ",unit=1,snapshot=on", "-hda", disk, "-bios", "nowhere")
+        check("<before><programmed><END>" in text, text[-300:])
+        with open(os.path.join(folder, "emu.log")) as log:
+            check("-bios nowhere is not used" in log.read(), "nothing is said of -bios")
+        with open(below, "rb") as file:
+            check(b"<before>" in file.read(), "snapshot=on wrote to the image")
+        check("<before><programmed><END>" in run(folder, "-pflash", firmware, "-pflash", below, "-hda", disk), "two -pflash")
+        check("<programmed><programmed><END>" in run(folder, "-pflash", firmware, "-pflash", below, "-hda", disk), "it did not last")
+        with open(below, "rb") as file:
+            check(file.read() == b"<old>".ljust(0x1000, b"\xff") + b"<programmed>\0".ljust(0x3000, b"\xff"), "the image of the chip")
+        with open(firmware, "rb") as file, open(bios, "rb") as theirs:
+            check(file.read() == theirs.read(), "the firmware was changed")
+        with open(below, "ab") as file:
+            file.write(b"more")
+        for words, says in ((["-pflash", firmware, "-pflash", below], "multiple of 4096"),
+                            (["-drive", chip + ",unit=1", "-hda", disk], "without unit 0"),
+                            (["-pflash", firmware] * 3, "two flash chips are the most"),
+                            (["-kernel", disk, "-pflash", firmware], "-kernel and -pflash")):
+            refused = subprocess.run([EMU, "-check", "-vga", "none", *words], capture_output=True, text=True)
+            check(refused.returncode == 1 and says in refused.stderr, f"{words}: {refused}")
+    finally:
+        shutil.rmtree(folder)
+    return "firmware from a chip, one below it programmed; read-only, snapshot=on, refusals"
+
+
 QEMU = shutil.which("qemu-system-i386")
 
 
@@ -673,4 +782,4 @@ def linux_over_kill():
 
 
 if __name__ == "__main__":
-    main(firmware_boots, geometry, controls, refusals, trim_in_linux, linux_over_kill)
+    main(firmware_boots, flash, geometry, controls, refusals, trim_in_linux, linux_over_kill)

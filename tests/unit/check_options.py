@@ -38,7 +38,7 @@ def main():
         for number, option, kind, example in rows(page):
             seen += 1
             words = shlex.split(example)
-            boots = [] if "-kernel" in words or "-bios" in words else ["-kernel", "kernel"]
+            boots = [] if {"-kernel", "-bios", "-pflash"} & set(words) else ["-kernel", "kernel"]
             done = subprocess.run([emulator, "-check", *boots, *words], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True, timeout=60, errors="replace")
             first = done.stdout.strip().splitlines()[:1]
