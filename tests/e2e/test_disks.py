@@ -510,14 +510,13 @@ class Qmp:
         self.socket = socket.socket(socket.AF_UNIX)
         wait_until("the control socket", lambda: self.socket.connect_ex(path) == 0, seconds)
         self.socket.settimeout(seconds)
-        self.file = self.socket.makefile("rw")
+        self.file = self.socket.makefile("r")  # for reading alone: a write would drop what was read ahead
         self.events = []
         check("QMP" in self.file.readline(), "no greeting")
         self("qmp_capabilities")
 
     def __call__(self, command, **arguments):
-        self.file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        self.file.flush()
+        self.socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
         while True:
             answer = json.loads(self.file.readline())
             if "event" in answer:
