@@ -316,7 +316,8 @@ struct keyval *keyval_parse(const struct keyval_table *table, const char *text, 
 {
     g_autoptr(GPtrArray) words = keyval_split(text);
     if (words->len > KEYVAL_WORDS_MOST) {
-        fail(error, "%s: more than %d words", table->what, KEYVAL_WORDS_MOST);
+        fail(error, "%s%smore than %d words between commas; leave some out", table->what,
+             *table->what ? ": " : "", KEYVAL_WORDS_MOST);
         return NULL;
     }
     struct keyval *kv = g_new0(struct keyval, 1);

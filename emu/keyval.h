@@ -57,7 +57,7 @@ static inline void keyval_free_at(struct keyval **kv)
 
 /* The words between single commas, ",," being one comma; at most KEYVAL_WORDS_MOST and one more. Of char *,
  * the caller's. */
-enum { KEYVAL_WORDS_MOST = 64 };
+enum { KEYVAL_WORDS_MOST = 1 << 16 }; /* a forward for each port */
 GPtrArray *keyval_split(const char *text);
 /* Appends ",key=value", or "key=value" to an empty list, commas doubled. */
 void keyval_append(GString *list, const char *key, const char *value);

@@ -31,6 +31,7 @@
 #include "emu/trace.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <libslirp.h>
 #include <string.h>
@@ -44,6 +45,7 @@ enum {
     TIMEOUT_NONE_MS = 1000, /* what libslirp says when it waits for nothing: look now and then */
     TIMEOUT_SLACK_NS = 20 * 1000 * 1000,
     NS_PER_MS = 1000000,
+    STARVED_MS = 200,
 };
 
 struct user_net;
@@ -53,6 +55,7 @@ struct user_fd {
     uint32_t registered; /* events in the epoll set; 0: not in it */
     uint32_t ready;
     unsigned turn; /* of the refresh that last asked for it */
+    enum { KIND_UNKNOWN, KIND_LISTENS, KIND_OTHER } kind;
 };
 
 /* guestfwd= to a character port. */
@@ -79,6 +82,8 @@ struct user_net {
     int epoll;
     struct loop_fd *watch;
     struct clock_timer *timer;
+    struct clock_timer *starved_timer;
+    bool starved;  /* no descriptor is free: nobody new is let in, listening sockets are not looked at */
     GArray *fds;   /* struct user_fd by descriptor */
     GArray *asked; /* int: descriptors in the order libslirp asked, by its index */
     unsigned turn;
@@ -180,6 +185,34 @@ static const struct {
     {SLIRP_POLL_ERR, EPOLLERR}, {SLIRP_POLL_HUP, EPOLLHUP},
 };
 
+static bool listens(struct user_net *net, int fd)
+{
+    struct user_fd *slot = fd_slot(net, fd);
+    int listening = 0;
+    socklen_t size = sizeof listening;
+    if (slot->kind == KIND_UNKNOWN)
+        slot->kind = getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening
+                         ? KIND_LISTENS
+                         : KIND_OTHER;
+    return slot->kind == KIND_LISTENS;
+}
+
+/* Whether a connection cannot be taken now, for want of a descriptor. libslirp would leave it where it is and
+ * be told of it again at once, for ever. */
+static bool starve(struct user_net *net)
+{
+    int fd = fcntl(net->epoll, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0) {
+        close(fd);
+        return false;
+    }
+    if (!net->starved)
+        trace(NET, "%s: no descriptor is free (ulimit -n), new connections wait", net_port_id(net->port));
+    net->starved = true;
+    clock_timer_set(net->starved_timer, clock_now(net->env->clock) + (int64_t)STARVED_MS * NS_PER_MS);
+    return true;
+}
+
 static int slirp_asks(int fd, int events, void *opaque)
 {
     struct user_net *net = opaque;
@@ -187,7 +220,7 @@ static int slirp_asks(int fd, int events, void *opaque)
     for (size_t i = 0; i < G_N_ELEMENTS(event_names); i++)
         if (events & event_names[i].slirp)
             wanted |= event_names[i].epoll;
-    if (fd < 0 || !wanted)
+    if (fd < 0 || !wanted || (net->starved && listens(net, fd)))
         return -1;
     fd_slot(net, fd)->turn = net->turn;
     fd_watch(net, fd, wanted);
@@ -248,7 +281,8 @@ static void service(struct user_net *net)
     struct epoll_event events[EVENTS_PER_SERVICE];
     int count = epoll_wait(net->epoll, events, EVENTS_PER_SERVICE, 0);
     for (int i = 0; i < count; i++)
-        fd_slot(net, events[i].data.fd)->ready = events[i].events;
+        if (!listens(net, events[i].data.fd) || !starve(net))
+            fd_slot(net, events[i].data.fd)->ready = events[i].events;
     net->busy = true;
     slirp_pollfds_poll(net->slirp, 0, slirp_hears, net);
     net->busy = false;
@@ -265,6 +299,13 @@ static void hosts_ready(void *opaque, unsigned events)
 static void time_passed(void *opaque)
 {
     service(opaque);
+}
+
+static void try_again(void *opaque)
+{
+    struct user_net *net = opaque;
+    net->starved = false;
+    refresh(net);
 }
 
 /* ---- from the guest ---- */
@@ -476,7 +517,9 @@ static bool add_forward(struct user_net *net, const struct user_forward *forward
     if (why == EADDRNOTAVAIL)
         return net_fail(error, why, "the host does not have that address; see: ip address");
     return net_fail(error, why ? why : EINVAL, "the host's %s port %u cannot be opened: %s", kind, port,
-                    why ? g_strerror(why) : "libslirp refused it");
+                    why == EMFILE ? "too many open files; raise the limit (ulimit -n) or forward fewer"
+                    : why         ? g_strerror(why)
+                                  : "libslirp refused it");
 }
 
 static bool add_service(struct user_net *net, const char *rule, GError **error)
@@ -515,6 +558,8 @@ static void user_free(void *opaque)
         close(net->epoll);
     if (net->timer)
         clock_timer_free(net->timer);
+    if (net->starved_timer)
+        clock_timer_free(net->starved_timer);
     g_queue_clear_full(&net->queue, (GDestroyNotify)g_bytes_unref);
     g_array_unref(net->fds);
     g_array_unref(net->asked);
@@ -577,6 +622,7 @@ static bool start(struct user_net *net, GError **error)
     if (!net->slirp)
         return net_fail(error, EINVAL, "libslirp %s did not take these words", slirp_version_string());
     net->timer = clock_timer_new(net->env->clock, time_passed, net);
+    net->starved_timer = clock_timer_new(net->env->clock, try_again, net);
     for (unsigned i = 0; net->share && i < 2; i++)
         if (slirp_add_exec(net->slirp, user_share_command(net->share), &net->config.smb_server,
                            i ? 445 : 139) < 0)

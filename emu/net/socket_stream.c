@@ -30,6 +30,10 @@ enum {
     OUT_MOST = 256 * 1024,
     IN_SIZE = LENGTH_SIZE + NET_FRAME_MAX + 1,
     READS_PER_WAKE = 16,
+    STARVED_NS = 200000000,
+    KEEP_IDLE_S = 30,
+    KEEP_INTERVAL_S = 10,
+    KEEP_TRIES = 3,
 };
 
 struct net_stream {
@@ -48,7 +52,7 @@ struct net_stream {
     uint8_t in[IN_SIZE];
 };
 
-static void stream_connect(void *opaque);
+static void stream_connect(struct net_stream *s);
 
 static void set_events(struct net_stream *s)
 {
@@ -242,7 +246,14 @@ static void stream_ready(void *opaque, unsigned events)
 static void adopt(struct net_stream *s, int fd, bool connecting)
 {
     int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on UNIX sockets, which is no harm */
+    /* These fail on UNIX sockets, which is no harm. A peer whose host has gone without a word must not keep
+     * the cable from the next one. */
+    const int idle = KEEP_IDLE_S, interval = KEEP_INTERVAL_S, tries = KEEP_TRIES;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof tries);
     s->fd = fd;
     s->connecting = connecting;
     s->watch = loop_add_fd(s->env->loop, fd, connecting ? LOOP_WRITE : LOOP_READ, stream_ready, s);
@@ -254,8 +265,15 @@ static void listener_ready(void *opaque, unsigned events)
 {
     struct net_stream *s = opaque;
     int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
+        if (errno != EAGAIN && errno != EINTR &&
+            errno != ECONNABORTED) { /* no descriptor is free: it waits a moment */
+            trace(NET, "%s: a peer cannot be let in: %s", net_port_id(s->port), g_strerror(errno));
+            loop_set_events(s->listen_watch, 0);
+            clock_timer_set(s->retry, clock_now(s->env->clock) + STARVED_NS);
+        }
         return;
+    }
     if (s->fd >= 0) {
         close(fd);
         return;
@@ -265,9 +283,8 @@ static void listener_ready(void *opaque, unsigned events)
     adopt(s, fd, false);
 }
 
-static void stream_connect(void *opaque)
+static void stream_connect(struct net_stream *s)
 {
-    struct net_stream *s = opaque;
     int fd = socket(s->config.place.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, &s->config.place.any, s->config.place.length) == 0) {
         adopt(s, fd, false);
@@ -280,6 +297,15 @@ static void stream_connect(void *opaque)
         if (s->config.retry_ms)
             clock_timer_set(s->retry, clock_now(s->env->clock) + (int64_t)s->config.retry_ms * 1000000);
     }
+}
+
+static void try_again(void *opaque)
+{
+    struct net_stream *s = opaque;
+    if (!s->listen_watch)
+        stream_connect(s);
+    else if (s->fd < 0)
+        loop_set_events(s->listen_watch, LOOP_READ);
 }
 
 static bool stream_listen(struct net_stream *s, GError **error)
@@ -349,7 +375,7 @@ struct net_port *net_stream_new(const char *id, const struct net_env *env, const
     s->name = g_strdup(config->name);
     s->fd = s->listener = s->file.fd = -1;
     s->out = g_byte_array_new();
-    s->retry = clock_timer_new(env->clock, stream_connect, s);
+    s->retry = clock_timer_new(env->clock, try_again, s);
     s->port = net_port_new(id, &stream_ops, s, 0);
     net_set_link(s->port, false);
     bool good = true;

@@ -660,6 +660,57 @@ def hostile_guest():
         check(code == 1 and text in said and said.count("\n") == 1, f"{rule}: {said}")
 
 
+def few_descriptors():
+    """More connections than there are descriptors: those that find none wait, without the machine being busy with it, and come in later."""
+    process = subprocess.Popen(["prlimit", "--nofile=22:64", EMULATOR, "-machine", "none", "-display", "none", "-netdev",
+                                "user,id=u,hostfwd=tcp:127.0.0.1:4081-:80", "-netdev", "socket,id=s,listen=127.0.0.1:4082"],
+                               stderr=subprocess.PIPE, text=True)
+    held = []
+
+    def descriptors():
+        return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+    def connect(port):
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(("127.0.0.1", port))
+        return s
+
+    def used():
+        with open(f"/proc/{process.pid}/stat", encoding="ascii") as file:
+            words = file.read().rsplit(")", 1)[1].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    def exhausted():
+        check(process.poll() is None, "the machine is there")
+        held.append(connect(4081))
+        return descriptors() == 22
+    try:
+        wait_until("the machine to listen", lambda: socket.socket().connect_ex(("127.0.0.1", 4082)) == 0, ANSWER_SECONDS)
+        wait_until("all descriptors to be in use", exhausted, ANSWER_SECONDS)
+        cable = connect(4082)
+        held += [connect(4081) for _ in range(3)]
+        before, began = used(), time.monotonic()
+        wait_until("two seconds", lambda: time.monotonic() > began + 2)
+        check(used() - before < 0.4, f"{used() - before} s of processor time in two seconds")
+        check(descriptors() == 22 and process.poll() is None, "all are in use")
+        subprocess.run(["prlimit", "--pid", str(process.pid), "--nofile=64"], check=True)
+        cable.setblocking(True)
+        cable.settimeout(ANSWER_SECONDS)
+        cable.sendall(struct.pack(">I", 1 << 31))  # nonsense, at which a peer that was let in is hung up on
+        check(cable.recv(1) == b"", "the cable is heard once descriptors are free")
+        wait_until("a forward to be heard", lambda: descriptors() > 22, ANSWER_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    rules = "".join(f",hostfwd=tcp:127.0.0.1:{port}-:80" for port in range(20000, 20200))
+    done = subprocess.run(["prlimit", "--nofile=60", EMULATOR, "-m", "96", "-kernel", IMAGE["kernel"], "-display", "none", "-serial", "null",
+                           "-check", "-nic", "user" + rules], capture_output=True, text=True, timeout=ANSWER_SECONDS)
+    check(done.returncode == 1 and "ulimit -n" in done.stderr, f"200 forwards: {done.stderr}")
+    code, said = check_options("-nic", "user" + rules)
+    check(code == 0, f"200 forwards: {said}")
+
+
 IMAGE = {}
 
 if __name__ == "__main__":
@@ -669,4 +720,5 @@ if __name__ == "__main__":
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
     IMAGE.update(images["mini"])
-    main(user_network, forbidden_pings, restricted, sockets, tunnels, with_qemu, hubs, gateway, bad_line, bridges, names_on_disk, shares, hostile, hostile_guest)
+    main(user_network, forbidden_pings, restricted, sockets, tunnels, with_qemu, hubs, gateway, bad_line, bridges, names_on_disk, shares, hostile, hostile_guest,
+         few_descriptors)
