@@ -443,13 +443,68 @@ static void note_missing(struct hostnet *net, const struct hostnet_uplink *uplin
                  (const char *)key);
 }
 
-static bool put_back(struct hostnet *net, const struct hostnet_uplink *uplink, GError **error)
+bool hostnet_uplink_lacks_address(struct hostnet *net, const struct hostnet_uplink *uplink)
+{
+    g_autoptr(GHashTable) now = address_set(net, uplink->index, NULL);
+    g_autoptr(GHashTable) wanted = hostnet_dump_address_set(uplink->addresses);
+    GHashTableIter iter;
+    gpointer key;
+    g_hash_table_iter_init(&iter, wanted);
+    while (now && g_hash_table_iter_next(&iter, &key, NULL))
+        if (!g_hash_table_contains(now, key))
+            return true;
+    return false;
+}
+
+/* Routes that an address of the NIC carried, as source or towards a gateway, cannot be without it. Whether a
+ * refusal comes from that the kernel does not say, so what it refuses is told and the NIC is done. */
+static bool put_routes_back(struct hostnet *net, const struct hostnet_uplink *uplink, uint32_t passed,
+                            GPtrArray *notes, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    if (hostnet_dump_replay(net, uplink->routes, 0, 0, passed, &cause) >= 0)
+        return true;
+    bool is_ours_to_try = g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_PERMISSION) ||
+                          g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_BUSY) ||
+                          g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_LIMIT);
+    if (!is_ours_to_try && hostnet_uplink_lacks_address(net, uplink)) {
+        note(notes, "routes of %s that need an address it has no more are not there again", uplink->nic);
+        return true;
+    }
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return false;
+}
+
+/* An IPv4 address that was renewed while the bridge had it goes on for as long as it would have there:
+ * `renewed` (NULL: no bridge) is what the bridge had, struct hostnet_link_address. */
+static bool put_renewed_back(struct hostnet *net, const struct hostnet_uplink *uplink, const GArray *renewed,
+                             GError **error)
+{
+    g_autoptr(GHashTable) wanted = hostnet_dump_address_set(uplink->addresses);
+    for (unsigned i = 0; renewed && i < renewed->len; i++) {
+        struct hostnet_link_address address = g_array_index(renewed, struct hostnet_link_address, i);
+        char text[HOSTNET_PREFIX_TEXT];
+        if (address.local.address.family != AF_INET || address.valid == HOSTNET_FOREVER || !address.valid ||
+            !g_hash_table_contains(wanted, hostnet_prefix_format(&address.local, text)))
+            continue;
+        address.index = uplink->index;
+        if (strcmp(address.label, uplink->bridge.name) == 0)
+            g_strlcpy(address.label, uplink->nic, sizeof address.label);
+        if (!hostnet_address_replace(net, &address, error))
+            return false;
+    }
+    return true;
+}
+
+static bool put_back(struct hostnet *net, const struct hostnet_uplink *uplink, const GArray *renewed,
+                     GPtrArray *notes, GError **error)
 {
     g_autofree char *key = g_strdup_printf("net/ipv6/conf/%s/accept_dad", uplink->nic);
     uint32_t passed = elapsed(uplink);
     bool has_six = uplink->accept_dad && hostnet_sysctl_set(net, key, "0", NULL, NULL);
     bool good = hostnet_dump_replay(net, uplink->addresses, 0, 0, passed, error) >= 0;
-    good = hostnet_dump_replay(net, uplink->routes, 0, 0, passed, good ? error : NULL) >= 0 && good;
+    good = put_renewed_back(net, uplink, renewed, good ? error : NULL) && good;
+    good = put_routes_back(net, uplink, passed, notes, good ? error : NULL) && good;
     if (has_six)
         (void)hostnet_sysctl_set(net, key, uplink->accept_dad, NULL, NULL);
     return good;
@@ -469,6 +524,8 @@ bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *up
         note(notes, "the bridge %s is not ours any more; it stays as it is", uplink->bridge.name);
     if (presence == HOSTNET_PRESENT)
         note_foreign(net, uplink, notes);
+    g_autoptr(GArray) renewed =
+        presence == HOSTNET_PRESENT ? hostnet_address_list(net, uplink->bridge.index, NULL) : NULL;
     g_autoptr(hostnet_link) nic = hostnet_link_get(net, uplink->index, &refusal);
     if (!nic && !g_error_matches(refusal, HOSTNET_ERROR, HOSTNET_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&refusal));
@@ -494,7 +551,7 @@ bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *up
         return false;
     if (uplink->had_lro && get_lro(net, nic->name) == 0)
         (void)set_lro(net, nic->name);
-    if (!put_back(net, uplink, error)) {
+    if (!put_back(net, uplink, renewed, notes, error)) {
         g_prefix_error(error, "putting %s back: ", uplink->nic);
         return false;
     }

@@ -80,5 +80,8 @@ bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *up
 bool hostnet_uplink_rescue(struct hostnet *net, const struct hostnet_link_identity *bridge,
                            char nic[HOSTNET_NAME_MAX + 1], GError **error);
 
+/* True when, once restored, an address that the NIC had before is not on it: its lifetime is over. */
+bool hostnet_uplink_lacks_address(struct hostnet *net, const struct hostnet_uplink *uplink);
+
 /* True when an IPv4 address other than link-local is on the NIC or, while it is bridged, on the bridge. */
 bool hostnet_uplink_has_address(struct hostnet *net, const struct hostnet_uplink *uplink, GError **error);

@@ -144,10 +144,6 @@ static bool undo_uplink(const struct host_session *session, const struct store_h
         return false;
     for (guint i = 0; i < notes->len; i++)
         host_tell(session->change, "%s", (const char *)notes->pdata[i]);
-    if (uplink->had_lease && !hostnet_uplink_has_address(session->net, uplink, NULL))
-        host_tell(session->change,
-                  "%s has no IPv4 address any more; `netlab host dhcp request %s` asks for one", uplink->nic,
-                  uplink->nic);
     return true;
 }
 

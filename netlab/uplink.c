@@ -17,6 +17,7 @@
 #include "hostnet/route.h"
 #include "hostnet/uplink.h"
 #include "netlab/fault.h"
+#include "netlab/link_manager.h"
 #include "netlab/paths.h"
 
 #include <errno.h>
@@ -392,7 +393,20 @@ bool uplink_bridge_alone(struct hostnet *host, const struct hostnet_uplink *upli
 bool uplink_put_back(struct hostnet *host, const struct hostnet_uplink *uplink, GPtrArray *notes,
                      GError **error)
 {
-    return restore_with_patience(host, uplink, notes, error);
+    if (!restore_with_patience(host, uplink, notes, error))
+        return false;
+    g_autoptr(hostnet_link) nic = hostnet_link_get(host, uplink->index, NULL);
+    /* Gone, of an earlier boot, or in another bridge: nobody has anything to set up there. */
+    if (!nic || nic->master || !g_str_equal(uplink->bridge.boot_id, hostnet_get_boot_id(host)))
+        return true;
+    bool was_asked =
+        hostnet_uplink_lacks_address(host, uplink) && link_manager_reapply(host, nic->name, notes);
+    if (!was_asked && notes && uplink->had_lease && !hostnet_uplink_has_address(host, uplink, NULL))
+        g_ptr_array_add(notes,
+                        g_strdup_printf("%s has no IPv4 address any more; ask for one with `netlab host dhcp "
+                                        "request %s`, or let what manages it do so",
+                                        nic->name, nic->name));
+    return true;
 }
 
 /* ---- and away ---- */
@@ -425,13 +439,8 @@ bool uplink_unmake(struct operation_context *context, const struct store_object 
     if (!identity.uplink)
         return true;
     g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
-    if (!restore_with_patience(host, identity.uplink, notes, error))
+    if (!uplink_put_back(host, identity.uplink, notes, error))
         return false;
-    if (identity.uplink->had_lease && !hostnet_uplink_has_address(host, identity.uplink, NULL))
-        g_ptr_array_add(notes,
-                        g_strdup_printf("%s has no IPv4 address any more; ask for one with `netlab host dhcp "
-                                        "request %s`, or let what manages it do so",
-                                        identity.uplink->nic, identity.uplink->nic));
     for (guint i = 0; i < notes->len; i++) {
         if (context->notes)
             g_ptr_array_add(context->notes, g_strdup(notes->pdata[i]));

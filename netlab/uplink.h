@@ -32,7 +32,8 @@ bool uplink_look(const char *nic, GPtrArray *warnings, GError **error);
 typedef bool uplink_ask_function(void *opaque, unsigned seconds, GError **error);
 bool uplink_bridge_alone(struct hostnet *host, const struct hostnet_uplink *uplink, uplink_ask_function *ask,
                          void *opaque, GError **error);
-/* hostnet_uplink_restore(), tried again while links are in motion. */
+/* hostnet_uplink_restore(), tried again while links are in motion. When the NIC then lacks an address it had,
+ * who manages it is asked to set it up again (link_manager.h). */
 bool uplink_put_back(struct hostnet *host, const struct hostnet_uplink *uplink, GPtrArray *notes,
                      GError **error);
 

@@ -307,6 +307,55 @@ def confirm():
     outside.close()
 
 
+def managers():
+    """An address that ended while its NIC was bridged: who manages the NIC is asked to set it up again, if it runs."""
+    outside = Outside()
+    host = Host()
+    tools = os.path.join(host.lab.base, "tools")
+    os.mkdir(tools)
+    log, running = os.path.join(host.lab.base, "asked"), os.path.join(host.lab.base, "running")
+    for name, text in (("systemctl", f'exec grep -qx "$3" {running}\n'), ("nmcli", f'echo "nmcli $*" >> {log}\n'),
+                       ("networkctl", f'echo "networkctl $* $(ip -o link show up0 | cut -d: -f2)" >> {log}; exit 1\n')):
+        with open(os.path.join(tools, name), "w") as file:
+            file.write("#!/bin/sh\n" + text)
+        os.chmod(file.name, 0o755)
+    env = {"PATH": f"{tools}:{os.environ['PATH']}"}
+    told = {"": "ask for one with `netlab host dhcp request up0`", "NetworkManager": "NetworkManager was asked to set up up0 again",
+            "systemd-networkd": "`networkctl reconfigure up0` failed; try it by hand"}
+    for service, word in told.items():
+        with open(running, "w") as file:
+            file.write(service + "\n")
+        open(log, "w").close()
+        outside.ip("addr flush dev up0")
+        outside.ip("addr add 192.0.2.1/24 dev up0 valid_lft 3600 preferred_lft 3600")
+        outside.ip("route add default via 192.0.2.9")
+        host.do("uplink", "bridge", "up0", env=env)
+        said = host.do("uplink", "restore", "up0", env=env).stdout
+        check(not open(log).read() and "asked" not in said, f"asked for nothing: {said}")
+        outside.ip("addr change 192.0.2.1/24 dev up0 valid_lft 4 preferred_lft 4")
+        host.do("uplink", "bridge", "up0", env=env)
+        wait_until("the address to end", lambda: not host.links()["br0"]["addresses"], 60)
+        said = host.do("uplink", "restore", "up0", env=env).stdout
+        check(word in said and "its lifetime is over" in said, f"{service}: {said}")
+        asked = open(log).read()
+        check(asked == {"": "", "NetworkManager": "nmcli device reapply up0\n"}.get(service, asked), f"{service}: {asked}")
+        check(service != "systemd-networkd" or asked.startswith("networkctl reconfigure up0  up0"), asked)
+    # Renewed on the bridge meanwhile: the NIC has it for as long as the bridge would. The other one ends, and tells the time.
+    outside.ip("addr add 192.0.2.1/24 dev up0 valid_lft 4 preferred_lft 4")
+    outside.ip("addr add 198.51.100.7/32 dev up0 valid_lft 4 preferred_lft 4")
+    outside.ip("route replace default via 192.0.2.9")
+    host.do("uplink", "bridge", "up0")
+    outside.ip("addr change 192.0.2.1/24 dev br0 valid_lft 3000 preferred_lft 2900")
+    wait_until("the other address to end", lambda: "198.51.100.7/32" not in host.links()["br0"]["addresses"], 60)
+    said = host.do("uplink", "restore", "up0").stdout
+    check("198.51.100.7/32 again: its lifetime is over" in said and "192.0.2.1/24" not in said, said)
+    left = re.search(r"192.0.2.1/24 .*?up0.*?valid_lft (\d+)sec preferred_lft (\d+)sec", ip("-4 addr show dev up0"), re.S)
+    check(left and 2000 < int(left[2]) < int(left[1]) <= 3000, ip("-4 addr show dev up0"))
+    check("default via 192.0.2.9 dev up0" in ip("route"), ip("route"))
+    host.close()
+    outside.close()
+
+
 def uplink_killed():
     outside = Outside()
     host = Host()
@@ -337,4 +386,4 @@ def uplink_killed():
 
 
 if __name__ == "__main__":
-    main(recipe, errors, lost_and_rebooted, killed_everywhere, uplink, confirm, uplink_killed)
+    main(recipe, errors, lost_and_rebooted, killed_everywhere, uplink, confirm, managers, uplink_killed)

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * See link_manager.h. The services are asked by their own programs, and only when systemd says that they run:
+ * starting nmcli would otherwise tell of a daemon that nobody uses. The programs run in the host's network
+ * namespace, for networkctl looks the interface's index up by itself.
+ */
+#include "netlab/link_manager.h"
+#include "hostnet/namespace.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PROGRAM_MS = 10000 };
+
+static const struct manager {
+    const char *service, *program;
+    const char *words[2]; /* before the NIC's name */
+} managers[] = {
+    {"NetworkManager", "nmcli", {"device", "reapply"}},
+    {"systemd-networkd", "networkctl", {"reconfigure", NULL}},
+};
+
+static bool is_of_first_process(const struct hostnet *host)
+{
+    struct stat ours, first;
+    return fstat(hostnet_get_netns_fd(host), &ours) == 0 && stat("/proc/1/ns/net", &first) == 0 &&
+           ours.st_ino == first.st_ino && ours.st_dev == first.st_dev;
+}
+
+/* In the child. */
+static void enter(void *opaque)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (!hostnet_namespace_join(-1, *(int *)opaque, NULL))
+        _exit(126);
+}
+
+/* Waits for it, or ends it. */
+static int wait_for(pid_t pid)
+{
+    int status = 0, fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd ended = {.fd = fd, .events = POLLIN};
+    gint64 deadline = g_get_monotonic_time() + PROGRAM_MS * 1000;
+    int ready = -1;
+    errno = EINTR;
+    while (fd >= 0 && ready < 0 && errno == EINTR)
+        ready = poll(&ended, 1, (int)MAX((deadline - g_get_monotonic_time()) / 1000, 0));
+    if (fd >= 0) {
+        if (ready <= 0)
+            kill(pid, SIGKILL);
+        close(fd);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Its exit status; -1 when there is no such program. */
+static int run(struct hostnet *host, const char *const *words)
+{
+    pid_t pid;
+    int netns = hostnet_get_netns_fd(host);
+    g_autofree char *path = g_find_program_in_path(words[0]);
+    if (!path || !g_spawn_async("/", (char **)words, NULL,
+                                G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL |
+                                    G_SPAWN_STDERR_TO_DEV_NULL,
+                                enter, &netns, &pid, NULL))
+        return -1;
+    return wait_for(pid);
+}
+
+bool link_manager_reapply(struct hostnet *host, const char *nic, GPtrArray *notes)
+{
+    bool was_asked = false;
+    if (!is_of_first_process(host))
+        return false;
+    for (size_t i = 0; i < G_N_ELEMENTS(managers); i++) {
+        const struct manager *manager = &managers[i];
+        const char *look[] = {"systemctl", "is-active", "--quiet", manager->service, NULL};
+        const char *ask[] = {manager->program, manager->words[0], manager->words[1] ? manager->words[1] : nic,
+                             manager->words[1] ? nic : NULL, NULL};
+        if (run(host, look) != 0)
+            continue;
+        g_autofree char *command = g_strjoinv(" ", (char **)ask);
+        int status = run(host, ask);
+        was_asked = was_asked || status == 0;
+        if (!notes)
+            continue;
+        if (status == 0)
+            g_ptr_array_add(notes, g_strdup_printf("%s was asked to set up %s again (`%s`)", manager->service,
+                                                   nic, command));
+        else
+            g_ptr_array_add(notes, g_strdup_printf("%s was asked to set up %s again, but `%s` %s; try it by "
+                                                   "hand",
+                                                   manager->service, nic, command,
+                                                   status < 0 ? "could not be run" : "failed"));
+    }
+    return was_asked;
+}

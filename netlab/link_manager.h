@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * NetworkManager and systemd-networkd, when one of them runs: who set a NIC up is asked to set it up again
+ * after netlab could not give it back everything that it had (a lease that ended meanwhile).
+ */
+#pragma once
+
+#include "hostnet/hostnet.h"
+
+/* True when one was asked. `notes` (may be NULL) gets a sentence (char *) about what was asked, or about why
+ * that failed and what to do. Nobody is asked from another network namespace than that of process 1: there a
+ * NIC of this name is another. Takes at most some seconds. */
+bool link_manager_reapply(struct hostnet *host, const char *nic, GPtrArray *notes);
