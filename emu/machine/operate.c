@@ -384,9 +384,13 @@ static void describe_state(struct device *device, void *opaque)
 static void describe_chardevs(struct machine *m, GString *out)
 {
     struct control_char port;
-    for (unsigned i = 0; operate_chardev(m, i, &port); i++)
-        g_string_append_printf(out, "%s: filename=%s%s\n", port.id, port.spec,
+    for (unsigned i = 0; operate_chardev(m, i, &port); i++) {
+        g_string_append_printf(out, "%s: filename=%s%s", port.id, port.spec,
                                port.open ? "" : " (nobody connected)");
+        if (port.dropped) /* nobody took them, or the disk is full */
+            g_string_append_printf(out, ", %" G_GUINT64_FORMAT " bytes of output lost", port.dropped);
+        g_string_append_c(out, '\n');
+    }
 }
 
 static void describe_statistics(struct machine *m, GString *out)

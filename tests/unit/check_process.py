@@ -12,6 +12,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -233,6 +234,22 @@ def closed_files(folder):
     wait(lambda: not os.path.exists(f"{folder}/pid"))
 
 
+def lost_output(folder):
+    """What a full disk did not take is counted, and the machine runs on."""
+    kernel(f"{folder}/kernel", b"\x66\xba\xf8\x02\xb0\x4b\xee" + STORE + SPIN)  # 'K' to COM2
+    with Running(folder, "-serial", "file:/dev/full", "-monitor", "unix:monitor,server=on,wait=off") as guest:
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.connect(f"{folder}/monitor")
+            monitor.settimeout(SECONDS)
+            text, asked = b"", 0
+            while b"serial1: filename=file:/dev/full, 1 bytes of output lost" not in text:
+                if text.count(b"(netlab) ") > asked:  # the guest's clock decides when the byte is out
+                    asked = text.count(b"(netlab) ")
+                    monitor.sendall(b"info chardev\n")
+                text += monitor.recv(4096)
+        assert guest.process.poll() is None
+
+
 def state_layout(folder):
     kernel(f"{folder}/kernel", SPIN)
     run(folder, "-dump-vmstate", "state.json", code=0)
@@ -256,7 +273,7 @@ def state_layout(folder):
 
 def main():
     failed = 0
-    for test in (memory_files, preallocated, locked, names, messages, translator, written, confined, looked_at, closed_files, state_layout):
+    for test in (memory_files, preallocated, locked, names, messages, translator, written, confined, looked_at, closed_files, lost_output, state_layout):
         with tempfile.TemporaryDirectory(prefix="netlab-process-") as folder:
             try:
                 test(folder)
