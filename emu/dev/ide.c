@@ -25,7 +25,7 @@ enum { REG_DATA, REG_ERROR, REG_COUNT, REG_LOW, REG_MID, REG_HIGH, REG_DEVICE, R
 enum { CONTROL_NO_INTERRUPT = 0x02, CONTROL_RESET = 0x04, CONTROL_PREVIOUS = 0x80 };
 enum { MASTER_START = 1, MASTER_TO_MEMORY = 8 };
 enum { MASTER_ACTIVE = 1, MASTER_ERROR = 2, MASTER_INTERRUPT = 4, MASTER_CAPABLE = 0x60 };
-enum { IDETIM = 0x40 }; /* timing registers: kept, without effect */
+enum { IDETIM = 0x40, IDETIM_SIZE = 5 }; /* timing registers and channel enables: kept, without effect */
 enum { COMMAND_DEVICE_RESET = 0x08, COMMAND_DIAGNOSTIC = 0x90 };
 
 struct ide {
@@ -618,7 +618,7 @@ static void ide_reset(struct device *device)
     struct ide *ide = (struct ide *)device;
     pci_device_reset(&ide->pci);
     pci_set16(&ide->pci, PCI_STATUS, 0x0280);
-    memset(ide->pci.config + IDETIM, 0, 5);
+    memset(ide->pci.config + IDETIM, 0, IDETIM_SIZE);
     for (unsigned n = 0; n < IDE_CHANNELS; n++) {
         struct ide_channel *ch = &ide->channel[n];
         ch->control = 0;
@@ -641,6 +641,19 @@ static void ide_reset(struct device *device)
             }
         }
     }
+}
+
+/*
+ * Which channels are enabled outlives S3: firmware says it at power-on alone, and Linux, which does not put
+ * these registers back either, takes a channel that is not enabled for one that is not there.
+ */
+static void ide_wake(struct device *device)
+{
+    struct ide *ide = (struct ide *)device;
+    uint8_t kept[IDETIM_SIZE];
+    memcpy(kept, ide->pci.config + IDETIM, sizeof kept);
+    ide_reset(device);
+    memcpy(ide->pci.config + IDETIM, kept, sizeof kept);
 }
 
 /* Requests are not part of saved state: nothing is in flight while it is made. */
@@ -766,7 +779,7 @@ static void ide_free(struct device *device)
 }
 
 static const struct device_class ide_class = {
-    .name = "piix3-ide", .state = &ide_state, .reset = ide_reset, .free = ide_free};
+    .name = "piix3-ide", .state = &ide_state, .reset = ide_reset, .wake = ide_wake, .free = ide_free};
 
 enum ide_kind ide_kind(const struct ide *ide, unsigned channel, unsigned unit)
 {
@@ -809,7 +822,7 @@ struct ide *ide_new(struct pci_bus *bus, struct portio *io, int slot, const stru
         g_free(ide);
         return NULL;
     }
-    memset(ide->pci.wmask + IDETIM, 0xff, 5);
+    memset(ide->pci.wmask + IDETIM, 0xff, IDETIM_SIZE);
     pci_add_io_bar(&ide->pci, 4, 16, &master_ops, ide);
     for (unsigned n = 0; n < IDE_CHANNELS; n++)
         make_channel(ide, n, io, &irq[n], drives[n]);

@@ -527,6 +527,23 @@ static void test_state(struct ide_rig *r, gconstpointer unused)
     bench_reset_is_complete((struct device *)r->ide, disturb, r);
 }
 
+/* Out of S3: the drives start anew, and the channels that firmware has enabled stay enabled. */
+static void test_wake(struct ide_rig *r, gconstpointer unused)
+{
+    (void)unused;
+    enum { IDETIM = 0x40, ENABLED = 0xa307 };
+    uint8_t devfn = ((const struct pci_device *)r->ide)->devfn;
+    pci_config_write(r->bus, devfn, IDETIM, ENABLED, 2);
+    pci_config_write(r->bus, devfn, IDETIM + 2, ENABLED, 2);
+    pci_config_write(r->bus, devfn, PCI_COMMAND, 5, 2);
+    disturb(r);
+    device_wake((struct device *)r->ide);
+    g_assert_cmphex(pci_config_read(r->bus, devfn, IDETIM, 4), ==, (uint32_t)ENABLED << 16 | ENABLED);
+    g_assert_cmphex(pci_config_read(r->bus, devfn, PCI_COMMAND, 2), ==, 0);
+    device_reset((struct device *)r->ide);
+    g_assert_cmphex(pci_config_read(r->bus, devfn, IDETIM, 4), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -544,5 +561,6 @@ int main(int argc, char **argv)
     TEST(cd);
     TEST(media);
     TEST(state);
+    TEST(wake);
     return g_test_run();
 }
