@@ -351,6 +351,7 @@ GHashTable *hostnet_dump_address_set(GBytes *dump)
 struct replay {
     struct mnl_socket *socket;
     uint32_t sequence, from, to, elapsed;
+    bool is_beside; /* routes of equal destinations may be there already, by another link */
     char from_name[HOSTNET_NAME_MAX + 1], to_name[HOSTNET_NAME_MAX + 1]; /* "": rules stay as they are */
     char *buffer;                                                        /* MESSAGE_SIZE */
 };
@@ -531,7 +532,8 @@ static struct nlmsghdr *start_request(struct replay *replay)
 {
     memset(replay->buffer, 0, MESSAGE_SIZE);
     struct nlmsghdr *request = mnl_nlmsg_put_header(replay->buffer);
-    request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    request->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE |
+                                      (replay->is_beside ? NLM_F_APPEND : NLM_F_EXCL));
     return request;
 }
 
@@ -557,14 +559,19 @@ static void name_links(struct hostnet *net, struct replay *replay)
     g_strlcpy(replay->to_name, to->name, sizeof replay->to_name);
 }
 
-int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32_t to, uint32_t elapsed,
-                        GError **error)
+static int replay_dump(struct hostnet *net, GBytes *dump, uint32_t from, uint32_t to, uint32_t elapsed,
+                       bool is_beside, GError **error)
 {
     auto_socket *socket = open_socket(net, NETLINK_ROUTE, error);
     if (!socket)
         return -1;
     g_autofree char *buffer = g_malloc(MESSAGE_SIZE);
-    struct replay replay = {.socket = socket, .from = from, .to = to, .elapsed = elapsed, .buffer = buffer};
+    struct replay replay = {.socket = socket,
+                            .from = from,
+                            .to = to,
+                            .elapsed = elapsed,
+                            .is_beside = is_beside,
+                            .buffer = buffer};
     name_links(net, &replay);
     g_autoptr(GError) first = NULL;
     int count = 0;
@@ -599,6 +606,18 @@ int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32
         return -1;
     }
     return count;
+}
+
+int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32_t to, uint32_t elapsed,
+                        GError **error)
+{
+    return replay_dump(net, dump, from, to, elapsed, false, error);
+}
+
+int hostnet_dump_replay_beside(struct hostnet *net, GBytes *routes, uint32_t from, uint32_t to,
+                               GError **error)
+{
+    return replay_dump(net, routes, from, to, 0, true, error);
 }
 
 /* ---- removing ---- */

@@ -47,6 +47,10 @@ GHashTable *hostnet_dump_address_set(GBytes *dump);
 int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32_t to, uint32_t elapsed,
                         GError **error);
 
+/* The same for routes that are there still by `from`: those by `to` come beside them. */
+int hostnet_dump_replay_beside(struct hostnet *net, GBytes *routes, uint32_t from, uint32_t to,
+                               GError **error);
+
 /* Removes what a dump lists, where it is still there: routes (first those through gateways), addresses,
  * rules. In rules links called `from` are called `to` (NULL, NULL: as they are). Routes of the `local` table
  * are left alone. False with the first refusal, after trying all. */

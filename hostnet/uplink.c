@@ -586,12 +586,13 @@ bool hostnet_uplink_rescue(struct hostnet *net, const struct hostnet_link_identi
         return false;
     g_autoptr(GBytes) rules = hostnet_dump_filter_rules(all_rules, bridge->name);
     g_strlcpy(nic, port->name, HOSTNET_NAME_MAX + 1);
-    /* Addresses first: killed from here on, the next try finds them on one or the other. */
+    /* Everything is on the NIC before it goes from the bridge, and goes from there with the bridge itself:
+     * killed anywhere, the next try finds it on one or on both, and nothing but it is stored anywhere. */
     return hostnet_dump_replay(net, addresses, bridge->index, port->index, 0, error) >= 0 &&
-           hostnet_dump_remove(net, routes, NULL, NULL, error) &&
+           hostnet_dump_replay_beside(net, routes, bridge->index, port->index, error) >= 0 &&
+           hostnet_dump_remove(net, rules, NULL, NULL, error) &&
            hostnet_bridge_remove_port(net, bridge->index, port->index, error) &&
-           hostnet_dump_replay(net, routes, bridge->index, port->index, 0, error) >= 0 &&
-           hostnet_dump_remove(net, rules, NULL, NULL, error) && hostnet_link_delete(net, bridge, error);
+           hostnet_link_delete(net, bridge, error);
 }
 
 /* ---- is somebody there ---- */

@@ -291,6 +291,20 @@ static bool is_making(const struct plan *plan, enum object_kind kind)
     return false;
 }
 
+/* Is the NIC given back by this same plan? */
+static bool is_parting(const struct plan *plan, const char *nic)
+{
+    for (guint i = 0; i < plan->steps->len; i++) {
+        const struct plan_step *step = plan->steps->pdata[i];
+        g_autofree char *parted = !step->make && step->kind == OBJECT_UPLINK && step->payload
+                                      ? payload_string(step->payload, "nic")
+                                      : NULL;
+        if (parted && g_strcmp0(parted, nic) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* A NIC of the host is going to be bridged: may it, and what should the person know? */
 static bool look_at_uplinks(struct up *up, GError **error)
 {
@@ -307,6 +321,8 @@ static bool look_at_uplinks(struct up *up, GError **error)
         if (!step->make || step->kind != OBJECT_UPLINK)
             continue;
         g_autofree char *nic = payload_string(step->payload, "nic");
+        if (is_parting(up->plan, nic))
+            continue; /* it is in a bridge of ours, and comes out of it first */
         if (!uplink_look(nic, warnings, error)) {
             g_prefix_error(error, "network %s: ", step->key);
             return false;

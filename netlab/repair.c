@@ -133,6 +133,9 @@ static void remove_lab(struct repair *r, const struct store_lab *lab, const char
     if (!r->options->dry_run) {
         struct lab_down_options down = {.place = r->options->place, .lab = lab->name};
         lab_down(&down, &error);
+        /* Its supervisor was taking it away already, and was done before we had the lock. */
+        if (g_error_matches(error, LAB_ERROR, LAB_ERROR_NOT_UP))
+            g_clear_error(&error);
     }
     find(r, lab->name, g_strdup_printf("take it away: %s", why), error);
 }

@@ -660,8 +660,9 @@ bool store_settle(struct store *store, int64_t lab, const struct store_intent *i
         bool done = intent->outcome == STORE_DONE, skipped = intent->outcome == STORE_SKIPPED;
         good = repeat(&step, error, "ssii", states[intent->outcome], intent->why, now_milliseconds(),
                       intent->step);
-        if (intent->outcome == STORE_FAILED)
-            continue; /* what there is of it has still to be unmade */
+        /* What there is of it has still to be unmade; what was to be made again is still known. */
+        if (intent->outcome == STORE_FAILED || (skipped && intent->make && intent->again))
+            continue;
         if (intent->make ? done : skipped && intent->was_present)
             good = good && repeat(&present, error, "iss", lab, intent->kind, intent->key);
         else if (intent->make || done)

@@ -255,6 +255,19 @@ static void make_again(struct apply *apply, const struct operation_step *step, G
         g_string_append_printf(problems, "%s%s", problems->len ? "; " : "", error->message);
 }
 
+/* A TAP that was still to be unmade when the run failed, but went with its machine, which was. */
+static bool went_with_machine(const struct operation_step *steps, guint at)
+{
+    const char *end = steps[at].kind == OBJECT_TAP && !steps[at].make ? strrchr(steps[at].key, ':') : NULL;
+    for (guint i = 0; end && i < at; i++) {
+        size_t length = (size_t)(end - steps[at].key);
+        if (!steps[i].make && steps[i].kind == OBJECT_MACHINE && steps[i].number &&
+            strlen(steps[i].key) == length && strncmp(steps[i].key, steps[at].key, length) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Undoes what this run did, last first; what cannot be undone is reported and stays in the store for `down`.
  */
 static void roll_back(struct apply *apply, GString *problems)
@@ -273,7 +286,7 @@ static void roll_back(struct apply *apply, GString *problems)
         }
         if (steps[begin].make)
             operation_undo(&apply->s->context, steps + begin, end - begin, problems);
-        else if (steps[begin].number)
+        else if (steps[begin].number || went_with_machine(steps, begin))
             make_again(apply, &steps[begin], problems);
         end = begin;
     }

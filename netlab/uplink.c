@@ -205,6 +205,8 @@ bool uplink_watch(unsigned seconds)
                 ready > 0 ? "who bridged it is gone" : "not confirmed in time", uplink->nic);
         break;
     }
+    /* `repair` ends what a lost lab has left; not in the middle of this, it waits a second for it. */
+    signal(SIGTERM, SIG_IGN);
     g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
     if (!restore_with_patience(host, uplink, notes, &error))
         fprintf(stderr, "netlab: watchdog: %s\n", error->message);

@@ -102,7 +102,7 @@ def network():
     for command in ("ip -d link", "ip -d addr", "ip route show table all", "ip -6 route show table all", "ip rule", "tc qdisc",
                     "bridge link", "bridge fdb", "ip -d netns"):
         result = subprocess.run(command.split(), capture_output=True, text=True)
-        text.append(f"$ {command}\n{result.stdout}")
+        text.append(f"$ {command}\n" + re.sub(r"(\w+_timer) +[\d.]+", r"\1", result.stdout))
     for key in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/all/rp_filter"):
         try:
             with open("/proc/sys/" + key) as file:
@@ -113,6 +113,26 @@ def network():
     if snapshot:
         text.append(subprocess.run([snapshot], capture_output=True, text=True, check=True).stdout)
     return "".join(text)
+
+
+def sockets():
+    """What listens or is bound, and the mounts that keep namespaces. What a connection leaves behind for a while is not."""
+    found = []
+    for table in ("tcp", "tcp6", "udp", "udp6", "raw", "packet"):
+        try:
+            with open(f"/proc/net/{table}") as file:
+                rows = [line.split() for line in file.readlines()[1:]]
+        except OSError:
+            continue
+        if table == "packet":
+            found += [f"packet {row[3]}" for row in rows]
+        else:
+            found += [f"{table} {row[1]}" for row in rows if table[:3] != "tcp" or row[3] == "0A"]
+    with open("/proc/net/unix") as file:
+        found += [f"unix {row[7]}" for row in (line.split() for line in file.readlines()[1:]) if len(row) > 7 and row[3] == "00010000"]
+    with open("/proc/self/mountinfo") as file:
+        found += [f"mount {line.split()[4]}" for line in file if " nsfs " in line]
+    return sorted(found)
 
 
 class Lab:
@@ -173,7 +193,8 @@ class Lab:
         return status["supervisor"], {node["name"]: node["pid"] for node in status["nodes"]}
 
     def dump(self):
-        return {"network": network(), "processes": sorted(processes().values()), "files": files(self.base), "store": self.rows()}
+        return {"network": network(), "processes": sorted(processes().values()), "files": files(self.base),
+                "sockets": sockets(), "store": self.rows()}
 
     def rows(self):
         path = os.path.join(self.base, "state", "netlab.db")

@@ -1,0 +1,471 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The netlab authors
+"""Every single system call that changes or asks something, in `up`, `down`, `repair` and the supervisor: killed there,
+failed there, answered with an error by the kernel there, and another tool at work there. Afterwards nothing may be
+different from before (docs/journal.md, "The proof").
+
+callfault.c counts the calls and does it. The short version takes some points of each sweep, others each run, and
+prints the seed (NETLAB_TEST_SEED=N repeats it); NETLAB_TEST_FULL=1 takes all of them. NETLAB_CALLFAULT_POINT=ACTION@N
+takes that one alone.
+"""
+import errno
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from harness import BIN, MODE, TWO_HOSTS, Lab, Failure, check, main, processes, wait_until
+from test_crash import CHANGED, RESTARTED
+from test_uplinks import Outside
+
+CALLFAULT = os.environ["NETLAB_CALLFAULT"]
+FULL = bool(os.environ.get("NETLAB_TEST_FULL"))
+SEED = int(os.environ.get("NETLAB_TEST_SEED", time.time_ns() // 1000 % 1000000))
+ONLY = os.environ.get("NETLAB_CALLFAULT_POINT")
+SECONDS = 1.0  # of each sweep, in the short version
+LINGER = 20
+CALLS = "net,device,spawn,disk,socket,sysctl"
+ERRORS = ("ENOMEM", "EPERM", "ENOBUFS", "EBUSY", "EEXIST", "ENODEV", "EIO", "ENOSPC")
+# What none of our programs may ever say.
+BROKEN = re.compile(r"CRITICAL|assert|Sanitizer|runtime error|\(null\)|stack smashing|core dumped")
+KILLED = 128 + signal.SIGKILL
+
+
+class Fault:
+    """One point of a sweep: at the `at`-th call of `classes` do `what`."""
+
+    def __init__(self, action, at, turn=0):
+        self.action, self.at, self.turn = action, at, turn
+        self.classes = "ask" if action in ("refuse", "answer") else CALLS
+        self.command = None
+        self.error = ERRORS[(at + turn) % (len(ERRORS) if action == "fail" else 6)]
+        self.count, self.hit = 0, ""
+
+    def arguments(self, report):
+        what = {"kill": "kill", "kill-all": "kill-all", "run": f"run:{self.command}"}.get(self.action)
+        what = what or f"{self.action}:{getattr(errno, self.error)}"
+        return [CALLFAULT, "--class", self.classes, "--at", str(self.at), "--do", what, "--report", report]
+
+    def kills(self):
+        return self.action.startswith("kill")
+
+    def __str__(self):
+        return f"{self.action}@{self.at}{'' if self.kills() or self.action == 'run' else ' ' + self.error} ({self.hit})"
+
+    def read(self, report):
+        with open(report) as file:
+            count, _, self.hit = file.read().strip().partition(" ")
+        self.count = int(count)
+        os.unlink(report)
+        return bool(self.hit)
+
+
+def supervisors():
+    """The supervisor that runs and its helper, parents first, as arguments of callfault."""
+    return [word for pid, command in sorted(processes().items()) if " supervise " in command for word in ("--attach", str(pid))]
+
+
+def run(lab, fault, *args):
+    """netlab under callfault, with the supervisor that runs already; the result, and `.hit` of the fault."""
+    report = os.path.join(lab.base, "report")
+    result = subprocess.run([*fault.arguments(report), *supervisors(), "--", BIN, *args], cwd=lab.folder, env=lab.env, capture_output=True,
+                            text=True, stdin=subprocess.DEVNULL, timeout=120)
+    if result.returncode == 77:
+        print(result.stdout)
+        sys.exit(77)
+    result.text = result.stdout + result.stderr
+    fault.read(report)
+    check(not BROKEN.search(result.text + lab.logs()), f"{fault}: {result.text}{lab.logs()}")
+    if not fault.kills():
+        check(0 <= result.returncode < 126, f"{fault}: status {result.returncode}: {result.text}{lab.logs()}")
+        check(result.returncode == 0 or "netlab: " in result.stderr, f"{fault}: failed without a word: {result.text}")
+    return result
+
+
+def start_over(lab, before, failures):
+    """After a point that failed: the sweep goes on when everything can be brought back, so that one run finds them all."""
+    try:
+        for pid, command in processes().items():
+            if command not in before["processes"]:
+                os.kill(pid, signal.SIGKILL)
+        if os.path.exists(os.path.join(lab.base, "report")):
+            os.unlink(os.path.join(lab.base, "report"))
+        lab.netlab("down", "--lab", lab.name, rc=None)
+        lab.netlab("repair", rc=None)
+        remove_empty(lab)
+        lab.check_clean(before, "after repair")
+    except (Failure, subprocess.TimeoutExpired) as failure:
+        failures.append(f"and everything killed, then `down` and `repair`: {failure}")
+        raise Failure("\n".join(failures)) from failure
+
+
+def remove_empty(lab, fault=None):
+    """What may stay for the next one when just its removal fails: the folder of all labs, empty, and the file of a lock
+    that could not be taken (another netlab might be about to lock it)."""
+    try:
+        if not fault or fault.hit.startswith("rmdir"):
+            os.rmdir(os.path.join(lab.base, "run"))
+        if not fault or fault.hit.startswith("flock"):
+            os.unlink(os.path.join(lab.base, "state", "locks", lab.name))
+    except OSError:
+        pass
+
+
+def sweep(lab, one, actions, least, close=None):
+    """Calls `one` with a fault at each point of each action until a run has fewer calls than that."""
+    lab.netlab("status", rc=4)
+    before = lab.dump()
+    chance = random.Random(f"{SEED} {sys._getframe(1).f_code.co_name}")
+    tried, sizes, failures = 0, [], []
+    for turn, action in enumerate(actions):
+        # A run with a number that no run has counts the calls.
+        blank = Fault(action, 10 ** 9)
+        one(lab, blank)
+        lab.netlab("down", "--lab", lab.name, rc=None)
+        lab.check_clean(before, "without a fault")
+        sizes.append(blank.count)
+        check(blank.count >= (2 if blank.classes == "ask" else least), f"only {blank.count} calls: the sweep does not see them")
+        # A run that had to wait for a gateway polled for it.
+        points = list(range(1, min(blank.count, 2000) + LINGER))
+        if ONLY:
+            points = [int(ONLY.partition("@")[2])] if ONLY.partition("@")[0] == action else []
+        elif not FULL:
+            chance.shuffle(points)
+        deadline = time.monotonic() + SECONDS / len(actions)
+        missed = 0
+        for at in points:
+            if not FULL and not ONLY and time.monotonic() > deadline:
+                break
+            fault = Fault(action, at, SEED if not ONLY else int(os.environ.get("NETLAB_TEST_SEED", 0)))
+            try:
+                one(lab, fault)
+                down = lab.netlab("down", "--lab", lab.name, rc=None)
+                check(down.returncode in (0, 4), f"down afterwards: {down.text}")
+                remove_empty(lab, fault)
+                lab.check_clean(before, "after down")
+            except (Failure, subprocess.TimeoutExpired) as failure:
+                failures.append(f"{fault}, seed {SEED}: {failure}")
+                print(failures[-1][:3000], flush=True)
+                start_over(lab, before, failures)
+            tried += bool(fault.hit)
+            missed = 0 if fault.hit else missed + 1
+            if FULL and missed > 3 and at > blank.count:
+                break
+    if failures:
+        raise Failure(f"{len(failures)} of {tried} points:\n" + "\n".join(failures))
+    lab.remove()
+    return f"{tried} points of {' + '.join(map(str, sizes))} ({', '.join(actions)}; seed {SEED})"
+
+
+EVERY = ("kill", "kill-all", "fail", "refuse", "answer")
+ALONE = ("kill", "fail", "refuse", "answer")
+
+
+def up_fault(args=(), nodes=("h1", "h2")):
+    """`up` of a new lab."""
+    before = []
+
+    def one(lab, fault):
+        if not before:
+            before.append(lab.dump())
+        result = run(lab, fault, "up", *args)
+        if result.returncode == 0:
+            lab.check_running(*nodes)
+        elif fault.kills():
+            if fault.at % 3 == 1:
+                lab.netlab("up", *args)
+                lab.check_running(*nodes)
+            elif fault.at % 3 == 2:
+                lab.netlab("repair")
+        else:
+            remove_empty(lab, fault)
+            lab.check_clean(before[0], f"before down: {result.text}")
+    return one
+
+
+def down_fault(args=(), verb=("down",)):
+    """`down`, or `repair` of a lab whose store is lost."""
+    def one(lab, fault):
+        lab.netlab("up", *args)
+        result = run(lab, fault, *verb)
+        check(result.returncode in (0, 1, 8, KILLED), f"{result.text}")
+    return one
+
+
+def repair_fault(args=()):
+    """`repair` after everything was killed and the store is lost: a second one finds what the first one has left."""
+    def one(lab, fault):
+        lab.netlab("up", *args)
+        state = os.path.join(lab.base, "state")
+        supervisor, machines = lab.pids()
+        if fault.at % 2:
+            os.kill(supervisor, signal.SIGKILL)
+        if fault.at % 3:
+            for name in os.listdir(state):
+                if name.startswith("netlab.db"):
+                    os.unlink(os.path.join(state, name))
+        else:
+            os.kill(machines["h1"], signal.SIGKILL)
+        run(lab, fault, "repair")
+        # When all who held its namespace were dead and making it anew comes to no end, `down` is what works.
+        lab.netlab("repair", rc=None if fault.at % 6 == 3 else 0)
+    return one
+
+
+def change_fault(args=()):
+    """`up` of a changed file: afterwards the lab is as it was, or, when it was killed, `up` again arrives at the new state."""
+    def one(lab, fault):
+        lab.write(TWO_HOSTS.format(name=lab.name))
+        lab.netlab("up", *args)
+        lab.write(CHANGED.format(name=lab.name))
+        result = run(lab, fault, "up", *args)
+        if fault.kills() and result.returncode and fault.at % 2:
+            lab.netlab("repair")
+        elif fault.kills() and result.returncode:
+            lab.netlab("up", *args)
+            lab.check_running("h1", "h2", "h3")
+        elif result.returncode:
+            lab.write(TWO_HOSTS.format(name=lab.name))
+            # When it is the command that failed, its supervisor rolls back by itself.
+            wait_until(lambda: f"the lab to be what it was: {lab.status()}{result.text}",
+                       lambda: all(node["state"] == "running" for node in lab.status()["nodes"]) and len(lab.status()["nodes"]) == 2)
+            again = lab.netlab("up", *args)
+            check("nothing to do" in again.stdout, f"not what it was: {result.text}{again.text}")
+        else:
+            lab.check_running("h1", "h2", "h3")
+    return one
+
+
+def restart_fault(args=()):
+    """The supervisor, while it starts a machine again."""
+    def one(lab, fault):
+        lab.netlab("up", *args)
+        supervisor, machines = lab.pids()
+        report = os.path.join(lab.base, "report")
+        tracer = subprocess.Popen([*fault.arguments(report), *supervisors()], stdout=subprocess.PIPE, text=True)
+        wait_until("it is traced", lambda: tracer.poll() is not None or f"\nTracerPid:\t{tracer.pid}\n" in read(f"/proc/{supervisor}/status"))
+        os.kill(machines["h2"], signal.SIGKILL)
+
+        def outcome():
+            status = lab.status()
+            node = next(node for node in status["nodes"] if node["name"] == "h2")
+            return "killed" if not status["supervisor"] else "back" if node["pid"] not in (0, None, machines["h2"]) else None
+
+        result = wait_until(lambda: f"a restart or a dead supervisor: {lab.status()}{lab.logs()}", outcome, 40)
+        wait_until("the tracer to end", lambda: tracer.poll() is not None or tracer.terminate())
+        tracer.communicate()
+        if os.path.exists(report):
+            fault.read(report)
+        check(fault.kills() or result == "back", f"the supervisor is gone\n{lab.logs()}")
+        check(not BROKEN.search(lab.logs()), lab.logs())
+        check(lab.pids()[1]["h1"] == machines["h1"], "h1 was restarted too")
+        if result == "killed" and fault.at % 2:
+            lab.netlab("repair")
+    return one
+
+
+def read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+# ---- a host with others on it ----
+
+def ip(words, check_it=True):
+    return subprocess.run(["ip", *words.split()], check=check_it, capture_output=True, text=True).stdout
+
+
+class Strangers:
+    """Links of others, with names and marks that look like ours."""
+
+    def __init__(self):
+        lab = Lab()
+        lab.netlab("up", "--here")
+        names = re.findall(r"^\d+: (nl\w+)", ip("-o link"), re.M)
+        lab.netlab("down")
+        lab.remove()
+        check(len(names) >= 4, f"{names}")
+        self.names = []
+        for name in names:
+            twin = name[:-1] + ("0" if name[-1] != "0" else "1")
+            ip(f"link add {twin} type bridge" if name[2] == "b" else f"tuntap add dev {twin} mode tap")
+            ip(f"link set {twin} addrgenmode none alias netlab:lab:lan")
+            self.names.append(twin)
+        ip(f"addr add 203.0.113.1/24 dev {self.names[0]}")
+        ip(f"link set {self.names[0]} up")
+
+    def close(self):
+        for name in self.names:
+            ip(f"link del {name}", False)
+
+
+def among_strangers(test):
+    def wrapped():
+        strangers = Strangers() if MODE == "root" else None
+        try:
+            return test()
+        finally:
+            if strangers:
+                strangers.close()
+    wrapped.__name__ = test.__name__
+    return wrapped
+
+
+HERE = ("--here",)
+
+
+@among_strangers
+def up():
+    return sweep(Lab(), up_fault(), EVERY, 150)
+
+
+@among_strangers
+def up_here():
+    return sweep(Lab(), up_fault(HERE), EVERY, 150)
+
+
+@among_strangers
+def down():
+    return sweep(Lab(), down_fault(), ALONE, 40)
+
+
+@among_strangers
+def down_here():
+    return sweep(Lab(), down_fault(HERE), ALONE, 40)
+
+
+@among_strangers
+def repair():
+    return sweep(Lab(), repair_fault(), ALONE, 40)
+
+
+@among_strangers
+def repair_here():
+    return sweep(Lab(), repair_fault(HERE), ALONE, 40)
+
+
+@among_strangers
+def change():
+    return sweep(Lab(), change_fault(), EVERY, 150)
+
+
+@among_strangers
+def change_here():
+    return sweep(Lab(), change_fault(HERE), EVERY, 150)
+
+
+def restart():
+    return sweep(Lab(RESTARTED), restart_fault(), ALONE, 30)
+
+
+# ---- uplinks ----
+
+UPLINKS = """\
+name: {name}
+defaults: {{kernel: kernel, ready: agent}}
+networks:
+  campus: {{uplink: up0, subnet: 192.0.2.0/24}}
+  nat: {{uplink: nat, subnet: 10.77.0.0/24, forward: [tcp 18080 -> h1:80]}}
+  user: {{uplink: user}}
+nodes:
+  h1: {{networks: {{campus: 192.0.2.50, nat: auto, user: auto}}}}
+"""
+
+
+def with_uplinks(test):
+    def wrapped():
+        outside = Outside()
+        try:
+            ip("addr add 198.51.100.7/32 dev up0")
+            ip("route add 10.99.0.0/16 via 192.0.2.9 metric 50")
+            return test()
+        finally:
+            outside.close()
+    wrapped.__name__ = test.__name__
+    return wrapped
+
+
+@with_uplinks
+def up_uplinks():
+    return sweep(Lab(UPLINKS), up_fault(nodes=("@user", "h1")), EVERY, 150)
+
+
+@with_uplinks
+def down_uplinks():
+    return sweep(Lab(UPLINKS), down_fault(), ("kill",), 40)
+
+
+@with_uplinks
+def repair_uplinks():
+    return sweep(Lab(UPLINKS), repair_fault(), ("kill",), 40)
+
+
+# ---- another tool at work ----
+
+def meanwhile(undo, *commands):
+    """At each point of `up` and of `down` one of the commands is run. What it makes has to be there in the end, or the
+    output has to name it; then it is undone, and nothing else may be different."""
+    def one(lab, fault):
+        command, names, is_there = commands[fault.at % len(commands)]
+        fault.command = command
+        options = () if "uplink" in read(lab.file) else HERE
+        if fault.turn % 2:
+            result = run(lab, fault, "up", *options)
+            down = lab.netlab("down", rc=None)
+            check(down.returncode in (0, 4), f"down: {down.text}")
+        else:
+            lab.netlab("up", *options)
+            result = down = run(lab, fault, "down")
+            if result.returncode:
+                down = lab.netlab("down", rc=None)
+                check(down.returncode in (0, 4), f"down: {down.text}")
+        text = result.text + down.text
+        left = is_there()
+        check(not fault.hit or "failed" in fault.hit or left or names in text, f"{command}: neither there nor told: {text}")
+        for words in undo:
+            ip(words, False)
+    return one
+
+
+@with_uplinks
+def others_and_uplinks():
+    def seen(what, where):
+        return lambda: what in ip(where)
+    return sweep(Lab(UPLINKS), meanwhile(
+        ("addr del 203.0.113.7/32 dev up0", "rule del pref 77 table 77"),
+        ("ip addr add 203.0.113.7/32 dev up0", "203.0.113.7", seen("203.0.113.7", "addr")),
+        ("ip rule add pref 77 table 77", "77", seen("77:", "rule"))), ("run",), 150)
+
+
+@among_strangers
+def others_here():
+    lab = Lab()
+    lab.netlab("up", *HERE)
+    bridge = re.findall(r"^\d+: (nlb\w+).* alias netlab:lab:lan", ip("-o link"), re.M)
+    ours = next(name for name in bridge if "10.1.0.254" in ip(f"addr show {name}"))
+    lab.netlab("down")
+
+    def taken():
+        return ours in ip("-o link")
+    return sweep(lab, meanwhile(
+        (f"link del {ours}", "link del other0"),
+        # Ours is deleted under us; its name taken by somebody else's; its mark written over.
+        (f"ip link del {ours}", "", lambda: True),
+        (f"ip link add {ours} type bridge", "", taken),
+        (f"ip link del {ours}; ip link add {ours} type bridge", "", taken),
+        ("ip link add other0 type bridge", "", lambda: "other0" in ip("-o link")),
+        (f"ip link set {ours} alias somebody", "", taken)), ("run",), 80)
+
+
+if __name__ == "__main__":
+    tests = [up, down, repair, change]
+    if MODE == "root":
+        tests += [up_here, down_here, repair_here, change_here, restart, up_uplinks, down_uplinks, repair_uplinks, others_here,
+                  others_and_uplinks]
+    main(*tests)
