@@ -262,6 +262,15 @@ static bool lock_memory(struct machine *machine)
     return false;
 }
 
+static bool enter_sandbox(const struct machine_config *config)
+{
+    g_autoptr(GError) error = NULL;
+    if (!config->sandbox.on || sandbox_enter(&config->sandbox, &error))
+        return true;
+    complain("%s", error->message);
+    return false;
+}
+
 /* ---- the program ---- */
 
 /* Whoever started this may have closed them: an image or the event loop as descriptor 2 would get our
@@ -355,7 +364,8 @@ static int run(const struct machine_config *config)
     } else if (config->check_only) {
         code = 0;
     } else if ((!config->mem_lock || lock_memory(machine)) &&
-               ((!config->run_as && !config->chroot) || confine(config->run_as, config->chroot))) {
+               ((!config->run_as && !config->chroot) || confine(config->run_as, config->chroot)) &&
+               enter_sandbox(config)) {
         running = machine;
         if (asked_to_end)
             machine_signal(machine);

@@ -132,15 +132,6 @@ static bool option_version(struct options *o, const char *arg, GError **error)
     return option_print(o, text);
 }
 
-static bool option_sandbox(struct options *o, const char *arg, GError **error)
-{
-    if (g_str_equal(arg, "off") || g_str_has_prefix(arg, "off,") || g_str_equal(arg, "enable=off"))
-        return true;
-    return option_fail(error,
-                       "a sandbox is QEMU's and not in netlab-emu yet; leave it out and run the emulator as "
-                       "an unprivileged user");
-}
-
 static bool option_write_config(struct options *o, const char *arg, GError **error)
 {
     if (!*arg)
@@ -314,7 +305,8 @@ static const struct option_row rows[] = {
      .help = "write these options to such a file; -: to standard output"},
     OURS("add-fd", NULL, "fd=N,set=M[,opaque=TEXT]", OPTION_CONTROL, option_add_fd,
          "a file that was passed open; it is named /dev/fdset/M"),
-    OURS("sandbox", NULL, "off", OPTION_CONTROL, option_sandbox, "no sandbox"),
+    OURS("sandbox", NULL, "on|off[,spawn=deny]…", OPTION_CONTROL, option_sandbox,
+         "what a machine has no use for is refused by the kernel; -sandbox help"),
 
     OURS("trace", NULL, "LIST", OPTION_DEBUG, option_trace, "show what happens inside; -trace help"),
     OURS("d", NULL, "ITEMS", OPTION_DEBUG, option_debug_items, "the same by QEMU's names; -d help"),

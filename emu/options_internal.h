@@ -116,6 +116,7 @@ bool option_tb_size(struct options *o, const char *arg, GError **error);
 bool option_code_size(struct options *o, uint64_t mib, GError **error);
 bool option_singlestep(struct options *o, const char *arg, GError **error);
 bool option_fips(struct options *o, const char *arg, GError **error);
+bool option_sandbox(struct options *o, const char *arg, GError **error);
 bool option_add_fd(struct options *o, const char *arg, GError **error);
 bool options_finish_process(struct options *o, GError **error);
 

@@ -153,6 +153,37 @@ bool option_add_fd(struct options *o, const char *arg, GError **error)
     return true;
 }
 
+/* ---- confinement ---- */
+
+static const struct keyval_row sandbox_rows[] = {
+    {"enable", KEYVAL_BOOL, .help = "the filter, once all is set up"},
+    {"obsolete", KEYVAL_CHOICE, "allow|deny", "calls that only very old programs make (deny)"},
+    {"elevateprivileges", KEYVAL_CHOICE, "allow|deny|children", "other users, groups, sessions (allow)"},
+    {"spawn", KEYVAL_CHOICE, "allow|deny", "starting programs, as commands of guestfwd= (allow)"},
+    {"resourcecontrol", KEYVAL_CHOICE, "allow|deny", "changing priorities and limits (allow)"},
+};
+static const struct keyval_table sandbox_table = {"", sandbox_rows, G_N_ELEMENTS(sandbox_rows), "enable"};
+
+bool option_sandbox(struct options *o, const char *arg, GError **error)
+{
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        GString *text = g_string_new("-sandbox on|off[,key=value…]\n");
+        keyval_describe(&sandbox_table, text);
+        return option_print(o, text);
+    }
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&sandbox_table, arg, error);
+    if (!kv)
+        return false;
+    o->config->sandbox = (struct sandbox){
+        .on = keyval_bool(kv, "enable", false),
+        .obsolete = g_str_equal(keyval_string(kv, "obsolete", "deny"), "allow"),
+        .elevate = !g_str_equal(keyval_string(kv, "elevateprivileges", "allow"), "deny"),
+        .spawn = !g_str_equal(keyval_string(kv, "spawn", "allow"), "deny"),
+        .resource_control = !g_str_equal(keyval_string(kv, "resourcecontrol", "allow"), "deny"),
+    };
+    return true;
+}
+
 /* ---- FIPS ---- */
 
 bool option_fips(struct options *o, const char *arg, GError **error)

@@ -150,6 +150,7 @@ struct machine_config *machine_config_new(void)
     config->engine = MACHINE_ENGINE_JIT;
     config->acpi = config->mptable = config->vmport = true;
     config->escape_key = 1;
+    config->sandbox = (struct sandbox){.elevate = true, .spawn = true, .resource_control = true};
     config->rtc.base = RTC_BASE_UTC;
     config->search_path = g_ptr_array_new_with_free_func(g_free);
     config->vga_memory = 16 << 20;

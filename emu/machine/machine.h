@@ -18,6 +18,7 @@
 #include "emu/keyval.h"
 #include "emu/machine/smbios.h"
 #include "emu/machine/tables.h"
+#include "emu/sandbox.h"
 
 #include <glib.h>
 #include <stdbool.h>
@@ -251,6 +252,7 @@ struct machine_config {
     char *pidfile, *trace_file, *run_as;
     char *config_file, *config_text; /* -writeconfig; "-": standard output */
     char *process_name;              /* -name process= */
+    struct sandbox sandbox;          /* -sandbox */
     char *chroot;                    /* the root folder once all is set up; NULL: as it is */
     char *state_file;                /* -dump-vmstate */
     bool message_time, message_name; /* -msg */

@@ -236,7 +236,8 @@ bool network_build(struct machine *m, GError **error)
                                   .hubs = m->hubs,
                                   .opaque = m,
                                   .open_char = env_open_char,
-                                  .warn = env_warn};
+                                  .warn = env_warn,
+                                  .no_programs = m->config->sandbox.on && !m->config->sandbox.spawn};
     for (guint i = 0; i < m->config->nics->len; i++)
         if (!network_add_card(m, m->config->nics->pdata[i], error))
             return false;

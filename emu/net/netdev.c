@@ -5,12 +5,22 @@
  */
 #include "emu/net/netdev.h"
 
+#include <errno.h>
 #include <gio/gio.h>
 
 static const struct net_kind *const kinds[] = {
     &net_kind_user,  &net_kind_tap,    &net_kind_bridge,  &net_kind_socket, &net_kind_stream,
     &net_kind_dgram, &net_kind_l2tpv3, &net_kind_hubport, &net_kind_dump,
 };
+
+bool net_may_run(const struct net_env *env, const char *word, GError **error)
+{
+    return !env->no_programs ||
+           net_fail(error, EPERM,
+                    "%s is a program to be started later, and the machine is started with "
+                    "-sandbox on,spawn=deny; say spawn=allow there, or leave it out",
+                    word);
+}
 
 size_t net_kind_count(void)
 {

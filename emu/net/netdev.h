@@ -27,6 +27,7 @@ struct net_env {
     struct char_port *(*open_char)(void *opaque, const char *id, const char *words, GError **error);
     /* Something the user should know while the machine runs; one line, without the program's name. */
     void (*warn)(void *opaque, const char *text);
+    bool no_programs; /* none can be started while the machine runs (-sandbox) */
 };
 
 enum { NET_KIND_ROWS_MOST = 40 };
@@ -43,6 +44,9 @@ struct net_kind {
 
 extern const struct net_kind net_kind_user, net_kind_tap, net_kind_bridge, net_kind_socket, net_kind_stream,
     net_kind_dgram, net_kind_hubport, net_kind_l2tpv3, net_kind_dump;
+
+/* A word that stands for a program that would be run later: false with an error when none can be. */
+bool net_may_run(const struct net_env *env, const char *word, GError **error);
 
 size_t net_kind_count(void);
 const struct net_kind *net_kind_at(size_t index);

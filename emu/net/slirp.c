@@ -527,6 +527,8 @@ static bool add_service(struct user_net *net, const char *rule, GError **error)
     struct user_service service;
     if (!user_service_read(rule, &net->config, &service, error))
         return false;
+    if (service.command && !net_may_run(net->env, "a command", error))
+        return false;
     if (service.command) {
         if (slirp_add_exec(net->slirp, service.target, &service.server, service.port) == 0)
             return true;
@@ -622,6 +624,8 @@ static bool start(struct user_net *net, GError **error)
     if (!net->slirp)
         return net_fail(error, EINVAL, "libslirp %s did not take these words", slirp_version_string());
     net->timer = clock_timer_new(net->env->clock, time_passed, net);
+    if (net->share && !net_may_run(net->env, "smb=", error))
+        return false;
     net->starved_timer = clock_timer_new(net->env->clock, try_again, net);
     for (unsigned i = 0; net->share && i < 2; i++)
         if (slirp_add_exec(net->slirp, user_share_command(net->share), &net->config.smb_server,

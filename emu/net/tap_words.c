@@ -344,7 +344,7 @@ static struct net_port *tap_open(const char *id, const struct keyval *kv, const 
                                  GError **error)
 {
     int fd;
-    if (!passed_fd(kv, &fd, error))
+    if (!passed_fd(kv, &fd, error) || (named(kv, "downscript") && !net_may_run(env, "downscript=", error)))
         return NULL;
     struct net_tap_config config = {.ifname = keyval_string(kv, "ifname", ""),
                                     .fd = fd,

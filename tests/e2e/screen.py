@@ -110,8 +110,8 @@ class Machine:
         """build(folder, words): the whole command line, for machines that need other words."""
         self.folder = tempfile.mkdtemp(prefix="netlab-screen-")
         self.monitor_path = os.path.join(self.folder, "monitor")
-        command = build(self.folder, words) if build else [EMULATOR, "-monitor", f"unix:{self.monitor_path},server=on,wait=off", "-nic", "none",
-                                                           *words]
+        command = build(self.folder, words) if build else [EMULATOR, "-monitor", f"unix:{self.monitor_path},server=on,wait=off", "-nic", "none", "-sandbox",
+                                                           "on,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", *words]
         self.process = subprocess.Popen(command, stdin=stdin, stdout=stdout, env=env, cwd=cwd)
         self.socket = None
 

@@ -195,7 +195,7 @@ def user_network():
     pipe = socket.socket(socket.AF_UNIX)
     pipe.bind(folder + "/pipe")
     pipe.listen(1)
-    with Guest("-netdev", words, "-device", "e1000,netdev=n0") as g:
+    with Guest("-sandbox", "on", "-netdev", words, "-device", "e1000,netdev=n0") as g:  # which may start cat
         g.must(LEASE)
         got = g.must("cat /tmp/got").split()
         check(got[:4] == ["10.0.2.15", "24", "10.0.2.2", "10.0.2.3"], f"lease: {got}")

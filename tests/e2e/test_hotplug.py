@@ -25,7 +25,7 @@ class Plugged(Guest):
 
     def __init__(self, *options, **named):
         self.events = []
-        super().__init__("-nodefaults", *options, **named)
+        super().__init__("-nodefaults", "-sandbox", "on,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", *options, **named)
 
     def ask(self, command, **arguments):
         """The whole answer; events on the way are kept."""

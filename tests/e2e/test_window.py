@@ -144,7 +144,8 @@ def a_window():
 def consoles():
     with Desktop() as desktop:
         # Unasked, where there is a desktop; the monitor is a text console, and so is the serial port.
-        emulator = subprocess.Popen([EMULATOR, *FIRMWARE, "-nic", "none", "-display", "sdl,window-close=off"], env=desktop.env)
+        emulator = subprocess.Popen([EMULATOR, *FIRMWARE, "-nic", "none", "-display", "sdl,window-close=off", "-sandbox",
+                                     "on,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"], env=desktop.env)
         try:
             window = desktop.window()
             desktop.wait_text(window, BANNER)
