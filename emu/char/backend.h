@@ -88,6 +88,8 @@ void char_connect(struct char_port *port, const struct char_events *events, void
 void char_write(struct char_port *port, const uint8_t *data, size_t len);
 /* From now on the device takes this many bytes: replaces the last figure, and each delivery is subtracted. */
 void char_accept(struct char_port *port, size_t bytes);
+/* Whether somebody is connected to this side of it (char_connect). */
+bool char_is_used(const struct char_port *port);
 bool char_is_open(const struct char_port *port);
 /* A server with wait=on that nobody has connected to so far. */
 bool char_is_waiting(const struct char_port *port);

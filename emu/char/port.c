@@ -533,6 +533,11 @@ void char_set_escape_key(struct char_port *port, uint8_t key)
     port->escape_key = key;
 }
 
+bool char_is_used(const struct char_port *port)
+{
+    return port->events != NULL;
+}
+
 bool char_is_open(const struct char_port *port)
 {
     return port->open;

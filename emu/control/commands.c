@@ -119,8 +119,6 @@ static const struct {
     {"BLOCK_IO_ERROR", "device:str *node-name:str operation:IoOperationType action:BlockErrorAction "
                        "*nospace:bool reason:str"},
     {"BLOCK_IMAGE_CORRUPTED", "device:str *node-name:str msg:str *offset:int *size:int fatal:bool"},
-    {"VNC_CONNECTED", "server:VncBasicInfo client:VncBasicInfo"},
-    {"VNC_DISCONNECTED", "server:VncBasicInfo client:VncBasicInfo"},
 };
 
 static JsonNode *query_commands(struct qmp_session *session, JsonObject *arguments, GError **error)

@@ -6,8 +6,10 @@
  */
 #include "emu/control/control_internal.h"
 
+#include <errno.h>
 #include <gio/gio.h>
 #include <string.h>
+#include <unistd.h>
 
 static JsonNode *do_stop(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
@@ -194,6 +196,135 @@ static JsonNode *do_monitor(struct qmp_session *session, JsonObject *arguments, 
     return node;
 }
 
+/* ---- memory to a file ---- */
+
+bool control_save_memory(struct control *control, bool physical, uint64_t addr, uint64_t size,
+                         const char *path, GError **error)
+{
+    const struct control_machine *m = control->machine;
+    uint8_t buffer[65536];
+    int fd = m->create(m->opaque, path, error);
+    bool good = fd >= 0;
+    while (good && size) {
+        size_t want = (size_t)MIN(size, (uint64_t)sizeof buffer);
+        if (m->read_memory(m->opaque, physical, addr, buffer, want) < want) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                        "Invalid addr 0x%016" G_GINT64_MODIFIER "x/size %" G_GUINT64_FORMAT " specified",
+                        addr, size);
+            good = false;
+        } else if (write(fd, buffer, want) != (ssize_t)want) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "writing '%s': %s", path, g_strerror(errno));
+            good = false;
+        }
+        addr += want;
+        size -= want;
+    }
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+static JsonNode *save_memory(struct qmp_session *session, bool physical, JsonObject *arguments,
+                             GError **error)
+{
+    gint64 size = json_object_get_int_member(arguments, "size");
+    if (size < 0) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                            "Parameter 'size' expects a size");
+        return NULL;
+    }
+    return control_save_memory(session->control, physical,
+                               (uint64_t)json_object_get_int_member(arguments, "val"), (uint64_t)size,
+                               json_object_get_string_member(arguments, "filename"), error)
+               ? qmp_nothing()
+               : NULL;
+}
+
+static JsonNode *do_memsave(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return save_memory(session, false, arguments, error);
+}
+
+static JsonNode *do_pmemsave(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return save_memory(session, true, arguments, error);
+}
+
+bool control_dump(struct control *control, const char *path, GError **error)
+{
+    int fd = control->machine->create(control->machine->opaque, path, error);
+    bool good = fd >= 0 && control->machine->dump(control->machine->opaque, fd, error);
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+static JsonNode *do_dump(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const char *protocol = json_object_get_string_member(arguments, "protocol");
+    if (json_object_get_boolean_member(arguments, "paging") || !g_str_has_prefix(protocol, "file:")) {
+        g_set_error_literal(
+            error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+            "a core goes to a file, by physical addresses: \"paging\": false, \"protocol\": \"file:PATH\"");
+        return NULL;
+    }
+    return control_dump(session->control, protocol + strlen("file:"), error) ? qmp_nothing() : NULL;
+}
+
+/* ---- input ---- */
+
+/* Of the buttons held by earlier events of this connection. */
+static void press_button(const struct control_machine *m, struct qmp_session *session, const char *button,
+                         bool down)
+{
+    static const char *const held[] = {"left", "right", "middle"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(held); i++)
+        if (g_str_equal(button, held[i]))
+            session->buttons = down ? session->buttons | 1u << i : session->buttons & ~(1u << i);
+    int wheel = !down ? 0 : g_str_equal(button, "wheel-up") ? -1 : g_str_equal(button, "wheel-down") ? 1 : 0;
+    m->mouse(m->opaque, 0, 0, wheel, (int)session->buttons);
+}
+
+static bool input_event(struct qmp_session *session, JsonObject *event, bool check, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *type = json_object_get_string_member(event, "type");
+    JsonObject *data = json_object_get_object_member(event, "data");
+    if (g_str_equal(type, "key")) {
+        unsigned code;
+        if (!key_of_value(json_object_get_object_member(data, "key"), &code)) {
+            g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "no such key");
+            return false;
+        }
+        if (!check)
+            m->key(m->opaque, code, json_object_get_boolean_member(data, "down"));
+    } else if (g_str_equal(type, "btn")) {
+        if (!check)
+            press_button(m, session, json_object_get_string_member(data, "button"),
+                         json_object_get_boolean_member(data, "down"));
+    } else if (g_str_equal(type, "rel")) {
+        int by = (int)CLAMP(json_object_get_int_member(data, "value"), -10000, 10000);
+        bool x = g_str_equal(json_object_get_string_member(data, "axis"), "x");
+        if (!check)
+            m->mouse(m->opaque, x ? by : 0, x ? 0 : by, 0, -1);
+    } else {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                            "Input handler not found for event type abs: the mouse tells motion");
+        return false;
+    }
+    return true;
+}
+
+static JsonNode *do_input(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    JsonArray *events = json_object_get_array_member(arguments, "events");
+    for (unsigned check = 2; check-- > 0;) /* all or none */
+        for (guint i = 0; i < json_array_get_length(events); i++)
+            if (!input_event(session, json_array_get_object_element(events, i), check, error))
+                return NULL;
+    return qmp_nothing();
+}
+
 static const struct qmp_command rows[] = {
     {"stop", do_stop},
     {"cont", do_cont},
@@ -203,6 +334,10 @@ static const struct qmp_command rows[] = {
     {"system_wakeup", do_wakeup},
     {"watchdog-set-action", do_watchdog_action, "action:WatchdogAction"},
     {"inject-nmi", do_nmi},
+    {"memsave", do_memsave, "val:int size:int filename:str *cpu-index:int"},
+    {"pmemsave", do_pmemsave, "val:int size:int filename:str"},
+    {"dump-guest-memory", do_dump, "paging:bool protocol:str *format:DumpGuestMemoryFormat"},
+    {"input-send-event", do_input, "*device:str *head:int events:[InputEvent]"},
     {"set_link", do_set_link, "name:str up:bool"},
     {"x-netlab-impair", do_impair, "name:str *direction:str *settings:str", "str"},
     {"ringbuf-read", do_ringbuf_read, "device:str size:int *format:DataFormat", "str"},

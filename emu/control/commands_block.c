@@ -279,8 +279,8 @@ static const struct qmp_command rows[] = {
      DRIVE "filename:str *format:str *force:bool *read-only-mode:BlockdevChangeReadOnlyMode"},
     {"blockdev-open-tray", do_open_tray, DRIVE "*force:bool"},
     {"blockdev-close-tray", do_close_tray, DRIVE},
-    {"blockdev-remove-medium", do_remove_medium, DRIVE},
-    {"block_resize", do_resize, DRIVE "size:int"},
+    {"blockdev-remove-medium", do_remove_medium, "id:str"},
+    {"block_resize", do_resize, "*device:str size:int"},
     {"block_set_io_throttle", do_limit, DRIVE LIMITS("bps") LIMITS("iops") "*iops_size:int *group:str"},
 };
 const struct qmp_commands qmp_block_commands = {rows, G_N_ELEMENTS(rows)};

@@ -145,6 +145,82 @@ static JsonNode *do_netdev_add(struct qmp_session *session, JsonObject *argument
     return answer;
 }
 
+/* ---- character ports ---- */
+
+/* "host" and "port", or "path", of a SocketAddressLegacy. */
+static void append_address(GString *words, JsonObject *address)
+{
+    JsonObject *data = json_object_get_object_member(address, "data");
+    if (g_str_equal(json_object_get_string_member(address, "type"), "unix")) {
+        append_word(words, "path", json_object_get_string_member(data, "path"));
+    } else {
+        append_word(words, "host", json_object_get_string_member(data, "host"));
+        append_word(words, "port", json_object_get_string_member(data, "port"));
+    }
+}
+
+static void append_flag(GString *words, JsonObject *data, const char *key, const char *word, bool fallback)
+{
+    append_word(words, word, json_object_get_boolean_member_with_default(data, key, fallback) ? "on" : "off");
+}
+
+static char *chardev_words(JsonObject *arguments)
+{
+    JsonObject *backend = json_object_get_object_member(arguments, "backend");
+    JsonObject *data = json_object_get_object_member(backend, "data");
+    const char *type = json_object_get_string_member(backend, "type");
+    GString *words = g_string_new(type);
+    append_word(words, "id", json_object_get_string_member(arguments, "id"));
+    if (g_str_equal(type, "file")) {
+        append_word(words, "path", json_object_get_string_member(data, "out"));
+        append_flag(words, data, "append", "append", false);
+    } else if (g_str_equal(type, "pipe")) {
+        append_word(words, "path", json_object_get_string_member(data, "device"));
+    } else if (g_str_equal(type, "socket")) {
+        bool server = json_object_get_boolean_member_with_default(data, "server", TRUE);
+        append_address(words, json_object_get_object_member(data, "addr"));
+        append_word(words, "server", server ? "on" : "off");
+        if (server)
+            append_flag(words, data, "wait", "wait", false);
+        if (json_object_get_boolean_member_with_default(data, "telnet", FALSE))
+            append_word(words, "telnet", "on");
+    } else if (g_str_equal(type, "udp")) {
+        append_address(words, json_object_get_object_member(data, "remote"));
+    } else if (g_str_equal(type, "ringbuf") && json_object_has_member(data, "size")) {
+        g_autofree char *size =
+            g_strdup_printf("%" G_GINT64_FORMAT, json_object_get_int_member(data, "size"));
+        append_word(words, "size", size);
+    }
+    const char *log = qmp_optional(data, "logfile");
+    if (log) {
+        append_word(words, "logfile", log);
+        append_flag(words, data, "logappend", "logappend", false);
+    }
+    return g_string_free(words, FALSE);
+}
+
+static JsonNode *do_chardev_add(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *id = json_object_get_string_member(arguments, "id");
+    g_autofree char *words = chardev_words(arguments);
+    if (!m->chardev_add(m->opaque, words, error))
+        return NULL;
+    JsonObject *answer = json_object_new();
+    struct control_char port;
+    for (unsigned i = 0; m->chardev(m->opaque, i, &port); i++)
+        if (g_str_equal(port.id, id) && g_str_has_prefix(port.spec, "pty:"))
+            json_object_set_string_member(answer, "pty", port.spec + strlen("pty:"));
+    return qmp_object(answer);
+}
+
+static JsonNode *do_chardev_remove(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    return m->chardev_remove(m->opaque, json_object_get_string_member(arguments, "id"), error) ? qmp_nothing()
+                                                                                               : NULL;
+}
+
 static JsonNode *do_netdev_del(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
@@ -181,6 +257,8 @@ static const struct qmp_command rows[] = {
     {"netdev_del", do_netdev_del, "id:str"},
     {"device_add", do_device_add, "driver:str *bus:str *id:str ..."},
     {"device_del", do_device_del, "id:str"},
+    {"chardev-add", do_chardev_add, "id:str backend:ChardevBackend", "ChardevReturn"},
+    {"chardev-remove", do_chardev_remove, "id:str"},
     {"object-add", do_object_add, "qom-type:str id:str ..."},
     {"object-del", do_object_del, "id:str"},
 };

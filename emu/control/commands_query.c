@@ -105,6 +105,11 @@ static JsonNode *query_cpus(struct qmp_session *session, JsonObject *arguments, 
     JsonObject *object = json_object_new();
     json_object_set_int_member(object, "cpu-index", 0);
     json_object_set_string_member(object, "qom-path", "/machine/unattached/device[0]");
+    JsonObject *place = json_object_new();
+    json_object_set_int_member(place, "socket-id", 0);
+    json_object_set_int_member(place, "core-id", 0);
+    json_object_set_int_member(place, "thread-id", 0);
+    json_object_set_object_member(object, "props", place);
     json_object_set_string_member(object, "target", "i386");
     json_object_set_int_member(object, "thread-id", getpid());
     json_array_add_object_element(list, object);
@@ -158,6 +163,211 @@ static JsonNode *query_statistics(struct qmp_session *session, JsonObject *argum
     m->counters(m->opaque, take_counter, groups);
     return qmp_object(groups);
 }
+static JsonNode *query_uuid(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const uint8_t *u = session->control->machine->uuid;
+    static const uint8_t none[16];
+    GString *text = g_string_new(NULL);
+    for (unsigned i = 0; i < sizeof none; i++)
+        g_string_append_printf(text, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+                               (u ? u : none)[i]);
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "UUID", text->str);
+    g_string_free(text, TRUE);
+    return qmp_object(object);
+}
+
+static JsonNode *query_target(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "arch", "i386");
+    return qmp_object(object);
+}
+
+static JsonNode *query_machines(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    JsonArray *list = json_array_new();
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "name", "pc");
+    json_object_set_boolean_member(object, "is-default", TRUE);
+    json_object_set_int_member(object, "cpu-max", 1);
+    json_object_set_boolean_member(object, "hotpluggable-cpus", FALSE);
+    json_object_set_boolean_member(object, "numa-mem-supported", FALSE);
+    json_object_set_boolean_member(object, "deprecated", FALSE);
+    json_array_add_object_element(list, object);
+    return qmp_array(list);
+}
+
+static JsonNode *query_memory_size(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    JsonObject *object = json_object_new();
+    json_object_set_int_member(object, "base-memory", (gint64)session->control->machine->ram_size);
+    json_object_set_int_member(object, "plugged-memory", 0);
+    return qmp_object(object);
+}
+
+/* What this machine has none of. */
+static JsonNode *query_none(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return qmp_array(json_array_new());
+}
+
+static JsonNode *query_dump_capability(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    JsonObject *object = json_object_new();
+    JsonArray *formats = json_array_new();
+    json_array_add_string_element(formats, "elf");
+    json_object_set_array_member(object, "formats", formats);
+    return qmp_object(object);
+}
+
+static JsonNode *query_chardev_backends(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    static const char *const names[] = {"null", "stdio", "file",    "pty", "socket",
+                                        "pipe", "udp",   "ringbuf", "mux"};
+    JsonArray *list = json_array_new();
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "name", names[i]);
+        json_array_add_object_element(list, object);
+    }
+    return qmp_array(list);
+}
+
+static const struct {
+    uint16_t code;
+    const char *name;
+} pci_classes[] = {
+    {0x0101, "IDE controller"}, {0x0200, "Ethernet controller"}, {0x0300, "VGA controller"},
+    {0x0600, "Host bridge"},    {0x0601, "ISA bridge"},          {0x0680, "Bridge"},
+};
+
+static void add_regions(JsonArray *regions, const struct control_pci *pci)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(pci->bar); i++) {
+        if (!pci->bar[i].size)
+            continue;
+        JsonObject *region = json_object_new();
+        json_object_set_int_member(region, "bar", i);
+        json_object_set_string_member(region, "type", pci->bar[i].is_io ? "io" : "memory");
+        json_object_set_int_member(region, "address", pci->bar[i].base ? (gint64)pci->bar[i].base : -1);
+        json_object_set_int_member(region, "size", pci->bar[i].size);
+        if (!pci->bar[i].is_io) {
+            json_object_set_boolean_member(region, "prefetch", FALSE);
+            json_object_set_boolean_member(region, "mem_type_64", FALSE);
+        }
+        json_array_add_object_element(regions, region);
+    }
+}
+
+static JsonNode *query_pci(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    JsonArray *buses = json_array_new(), *devices = json_array_new();
+    JsonObject *bus = json_object_new();
+    struct control_pci pci;
+    for (unsigned n = 0; m->pci(m->opaque, n, &pci); n++) {
+        JsonObject *device = json_object_new(), *class = json_object_new(), *id = json_object_new();
+        JsonArray *regions = json_array_new();
+        json_object_set_int_member(device, "bus", 0);
+        json_object_set_int_member(device, "slot", pci.slot);
+        json_object_set_int_member(device, "function", pci.function);
+        for (size_t i = 0; i < G_N_ELEMENTS(pci_classes); i++)
+            if (pci_classes[i].code == pci.class_code)
+                json_object_set_string_member(class, "desc", pci_classes[i].name);
+        json_object_set_int_member(class, "class", pci.class_code);
+        json_object_set_object_member(device, "class_info", class);
+        json_object_set_int_member(id, "vendor", pci.vendor);
+        json_object_set_int_member(id, "device", pci.device);
+        json_object_set_int_member(id, "subsystem-vendor", pci.subsystem_vendor);
+        json_object_set_int_member(id, "subsystem", pci.subsystem);
+        json_object_set_object_member(device, "id", id);
+        if (pci.pin)
+            json_object_set_int_member(device, "irq", pci.irq);
+        json_object_set_int_member(device, "irq_pin", pci.pin);
+        json_object_set_string_member(device, "qdev_id", pci.id);
+        add_regions(regions, &pci);
+        json_object_set_array_member(device, "regions", regions);
+        json_array_add_object_element(devices, device);
+    }
+    json_object_set_int_member(bus, "bus", 0);
+    json_object_set_array_member(bus, "devices", devices);
+    json_array_add_object_element(buses, bus);
+    return qmp_array(buses);
+}
+
+/* ---- the object tree, as far as clients look: devices by name ---- */
+
+static const char peripheral[] = "/machine/peripheral";
+
+static void add_item(JsonArray *list, const char *name, const char *type)
+{
+    JsonObject *item = json_object_new();
+    json_object_set_string_member(item, "name", name);
+    json_object_set_string_member(item, "type", type);
+    json_array_add_object_element(list, item);
+}
+
+/* The class of the device that the path names; NULL: none. */
+static const char *class_of(const struct control_machine *m, const char *path)
+{
+    const char *id, *class, *name = strrchr(path, '/');
+    if (!g_str_has_prefix(path, peripheral) || path + strlen(peripheral) != name)
+        return NULL;
+    for (unsigned i = 0; m->device(m->opaque, i, &id, &class); i++)
+        if (g_str_equal(id, name + 1))
+            return class;
+    return NULL;
+}
+
+static JsonNode *qom_list(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *path = json_object_get_string_member(arguments, "path"), *id, *class;
+    JsonArray *list = json_array_new();
+    if (g_str_equal(path, "/")) {
+        add_item(list, "machine", "child<pc-machine>");
+    } else if (g_str_equal(path, "/machine")) {
+        add_item(list, "type", "string");
+        add_item(list, "peripheral", "child<container>");
+    } else if (g_str_equal(path, peripheral)) {
+        add_item(list, "type", "string");
+        for (unsigned i = 0; m->device(m->opaque, i, &id, &class); i++) {
+            g_autofree char *type = g_strdup_printf("child<%s>", class);
+            add_item(list, id, type);
+        }
+    } else if (class_of(m, path)) {
+        add_item(list, "type", "string");
+    } else {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "Device '%.200s' not found", path);
+        json_array_unref(list);
+        return NULL;
+    }
+    return qmp_array(list);
+}
+
+static JsonNode *qom_get(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *path = json_object_get_string_member(arguments, "path");
+    const char *property = json_object_get_string_member(arguments, "property");
+    const char *type = g_str_equal(path, "/machine")   ? "pc-machine"
+                       : g_str_equal(path, peripheral) ? "container"
+                                                       : class_of(m, path);
+    if (!type) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "Device '%.200s' not found", path);
+        return NULL;
+    }
+    if (!g_str_equal(property, "type")) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Property '%s.%.100s' not found", type,
+                    property);
+        return NULL;
+    }
+    JsonNode *node = json_node_new(JSON_NODE_VALUE);
+    json_node_set_string(node, type);
+    return node;
+}
+
 static JsonNode *query_current_machine(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     JsonObject *object = json_object_new();
@@ -173,6 +383,19 @@ static const struct qmp_command rows[] = {
     {"query-chardev", query_chardev, .returns = "[ChardevInfo]"},
     {"query-cpus-fast", query_cpus, .returns = "[CpuInfoFast]"},
     {"query-current-machine", query_current_machine, .returns = "CurrentMachineParams"},
+    {"query-uuid", query_uuid, .returns = "UuidInfo"},
+    {"query-target", query_target, .returns = "TargetInfo"},
+    {"query-machines", query_machines, .returns = "[MachineInfo]"},
+    {"query-memory-size-summary", query_memory_size, .returns = "MemoryInfo"},
+    {"query-memdev", query_none, .returns = "[Memdev]"},
+    {"query-iothreads", query_none, .returns = "[IOThreadInfo]"},
+    {"query-jobs", query_none, .returns = "[JobInfo]"},
+    {"query-block-jobs", query_none, .returns = "[JobInfo]"},
+    {"query-dump-guest-memory-capability", query_dump_capability, .returns = "DumpGuestMemoryCapability"},
+    {"query-chardev-backends", query_chardev_backends, .returns = "[ChardevBackendInfo]"},
+    {"query-pci", query_pci, .returns = "[PciInfo]"},
+    {"qom-list", qom_list, "path:str", "[QomPathItem]"},
+    {"qom-get", qom_get, "path:str property:str", "any"},
     {"query-vnc", query_vnc, .returns = "VncInfo"},
     {"query-mice", query_mice, .returns = "[MouseInfo]"},
     {"x-netlab-query-network", query_network, .returns = "[NetworkNic]"},

@@ -97,10 +97,23 @@ struct control_drive {
 enum control_tray { CONTROL_TRAY_OPEN, CONTROL_TRAY_CLOSE, CONTROL_TRAY_REMOVE };
 enum control_access { CONTROL_ACCESS_RETAIN, CONTROL_ACCESS_READ, CONTROL_ACCESS_WRITE };
 
+struct control_pci {
+    unsigned slot, function;
+    const char *id;
+    uint16_t vendor, device, class_code, subsystem_vendor, subsystem;
+    uint8_t irq, pin; /* pin 0: none */
+    struct {
+        uint32_t base, size; /* base 0: not placed; size 0: no such BAR */
+        bool is_io;
+    } bar[7]; /* the last is the ROM */
+};
+
 /* What the machine offers. All are called on its thread. */
 struct control_machine {
     void *opaque;
-    const char *name; /* NULL: none */
+    const char *name;    /* NULL: none */
+    const uint8_t *uuid; /* 16 bytes, as printed; NULL: none */
+    uint64_t ram_size;
     enum control_status (*status)(void *opaque);
     void (*stop)(void *opaque);
     bool (*cont)(void *opaque, GError **error);
@@ -113,6 +126,15 @@ struct control_machine {
     bool (*watchdog_action)(void *opaque, const char *action, GError **error);
     bool (*chardev)(void *opaque, unsigned index, struct control_char *out); /* false: no more */
     struct char_port *(*port)(void *opaque, const char *id); /* by a chardev's id; NULL: no such */
+    /* The words of -chardev; ports of the command line, and those in use, stay. */
+    bool (*chardev_add)(void *opaque, const char *words, GError **error);
+    bool (*chardev_remove)(void *opaque, const char *id, GError **error);
+    bool (*pci)(void *opaque, unsigned index, struct control_pci *out);
+    bool (*device)(void *opaque, unsigned index, const char **id, const char **class);
+    /* A new file to write to, its descriptor the caller's; -1 with an error. */
+    int (*create)(void *opaque, const char *path, GError **error);
+    /* An ELF core of guest RAM and registers. */
+    bool (*dump)(void *opaque, int fd, GError **error);
     bool (*nic)(void *opaque, unsigned index, struct control_nic *out);
     /* `name`: id of a NIC or of its back end. */
     bool (*set_link)(void *opaque, const char *name, bool up, GError **error);

@@ -38,6 +38,7 @@ struct qmp_session {
     struct char_port *port;
     bool owns_port;
     bool pretty, negotiated, dead;
+    unsigned buttons; /* of the mouse, held by input-send-event */
     struct qmp_framer framer;
 };
 
@@ -130,6 +131,11 @@ void monitor_memsave(struct control *control, char **words, GString *out);
 void monitor_pmemsave(struct control *control, char **words, GString *out);
 void monitor_port_in(struct control *control, char **words, GString *out);
 void monitor_port_out(struct control *control, char **words, GString *out);
+
+/* commands_act.c: to a new file. */
+bool control_save_memory(struct control *control, bool physical, uint64_t addr, uint64_t size,
+                         const char *path, GError **error);
+bool control_dump(struct control *control, const char *path, GError **error);
 
 /* monitor_line.c */
 struct monitor_session *monitor_session_new(struct control *control, struct char_port *port);

@@ -58,7 +58,7 @@ static const char *const types[] = {
     "ChardevBackendInfo name:str",
     "DataFormat = utf8 base64",
     "ChardevReturn *pty:str",
-    "ChardevBackendKind = file pipe socket udp pty null mux ringbuf stdio",
+    "ChardevBackendKind = file pipe socket udp pty null ringbuf",
     "ChardevBackend / type:ChardevBackendKind file=ChardevFileWrapper pipe=ChardevPipeWrapper "
     "socket=ChardevSocketWrapper udp=ChardevUdpWrapper pty=ChardevCommonWrapper null=ChardevCommonWrapper "
     "ringbuf=ChardevRingbufWrapper",

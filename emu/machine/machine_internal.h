@@ -262,6 +262,8 @@ bool machine_drive_limit(void *machine, const char *id, const struct block_limit
 bool machine_press_keys(void *machine, const unsigned *codes, unsigned count, unsigned hold_ms,
                         GError **error);
 void machine_keys_free(struct machine *machine); /* before the display */
+/* dump.c */
+bool machine_dump(void *machine, int fd, GError **error);
 /* operate.c, debug.c */
 void machine_offer(struct machine *machine);
 void machine_offer_debug(struct machine *machine);

@@ -4,8 +4,11 @@
  * The machine as the control room sees it: struct control_machine, filled in. What QMP and the monitor show
  * is gathered here from the chips' own describe functions.
  */
+#include "emu/fdset.h"
 #include "emu/machine/machine_internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <string.h>
 
@@ -76,6 +79,102 @@ static struct char_port *operate_port(void *opaque, const char *id)
             return slot->port;
     }
     return NULL;
+}
+
+static bool operate_chardev_add(void *opaque, const char *words, GError **error)
+{
+    struct machine *m = opaque;
+    struct machine_chardev *chardev = m->config->words ? m->config->words->chardev(words, error) : NULL;
+    if (!chardev)
+        return false;
+    bool good = !operate_port(m, chardev->id) && !chardev->spec.mux && !chardev->spec.wait;
+    if (operate_port(m, chardev->id))
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, "Chardev with id '%s' already exists", chardev->id);
+    else if (!good)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "Chardev '%s': mux=on and wait=on are for the command line", chardev->id);
+    good = good && machine_plug(m, chardev->id, &chardev->spec, error);
+    machine_chardev_free(chardev);
+    return good;
+}
+
+static bool operate_chardev_remove(void *opaque, const char *id, GError **error)
+{
+    struct machine *m = opaque;
+    for (guint i = 0; i < m->ports->len; i++) {
+        struct machine_port *slot = m->ports->pdata[i];
+        if (!g_str_equal(slot->id, id))
+            continue;
+        if (slot->mux || char_is_used(slot->port)) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY, "Chardev '%s' is busy", id);
+            return false;
+        }
+        g_ptr_array_remove_index(m->ports, i);
+        return true;
+    }
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Chardev '%s' not found", id);
+    return false;
+}
+
+struct pci_visit {
+    unsigned wanted, at;
+    struct pci_device *found;
+};
+
+static void visit_function(struct pci_device *pci, void *opaque)
+{
+    struct pci_visit *visit = opaque;
+    if (visit->at++ == visit->wanted)
+        visit->found = pci;
+}
+
+static bool operate_pci(void *opaque, unsigned index, struct control_pci *out)
+{
+    struct machine *m = opaque;
+    struct pci_visit visit = {.wanted = index};
+    pci_bus_foreach(m->bus, visit_function, &visit);
+    const struct pci_device *pci = visit.found;
+    if (!pci)
+        return false;
+    *out = (struct control_pci){.slot = pci->devfn >> 3,
+                                .function = pci->devfn & 7,
+                                .id = pci->device.id,
+                                .vendor = pci_get16(pci, PCI_VENDOR_ID),
+                                .device = pci_get16(pci, PCI_DEVICE_ID),
+                                .class_code = pci_get16(pci, PCI_CLASS_DEVICE),
+                                .subsystem_vendor = pci_get16(pci, PCI_SUBSYSTEM_VENDOR_ID),
+                                .subsystem = pci_get16(pci, PCI_SUBSYSTEM_ID),
+                                .irq = pci->config[PCI_INTERRUPT_LINE],
+                                .pin = pci->config[PCI_INTERRUPT_PIN]};
+    for (unsigned i = 0; i < G_N_ELEMENTS(pci->bar); i++) {
+        out->bar[i].size = pci->bar[i].size;
+        out->bar[i].is_io = pci->bar[i].is_io;
+        out->bar[i].base = pci->bar[i].size ? pci_bar_base(pci, i) : 0;
+    }
+    out->bar[6].size = pci->rom_size;
+    out->bar[6].base =
+        ((uint32_t)pci_get16(pci, PCI_ROM_ADDRESS) | (uint32_t)pci_get16(pci, PCI_ROM_ADDRESS + 2) << 16) &
+        ~2047u;
+    return true;
+}
+
+static int operate_create(void *opaque, const char *path, GError **error)
+{
+    int fd = fdset_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "Could not open '%s': %s", path, g_strerror(errno));
+    return fd;
+}
+
+static bool operate_device(void *opaque, unsigned index, const char **id, const char **class)
+{
+    const struct machine *m = opaque;
+    if (index >= m->devices->len)
+        return false;
+    const struct device *device = m->devices->pdata[index];
+    *id = device->id;
+    *class = device->class->name;
+    return true;
 }
 
 static uint64_t all_dropped(const struct net_counters *counters)
@@ -520,6 +619,14 @@ void machine_offer(struct machine *m)
         .watchdog_action = machine_set_watchdog_action,
         .chardev = operate_chardev,
         .port = operate_port,
+        .uuid = m->config->has_uuid ? m->config->uuid : NULL,
+        .ram_size = m->config->ram_size,
+        .chardev_add = operate_chardev_add,
+        .chardev_remove = operate_chardev_remove,
+        .pci = operate_pci,
+        .device = operate_device,
+        .create = operate_create,
+        .dump = machine_dump,
         .nic = operate_nic,
         .set_link = operate_set_link,
         .impair = network_impair,

@@ -136,6 +136,26 @@ static bool plug(void *opaque, const char *words, GError **error)
     return strlen(words) & 1 || set_link(NULL, words, true, error);
 }
 
+static bool one_pci(void *opaque, unsigned index, struct control_pci *out)
+{
+    *out = (struct control_pci){.id = "nic", .vendor = 0x8086, .bar = {{.size = 64, .is_io = true}}};
+    return index == 0;
+}
+
+static bool one_device(void *opaque, unsigned index, const char **id, const char **class)
+{
+    *id = "nic";
+    *class = "e1000";
+    return index == 0;
+}
+
+/* Nothing is written to where a fuzzer says. */
+static int no_file(void *opaque, const char *path, GError **error)
+{
+    set_link(opaque, path, false, error);
+    return -1;
+}
+
 static const struct control_machine machine = {.name = "fuzz",
                                                .status = status,
                                                .stop = nothing,
@@ -160,6 +180,11 @@ static const struct control_machine machine = {.name = "fuzz",
                                                .read_port = read_port,
                                                .write_port = write_port,
                                                .keys = keys,
+                                               .chardev_add = plug,
+                                               .chardev_remove = plug,
+                                               .pci = one_pci,
+                                               .device = one_device,
+                                               .create = no_file,
                                                .netdev_add = plug,
                                                .netdev_del = plug,
                                                .device_add = plug,

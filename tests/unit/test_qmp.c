@@ -250,6 +250,13 @@ static bool fake_plug(void *opaque, const char *words, GError **error)
     return !strstr(words, "taken") && !strstr(words, "nope");
 }
 
+/* No file is made: nothing is written to where a random test says. */
+static int fake_create(void *opaque, const char *path, GError **error)
+{
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "Could not open '%s'", path);
+    return -1;
+}
+
 static bool fake_register(void *opaque, const char *name, uint32_t *value)
 {
     *value = 0x10;
@@ -321,6 +328,9 @@ static void setup(struct bench *b, gconstpointer data)
                                           .write_port = fake_write_port,
                                           .key = fake_key,
                                           .keys = fake_keys,
+                                          .create = fake_create,
+                                          .chardev_add = fake_plug,
+                                          .chardev_remove = fake_plug,
                                           .netdev_add = fake_plug,
                                           .netdev_del = fake_plug,
                                           .device_add = fake_plug,
