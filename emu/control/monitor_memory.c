@@ -13,7 +13,6 @@
 #include "emu/keyval.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <gio/gio.h>
 #include <string.h>
 #include <unistd.h>
@@ -371,10 +370,10 @@ static bool write_memory(const struct control_machine *m, bool physical, uint64_
     return true;
 }
 
-/* A file that could not be written whole is removed when this made it. The open does not wait for a pipe's
- * other end. */
+/* A file that could not be written whole is removed when this made it. */
 static void save_memory(struct control *control, bool physical, char **words, GString *out)
 {
+    g_autoptr(GError) error = NULL;
     const char *path = words[2];
     uint64_t addr, size;
     if (!parse_value(control, words[0], &addr, out) || !parse_value(control, words[1], &size, out))
@@ -384,9 +383,9 @@ static void save_memory(struct control *control, bool physical, char **words, GS
         return;
     }
     bool ours = access(path, F_OK) != 0;
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+    int fd = control->machine->create(control->machine->opaque, path, &error);
     if (fd < 0) {
-        g_string_append_printf(out, "writing %s: %s\n", path, g_strerror(errno));
+        g_string_append_printf(out, "%s\n", error->message);
         return;
     }
     bool good = write_memory(control->machine, physical, addr, size, fd, path, out);

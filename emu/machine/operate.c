@@ -158,9 +158,10 @@ static bool operate_pci(void *opaque, unsigned index, struct control_pci *out)
     return true;
 }
 
+/* Does not wait for a pipe's other end. */
 static int operate_create(void *opaque, const char *path, GError **error)
 {
-    int fd = fdset_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = fdset_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
     if (fd < 0)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "Could not open '%s': %s", path, g_strerror(errno));
     return fd;

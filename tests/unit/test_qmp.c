@@ -253,8 +253,10 @@ static bool fake_plug(void *opaque, const char *words, GError **error)
 /* No file is made: nothing is written to where a random test says. */
 static int fake_create(void *opaque, const char *path, GError **error)
 {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "Could not open '%s'", path);
-    return -1;
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0600);
+    if (fd < 0)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "Could not open '%s': %s", path, g_strerror(errno));
+    return fd;
 }
 
 static bool fake_register(void *opaque, const char *name, uint32_t *value)
@@ -895,7 +897,7 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         {"p @", "'@' is not a number"},
         {"p ----1", "0x1\n"},
         {"p 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1", "at most 32 words"},
-        {"memsave 0 1 /nowhere/x", "writing /nowhere/x: No such file"},
+        {"memsave 0 1 /nowhere/x", "Could not open '/nowhere/x': No such file"},
         {"memsave 0xffffffff 2 /nowhere/x", "linear addresses end"},
         {"memsave 0 0x100000001 /nowhere/x", "linear addresses end"},
         {"memsave 0 1", "usage: memsave"},
