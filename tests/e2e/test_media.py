@@ -554,12 +554,32 @@ def nothing_to_boot():
     return "the firmware's last word, and a network that nobody named"
 
 
+def boot_menu():
+    """SeaBIOS's own menu, by its key and by splash-time: another medium than the first is chosen, as in QEMU."""
+    if have("/usr/share/seabios/bios-256k.bin"):
+        return "left out: the package seabios is not there"
+    disk, floppy = media.boot_sector(work, "<from the disk>", 1 << 20), media.boot_sector(work, "<from the floppy>", 1440 << 10)
+    words = ("-m", "64M", "-nic", "none", "-hda", disk, "-fda", floppy, "-boot", "order=c,menu=on,splash-time=60000")
+    for program in (Pc, media.Rival) if shutil.which("qemu-system-i386") else (Pc,):
+        with program(*words) as m:
+            m.wait_text("Press ESC for boot menu.", SECONDS)
+            m.keys("esc")
+            text = m.wait_text("Select boot device:", SECONDS)
+            number = next(line.split(".")[0].strip() for line in text.splitlines() if "Floppy" in line)
+            m.keys(number)
+            m.wait_said("debug", "<from the floppy>")
+            check("<from the disk>" not in m.said("debug"), "the disk was tried first")
+    with Pc(*words[:-1], "order=c,menu=on,splash-time=100") as m:
+        m.wait_said("debug", "<from the disk>")  # nobody presses a key
+    return "by key, and past it"
+
+
 def clean():
     shutil.rmtree(work, ignore_errors=True)
 
 
 if __name__ == "__main__":
     try:
-        main(recipe_user, recipe_tap, isolinux_menus, grub_cd, grub_disk, rescue_images, syslinux_media, network_boot, ipxe_media, firmware, nothing_to_boot)
+        main(recipe_user, recipe_tap, isolinux_menus, grub_cd, grub_disk, rescue_images, syslinux_media, network_boot, ipxe_media, firmware, nothing_to_boot, boot_menu)
     finally:
         clean()
