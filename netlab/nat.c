@@ -73,13 +73,6 @@ static bool identity_parse(const char *text, struct nat_identity *identity, GErr
     return false;
 }
 
-/* The host's namespace: the supervisor's handle, else that of where we are. */
-static struct hostnet *open_host(struct operation_context *context, GError **error)
-{
-    return context->host_net ? hostnet_open_fd(hostnet_get_netns_fd(context->host_net), error)
-                             : hostnet_open(error);
-}
-
 /* ---- planning ---- */
 
 /* Links that default routes lead out by, whose forwarding is off: "KEY 0". */
@@ -120,7 +113,7 @@ bool nat_plan(struct operation_context *context, const char *key, const char *pa
               GError **error)
 {
     identity_auto identity = {.switches = NULL};
-    g_autoptr(hostnet) host = open_host(context, error);
+    g_autoptr(hostnet) host = operation_open_host(context, error);
     g_autofree char *human = g_strdup_printf("%s uplink", key);
     /* Names go by the mark alone, so that `repair` knows them without the store. */
     g_autofree char *near_name = names_interface('v', context->owner, context->lab, human),
@@ -186,7 +179,7 @@ bool nat_make(struct operation_context *context, const char *key, const char *pa
     struct hostnet_link_address address = {.default_broadcast = true};
     struct hostnet_prefix inside;
     struct hostnet_nat_spec spec;
-    g_autoptr(hostnet) host = open_host(context, error);
+    g_autoptr(hostnet) host = operation_open_host(context, error);
     g_autoptr(GArray) forwards = g_array_new(FALSE, TRUE, sizeof(struct hostnet_nat_forward));
     g_autofree char *gateway = payload_string(payload, "address"),
                     *subnet = payload_string(payload, "subnet");
@@ -277,7 +270,7 @@ bool nat_unmake(struct operation_context *context, const struct store_object *ob
     identity_auto identity = {.switches = NULL};
     if (!*object->identity)
         return true;
-    g_autoptr(hostnet) host = open_host(context, error);
+    g_autoptr(hostnet) host = operation_open_host(context, error);
     if (!host || !identity_parse(object->identity, &identity, error))
         return false;
     if (strcmp(identity.near_end.boot_id, hostnet_get_boot_id(host)) != 0)

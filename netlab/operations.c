@@ -567,6 +567,12 @@ static_assert(G_N_ELEMENTS(operations) == OBJECT_KINDS, "every kind has its oper
 
 /* ---- the journal around them ---- */
 
+struct hostnet *operation_open_host(const struct operation_context *context, GError **error)
+{
+    return context->host_net ? hostnet_open_fd(hostnet_get_netns_fd(context->host_net), error)
+                             : hostnet_open(error);
+}
+
 char *operation_describe(bool make, enum object_kind kind, const char *key, const char *payload)
 {
     return operations[kind].describe(make, key, payload);

@@ -53,6 +53,10 @@ struct operation_context {
     GError *journal_error;
 };
 
+/* A handle of the host's namespace: the supervisor's, or else of where this process is. Owned by the caller;
+ * NULL with an error. */
+struct hostnet *operation_open_host(const struct operation_context *context, GError **error);
+
 /* One line for people: "create bridge lan (nlbxxxxxxxxxx)". Owned by the caller. */
 char *operation_describe(bool make, enum object_kind kind, const char *key, const char *payload);
 

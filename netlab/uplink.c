@@ -86,19 +86,13 @@ static bool identity_parse(const char *text, struct uplink_identity *identity, G
     return !g_key_file_has_group(file, "uplink") || identity->uplink;
 }
 
-static struct hostnet *open_host(struct operation_context *context, GError **error)
-{
-    return context->host_net ? hostnet_open_fd(hostnet_get_netns_fd(context->host_net), error)
-                             : hostnet_open(error);
-}
-
 /* ---- planning ---- */
 
 bool uplink_plan(struct operation_context *context, const char *key, const char *payload, char **text,
                  GError **error)
 {
     identity_auto identity = {.uplink = NULL};
-    g_autoptr(hostnet) host = open_host(context, error);
+    g_autoptr(hostnet) host = operation_open_host(context, error);
     g_autofree char *nic = payload_string(payload, "nic"), *human = g_strdup_printf("%s uplink", key);
     g_autofree char *mark = hostnet_mark_format(context->lab, human, error);
     g_autofree char *bridge_name = names_interface('u', context->owner, context->lab, human),
@@ -350,7 +344,7 @@ bool uplink_make(struct operation_context *context, const char *key, const char 
 {
     identity_auto identity;
     struct watchdog dog = {.pid = 0};
-    g_autoptr(hostnet) host = open_host(context, error);
+    g_autoptr(hostnet) host = operation_open_host(context, error);
     uint32_t mtu = (uint32_t)payload_number(payload, "mtu");
     if (!host || !identity_parse(text, &identity, error))
         return false;
@@ -418,7 +412,7 @@ bool uplink_unmake(struct operation_context *context, const struct store_object 
     identity_auto identity = {.uplink = NULL};
     if (!*object->identity)
         return true;
-    g_autoptr(hostnet) host = open_host(context, error);
+    g_autoptr(hostnet) host = operation_open_host(context, error);
     if (!host || !identity_parse(object->identity, &identity, error))
         return false;
     if (strcmp(identity.near_end.boot_id, hostnet_get_boot_id(host)) != 0)
