@@ -375,9 +375,15 @@ static const struct keyval_row filter_dump_rows[] = {
     {"qom-type", KEYVAL_STRING},
     {"id", KEYVAL_NAME, .help = "its name"},
     {"netdev", KEYVAL_NAME, .help = "id of the -netdev that is listened to"},
-    {"file", KEYVAL_PATH, .help = "pcap file to write"},
+    {"file", KEYVAL_PATH,
+     .help = "file to write; a pipe, a socket that was passed (/dev/fdset/N): pcapng only"},
+    {"socket", KEYVAL_PATH, .help = "UNIX socket of a reader that listens, instead of a file; pcapng"},
+    {"format", KEYVAL_CHOICE, "pcap|pcapng", .help = "pcap (the default of file=) or pcapng"},
     {"maxlen", KEYVAL_SIZE, .help = "bytes kept of each frame (64K)"},
-    {"queue", KEYVAL_CHOICE, "all", .help = "frames of both directions"},
+    {"buffer", KEYVAL_SIZE,
+     .help = "pcapng: room for frames on their way (4M); a slow reader loses what finds none"},
+    {"queue", KEYVAL_CHOICE, "all|rx|tx",
+     .help = "frames of both directions, from the guest (rx), to the guest (tx)"},
     {"status", KEYVAL_CHOICE, "on"},
     {"position", KEYVAL_STRING},
     {"insert", KEYVAL_STRING},
@@ -402,8 +408,21 @@ bool option_object(struct options *o, const char *arg, GError **error)
     }
     KEYVAL_AUTO struct keyval *kv = keyval_parse(&filter_dump_table, arg, error);
     if (!kv || !keyval_require(kv, "id", error) || !keyval_require(kv, "netdev", error) ||
-        !keyval_require(kv, "file", error))
+        (!keyval_has(kv, "socket") && !keyval_require(kv, "file", error)))
         return false;
+    const char *socket = keyval_string(kv, "socket", NULL), *file = keyval_string(kv, "file", NULL);
+    const char *format = keyval_string(kv, "format", socket ? "pcapng" : "pcap");
+    const char *queue = keyval_string(kv, "queue", "all");
+    bool pcapng = g_str_equal(format, "pcapng");
+    uint64_t buffer = keyval_number(kv, "buffer", 0);
+    if (socket && file)
+        return option_fail(error, "file= and socket= at once; one capture goes to one place");
+    if (socket && !pcapng)
+        return option_fail(error, "socket= takes format=pcapng, not pcap");
+    if (keyval_has(kv, "buffer") && !pcapng)
+        return option_fail(error, "buffer= is for format=pcapng; pcap files are written frame by frame");
+    if (keyval_has(kv, "buffer") && (buffer < 1 << 18 || buffer > 1 << 30))
+        return option_fail(error, "buffer=%s is not in 256K … 1G", keyval_string(kv, "buffer", ""));
     if (o->config->captures->len >= CAPTURES_MOST)
         return option_fail(error, "more than %d captures", CAPTURES_MOST);
     for (guint i = 0; i < o->config->captures->len; i++)
@@ -413,8 +432,14 @@ bool option_object(struct options *o, const char *arg, GError **error)
     struct machine_capture *capture = g_new0(struct machine_capture, 1);
     *capture = (struct machine_capture){.id = g_strdup(keyval_string(kv, "id", NULL)),
                                         .netdev = g_strdup(keyval_string(kv, "netdev", NULL)),
-                                        .file = g_strdup(keyval_string(kv, "file", NULL)),
-                                        .length = keyval_number(kv, "maxlen", 65536)};
+                                        .file = g_strdup(file),
+                                        .socket = g_strdup(socket),
+                                        .pcapng = pcapng,
+                                        .length = keyval_number(kv, "maxlen", 65536),
+                                        .buffer = buffer,
+                                        .queue = g_str_equal(queue, "rx")   ? NET_DUMP_RX
+                                                 : g_str_equal(queue, "tx") ? NET_DUMP_TX
+                                                                            : NET_DUMP_ALL};
     g_ptr_array_add(o->config->captures, capture);
     return true;
 }

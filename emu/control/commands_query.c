@@ -94,6 +94,36 @@ static JsonNode *query_network(struct qmp_session *session, JsonObject *argument
         };
         for (size_t k = 0; k < G_N_ELEMENTS(counters); k++)
             json_object_set_int_member(object, counters[k].name, (gint64)counters[k].value);
+        JsonArray *drops = json_array_new();
+        for (unsigned k = 0; k < nic.drop_count; k++) {
+            JsonObject *drop = json_object_new();
+            json_object_set_string_member(drop, "end", nic.drops[k].end);
+            json_object_set_string_member(drop, "reason", nic.drops[k].reason);
+            json_object_set_int_member(drop, "frames", (gint64)nic.drops[k].frames);
+            json_array_add_object_element(drops, drop);
+        }
+        json_object_set_array_member(object, "drops", drops);
+        json_array_add_object_element(list, object);
+    }
+    return qmp_array(list);
+}
+
+static JsonNode *query_captures(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    JsonArray *list = json_array_new();
+    struct control_capture capture;
+    for (unsigned i = 0; m->capture(m->opaque, i, &capture); i++) {
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "id", capture.id);
+        json_object_set_string_member(object, "netdev", capture.netdev);
+        json_object_set_string_member(object, "file", capture.file);
+        json_object_set_string_member(object, "format", capture.pcapng ? "pcapng" : "pcap");
+        json_object_set_boolean_member(object, "live", capture.live);
+        json_object_set_boolean_member(object, "ended", capture.ended);
+        json_object_set_int_member(object, "frames", (gint64)capture.frames);
+        json_object_set_int_member(object, "bytes", (gint64)capture.bytes);
+        json_object_set_int_member(object, "dropped", (gint64)capture.dropped);
         json_array_add_object_element(list, object);
     }
     return qmp_array(list);
@@ -399,6 +429,7 @@ static const struct qmp_command rows[] = {
     {"query-vnc", query_vnc, .returns = "VncInfo"},
     {"query-mice", query_mice, .returns = "[MouseInfo]"},
     {"x-netlab-query-network", query_network, .returns = "[NetworkNic]"},
+    {"x-netlab-query-captures", query_captures, .returns = "[NetworkCapture]"},
     {"x-netlab-query-statistics", query_statistics, .returns = "any"},
 };
 const struct qmp_commands qmp_query_commands = {rows, G_N_ELEMENTS(rows)};

@@ -69,6 +69,15 @@ struct control_char {
     uint64_t dropped;
 };
 
+enum { CONTROL_DROPS_MOST = 32 };
+
+/* Frames lost for one reason. */
+struct control_drop {
+    const char *end; /* whose: "nic" (of what the guest sent), "netdev" (of what it was sent) */
+    const char *reason;
+    uint64_t frames;
+};
+
 struct control_nic {
     const char *id, *model, *backend, *ifname; /* backend NULL: no cable; ifname NULL: not a TAP */
     uint8_t mac[6];
@@ -76,6 +85,14 @@ struct control_nic {
     uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes; /* as the guest sees them */
     uint64_t full;
     uint64_t dropped_tx, dropped_rx;
+    unsigned drop_count;
+    struct control_drop drops[CONTROL_DROPS_MOST]; /* reasons there were */
+};
+
+struct control_capture {
+    const char *id, *netdev, *file;
+    bool pcapng, live, ended; /* live: to a reader */
+    uint64_t frames, bytes, dropped;
 };
 
 struct control_vnc {
@@ -136,6 +153,7 @@ struct control_machine {
     /* An ELF core of guest RAM and registers. */
     bool (*dump)(void *opaque, int fd, GError **error);
     bool (*nic)(void *opaque, unsigned index, struct control_nic *out);
+    bool (*capture)(void *opaque, unsigned index, struct control_capture *out);
     /* `name`: id of a NIC or of its back end. */
     bool (*set_link)(void *opaque, const char *name, bool up, GError **error);
     /* Makes the line of a NIC bad (net/impair.h), or good with "off": what the guest sends (`out`), what it

@@ -123,7 +123,10 @@ static const char *const types[] = {
     "broadcast-allowed:bool multicast-overflow:bool unicast-overflow:bool main-mac:str vlan-table:[int] "
     "unicast-table:[str] multicast-table:[str]",
     "NetworkNic name:str model:str mac:str link:bool *netdev:str *ifname:str tx-frames:int tx-bytes:int "
-    "rx-frames:int rx-bytes:int tx-dropped:int rx-dropped:int times-full:int",
+    "rx-frames:int rx-bytes:int tx-dropped:int rx-dropped:int times-full:int drops:[NetworkDrop]",
+    "NetworkDrop end:str reason:str frames:int",
+    "NetworkCapture id:str netdev:str file:str format:str live:bool ended:bool frames:int bytes:int "
+    "dropped:int",
     /* screen and input */
     "NetworkAddressFamily = ipv4 ipv6 unix vsock unknown",
     "VncClientInfo host:str service:str family:NetworkAddressFamily websocket:bool",

@@ -51,6 +51,7 @@ void machine_capture_free(void *data)
     g_free(capture->id);
     g_free(capture->netdev);
     g_free(capture->file);
+    g_free(capture->socket);
     g_free(capture);
 }
 

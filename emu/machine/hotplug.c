@@ -319,6 +319,7 @@ bool hotplug_object_add(void *opaque, const char *words, GError **error)
     struct machine_capture *capture = m->config->words ? m->config->words->capture(words, error) : NULL;
     if (!capture)
         return false;
+    network_sweep_captures(m);
     bool good = m->captures->len < CAPTURES_MOST;
     if (!good)
         fail(error, G_IO_ERROR_NO_SPACE, "more than %d captures; object_del one", CAPTURES_MOST);

@@ -59,8 +59,11 @@ struct machine_nic {
 
 /* -object filter-dump */
 struct machine_capture {
-    char *id, *netdev, *file;
+    char *id, *netdev, *file, *socket; /* one of file and socket */
+    bool pcapng;
     uint64_t length; /* bytes kept of each frame */
+    uint64_t buffer; /* pcapng; 0: the usual */
+    int queue;       /* enum net_dump_queue */
 };
 
 struct machine_fwcfg {

@@ -191,6 +191,8 @@ void network_impair_card(struct machine *machine, const struct machine_card *car
 bool network_impair(void *opaque, const char *name, const char *direction, const char *words, GString *out,
                     GError **error);
 bool network_add_capture(struct machine *machine, const struct machine_capture *capture, GError **error);
+/* Takes away live captures whose reader has gone. */
+void network_sweep_captures(struct machine *machine);
 bool network_remove_capture(struct machine *machine, const char *id);
 /* hotplug.c */
 void hotplug_build(struct machine *machine);

@@ -172,8 +172,14 @@ static void plug_hubs(struct machine *m)
 
 bool network_add_capture(struct machine *m, const struct machine_capture *capture, GError **error)
 {
+    const struct net_dump_config config = {.path = capture->file,
+                                           .socket = capture->socket,
+                                           .pcapng = capture->pcapng,
+                                           .length = capture->length,
+                                           .buffer = capture->buffer,
+                                           .queue = (enum net_dump_queue)capture->queue};
     struct net_port *port = network_find(m, capture->netdev);
-    struct net_dump *dump = port ? net_dump_new(port, &m->net_env, capture->file, error) : NULL;
+    struct net_dump *dump = port ? net_dump_new(port, &m->net_env, &config, error) : NULL;
     if (!dump) {
         if (!port)
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "there is no -netdev with id=%s",
@@ -181,7 +187,6 @@ bool network_add_capture(struct machine *m, const struct machine_capture *captur
         g_prefix_error(error, "-object filter-dump,id=%s: ", capture->id);
         return false;
     }
-    net_dump_limit(dump, capture->length);
     struct machine_filter *filter = g_new(struct machine_filter, 1);
     *filter = (struct machine_filter){.id = g_strdup(capture->id), .port = port, .dump = dump};
     g_ptr_array_add(m->captures, filter);
@@ -194,6 +199,17 @@ static void free_filter(void *data)
     net_dump_free(filter->dump);
     g_free(filter->id);
     g_free(filter);
+}
+
+void network_sweep_captures(struct machine *m)
+{
+    for (guint i = m->captures->len; i-- > 0;) {
+        const struct machine_filter *filter = m->captures->pdata[i];
+        struct net_dump_counters counters;
+        net_dump_counters(filter->dump, &counters);
+        if (counters.live && counters.ended)
+            g_ptr_array_remove_index(m->captures, i);
+    }
 }
 
 bool network_remove_capture(struct machine *m, const char *id)

@@ -186,6 +186,14 @@ static uint64_t all_dropped(const struct net_counters *counters)
     return sum;
 }
 
+static void list_drops(const char *end, const struct net_counters *counters, struct control_nic *out)
+{
+    for (unsigned i = 0; i < NET_DROP_COUNT && out->drop_count < CONTROL_DROPS_MOST; i++)
+        if (counters->dropped[i])
+            out->drops[out->drop_count++] = (struct control_drop){
+                .end = end, .reason = net_drop_name((enum net_drop)i), .frames = counters->dropped[i]};
+}
+
 static bool operate_nic(void *opaque, unsigned index, struct control_nic *out)
 {
     struct machine *m = opaque;
@@ -209,6 +217,29 @@ static bool operate_nic(void *opaque, unsigned index, struct control_nic *out)
         .dropped_rx = card->backend ? all_dropped(net_port_counters(card->backend)) : 0,
     };
     memcpy(out->mac, card->mac, 6);
+    list_drops("nic", counters, out);
+    if (card->backend)
+        list_drops("netdev", net_port_counters(card->backend), out);
+    return true;
+}
+
+static bool operate_capture(void *opaque, unsigned index, struct control_capture *out)
+{
+    struct machine *m = opaque;
+    if (index >= m->captures->len)
+        return false;
+    const struct machine_filter *filter = m->captures->pdata[index];
+    struct net_dump_counters c;
+    net_dump_counters(filter->dump, &c);
+    *out = (struct control_capture){.id = filter->id,
+                                    .netdev = net_port_id(filter->port),
+                                    .file = c.path,
+                                    .pcapng = c.pcapng,
+                                    .live = c.live,
+                                    .ended = c.ended,
+                                    .frames = c.frames,
+                                    .bytes = c.bytes,
+                                    .dropped = c.dropped};
     return true;
 }
 
@@ -440,6 +471,16 @@ static void describe_network(struct machine *m, GString *out)
                                counters->tx_frames, counters->rx_frames);
         describe_drops("back end", counters, out);
     }
+    struct control_capture c;
+    for (unsigned i = 0; operate_capture(m, i, &c); i++)
+        g_string_append_printf(out,
+                               "%s: %s capture of %s %s %s: %" G_GUINT64_FORMAT " frames, %" G_GUINT64_FORMAT
+                               " bytes, %" G_GUINT64_FORMAT " lost%s\n",
+                               c.id, c.pcapng ? "pcapng" : "pcap", c.netdev, c.live ? "live to" : "into",
+                               c.file, c.frames, c.bytes, c.dropped,
+                               !c.ended ? ""
+                               : c.live ? "; the reader has gone"
+                                        : "; ended by an error");
 }
 
 static void describe_usernet(struct machine *m, GString *out)
@@ -629,6 +670,7 @@ void machine_offer(struct machine *m)
         .create = operate_create,
         .dump = machine_dump,
         .nic = operate_nic,
+        .capture = operate_capture,
         .set_link = operate_set_link,
         .impair = network_impair,
         .drive = machine_drive_status,

@@ -160,12 +160,29 @@ void net_hub_free(struct net_hub *hub);
 struct net_port *net_hub_port(struct net_hub *hub); /* a new port */
 struct net_port *net_hub_port_named(struct net_hub *hub, const char *id);
 
-/* Writes the frames seen at a port, both ways, to a pcap file (net/dump.c). Bursts are written uncut, as a
- * capture on the TAP shows them. */
+/* Captures (net/dump.c): the frames seen at a port go to a file, or live to a reader. Bursts are written
+ * uncut, as a capture on the TAP shows them. */
 struct net_dump;
 struct net_env;
-struct net_dump *net_dump_new(struct net_port *port, const struct net_env *env, const char *path,
-                              GError **error);
-/* Keeps at most this many bytes of each frame; 0: all. */
-void net_dump_limit(struct net_dump *dump, size_t length);
+enum net_dump_queue {
+    NET_DUMP_ALL,
+    NET_DUMP_RX, /* what the port is sent (by the guest) */
+    NET_DUMP_TX, /* what it sends */
+};
+struct net_dump_config {
+    const char *path, *socket; /* one of them; socket: a UNIX socket somebody listens on, pcapng only */
+    bool pcapng;
+    uint64_t length; /* bytes kept of each frame; 0: all */
+    uint64_t buffer; /* pcapng: bytes of frames on their way to the reader; 0: the usual */
+    enum net_dump_queue queue;
+};
+struct net_dump_counters {
+    const char *path;
+    bool pcapng, live; /* live: a reader that may be too slow */
+    bool ended;        /* by an error, or the reader has gone */
+    uint64_t frames, bytes, dropped;
+};
+struct net_dump *net_dump_new(struct net_port *port, const struct net_env *env,
+                              const struct net_dump_config *config, GError **error);
+void net_dump_counters(const struct net_dump *dump, struct net_dump_counters *out);
 void net_dump_free(struct net_dump *dump); /* before the port */

@@ -9,14 +9,14 @@
  * that its peer has said there is room since. Both ends, or the port itself, may be freed between deliveries,
  * not during one.
  */
-#include "emu/net/backend.h"
+#include "emu/net/frame.h"
 #include "emu/net/impair.h"
 #include "emu/trace.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { DEEPEST = 2 }; /* a frame and one answer to it */
+enum { DEEPEST = 2 /* a frame and one answer to it */, AGAIN_BYTES = 64 };
 
 struct watch {
     unsigned id;
@@ -37,6 +37,9 @@ struct net_port {
     unsigned depth;
     GArray *watches; /* struct watch, NULL when there never was one */
     unsigned last_watch;
+    /* The beginning of a frame that was shown and then answered NET_FULL: it comes again. */
+    size_t again_length; /* 0: none */
+    uint8_t again[AGAIN_BYTES];
     struct net_counters counters;
     struct net_impair *impair; /* NULL: a good line */
 };
@@ -217,6 +220,16 @@ static void show(struct net_port *port, bool out, const struct net_frame *frame)
     }
 }
 
+/* Whether this frame was shown before, and then found no room. */
+static bool comes_again(struct net_port *port, const struct net_frame *frame)
+{
+    uint8_t head[AGAIN_BYTES];
+    size_t length = port->again_length;
+    port->again_length = 0;
+    return length == frame->length &&
+           memcmp(head, port->again, net_iov_copy(frame->iov, frame->count, 0, head, sizeof head)) == 0;
+}
+
 static void trace_frame(const struct net_port *port, const struct net_frame *frame)
 {
     uint8_t head[14] = {0};
@@ -269,8 +282,11 @@ enum net_result net_deliver(struct net_port *port, const struct net_frame *frame
 
     port->depth++;
     peer->depth++;
-    show(port, true, frame);
-    show(peer, false, frame);
+    bool watched = port->watches || peer->watches;
+    if (G_UNLIKELY(watched) && !comes_again(port, frame)) {
+        show(port, true, frame);
+        show(peer, false, frame);
+    }
     enum net_result result = peer->ops->receive(peer->opaque, frame);
     port->depth--;
     peer->depth--;
@@ -284,6 +300,10 @@ enum net_result net_deliver(struct net_port *port, const struct net_frame *frame
         break;
     case NET_FULL:
         port->counters.full++;
+        if (G_UNLIKELY(watched)) {
+            port->again_length = frame->length;
+            net_iov_copy(frame->iov, frame->count, 0, port->again, AGAIN_BYTES);
+        }
         port->waiting = true;
         port->room_due = false; /* whatever was said during the call is older than this answer */
         trace(NET, "%s: %s has no room", port->id, peer->id);

@@ -227,7 +227,7 @@ static void test_dump_full(void)
     end_init(&a, "a");
     end_init(&b, "b");
     net_join(a.port, b.port);
-    struct net_dump *dump = net_dump_new(a.port, &env, path, &error);
+    struct net_dump *dump = net_dump_new(a.port, &env, &(struct net_dump_config){.path = path}, &error);
     g_assert_no_error(error);
     send_plain(a.port, 60);
     g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &before), ==, 0);
@@ -259,7 +259,7 @@ static void test_dump(void)
     end_init(&a, "a");
     end_init(&b, "b");
     net_join(a.port, b.port);
-    struct net_dump *dump = net_dump_new(a.port, NULL, path, &error);
+    struct net_dump *dump = net_dump_new(a.port, NULL, &(struct net_dump_config){.path = path}, &error);
     g_assert_no_error(error);
     send_plain(a.port, 60);
     send_plain(b.port, 1000);
@@ -276,7 +276,8 @@ static void test_dump(void)
     g_assert_cmpuint(words[6 + 4 + 15 + 3], ==, 1000);
     g_remove(path);
     g_rmdir(folder);
-    g_assert_null(net_dump_new(a.port, NULL, "/nonexistent/x.pcap", &error));
+    g_assert_null(
+        net_dump_new(a.port, NULL, &(struct net_dump_config){.path = "/nonexistent/x.pcap"}, &error));
     g_assert_nonnull(strstr(error->message, "file="));
     net_dump_free(NULL);
     net_port_free(a.port);

@@ -9,6 +9,7 @@ import json
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -177,6 +178,66 @@ def every_back_end():
     subprocess.run(["ip", "link", "del", "br7"], check=True)
 
 
+def blocks(data):
+    """(type, body) of each whole pcapng block."""
+    at = 0
+    while len(data) - at >= 12 and struct.unpack_from("<I", data, at + 4)[0] <= len(data) - at:
+        kind, length = struct.unpack_from("<II", data, at)
+        check(length % 4 == 0 and data[at + length - 4:at + length] == data[at + 4:at + 8], f"block of {length} bytes at {at}")
+        yield kind, data[at + 8:at + length - 4]
+        at += length
+
+
+def pings_in(data):
+    """(direction, ICMP type, ns) of each ping."""
+    found = []
+    for kind, body in blocks(data):
+        if kind == 6:
+            _, high, low, kept, length, = struct.unpack_from("<IIIII", body)
+            check(kept == length, f"{kept} of {length} bytes kept")
+            if body[32:34] == b"\x08\x00" and body[43] == 1:
+                found.append((struct.unpack_from("<HHI", body, 20 + (kept + 3 & ~3))[2], body[54], high << 32 | low))
+    return found
+
+
+def live_capture(g):
+    """pcapng into a file, to a socket that listens, and to one that is passed: the same frames, in the order of the wire."""
+    path, file = os.path.join(g.folder, "reader"), os.path.join(g.folder, "a.pcapng")
+    listener = socket.socket(socket.AF_UNIX)
+    g.refused("start the reader", "object-add", **{"qom-type": "filter-dump"}, id="f0", netdev="n0", socket=path)
+    listener.bind(path)
+    listener.listen()
+    listener.settimeout(ANSWER_SECONDS)
+    g.good("object-add", **{"qom-type": "filter-dump"}, id="f0", netdev="n0", socket=path)
+    g.good("object-add", **{"qom-type": "filter-dump"}, id="f1", netdev="n0", file=file, format="pcapng")
+    reader, _ = listener.accept()
+    reader.settimeout(ANSWER_SECONDS)
+    before = time.time_ns()
+    g.pings("10.7.0.1")
+    data = b""
+    while len(pings_in(data)) < 2:  # while the capture goes on
+        more = reader.recv(65536)
+        check(more, "the capture ended")
+        data += more
+    counters = {c["id"]: c for c in g.good("x-netlab-query-captures")}
+    check(counters["f0"]["live"] and counters["f0"]["frames"] >= 2 and not counters["f0"]["ended"], str(counters))
+    check("f1: pcapng capture of n0 into" in g.monitor("info network"), "info network")
+    g.good("object-del", id="f1")
+    with open(file, "rb") as content:
+        whole = content.read()
+    check(sum(len(body) + 12 for _, body in blocks(whole)) == len(whole), "the file is not whole")
+    for seen in (pings_in(data), pings_in(whole)):
+        check([(direction, kind) for direction, kind, _ in seen[:2]] == [(2, 8), (1, 0)], f"pings {seen}")
+        check(before <= seen[0][2] <= seen[1][2] <= time.time_ns(), f"stamps {seen}")
+    reader.close()
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while not next(c for c in g.good("x-netlab-query-captures") if c["id"] == "f0")["ended"]:
+        check(time.monotonic() < deadline, "nobody noticed that the reader has gone")
+    g.good("object-add", **{"qom-type": "filter-dump"}, id="f0", netdev="n0", socket=path)  # its name is free again
+    g.good("object-del", id="f0")
+    listener.close()
+
+
 def captures():
     """object-add filter-dump while it runs; the file is whole when the back end goes."""
     mac = "52:54:00:00:00:0a"
@@ -190,6 +251,7 @@ def captures():
         g.pings("10.7.0.1")
         g.good("object-del", id="f0")
         g.refused("object 'f0' not found", "object-del", id="f0")
+        live_capture(g)
         size = os.path.getsize(file)
         check(size > 100, f"capture of {size} bytes")
         g.pings("10.7.0.1")

@@ -28,6 +28,11 @@ static bool no_chardev(void *opaque, unsigned index, struct control_char *out)
     return false;
 }
 
+static bool no_capture(void *opaque, unsigned index, struct control_capture *out)
+{
+    return false;
+}
+
 static bool no_nic(void *opaque, unsigned index, struct control_nic *out)
 {
     return false;
@@ -204,6 +209,7 @@ static const struct control_machine fuzz_machine = {.name = "fuzz",
                                                     .disassemble = disassemble,
                                                     .chardev = no_chardev,
                                                     .nic = no_nic,
+                                                    .capture = no_capture,
                                                     .set_link = set_link,
                                                     .drive = no_drive,
                                                     .eject = eject,

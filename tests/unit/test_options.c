@@ -117,6 +117,9 @@ static const char *const taken[] = {
     "-kernel k -netdev user,id=u -netdev hubport,id=h1,hubid=3,netdev=u -netdev hubport,id=h2,hubid=3 "
     "-device e1000,netdev=h2 -netdev hubport,id=h3,hubid=3 -device e1000,netdev=h3",
     "-kernel k -nic user,id=u -object filter-dump,id=f,netdev=u,file=/tmp/x.pcap,maxlen=96",
+    "-kernel k -nic user,id=u -object "
+    "filter-dump,id=f,netdev=u,file=/tmp/x,format=pcapng,buffer=16M,queue=rx",
+    "-kernel k -nic user,id=u -object filter-dump,id=f,netdev=u,socket=/tmp/x,queue=tx",
     "-kernel k -serial null",
     "-kernel k -serial none",
     "-kernel k -serial stdio -monitor none",
@@ -465,6 +468,12 @@ static const struct {
     {"-net nic,netdev=a,vlan=1", "give one of netdev= and vlan="},
     {"-object rng-random,id=r", "object 'rng-random' is not in netlab-emu"},
     {"-object filter-dump,id=f,file=x", "netdev= is missing"},
+    {"-object filter-dump,id=f,netdev=u", "file= is missing"},
+    {"-object filter-dump,id=f,netdev=u,file=x,socket=y", "one capture goes to one place"},
+    {"-object filter-dump,id=f,netdev=u,socket=y,format=pcap", "takes format=pcapng"},
+    {"-object filter-dump,id=f,netdev=u,file=x,buffer=1M", "buffer= is for format=pcapng"},
+    {"-object filter-dump,id=f,netdev=u,file=x,format=pcapng,buffer=1K", "not in 256K"},
+    {"-object filter-dump,id=f,netdev=u,file=x,format=pcagn", "must be one of: pcap, pcapng"},
     {"-kernel k -object filter-dump,id=f,file=x,netdev=q", "there is no -netdev with that id"},
     {"-serial stdoi", "no character back end 'stdoi' (did you mean 'stdio'?)"},
     {"-serial vc:80x", "the size is vc:640x480 (pixels) or vc:80Cx24C"},

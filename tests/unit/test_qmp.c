@@ -96,7 +96,21 @@ static bool fake_nic(void *opaque, unsigned index, struct control_nic *out)
                                 .mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56},
                                 .link = b->link,
                                 .tx_frames = 5,
-                                .rx_bytes = UINT64_C(5000000000)};
+                                .rx_bytes = UINT64_C(5000000000),
+                                .drop_count = 1,
+                                .drops = {{.end = "netdev", .reason = "filtered", .frames = 9}}};
+    return index == 0;
+}
+
+static bool fake_capture(void *opaque, unsigned index, struct control_capture *out)
+{
+    *out = (struct control_capture){.id = "f",
+                                    .netdev = "n0",
+                                    .file = "a.pcapng",
+                                    .pcapng = true,
+                                    .live = true,
+                                    .frames = 2,
+                                    .dropped = 3};
     return index == 0;
 }
 
@@ -314,6 +328,7 @@ static void setup(struct bench *b, gconstpointer data)
                                           .nmi = fake_nmi,
                                           .chardev = fake_chardev,
                                           .nic = fake_nic,
+                                          .capture = fake_capture,
                                           .set_link = fake_set_link,
                                           .drive = fake_drive,
                                           .eject = fake_eject,
@@ -511,6 +526,12 @@ static void test_conversation(struct bench *b, gconstpointer data)
         {"{\"execute\":\"query-cpus-fast\"}", "\"target\":\"i386\""},
         {"{\"execute\":\"x-netlab-query-network\"}", "\"mac\":\"52:54:00:12:34:56\",\"link\":true"},
         {"{\"execute\":\"x-netlab-query-network\"}", "\"rx-bytes\":5000000000"},
+        {"{\"execute\":\"x-netlab-query-network\"}",
+         "\"drops\":[{\"end\":\"netdev\",\"reason\":\"filtered\",\"frames\":9}]"},
+        {"{\"execute\":\"x-netlab-query-captures\"}",
+         "{\"return\":[{\"id\":\"f\",\"netdev\":\"n0\",\"file\":\"a.pcapng\",\"format\":\"pcapng\",\"live\":"
+         "true,"
+         "\"ended\":false,\"frames\":2,\"bytes\":0,\"dropped\":3}]}"},
         {"{\"execute\":\"x-netlab-query-statistics\"}",
          "{\"return\":{\"cpu\":{\"instructions\":5000000000},"
          "\"jit\":{\"links-made\":7,\"flushes\":9223372036854775807}}}"},
