@@ -135,10 +135,11 @@ def host_facts(args):
             "qemu": version([args.qemu, "--version"]) if args.qemu else None}
 
 
-def describe_host(args):
+def describe_host(args, legend=None):
     facts = host_facts(args)
+    legend = legend or (f"{'processor time, ' if args.cpu_time else ''}median of {args.repeat}; * the reference; gain: QEMU's time/ours; "
+                        "native×: our time/the host's")
     return "\n".join([f"host: {facts['cpu']}, {facts['cpus']} CPUs, Linux {facts['kernel']}, load {facts['load']:.2f}",
                       f"netlab-emu: {facts['netlab-emu']} {args.emu_args}",
                       f"QEMU: {facts['qemu'] or 'not installed: no ratios to it'}",
-                      f"{'processor time, ' if args.cpu_time else ''}median of {args.repeat}; * the reference; gain: QEMU's time/ours; "
-                      "native×: our time/the host's"])
+                      legend])

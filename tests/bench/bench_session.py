@@ -57,13 +57,14 @@ class Session:
     process's own processor time: for machines that do other work as well, where waiting would count else."""
     cpu_time = False
 
-    def __init__(self, command, limit, ready="R"):
+    def __init__(self, command, limit, ready="R", pass_fds=()):
         self.command = command
         self.errors = tempfile.TemporaryFile()
         self.buffer, self.arrived = b"", 0.0
         self.seen = []
         began = 0 if self.cpu_time else time.perf_counter()
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+                                        pass_fds=pass_fds)
         try:
             self.ready = self.expect(ready, limit)[0] - began
         except Failed:

@@ -14,6 +14,7 @@ import unittest
 sys.dont_write_bytecode = True
 import bench_guests as guests  # noqa: E402
 import bench_host as host  # noqa: E402
+import bench_net as net  # noqa: E402
 import bench_report as report  # noqa: E402
 from bench_session import Failed, Session, Way  # noqa: E402
 import bench_suites as suites  # noqa: E402
@@ -109,6 +110,54 @@ class Sessions(unittest.TestCase):
         for program, why in (("echo oops", "ended"), ("echo '? no'; cat", "says: no"), ("exec cat", "within")):
             with self.assertRaisesRegex(Failed, why):
                 Session(["sh", "-c", program], 0.5)
+
+
+class Net(unittest.TestCase):
+    ROWS = {row.id: row for row in net.ROWS}
+
+    @staticmethod
+    def ways(**figures):
+        return {way: {"figures": f} for way, f in figures.items()}
+
+    def test_every_row_has_a_scene_and_an_end(self):
+        ends = {"host": {"guest", "host"}, "pair": {"a", "b"}, "router": {"near", "far"}}
+        for row in net.ROWS:
+            self.assertIn(row.end, ends[row.scene])
+        self.assertEqual(len(self.ROWS), len(net.ROWS))
+        self.assertEqual(set(ends), set(net.SCENES))
+
+    def test_figures_of_measurements(self):
+        self.assertEqual(net.result(self.ROWS["out.tcp"], 2, 500_000_000, 0), 2e9)
+        self.assertEqual(net.result(self.ROWS["out.udp"], 0.5, 1000, 0), 2000)
+        self.assertEqual(net.result(self.ROWS["echo"], 2, 100, 1), 0.02)
+        for took, first, lost in ((1, 0, 0), (0, 5, 0), (1, 90, 10)):
+            with self.assertRaises(Failed):
+                net.result(self.ROWS["echo"], took, first, lost)
+
+    def test_ratios_are_of_pairs(self):
+        # A slow moment in the middle meets both.
+        judged = net.judge(self.ROWS["out.tcp"], self.ways(qemu=[400e6, 40e6, 400e6], ours=[2.4e9, 0.2e9, 2.8e9], capture=[2.4e9, 0.1e9, 2.8e9]))
+        self.assertEqual((judged["ratio"], judged["median"]["ours"], judged["pass"], judged["kept"]), (6, 2.4e9, True, 1))
+        judged = net.judge(self.ROWS["echo"], self.ways(qemu=[200e-6], ours=[50e-6]))
+        self.assertEqual((judged["ratio"], judged["pass"]), (4, False))
+
+    def test_verdicts(self):
+        for figures, verdict in (({"ours": [2.1e9]}, None), ({"qemu": [0.5e9], "ours": [2.1e9]}, False),
+                                 ({"qemu": [0.4e9], "ours": [2.1e9]}, True), ({"qemu": [0.1e9], "ours": [0.9e9]}, False)):
+            self.assertIs(net.judge(self.ROWS["pair.tcp"], self.ways(**figures))["pass"], verdict)
+        failed = net.judge(self.ROWS["out.tcp"], {"ours": {"figures": [3e9], "error": "gone"}})
+        self.assertEqual((failed["pass"], failed["errors"]), (None, ["netlab-emu: gone"]))
+
+    def test_words(self):
+        self.assertEqual([net.figure(v, u) for v, u in ((2.5e9, "bit/s"), (36.9e3, "pps"), (12, "pps"), (1.1e-4, "s"), (None, "s"))],
+                         ["2.5 Gbit/s", "36.9 kpps", "12 pps", "110 µs", "-"])
+        rows = [net.judge(self.ROWS["pair.ping"], self.ways(qemu=[2e-3], ours=[1e-3])),
+                net.judge(self.ROWS["user.out"], self.ways(qemu=[1e8], ours=[4e8]))]
+        lines = net.table(rows, False).splitlines()
+        self.assertRegex(lines[1], r"^ping, guest ↔ guest +2 ms +1 ms +2× +≤150 µs +≤80 µs +MISS$")
+        self.assertRegex(lines[2], r"100 Mbit/s +400 Mbit/s +4× +3× +5× +pass$")
+        self.assertIn("| ping, guest ↔ guest | 2 ms | 1 ms | 2× | ≤150 µs | ≤80 µs | MISS |", net.table(rows, True))
+        self.assertEqual(net.summary(rows), "1 targets reached, 1 missed, 0 rows with errors")
 
 
 class Churn(unittest.TestCase):
