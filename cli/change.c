@@ -7,6 +7,8 @@
 #include "cli/progress.h"
 #include "netlab/fault.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +52,25 @@ char *cli_change_find_lab(const struct cli_call *call, char **file, char **sourc
     if (source)
         *source = g_strdup(lab->source);
     return g_strdup(lab->name);
+}
+
+enum lab_answer cli_confirm(const char *nic, unsigned seconds, int cancel_fd)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64)seconds * G_USEC_PER_SEC;
+    struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
+    char answer[256];
+    printf("%s is bridged. Press ENTER within %u s to keep it so; otherwise it is put back.\n", nic, seconds);
+    fflush(stdout);
+    int ready;
+    do
+        ready = poll(fds, 2, (int)MAX((deadline - g_get_monotonic_time()) / 1000, 0));
+    while (ready < 0 && errno == EINTR);
+    if (ready <= 0)
+        return LAB_NO_ANSWER;
+    if (fds[1].revents)
+        return LAB_CANCEL;
+    bool is_kept = read(STDIN_FILENO, answer, sizeof answer) > 0 && (answer[0] == '\n' || answer[0] == '\r');
+    return is_kept ? LAB_KEEP : LAB_DECLINE;
 }
 
 /* ---- the outcome ---- */
@@ -134,6 +155,17 @@ static void print_result(const struct lab_up_options *change, enum lab_up_result
     printf(" (%.1f s)\n", (double)(g_get_monotonic_time() - started) / G_USEC_PER_SEC);
 }
 
+/* For `up --confirm`. */
+static enum lab_answer ask(void *opaque, const char *nic, unsigned seconds)
+{
+    struct cli_progress *progress = opaque;
+    cli_progress_end(progress);
+    int cancel = cli_cancel_fd();
+    enum lab_answer answer = cli_confirm(nic, seconds, cancel);
+    close(cancel);
+    return answer;
+}
+
 int cli_change_run(const struct cli_call *call, struct lab_up_options *change)
 {
     bool json = cli_flag(call, "json"), quiet = cli_flag(call, "quiet");
@@ -150,6 +182,7 @@ int cli_change_run(const struct cli_call *call, struct lab_up_options *change)
     change->cancel_fd = cli_cancel_fd();
     change->stopped = &stopped;
     change->progress = (struct lab_progress){cli_progress_tell, &progress};
+    change->confirm = cli_flag(call, "confirm") ? ask : NULL;
     enum lab_up_result result = LAB_UP_NOTHING_TO_DO;
     bool good = lab_up(change, &result, &error);
     cli_progress_end(&progress);

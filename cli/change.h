@@ -14,6 +14,10 @@ bool cli_is_path(const char *word);
 /* SIGINT, SIGTERM and SIGHUP become readability of an fd. */
 int cli_cancel_fd(void);
 
+/* The person's word that a bridged NIC is to stay so, as `netplan try` asks for it, on the terminal. Whatever
+ * else comes, or nothing: no. */
+enum lab_answer cli_confirm(const char *nic, unsigned seconds, int cancel_fd);
+
 /* Runs the change and prints what came of it; returns the exit status. `change`'s place, progress and
  * cancel_fd are set here, its dry_run from the call, and how it is shown from --quiet, --verbose and --json.
  */

@@ -9,8 +9,6 @@
 #include "netlab/fault.h"
 #include "netlab/host_objects.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -239,32 +237,20 @@ const struct cli_verb verb_host_tap = {
 
 /* ---- uplinks ---- */
 
-/* The person's word, as `netplan try` asks for it. Whatever else comes, or nothing: no. */
 static bool ask_person(void *opaque, unsigned seconds, GError **error)
 {
     const struct cli_call *call = opaque;
-    gint64 deadline = g_get_monotonic_time() + (gint64)seconds * G_USEC_PER_SEC;
-    struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = cli_cancel_fd(), .events = POLLIN}};
-    char answer[256];
-    printf("%s is bridged. Press ENTER within %u s to keep it so; otherwise it is put back.\n",
-           cli_argument(call, 0), seconds);
-    fflush(stdout);
-    int ready;
-    do
-        ready = poll(fds, 2, (int)MAX((deadline - g_get_monotonic_time()) / 1000, 0));
-    while (ready < 0 && errno == EINTR);
-    bool is_cancelled = ready > 0 && fds[1].revents;
-    bool good = ready > 0 && !is_cancelled && read(STDIN_FILENO, answer, sizeof answer) > 0 &&
-                (answer[0] == '\n' || answer[0] == '\r');
-    close(fds[1].fd);
-    if (!good)
-        g_set_error(error, LAB_ERROR, is_cancelled ? LAB_ERROR_CANCELLED : LAB_ERROR_FAILED,
-                    "%s; %s is as it was",
-                    is_cancelled ? "interrupted"
-                    : ready > 0  ? "not kept"
-                                 : "nobody has confirmed it in time",
-                    cli_argument(call, 0));
-    return good;
+    const char *nic = cli_argument(call, 0);
+    int cancel = cli_cancel_fd();
+    enum lab_answer answer = cli_confirm(nic, seconds, cancel);
+    close(cancel);
+    static const char *const words[] = {[LAB_DECLINE] = "not kept",
+                                        [LAB_NO_ANSWER] = "nobody has confirmed it in time",
+                                        [LAB_CANCEL] = "interrupted"};
+    if (answer != LAB_KEEP)
+        g_set_error(error, LAB_ERROR, answer == LAB_CANCEL ? LAB_ERROR_CANCELLED : LAB_ERROR_FAILED,
+                    "%s; %s is as it was", words[answer], nic);
+    return answer == LAB_KEEP;
 }
 
 static bool uplink_bridge(const struct host_change *change, struct cli_call *call, GError **error)

@@ -14,6 +14,7 @@ static const struct cli_option options[] = {
     {"dry-run", 'n', NULL, "print the steps and do nothing"},
     {"rootless", 0, NULL, "use a user namespace even where root's rights are there"},
     {"here", 0, NULL, "make the lab in the network namespace this command runs in, not in one of its own"},
+    {"confirm", 'c', NULL, "ask whether a NIC of the host that was bridged is to stay so; put back unless told so"},
     {"timeout", 't', "SECONDS", "how long machines may take to become ready (300)"},
     {"verbose", 'v', NULL, "print each step on a line of its own"},
     {"quiet", 'q', NULL, "print errors only"},
@@ -72,6 +73,11 @@ static int run(struct cli_call *call)
     guint nodes = 0;
     if (!cli_number(call, "timeout", 1, 86400, &timeout))
         return CLI_USAGE;
+    if (cli_flag(call, "confirm") && (!isatty(STDIN_FILENO) || cli_flag(call, "json")))
+        return cli_misuse(call, cli_flag(call, "json")
+                                    ? "--confirm asks a person, and --json is for programs; leave one away"
+                                    : "--confirm asks on the terminal, and standard input is none; without "
+                                      "--confirm a bridged NIC is kept when a gateway answers");
     g_autofree char *shown = NULL;
     g_autoptr(GError) error = NULL;
     topology_auto struct topology *topology = find_topology(call, &nodes, &shown, &error);

@@ -3,7 +3,7 @@
 /*
  * The choice of nodes; see choice.h.
  *
- * A node is its TAPs, its machine and its policy, or one row that says that it is kept stopped. `up` without
+ * A node is its TAPs, their lines, its machine and its policy, or one row that says that it is kept stopped. `up` without
  * names takes the file's objects and leaves stopped what is stopped. `up NODE…` on a running lab takes what
  * exists, and of the file only the named nodes and networks that are missing: a change elsewhere in the file
  * waits for an `up` without names. Nodes of the file that have never been started count as stopped then.
@@ -15,7 +15,8 @@
 
 static bool is_node_kind(enum object_kind kind)
 {
-    return kind == OBJECT_TAP || kind == OBJECT_MACHINE || kind == OBJECT_STOPPED || kind == OBJECT_POLICY;
+    return kind == OBJECT_TAP || kind == OBJECT_LINE || kind == OBJECT_MACHINE || kind == OBJECT_STOPPED ||
+           kind == OBJECT_POLICY;
 }
 
 /* The node that an object belongs to; NULL: none. Owned by the caller. */
@@ -24,7 +25,7 @@ static char *node_of(enum object_kind kind, const char *key)
     if (!is_node_kind(kind))
         return NULL;
     /* "node:interface"; names of nodes have no colon. */
-    return kind == OBJECT_TAP ? g_strndup(key, strcspn(key, ":")) : g_strdup(key);
+    return kind == OBJECT_TAP || kind == OBJECT_LINE ? g_strndup(key, strcspn(key, ":")) : g_strdup(key);
 }
 
 static bool is_named(const struct choice *choice, const char *node)

@@ -70,6 +70,7 @@ struct up {
     struct store *store;
     struct store_lab *lab; /* NULL: not there yet */
     bool is_new;           /* this run is the one that brings it up */
+    bool is_undone;        /* the supervisor has said that it is all as it was */
     int lock_fd;
     struct hostnet *net; /* labs in our own namespace only */
     struct operation_context context;
@@ -194,6 +195,7 @@ static bool is_alive(const struct store_object *object, void *opaque)
         return up->holder != 0 && uplink_is_there(object);
     case OBJECT_TAP: /* lives as long as the machine that holds it, see plan.c */
         return up->lab->is_own_namespace ? up->holder != 0 : is_link_there(up, object);
+    case OBJECT_LINE:
     case OBJECT_POLICY:
     case OBJECT_STOPPED:
         return true;
@@ -543,6 +545,7 @@ static JsonObject *apply_request(const struct up *up)
     json_object_set_int_member(request, "uid", up->context.user.uid);
     json_object_set_int_member(request, "gid", up->context.user.gid);
     json_object_set_int_member(request, "timeout", up->options->timeout_s);
+    json_object_set_boolean_member(request, "confirm", up->options->confirm != NULL);
     json_object_set_int_member(request, "crash_at", fault_at());
     json_object_set_int_member(request, "crash_passed", fault_passed());
     json_object_set_string_member(request, "crash_whom", fault_whom());
@@ -593,6 +596,7 @@ static bool take_event(struct up *up, JsonObject *event, bool *good, GError **er
     if (*good)
         return false;
     const char *residue = channel_string(event, "residue", NULL);
+    up->is_undone = !residue && g_str_equal(name, "failed");
     fault_arm(fault_at(), (long)channel_number(event, "crash_passed", fault_passed()), fault_whom(), 0);
     g_set_error(error, LAB_ERROR,
                 channel_flag(event, "cancelled") ? LAB_ERROR_CANCELLED
@@ -601,6 +605,22 @@ static bool take_event(struct up *up, JsonObject *event, bool *good, GError **er
                 "%s%s%s", channel_string(event, "error", "the supervisor's answer is not understood"),
                 residue ? "\nwhat could not be undone: " : "", residue ? residue : "");
     return false;
+}
+
+/* The supervisor's question, and the person's answer. No answer is for the supervisor to tell by its clock. */
+static bool answer_confirm(const struct up *up, struct channel *channel, JsonObject *event, GError **error)
+{
+    static const char *const words[] = {
+        [LAB_KEEP] = "keep", [LAB_DECLINE] = "decline", [LAB_NO_ANSWER] = "none", [LAB_CANCEL] = "cancel"};
+    const struct lab_up_options *o = up->options;
+    enum lab_answer answer = o->confirm ? o->confirm(o->progress.opaque, channel_string(event, "nic", ""),
+                                                     (unsigned)channel_number(event, "seconds", 1))
+                                        : LAB_DECLINE;
+    g_autoptr(JsonObject) request = json_object_new();
+    json_object_set_string_member(request, "request", words[answer]);
+    if (answer == LAB_CANCEL)
+        channel->cancel_fd = -1; /* said already */
+    return channel_send(channel, request, -1, error);
 }
 
 /* Asks the supervisor and follows its events to the last one. */
@@ -615,7 +635,9 @@ static bool run_remote_steps(struct up *up, GError **error)
     while (more) {
         g_autoptr(GError) cause = NULL;
         g_autoptr(JsonObject) event = channel_receive(&channel, -1, &cause);
-        if (event) {
+        if (event && g_str_equal(channel_string(event, "event", ""), "confirm")) {
+            more = answer_confirm(up, &channel, event, error);
+        } else if (event) {
             more = take_event(up, event, &good, error);
         } else if (g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
             channel.cancel_fd = -1; /* once; its answer comes after the rollback */
@@ -640,7 +662,9 @@ static void take_back(struct up *up, GError **error)
 {
     g_autoptr(GError) cause = NULL;
     if (!up->is_new) {
-        store_end_run(up->store, up->context.run, "rolled back", NULL);
+        /* Otherwise the run stays without an outcome: cut off, for `repair` and `up`. */
+        if (up->is_undone)
+            store_end_run(up->store, up->context.run, "rolled back", NULL);
         return;
     }
     if (cleanup_lab(&up->context, false, tell_undo, (void *)&up->options->progress, &cause)) {

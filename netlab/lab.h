@@ -46,6 +46,13 @@ struct lab_progress {
     void *opaque;
 };
 
+enum lab_answer {
+    LAB_KEEP,
+    LAB_DECLINE,
+    LAB_NO_ANSWER,
+    LAB_CANCEL /* the whole change, too */
+};
+
 struct lab_up_options {
     const struct lab_place *place;
     const struct topology *topology; /* LAB_START; else NULL, and `lab` is its name */
@@ -59,6 +66,9 @@ struct lab_up_options {
     int cancel_fd;      /* readable: roll back; -1: none */
     unsigned *stopped;  /* may be NULL; gets how many nodes stay stopped */
     struct lab_progress progress;
+    /* A NIC of the host that is bridged stays so only if this says KEEP within so many seconds; called with
+     * progress.opaque. NULL: when its gateway answers. */
+    enum lab_answer (*confirm)(void *opaque, const char *nic, unsigned seconds);
 };
 enum { LAB_WAIT_FOR_LOCK_MS = 15000 }; /* a rollback, or a restart of the supervisor's */
 enum lab_up_result { LAB_UP_NOTHING_TO_DO, LAB_UP_PLANNED, LAB_UP_DONE };

@@ -270,20 +270,17 @@ bool nat_unmake(struct operation_context *context, const struct store_object *ob
     identity_auto identity = {.switches = NULL};
     if (!*object->identity)
         return true;
-    g_autoptr(hostnet) host = operation_open_host(context, error);
-    if (!host || !identity_parse(object->identity, &identity, error))
+    if (!identity_parse(object->identity, &identity, error))
         return false;
-    if (strcmp(identity.near_end.boot_id, hostnet_get_boot_id(host)) != 0)
-        return true;
-    if (identity.near_end.netns != hostnet_get_netns_cookie(host)) {
-        g_set_error(
-            error, G_IO_ERROR, G_IO_ERROR_FAILED,
-            "the gateway of network %s is in another network namespace than this; run netlab where the "
-            "lab was brought up",
-            object->key);
+    g_autoptr(GError) cause = NULL;
+    g_autofree char *what = g_strdup_printf("the gateway of network %s", object->key);
+    g_autoptr(hostnet) host = operation_open_host_of(context, &identity.near_end, what, &cause);
+    if (!host) {
+        if (!cause)
+            return true;
+        g_propagate_error(error, g_steal_pointer(&cause));
         return false;
     }
-    g_autoptr(GError) cause = NULL;
     /* What is not ours any more stays. */
     if (!hostnet_nat_delete(host, &identity.table, &cause) &&
         !g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_NOT_OURS)) {
@@ -291,16 +288,10 @@ bool nat_unmake(struct operation_context *context, const struct store_object *ob
         return false;
     }
     fault_point();
-    g_clear_error(&cause);
     if (!undo_switches(context, host, object, &identity, error))
         return false;
     fault_point();
-    if (!hostnet_link_delete(host, &identity.near_end, &cause) &&
-        !g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_NOT_OURS)) {
-        g_propagate_error(error, g_steal_pointer(&cause));
-        return false;
-    }
-    return true;
+    return operation_delete_link(host, &identity.near_end, error);
 }
 
 bool nat_is_there(const struct store_object *object)

@@ -16,6 +16,7 @@
 #include "hostnet/namespace.h"
 #include "hostnet/tap.h"
 #include "netlab/fault.h"
+#include "netlab/line.h"
 #include "netlab/nat.h"
 #include "netlab/paths.h"
 #include "netlab/spawn.h"
@@ -201,20 +202,13 @@ static bool plan_tap(struct operation_context *context, const char *key, const c
 static bool unmake_link(struct operation_context *context, const struct store_object *object, GError **error)
 {
     struct hostnet_link_identity identity;
-    g_autoptr(GError) cause = NULL;
-    if (!*object->identity || !hostnet_identity_parse(object->identity, &identity, &cause))
+    if (!*object->identity || !hostnet_identity_parse(object->identity, &identity, NULL))
         return true; /* nothing was asked of the kernel yet */
     /* Its own namespace: gone with it, or going with it. */
     if (!context->net || identity.netns != hostnet_get_netns_cookie(context->net) ||
         (context->is_dying && context->is_own_namespace))
         return context->is_own_namespace || need_namespace(context, error);
-    if (hostnet_link_delete(context->net, &identity, &cause))
-        return true;
-    /* Somebody else's link stands there now: ours is gone, theirs stays. */
-    if (g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_NOT_OURS))
-        return true;
-    g_propagate_error(error, g_steal_pointer(&cause));
-    return false;
+    return operation_delete_link(context->net, &identity, error);
 }
 
 static bool make_bridge(struct operation_context *context, const char *key, const char *payload,
@@ -424,12 +418,13 @@ static void *begin_machine(struct operation_context *context, const char *key, c
 {
     guint count = 0;
     g_autofree int *taps = collect_taps(context, key, payload, &count, error);
-    if (!taps)
+    g_autofree char *with_lines = taps ? line_add_to_machine(context, key, payload, error) : NULL;
+    if (!with_lines)
         return NULL;
     g_autofree char *directory = paths_node_directory(context->runtime, context->lab, key);
     g_autofree char *owner_mark = process_mark_format(context->state, context->lab, key);
     struct machine_spec spec = {.node = key,
-                                .payload = payload,
+                                .payload = with_lines,
                                 .directory = directory,
                                 .emulator = context->emulator,
                                 .owner_mark = owner_mark,
@@ -548,6 +543,8 @@ static const struct operation operations[] = {
                     .unmake = unmake_tap,
                     .describe = describe_tap,
                     .group = LINK_GROUP},
+    [OBJECT_LINE] =
+        {.make = line_make, .unmake = line_unmake, .describe = line_describe, .group = LINK_GROUP},
     [OBJECT_MACHINE] = {.begin = begin_machine,
                         .finish = finish_machine,
                         .cancel = cancel_machine,
@@ -571,6 +568,30 @@ struct hostnet *operation_open_host(const struct operation_context *context, GEr
 {
     return context->host_net ? hostnet_open_fd(hostnet_get_netns_fd(context->host_net), error)
                              : hostnet_open(error);
+}
+
+struct hostnet *operation_open_host_of(const struct operation_context *context,
+                                       const struct hostnet_link_identity *identity, const char *what,
+                                       GError **error)
+{
+    g_autoptr(hostnet) host = operation_open_host(context, error);
+    if (!host || strcmp(identity->boot_id, hostnet_get_boot_id(host)) != 0)
+        return NULL;
+    if (identity->netns == hostnet_get_netns_cookie(host))
+        return g_steal_pointer(&host);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                "%s is in another network namespace than this; run netlab where the lab was brought up", what);
+    return NULL;
+}
+
+bool operation_delete_link(struct hostnet *net, const struct hostnet_link_identity *identity, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    if (hostnet_link_delete(net, identity, &cause) ||
+        g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_NOT_OURS))
+        return true;
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return false;
 }
 
 char *operation_describe(bool make, enum object_kind kind, const char *key, const char *payload)

@@ -10,7 +10,7 @@
  */
 #pragma once
 
-#include "hostnet/hostnet.h"
+#include "hostnet/identity.h"
 #include "netlab/machine.h"
 #include "netlab/objects.h"
 #include "netlab/outside.h"
@@ -47,6 +47,10 @@ struct operation_context {
     /* Before each step (may be NULL); false with an error: neither this nor a later step is begun. */
     bool (*before)(void *opaque, const struct operation_step *step, GError **error);
     void *before_opaque;
+    /* A NIC of the host is bridged and its gateway answers: is it to stay so, says somebody within so many
+     * seconds? False with an error: it goes back. NULL: nobody is asked. */
+    bool (*confirm)(void *opaque, const char *nic, unsigned seconds, GError **error);
+    void *confirm_opaque;
     /* Not NULL: unmaking goes on past what cannot be unmade, which is told here, a line each; and past a
      * journal that cannot be written, whose first error is then in journal_error (the caller's to free). */
     GString *problems;
@@ -56,6 +60,15 @@ struct operation_context {
 /* A handle of the host's namespace: the supervisor's, or else of where this process is. Owned by the caller;
  * NULL with an error. */
 struct hostnet *operation_open_host(const struct operation_context *context, GError **error);
+
+/* To unmake what has one end in the host's namespace: that namespace, if `identity` (of the end there) is of
+ * it. NULL without an error: of an earlier boot, so nothing is left. NULL with one: elsewhere; `what` names it
+ * there ("the gateway of network lan"). Owned by the caller. */
+struct hostnet *operation_open_host_of(const struct operation_context *context,
+                                       const struct hostnet_link_identity *identity, const char *what,
+                                       GError **error);
+/* Deletes a link of ours. Somebody else's that stands there now stays: ours is gone. */
+bool operation_delete_link(struct hostnet *net, const struct hostnet_link_identity *identity, GError **error);
 
 /* One line for people: "create bridge lan (nlbxxxxxxxxxx)". Owned by the caller. */
 char *operation_describe(bool make, enum object_kind kind, const char *key, const char *payload);

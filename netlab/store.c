@@ -437,10 +437,19 @@ bool store_set_lab_source(struct store *store, int64_t lab, const char *file, co
                    file, directory, source, now_seconds(), lab);
 }
 
-bool store_set_lab_netns(struct store *store, int64_t lab, uint64_t netns, GError **error)
+bool store_set_lab_netns(struct store *store, int64_t lab, uint64_t netns, bool is_new, GError **error)
 {
-    return run_sql(store, "writing the lab into the store", error, "UPDATE lab SET netns = ? WHERE id = ?",
-                   "ii", (int64_t)netns, lab);
+    static const char doing[] = "writing the lab into the store";
+    if (!begin(store, doing, error))
+        return false;
+    bool good = run_sql(store, doing, error, "UPDATE lab SET netns = ? WHERE id = ?", "ii", (int64_t)netns,
+                        lab) &&
+                (!is_new || run_sql(store, doing, error,
+                                    "UPDATE object SET state = 'making' WHERE lab_id = ? AND state = "
+                                    "'present' AND kind NOT IN ('runtime', 'supervisor', 'policy', 'line', "
+                                    "'stopped', 'unmanaged')",
+                                    "i", lab));
+    return end(store, good, doing, error);
 }
 
 bool store_delete_lab(struct store *store, int64_t lab, GError **error)

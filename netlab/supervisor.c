@@ -198,13 +198,40 @@ static bool before_step(void *opaque, const struct operation_step *step, GError 
     return true;
 }
 
-static bool run_steps(struct apply *apply, GError **error)
+/* The person who asked for it is asked back. Whatever else comes, or nothing: no. */
+static bool confirm(void *opaque, const char *nic, unsigned seconds, GError **error)
+{
+    enum { LATE_MS = 2000 }; /* its own time is over first */
+    struct apply *apply = opaque;
+    JsonObject *event = event_new("confirm", NULL);
+    json_object_set_string_member(event, "nic", nic);
+    json_object_set_int_member(event, "seconds", seconds);
+    send_event(apply, event);
+    g_autoptr(GError) cause = NULL;
+    g_autoptr(JsonObject) answer =
+        apply->has_client ? channel_receive(apply->channel, (int)seconds * 1000 + LATE_MS, &cause) : NULL;
+    const char *word = answer ? channel_string(answer, "request", "") : "";
+    if (g_str_equal(word, "keep"))
+        return true;
+    if (!answer && !g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+        apply->has_client = false;
+    if (g_str_equal(word, "cancel") || !apply->has_client)
+        return fail_cancelled(apply, error);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%s; %s is as it was",
+                g_str_equal(word, "decline") ? "not kept" : "nobody has confirmed it in time", nic);
+    return false;
+}
+
+static bool run_steps(struct apply *apply, bool confirms, GError **error)
 {
     struct operation_context *context = &apply->s->context;
     context->before = before_step;
     context->before_opaque = apply;
+    context->confirm = confirms ? confirm : NULL;
+    context->confirm_opaque = apply;
     bool good = operation_run(context, (struct operation_step *)apply->steps->data, apply->steps->len, error);
     context->before = NULL;
+    context->confirm = NULL;
     return good;
 }
 
@@ -357,7 +384,7 @@ static void apply(struct supervisor *s, struct channel *channel, JsonObject *req
               channel_string(request, "crash_whom", "self"), client);
 
     bool good = read_steps(request, steps, &error);
-    good = good && run_steps(&apply, &error);
+    good = good && run_steps(&apply, channel_flag(request, "confirm"), &error);
     refresh_watches(s, false);
     good = good && wait_for_machines(&apply, request, &error);
     good = good && (!is_cancelled(&apply) || fail_cancelled(&apply, &error));
@@ -520,7 +547,8 @@ static bool start(struct supervisor *s, GError **error)
     s->net = hostnet_open(error);
     s->store = s->net ? store_open(options->state, error) : NULL;
     if (!s->store ||
-        !store_set_lab_netns(s->store, options->lab_id, options->here ? 0 : process_netns(getpid()), error))
+        !store_set_lab_netns(s->store, options->lab_id, options->here ? 0 : process_netns(getpid()),
+                             !options->here && !options->join, error))
         return false;
     s->listener = paths_listen(socket_path);
     if (s->listener < 0) {

@@ -11,7 +11,7 @@
  * "steps":[{"make":true,"kind":"bridge","key":…,"payload":…}…], "wait":[nodes], "timeout":s, …} together with
  * the fd of the lab's lock → {"request":"cancel"} meanwhile; hanging up means the same ←
  * {"event":"step","index":1,"count":9,"text":…}  {"event":"ready","node":…,"seconds":…,"left":…}
- * {"event":"undo",…} ← {"event":"done"} or {"event":"failed","error":…,"cancelled":…} A failed or cancelled
+ * {"event":"undo",…} ← {"event":"confirm","nic":…,"seconds":…} → {"request":"keep"} or {"request":"decline"} ← {"event":"done"} or {"event":"failed","error":…,"cancelled":…} A failed or cancelled
  * apply is rolled back before the answer comes. When the asking process is gone and the run was the one that
  * brought the lab up, the supervisor takes the whole lab away and ends.
  *

@@ -351,7 +351,7 @@ bool uplink_make(struct operation_context *context, const char *key, const char 
     if (!identity.uplink)
         return make_pair(context, host, &identity, key, bridge, mtu, error);
     g_autofree char *altname = g_strdup_printf("%s.%s", context->lab, key);
-    if (!watchdog_arm(&dog, host, identity.uplink, confirm_seconds(), error))
+    if (!watchdog_arm(&dog, host, identity.uplink, confirm_seconds() * (context->confirm ? 2 : 1), error))
         return false;
     fault_point();
     bool good = hostnet_uplink_bridge(host, identity.uplink,
@@ -359,7 +359,9 @@ bool uplink_make(struct operation_context *context, const char *key, const char 
     fault_point();
     good = good && make_pair(context, host, &identity, key, bridge, mtu, error);
     fault_point();
-    good = good && confirm(host, identity.uplink, error);
+    good = good && confirm(host, identity.uplink, error) &&
+           (!context->confirm ||
+            context->confirm(context->confirm_opaque, identity.uplink->nic, confirm_seconds(), error));
     fault_point();
     if (!good)
         restore_with_patience(host, identity.uplink, NULL, NULL);
@@ -412,25 +414,19 @@ bool uplink_unmake(struct operation_context *context, const struct store_object 
     identity_auto identity = {.uplink = NULL};
     if (!*object->identity)
         return true;
-    g_autoptr(hostnet) host = operation_open_host(context, error);
-    if (!host || !identity_parse(object->identity, &identity, error))
+    if (!identity_parse(object->identity, &identity, error))
         return false;
-    if (strcmp(identity.near_end.boot_id, hostnet_get_boot_id(host)) != 0)
-        return true;
-    if (identity.near_end.netns != hostnet_get_netns_cookie(host)) {
-        g_set_error(
-            error, G_IO_ERROR, G_IO_ERROR_FAILED,
-            "the uplink of network %s is in another network namespace than this; run netlab where the lab "
-            "was brought up",
-            object->key);
-        return false;
-    }
     g_autoptr(GError) cause = NULL;
-    if (!hostnet_link_delete(host, &identity.near_end, &cause) &&
-        !g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_NOT_OURS)) {
+    g_autofree char *what = g_strdup_printf("the uplink of network %s", object->key);
+    g_autoptr(hostnet) host = operation_open_host_of(context, &identity.near_end, what, &cause);
+    if (!host) {
+        if (!cause)
+            return true;
         g_propagate_error(error, g_steal_pointer(&cause));
         return false;
     }
+    if (!operation_delete_link(host, &identity.near_end, error))
+        return false;
     fault_point();
     if (!identity.uplink)
         return true;

@@ -389,7 +389,26 @@ static unsigned number_on_network(const struct topology *topology, const struct 
     return number;
 }
 
-static void put_nics(JsonBuilder *builder, const struct topology *topology, const struct topology_node *node)
+/* The lines of its NICs that are not good. */
+static void want_lines(GPtrArray *objects, const struct topology *topology, const struct topology_node *node)
+{
+    for (guint i = 0; i < node->nics->len; i++) {
+        const struct topology_nic *nic = node->nics->pdata[i];
+        g_autofree char *key = g_strdup_printf("%s:%s", node->name, nic->interface);
+        g_autofree char *line = topology_line_format(
+            nic, nic->network->line.words[TOPOLOGY_SEED] ? number_on_network(topology, nic) : 0);
+        if (!line)
+            continue;
+        g_autoptr(JsonBuilder) builder = json_builder_new();
+        json_builder_begin_object(builder);
+        put_string(builder, "line", line);
+        json_builder_end_object(builder);
+        g_autofree char *payload = finish(builder);
+        g_ptr_array_add(objects, object_new(OBJECT_LINE, key, payload));
+    }
+}
+
+static void put_nics(JsonBuilder *builder, const struct topology_node *node)
 {
     json_builder_set_member_name(builder, "nics");
     json_builder_begin_array(builder);
@@ -402,16 +421,13 @@ static void put_nics(JsonBuilder *builder, const struct topology *topology, cons
         put_string(builder, "mac", mac);
         put_string(builder, "network", nic->network->name);
         put_string(builder, "address", nic->dhcp ? "dhcp" : address);
-        g_autofree char *line = topology_line_format(
-            nic, nic->network->line.words[TOPOLOGY_SEED] ? number_on_network(topology, nic) : 0);
-        put_string(builder, "line", line);
         json_builder_end_object(builder);
     }
     json_builder_end_array(builder);
 }
 
-static void want_machine(GPtrArray *objects, const struct topology *topology,
-                         const struct topology_node *node, GHashTable *trials, struct topology_report *report)
+static void want_machine(GPtrArray *objects, const struct topology_node *node, GHashTable *trials,
+                         struct topology_report *report)
 {
     const struct topology_machine *machine = &node->machine;
     struct boot boot = {0};
@@ -437,7 +453,7 @@ static void want_machine(GPtrArray *objects, const struct topology *topology,
         put_string(builder, "initrd", boot.initrd);
         put_string(builder, "append", boot.append);
         put_string(builder, "ready", agent ? "agent" : "started");
-        put_nics(builder, topology, node);
+        put_nics(builder, node);
         put_string(builder, "config", config);
         json_builder_end_object(builder);
         g_autofree char *payload = finish(builder);
@@ -488,7 +504,9 @@ GPtrArray *wanted_objects(const struct topology *topology, struct topology_repor
         for (guint i = from; i < end; i++)
             want_policy(objects, topology->nodes->pdata[i]);
         for (guint i = from; i < end; i++)
-            want_machine(objects, topology, topology->nodes->pdata[i], trials, report);
+            want_lines(objects, topology, topology->nodes->pdata[i]);
+        for (guint i = from; i < end; i++)
+            want_machine(objects, topology->nodes->pdata[i], trials, report);
     }
     return objects;
 }

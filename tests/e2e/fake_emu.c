@@ -161,6 +161,16 @@ static void agent_line(struct port *port, const char *line)
 
 static void qmp_line(struct port *port, const char *line)
 {
+    const char *settings = strstr(line, "\"settings\":\"");
+    if (strstr(line, "x-netlab-impair")) {
+        FILE *log = fopen("lines.log", "a");
+        if (log && settings)
+            fprintf(log, "%.*s\n", (int)strcspn(settings + 12, "\""), settings + 12);
+        if (log)
+            fclose(log);
+        say(port, "{\"return\":\"out: off\"}\n");
+        return;
+    }
     say(port, "{\"return\":{}}\n");
     if (strstr(line, "\"quit\"") || (strstr(line, "system_powerdown") && !is_deaf))
         exit(0);

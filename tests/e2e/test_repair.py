@@ -179,6 +179,37 @@ def repair_killed():
     raise Failure("no end")
 
 
+def anew_killed():
+    """All who held the lab's namespace are dead, and SIGKILL comes at each point while repair makes the lab anew: to
+    repair or to all it started; repair again makes it whole, and what it made it takes for what is there."""
+    lab, before = clean_lab()
+    stride = 1 if os.environ.get("NETLAB_TEST_FULL") else 9
+    for whom in ("self", "all"):
+        for n in range(1 + os.getpid() % stride, 200, stride):
+            lab.netlab("up")
+            supervisor, machines = lab.pids()
+            for pid in (supervisor, *machines.values()):
+                os.kill(pid, signal.SIGKILL)
+            wait_until("all are dead", lambda: len(processes()) == len(before["processes"]))
+            result = lab.netlab("repair", rc=None, env={"NETLAB_CRASH_AT": str(n), "NETLAB_CRASH_KILL": whom})
+            findings(lab)
+            lab.check_running("h1", "h2")
+            namespaces = {os.readlink(f"/proc/{pid}/ns/net") for pid in (lab.pids()[0], *lab.pids()[1].values())}
+            check(len(namespaces) == 1, f"point {n}: {namespaces}")
+            pid = lab.pids()[0]
+            enter = ["nsenter", "-t", str(pid), "-n"] + (["-U", "--preserve-credentials"] if MODE == "user" else [])
+            links = subprocess.run([*enter, "ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
+            check(links.count("nlb") == 2 and links.count("nlt") == 4, f"point {n}: {links}")
+            check(findings(lab) == [] and "nothing to do" in lab.netlab("up").stdout, f"point {n}: not whole after repair")
+            lab.netlab("down")
+            lab.check_clean(before, f"repair that made the lab anew killed at point {n} ({whom})")
+            if result.returncode == 0:
+                break
+        check(n > 20, f"only {n - 1} points")
+    lab.remove()
+    return f"every {stride} of {n - 1} points"
+
+
 def dead_supervisor():
     lab, before = clean_lab()
     lab.netlab("up")
@@ -395,5 +426,5 @@ def clock_jumps():
 
 
 if __name__ == "__main__":
-    main(all_is_well, store_lost, store_damaged, newer_store_is_left_alone, cut_off_up, cut_off_change, repair_killed, dead_supervisor,
+    main(all_is_well, store_lost, store_damaged, newer_store_is_left_alone, cut_off_up, cut_off_change, repair_killed, anew_killed, dead_supervisor,
          after_a_reboot, what_is_not_ours, two_users, full_at_every_write, read_only_store, store_locked, clock_jumps)

@@ -4,6 +4,7 @@
 import http.server
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import threading
 import urllib.request
 
-from harness import BIN, MODE, Lab, check, main, processes, wait_until
+from harness import BIN, FAKE, MODE, Lab, check, main, processes, wait_until
 
 USER = """\
 name: {name}
@@ -369,6 +370,45 @@ def watchdog():
         outside.close()
 
 
+def confirm():
+    """`up --confirm`: ENTER keeps the bridged NIC; another word, silence, Ctrl-C and a lost session do not."""
+    if MODE == "user":
+        return
+    outside = Outside()
+    try:
+        lab, before = clean_lab(NIC.replace("image: mini", "kernel: kernel, ready: agent"))
+        lab.env["NETLAB_EMU"] = FAKE
+        failed = lab.netlab("up", "--confirm", rc=2)
+        check("asks on the terminal" in failed.stderr, failed.text)
+        for answer, status in ((b"\n", 0), (b"no\n", 1), (None, 1), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+            main_end, child_end = pty.openpty()
+            process = subprocess.Popen([BIN, "up", "--confirm"], stdin=child_end, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                       env=dict(lab.env, NETLAB_UPLINK_TIMEOUT="3" if answer is None else "60"), cwd=lab.folder)
+            said = process.stdout.readline()
+            while b"ENTER" not in said and said:
+                said = process.stdout.readline()
+            check(b"up0 is bridged. Press ENTER within" in said, f"{answer}: {said}")
+            check("master nlu" in ip_text("link show up0"), "it is bridged")
+            if isinstance(answer, bytes):
+                os.write(main_end, answer)
+            elif answer:
+                process.send_signal(answer)
+            said = process.communicate(timeout=60)[0].decode()
+            check(process.returncode == status, f"{answer}: {process.returncode}: {said}")
+            word = {b"no\n": "not kept; up0 is as it was", None: "nobody has confirmed it in time; up0 is as it was", signal.SIGINT: "interrupted"}
+            check(word.get(answer, "") in said, f"{answer}: {said}")
+            if status == 0:
+                check("master nlu" in ip_text("link show up0"), "it is kept")
+                lab.check_running("h")
+                lab.netlab("down")
+            os.close(main_end)
+            os.close(child_end)
+            lab.check_clean(before, f"confirm answered by {answer}")
+        lab.remove()
+    finally:
+        outside.close()
+
+
 def mistakes():
     for text, says in (
             ("a: {uplink: user, forward: [tcp 80]}", "there is no \"->\""),
@@ -395,4 +435,4 @@ if __name__ == "__main__":
     if listed.returncode or "mini" not in {image["name"] for image in json.loads(listed.stdout)}:
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
-    main(mistakes, nat, nic, watchdog, user_networking, killed_supervisor, busy_port)
+    main(mistakes, nat, nic, watchdog, confirm, user_networking, killed_supervisor, busy_port)
