@@ -22,7 +22,8 @@ static bool is_node_kind(enum object_kind kind)
 /* The node that an object belongs to; NULL: none. Owned by the caller. */
 static char *node_of(enum object_kind kind, const char *key)
 {
-    if (!is_node_kind(kind))
+    /* A network's own machine goes with the network. */
+    if (!is_node_kind(kind) || key[0] == OBJECT_GATEWAY_SIGN)
         return NULL;
     /* "node:interface"; names of nodes have no colon. */
     return kind == OBJECT_TAP || kind == OBJECT_LINE ? g_strndup(key, strcspn(key, ":")) : g_strdup(key);
@@ -88,6 +89,12 @@ static bool check_names(const struct choice *choice, GPtrArray *file, GPtrArray 
         const char *node = choice->nodes[i];
         if (!g_hash_table_contains(known, node))
             return fail_unknown(node, known, error);
+        if (choice->action != LAB_RESTART && node[0] == OBJECT_GATEWAY_SIGN) {
+            g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP,
+                        "%s belongs to network %s and comes and goes with it; `netlab restart %s` starts it anew",
+                        node, node + 1, node);
+            return false;
+        }
         if (choice->action == LAB_RESTART && g_hash_table_contains(stopped, node)) {
             g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP,
                         "node %s is stopped, so there is nothing to restart; start it with `netlab up %s`",

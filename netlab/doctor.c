@@ -228,9 +228,12 @@ static void examine_programs(struct doctor *d)
          "machines boot kernels only, not from disks, CDs or the network", "apt install seabios"},
         {"samba", "/usr/sbin/smbd", "user networking can share a folder (smb=)",
          "user networking shares no folders", "apt install samba"},
-        {"dnsmasq", "/usr/sbin/dnsmasq", "dnsmasq is there for networks with DHCP and DNS",
-         "no dnsmasq for networks with DHCP and DNS", "apt install dnsmasq-base"},
     };
+    g_autofree char *dnsmasq = paths_dnsmasq(NULL);
+    say(d, "dnsmasq", dnsmasq ? DOCTOR_GOOD : DOCTOR_NOTE,
+        dnsmasq ? "networks can serve addresses and names (dhcp: true)"
+                : "no dnsmasq, so networks cannot serve addresses and names (dhcp: true)",
+        dnsmasq ? NULL : "apt install dnsmasq-base");
     for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
         bool is_there = access(files[i].file, R_OK) == 0;
         say(d, files[i].name, is_there ? DOCTOR_GOOD : DOCTOR_NOTE, is_there ? files[i].good : files[i].loss,

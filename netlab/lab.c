@@ -293,6 +293,20 @@ static bool is_making(const struct plan *plan, enum object_kind kind)
     return false;
 }
 
+/* Is a network's DHCP server to be started? */
+static bool is_serving(const struct plan *plan)
+{
+    for (guint i = 0; i < plan->steps->len; i++) {
+        const struct plan_step *step = plan->steps->pdata[i];
+        g_autofree char *server = step->make && step->kind == OBJECT_MACHINE && step->payload
+                                      ? payload_string(step->payload, "server")
+                                      : NULL;
+        if (server)
+            return true;
+    }
+    return false;
+}
+
 /* Is the NIC given back by this same plan? */
 static bool is_parting(const struct plan *plan, const char *nic)
 {
@@ -346,6 +360,11 @@ static bool preflight(struct up *up, GError **error)
             "`uplink: nat` needs CAP_NET_ADMIN in the host's network namespace; run as root, or write "
             "`uplink: user`, which needs no privilege");
         return false;
+    }
+    if (is_serving(up->plan)) {
+        g_autofree char *server = paths_dnsmasq(error);
+        if (!server)
+            return false;
     }
     if (!check_runtime_directory(up, error) || (is_making(up->plan, OBJECT_TAP) && !check_tun(error)))
         return false;

@@ -33,6 +33,7 @@ enum {
     FIRST_FD = 10, /* where passed fds begin in the child: clear of stdio */
     LONGEST_TAIL = 16384,
     UID_BASE = 1 << 30,
+    SERVER_FILE_MOST = 1 << 20,
 };
 
 /* ---- who ---- */
@@ -195,6 +196,15 @@ static bool build_gateway(const struct machine_spec *spec, JsonObject *gateway, 
     return true;
 }
 
+/* A network's DHCP and DNS server: dnsmasq with the payload's settings. */
+static bool build_server(const struct machine_spec *spec, struct command *command)
+{
+    add(command, spec->emulator);
+    add(command, "--conf-file=config");
+    addf(command, "--interface=%s", spec->interface ? spec->interface : "?");
+    return true;
+}
+
 /* `opened` gets the fds opened here (NULL: only for show, nothing is opened). */
 static bool build_command(const struct machine_spec *spec, struct command *command, GArray *opened,
                           GError **error)
@@ -203,6 +213,8 @@ static bool build_command(const struct machine_spec *spec, struct command *comma
     if (!root || !JSON_NODE_HOLDS_OBJECT(root))
         return false;
     JsonObject *payload = json_node_get_object(root);
+    if (json_object_has_member(payload, "server"))
+        return build_server(spec, command);
     if (json_object_has_member(payload, "gateway"))
         return build_gateway(spec, json_object_get_object_member(payload, "gateway"), command, error);
     add(command, spec->emulator);
@@ -354,21 +366,39 @@ struct launch {
     int directory, log, null, emulator, report; /* fds */
 };
 
+/* What a server needs: ports 53 and 67, answers to clients that have no address yet, pings before offers. A
+ * machine needs nothing. */
+static bool needs_capability(const struct launch *launch, int capability)
+{
+    return launch->spec->interface && (capability == CAP_NET_BIND_SERVICE || capability == CAP_NET_ADMIN ||
+                                       capability == CAP_NET_RAW);
+}
+
 static void drop_privileges(const struct launch *launch)
 {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct kept[2] = {0};
     /* The bounding set first: with it empty, not even exec as uid 0 of a user namespace brings anything back.
      */
-    for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
-        prctl(PR_CAPBSET_DROP, capability);
+    for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++) {
+        if (needs_capability(launch, capability))
+            kept[capability / 32].permitted |= 1u << (capability % 32);
+        else
+            prctl(PR_CAPBSET_DROP, capability);
+    }
+    prctl(PR_SET_KEEPCAPS, launch->spec->interface != NULL, 0, 0, 0);
     if (launch->spec->user.change) {
         uid_t uid = launch->spec->user.uid;
         gid_t gid = launch->spec->user.gid;
         if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
             return; /* seen by the caller: the ids are not the ones asked for */
     }
-    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct none[2] = {0};
-    syscall(SYS_capset, &header, none);
+    for (int i = 0; i < 2; i++)
+        kept[i].effective = kept[i].inheritable = kept[i].permitted;
+    syscall(SYS_capset, &header, kept);
+    for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
+        if (needs_capability(launch, capability))
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
@@ -384,6 +414,12 @@ static void launch_run(void *opaque)
     signal(SIGPIPE, SIG_DFL);
     setsid();
     setrlimit(RLIMIT_CORE, &no_core);
+    /* What strangers make a server write down must not fill the disk. */
+    if (launch->spec->interface) {
+        struct rlimit files = {SERVER_FILE_MOST, SERVER_FILE_MOST};
+        setrlimit(RLIMIT_FSIZE, &files);
+        signal(SIGXFSZ, SIG_IGN);
+    }
     /* First out of the way of the target numbers, then onto them. */
     int high = FIRST_FD + count + 8;
     int directory = fcntl(launch->directory, F_DUPFD_CLOEXEC, high),
@@ -467,13 +503,47 @@ static bool fail_errno(GError **error, const char *what)
     return false;
 }
 
+/* The leases that a server knew when it ended. The folder is its user's: nothing in it is followed or trusted;
+ * NULL: none. Owned by the caller. */
+static char *read_leases(const char *directory)
+{
+    g_autofree char *path = g_build_filename(directory, "leases", NULL);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat found;
+    char *text = NULL;
+    if (fd >= 0 && fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_size <= SERVER_FILE_MOST) {
+        text = g_malloc0((gsize)found.st_size + 1);
+        if (pread(fd, text, (size_t)found.st_size, 0) != found.st_size)
+            g_clear_pointer(&text, g_free);
+    }
+    if (fd >= 0)
+        close(fd);
+    return text;
+}
+
+/* For the next one. Clients that nobody knows beforehand are all that would be lost with them. */
+static void leave_leases(const struct machine_spec *spec, const char *text)
+{
+    g_autofree char *path = g_build_filename(spec->directory, "leases", NULL);
+    int fd = text ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+    if (fd < 0)
+        return;
+    size_t length = strlen(text);
+    if (write(fd, text, length) != (ssize_t)length ||
+        (spec->user.change && fchown(fd, spec->user.uid, spec->user.gid) != 0))
+        unlink(path);
+    close(fd);
+}
+
 bool machine_prepare(const struct machine_spec *spec, GError **error)
 {
+    g_autofree char *leases = spec->interface ? read_leases(spec->directory) : NULL;
     if (!machine_remove_directory(spec->directory, error))
         return false;
     if (g_mkdir(spec->directory, 0700) != 0)
         return fail_errno(error, spec->directory);
     fault_point();
+    leave_leases(spec, leases);
     g_autoptr(JsonNode) root = json_from_string(spec->payload, error);
     if (!root)
         return false;

@@ -366,7 +366,9 @@ static int *collect_taps(struct operation_context *context, const char *node, co
     g_autoptr(JsonNode) root = json_from_string(payload, error);
     if (!root || !JSON_NODE_HOLDS_OBJECT(root))
         return NULL;
-    JsonArray *nics = json_object_get_array_member(json_node_get_object(root), "nics");
+    JsonObject *object = json_node_get_object(root);
+    JsonArray *nics =
+        json_object_has_member(object, "server") ? NULL : json_object_get_array_member(object, "nics");
     *count = nics ? json_array_get_length(nics) : 0;
     int *fds = g_new0(int, *count + 1);
     for (guint i = 0; i < *count; i++) {
@@ -399,11 +401,12 @@ static void release_taps(struct operation_context *context, const char *node)
     }
 }
 
-/* A network's gateway is a machine without a guest, called "@NETWORK", that is started from outside the lab.
- */
-static bool is_gateway(const char *key)
+/* A network's own machine has no guest and is called "@NETWORK": its gateway, which is started from outside the
+ * lab, or its DHCP server, in the lab. `server` (owned by the caller) is the network then. */
+static bool is_gateway(const char *key, const char *payload, char **server)
 {
-    return key[0] == OBJECT_GATEWAY_SIGN;
+    *server = key[0] == OBJECT_GATEWAY_SIGN ? payload_string(payload, "server") : NULL;
+    return key[0] == OBJECT_GATEWAY_SIGN && !*server;
 }
 
 /* On its way through the gate. */
@@ -423,17 +426,25 @@ static void *begin_machine(struct operation_context *context, const char *key, c
         return NULL;
     g_autofree char *directory = paths_node_directory(context->runtime, context->lab, key);
     g_autofree char *owner_mark = process_mark_format(context->state, context->lab, key);
+    g_autofree char *server = NULL;
+    bool gateway = is_gateway(key, payload, &server);
+    g_autofree char *interface =
+        server ? names_interface('b', context->owner, context->lab, server) : NULL;
+    g_autofree char *program = server ? paths_dnsmasq(error) : g_strdup(context->emulator);
+    if (!program)
+        return NULL;
     struct machine_spec spec = {.node = key,
                                 .payload = with_lines,
                                 .directory = directory,
-                                .emulator = context->emulator,
+                                .emulator = program,
+                                .interface = interface,
                                 .owner_mark = owner_mark,
                                 .user = context->user,
                                 .taps = taps};
     if (!machine_prepare(&spec, error))
         return NULL;
     struct process_identity process;
-    struct begun begun = {.is_gateway = is_gateway(key), .outside = context->outside};
+    struct begun begun = {.is_gateway = gateway, .outside = context->outside};
     if (begun.is_gateway && !context->outside) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "only the lab's supervisor can start a gateway");
         return NULL;
@@ -474,8 +485,11 @@ static bool unmake_machine(struct operation_context *context, const struct store
 
 static char *describe_machine(bool make, const char *key, const char *payload)
 {
-    if (is_gateway(key))
+    g_autofree char *server = NULL;
+    if (is_gateway(key, payload, &server))
         return g_strdup_printf("%s the gateway of %s (user networking)", make ? "start" : "stop", key + 1);
+    if (server)
+        return g_strdup_printf("%s the DHCP and DNS server of %s (dnsmasq)", make ? "start" : "stop", server);
     if (!make)
         return g_strdup_printf("stop machine %s", key);
     g_autofree char *image = payload_string(payload, "image");

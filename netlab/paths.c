@@ -196,3 +196,25 @@ char *paths_emulator(GError **error)
                     "NETLAB_EMU to it");
     return found;
 }
+
+char *paths_dnsmasq(GError **error)
+{
+    static const char *const places[] = {"dnsmasq", "/usr/sbin/dnsmasq", "/usr/local/sbin/dnsmasq"};
+    const char *given = g_getenv("NETLAB_DNSMASQ");
+    if (given && *given) {
+        char *found = g_find_program_in_path(given);
+        if (!found)
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                        "NETLAB_DNSMASQ=%s is not a program that can be run; correct or unset it", given);
+        return found;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
+        char *found = g_find_program_in_path(places[i]);
+        if (found)
+            return found;
+    }
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                "dnsmasq, which serves addresses and names on networks with \"dhcp\", is not installed; `apt "
+                "install dnsmasq-base`, or set NETLAB_DNSMASQ to it");
+    return NULL;
+}

@@ -39,6 +39,8 @@ int paths_connect(const char *path);
 /* Listens there (mode 0600), replacing a file that is there. -1 with errno. */
 int paths_listen(const char *path);
 
+/* dnsmasq: NETLAB_DNSMASQ, else where packages put it. Owned by the caller; NULL with what to install. */
+char *paths_dnsmasq(GError **error);
 /* The program that is running, and netlab-emu: $NETLAB_EMU, else beside the former, else in PATH. */
 char *paths_self(void);
 char *paths_emulator(GError **error);

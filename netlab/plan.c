@@ -72,6 +72,12 @@ static void bind_all(struct planner *p)
             continue;
         if (kind == OBJECT_ADDRESS || kind == OBJECT_NAT || kind == OBJECT_UPLINK)
             bind(p, find(p, OBJECT_BRIDGE, object->key), i);
+        /* A server is bound to its bridge, and to the address that it had when it was started. */
+        if (kind == OBJECT_MACHINE && object->key[0] == OBJECT_GATEWAY_SIGN) {
+            g_autofree char *server = payload_string(object->payload, "server");
+            if (server)
+                bind(p, find(p, OBJECT_ADDRESS, server), i);
+        }
         if (kind != OBJECT_TAP)
             continue;
         g_autofree char *network = payload_string(object->payload, "network");

@@ -14,15 +14,16 @@
 #include <errno.h>
 #include <gio/gio.h>
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, TAIL_LINES = 12, SETTLE_MS = 300 };
+enum { TICK_MS = 100, TAIL_LINES = 12, SETTLE_MS = 300, SERVER_LINES = 100 };
 
 struct waiting {
     const char *node;
     char *directory, *payload;
     int pidfd;
-    bool has_agent, is_ready;
+    bool has_agent, is_server, is_ready;
     struct agent_probe probe;
 };
 
@@ -44,11 +45,12 @@ static char *last_words(const struct waiting *waiting)
     g_autofree char *console = machine_log_tail(waiting->directory, "console.log", TAIL_LINES);
     GString *text = g_string_new(NULL);
     if (*log)
-        g_string_append_printf(text, "\nthe emulator says:\n%s", log);
+        g_string_append_printf(text, "\n%s says:\n%s", waiting->is_server ? "dnsmasq" : "the emulator", log);
     if (*console)
         g_string_append_printf(text, "\nthe end of its console:\n%s", console);
     if (!text->len)
-        g_string_append(text, " (neither the emulator nor its console said anything)");
+        g_string_append(text, waiting->is_server ? " (dnsmasq said nothing)"
+                                                 : " (neither the emulator nor its console said anything)");
     return g_string_free(text, FALSE);
 }
 
@@ -61,8 +63,8 @@ static bool has_ended(const struct waiting *waiting)
 static bool fail_ended(const struct waiting *waiting, GError **error)
 {
     g_autofree char *words = last_words(waiting);
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "machine %s ended before it was ready%s", waiting->node,
-                words);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%s %s ended before it was ready%s",
+                waiting->is_server ? "the server" : "machine", waiting->node, words);
     return false;
 }
 
@@ -70,6 +72,10 @@ static bool is_ready(struct waiting *waiting)
 {
     if (waiting->has_agent)
         return agent_probe_step(&waiting->probe);
+    if (waiting->is_server) {
+        g_autofree char *log = machine_log_tail(waiting->directory, "machine.log", SERVER_LINES);
+        return strstr(log, ": started, version ") != NULL; /* dnsmasq, when it has bound its ports */
+    }
     g_autofree char *path = g_build_filename(waiting->directory, "qmp.sock", NULL);
     int fd = paths_connect(path);
     if (fd < 0)
@@ -101,6 +107,8 @@ static GPtrArray *collect(struct store *store, int64_t lab, GPtrArray *nodes,
         waiting->payload = g_strdup(object->payload);
         waiting->pidfd = process_open(&identity);
         waiting->has_agent = g_strcmp0(ready, "agent") == 0;
+        g_autofree char *server = payload_string(object->payload, "server");
+        waiting->is_server = server != NULL;
         agent_probe_init(&waiting->probe, waiting->directory);
         g_ptr_array_add(all, waiting);
     }

@@ -212,6 +212,9 @@ static void network_free(void *data)
     g_free(network->name);
     g_free(network->uplink_nic);
     topology_line_clear(&network->line);
+    g_free(network->dhcp.domain);
+    if (network->dhcp.options)
+        g_ptr_array_unref(network->dhcp.options);
     if (network->forwards)
         g_ptr_array_unref(network->forwards);
     g_free(network);

@@ -99,6 +99,30 @@ struct topology_line {
     char *words[TOPOLOGY_IMPAIRMENTS];
 };
 
+/* `dhcp:` of a network: addresses and names by dnsmasq. */
+struct topology_dhcp_option {
+    unsigned number;
+    char *value;
+};
+enum { TOPOLOGY_DHCP_SERVERS_MOST = 4 };
+struct topology_dhcp {
+    bool is_on;
+    struct topology_mark mark;
+    uint32_t server;      /* its address; after the check */
+    bool has_range;       /* after the check: it is on */
+    uint32_t first, last; /* of the leases */
+    struct topology_mark range_mark;
+    unsigned lease; /* seconds; after the check */
+    bool has_router, no_router;
+    uint32_t router; /* after the check has_router or no_router */
+    struct topology_mark router_mark;
+    unsigned dns_count, ntp_count; /* dns_count 0: the server itself */
+    uint32_t dns[TOPOLOGY_DHCP_SERVERS_MOST], ntp[TOPOLOGY_DHCP_SERVERS_MOST];
+    char *domain; /* after the check */
+    struct topology_mark domain_mark;
+    GPtrArray *options; /* struct topology_dhcp_option *; NULL: none */
+};
+
 struct topology_network {
     enum topology_network_kind kind;
     char *name; /* a link's: "r1:eth1-r2:eth1" after the check unless it has a name of its own */
@@ -120,6 +144,7 @@ struct topology_network {
     uint32_t dns;
     struct topology_mark dns_mark;
     GPtrArray *forwards;       /* struct topology_forward *; NULL: none */
+    struct topology_dhcp dhcp;
     struct topology_line line; /* of every NIC on it that does not say otherwise: what it sends */
 };
 
@@ -131,6 +156,7 @@ struct topology_nic {
     struct topology_mark interface_mark;
     bool has_address;
     bool dhcp;       /* the guest asks for it */
+    bool is_reserved; /* after the check: the network's server has `address` for it */
     bool no_address; /* `none`: stays without one although the network has a subnet */
     struct ipv4_prefix address;
     struct topology_mark address_mark;

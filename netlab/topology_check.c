@@ -14,6 +14,7 @@
  * one complaint.
  */
 #include "netlab/topology_check.h"
+#include "netlab/topology_dhcp.h"
 #include "netlab/topology_uplink.h"
 
 #include <string.h>
@@ -460,6 +461,15 @@ static bool check_address(struct check *c, struct topology_network *network, str
     return true;
 }
 
+static void claim_address(GHashTable *claims, uint32_t address, const struct topology_node *node,
+                          const struct topology_nic *nic)
+{
+    struct claim *claim = g_new0(struct claim, 1);
+    claim->owner = g_intern_string(node->name);
+    claim->line = nic->mark.line;
+    g_hash_table_insert(claims, GUINT_TO_POINTER(address), claim);
+}
+
 static void assign_address(struct check *c, struct topology_node *node, struct topology_nic *nic,
                            GHashTable *claims)
 {
@@ -470,10 +480,7 @@ static void assign_address(struct check *c, struct topology_node *node, struct t
     for (uint32_t address = first; address <= last; address++) {
         if (g_hash_table_contains(claims, GUINT_TO_POINTER(address)))
             continue;
-        struct claim *claim = g_new0(struct claim, 1);
-        claim->owner = g_intern_string(node->name);
-        claim->line = nic->mark.line;
-        g_hash_table_insert(claims, GUINT_TO_POINTER(address), claim);
+        claim_address(claims, address, node, nic);
         nic->address = (struct ipv4_prefix){address, subnet.length};
         nic->has_address = true;
         return;
@@ -483,6 +490,25 @@ static void assign_address(struct check *c, struct topology_node *node, struct t
                       "no address is left for node \"%s\" in the subnet %s of \"%s\", which has room for %u; "
                       "use a larger subnet",
                       node->name, text, nic->network->name, last - first + 1);
+}
+
+/* A NIC that asks the network's own server always gets the same answer. */
+static void reserve_lease(struct check *c, struct topology_node *node, struct topology_nic *nic,
+                          GHashTable *claims)
+{
+    const struct topology_dhcp *dhcp = &nic->network->dhcp;
+    for (uint32_t address = dhcp->first; address <= dhcp->last; address++) {
+        if (g_hash_table_contains(claims, GUINT_TO_POINTER(address)))
+            continue;
+        claim_address(claims, address, node, nic);
+        nic->address = (struct ipv4_prefix){address, nic->network->subnet.length};
+        nic->is_reserved = true;
+        return;
+    }
+    topology_complain(c->report, nic->mark,
+                      "no lease is left for node \"%s\" on network \"%s\", which has %u; use a larger "
+                      "\"range\" or subnet",
+                      node->name, nic->network->name, dhcp->last - dhcp->first + 1);
 }
 
 static void check_addresses(struct check *c)
@@ -500,8 +526,12 @@ static void check_addresses(struct check *c)
         struct ipv4_prefix server = {network->dns, IPV4_NO_LENGTH};
         if (network->uplink == TOPOLOGY_UPLINK_USER && network->has_dns && network->has_subnet)
             check_address(c, network, &server, network->dns_mark, "the name server", claims);
+        struct ipv4_prefix own = {network->dhcp.server, IPV4_NO_LENGTH};
+        if (network->dhcp.is_on && network->uplink != TOPOLOGY_UPLINK_NONE)
+            check_address(c, network, &own, network->dhcp.mark, "the DHCP server", claims);
     }
-    for (int automatic = 0; automatic < 2; automatic++) {
+    /* Given ones, those from the subnet, leases. */
+    for (int pass = 0; pass < 3; pass++) {
         for (guint n = 0; n < t->nodes->len; n++) {
             struct topology_node *node = t->nodes->pdata[n];
             g_autofree char *what = g_strdup_printf("node \"%s\"", node->name);
@@ -510,11 +540,13 @@ static void check_addresses(struct check *c)
                 if (!nic->network)
                     continue;
                 GHashTable *claims = g_hash_table_lookup(by_network, nic->network);
-                if (!automatic && nic->has_address)
+                if (pass == 0 && nic->has_address)
                     check_address(c, nic->network, &nic->address, nic->address_mark, what, claims);
-                else if (automatic && !nic->has_address && !nic->no_address && !nic->dhcp &&
+                else if (pass == 1 && !nic->has_address && !nic->no_address && !nic->dhcp &&
                          nic->network->has_subnet)
                     assign_address(c, node, nic, claims);
+                else if (pass == 2 && nic->dhcp && nic->network->dhcp.is_on)
+                    reserve_lease(c, node, nic, claims);
             }
         }
     }
@@ -735,10 +767,12 @@ void topology_check(struct topology *topology, struct topology_report *report)
     }
     name_links(&c);
     topology_check_uplinks(topology, report);
+    topology_check_dhcp(topology, report);
     check_subnets(&c);
     for (guint n = 0; n < topology->nodes->len; n++)
         check_overlaps(&c, topology->nodes->pdata[n]);
     check_addresses(&c);
+    topology_check_dhcp_settings(topology, report);
     topology_check_forwards(topology, report);
     check_macs(&c);
     for (guint n = 0; n < topology->nodes->len; n++)

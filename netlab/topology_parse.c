@@ -721,6 +721,181 @@ static void read_dns(struct parser *p, yaml_node_t *value, const struct key *key
     network->dns_mark = mark_of(value);
 }
 
+/* ---- DHCP ---- */
+
+/* "90s", "30m", "12h", "7d" */
+static void read_lease(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    enum { LEAST = 120, MOST = 365 * 86400 }; /* dnsmasq makes two minutes of what is less */
+    static const struct {
+        const char *unit;
+        unsigned seconds;
+    } units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+    const char *text = scalar(p, value, "\"lease\"");
+    char *end;
+    if (!text)
+        return;
+    guint64 number = g_ascii_strtoull(text, &end, 10);
+    for (size_t i = 0; g_ascii_isdigit(*text) && number <= MOST && i < G_N_ELEMENTS(units); i++) {
+        guint64 seconds = number * units[i].seconds;
+        if (!g_str_equal(units[i].unit, end) || seconds < LEAST || seconds > MOST)
+            continue;
+        ((struct topology_dhcp *)target)->lease = (unsigned)seconds;
+        return;
+    }
+    topology_complain(p->report, mark_of(value),
+                      "\"%s\" is not how long a lease can be; write it like 10m, 12h or 7d, 2 minutes to a year",
+                      text);
+}
+
+/* "10.1.0.100 - 10.1.0.199" */
+static void read_range(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_dhcp *dhcp = target;
+    const char *text = scalar(p, value, "\"range\"");
+    g_auto(GStrv) ends = text ? g_strsplit(text, "-", 2) : NULL;
+    struct ipv4_prefix first, last;
+    if (!text)
+        return;
+    if (g_strv_length(ends) != 2 || !ipv4_parse(g_strstrip(ends[0]), &first) ||
+        !ipv4_parse(g_strstrip(ends[1]), &last) || first.length != IPV4_NO_LENGTH ||
+        last.length != IPV4_NO_LENGTH || first.address > last.address) {
+        topology_complain(p->report, mark_of(value),
+                          "\"%s\" is no range of addresses; write it like 10.1.0.100-10.1.0.199", text);
+        return;
+    }
+    dhcp->has_range = true;
+    dhcp->first = first.address;
+    dhcp->last = last.address;
+    dhcp->range_mark = mark_of(value);
+}
+
+static bool read_plain_address(struct parser *p, yaml_node_t *value, const char *what, uint32_t *out)
+{
+    const char *text = scalar(p, value, what);
+    struct ipv4_prefix address;
+    if (!text || !read_prefix_text(p, value, text, &address))
+        return false;
+    if (address.length != IPV4_NO_LENGTH)
+        topology_complain(p->report, mark_of(value), "%s is an address without a prefix length", what);
+    *out = address.address;
+    return address.length == IPV4_NO_LENGTH;
+}
+
+static void read_router(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_dhcp *dhcp = target;
+    dhcp->router_mark = mark_of(value);
+    if (value->type == YAML_SCALAR_NODE && g_str_equal((const char *)value->data.scalar.value, "none"))
+        dhcp->no_router = true;
+    else
+        dhcp->has_router = read_plain_address(p, value, "\"router\"", &dhcp->router);
+}
+
+/* One address or a list of them. */
+static void read_servers(struct parser *p, yaml_node_t *value, const char *what, uint32_t *list,
+                         unsigned *count)
+{
+    bool is_list = value->type == YAML_SEQUENCE_NODE;
+    yaml_node_item_t *item = is_list ? value->data.sequence.items.start : NULL;
+    for (unsigned i = 0; is_list ? item < value->data.sequence.items.top : i == 0; i++, item += is_list) {
+        yaml_node_t *entry = is_list ? yaml_document_get_node(p->document, *item) : value;
+        if (*count == TOPOLOGY_DHCP_SERVERS_MOST) {
+            topology_complain(p->report, mark_of(entry), "%s has room for %d addresses", what,
+                              TOPOLOGY_DHCP_SERVERS_MOST);
+            return;
+        }
+        if (read_plain_address(p, entry, what, &list[*count]))
+            ++*count;
+    }
+}
+
+static void read_dhcp_dns(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_dhcp *dhcp = target;
+    read_servers(p, value, "\"dns\"", dhcp->dns, &dhcp->dns_count);
+}
+
+static void read_dhcp_ntp(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_dhcp *dhcp = target;
+    read_servers(p, value, "\"ntp\"", dhcp->ntp, &dhcp->ntp_count);
+}
+
+static void dhcp_option_free(void *data)
+{
+    struct topology_dhcp_option *option = data;
+    g_free(option->value);
+    g_free(option);
+}
+
+static void read_dhcp_option(struct parser *p, const char *name, yaml_node_t *key, yaml_node_t *value,
+                             void *target)
+{
+    enum { OPTIONS_MOST = 64, VALUE_MOST = 200 };
+    struct topology_dhcp *dhcp = target;
+    const char *text = scalar(p, value, "the value of an option");
+    guint64 number;
+    if (!text)
+        return;
+    if (!g_ascii_string_to_unsigned(name, 10, 1, 254, &number, NULL)) {
+        topology_complain(p->report, mark_of(key),
+                          "\"%s\" is no DHCP option; write its number, like 66 for a TFTP server's name", name);
+        return;
+    }
+    /* It stands in a file of dnsmasq's, where quotes, backslashes and # mean something. */
+    bool is_plain = strlen(text) <= VALUE_MOST;
+    for (const char *c = text; *c; c++)
+        is_plain = is_plain && *c >= ' ' && *c < 127 && !strchr("\"\\#", *c);
+    if (!is_plain) {
+        topology_complain(p->report, mark_of(value),
+                          "the value of DHCP option %s must be at most %d printable characters without "
+                          "quotes, backslashes and #",
+                          name, VALUE_MOST);
+        return;
+    }
+    if (!dhcp->options)
+        dhcp->options = g_ptr_array_new_with_free_func(dhcp_option_free);
+    if (dhcp->options->len >= OPTIONS_MOST)
+        return;
+    struct topology_dhcp_option *option = g_new0(struct topology_dhcp_option, 1);
+    option->number = (unsigned)number;
+    option->value = g_strdup(text);
+    g_ptr_array_add(dhcp->options, option);
+}
+
+static void read_dhcp_options(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    read_entries(p, value, "\"options\"", "66: tftp.example", read_dhcp_option, target);
+}
+
+static const struct key dhcp_keys[] = {
+    ROW("range", read_range, "addresses to give out: 10.1.0.100-10.1.0.199; otherwise the subnet's upper half"),
+    ROW("lease", read_lease, "how long a lease is, like 10m or 12h; 1h unless said"),
+    ROW("router", read_router, "default gateway that clients are told; otherwise the node that routes; or \"none\""),
+    ROW("dns", read_dhcp_dns, "name servers that clients are told; otherwise the server, which knows the nodes"),
+    MARKED_ROW("domain", read_string, offsetof(struct topology_dhcp, domain),
+               offsetof(struct topology_dhcp, domain_mark), "domain of the names; otherwise LAB.internal"),
+    ROW("ntp", read_dhcp_ntp, "time servers that clients are told"),
+    ROW("options", read_dhcp_options, "other DHCP options by their number: {66: tftp.example}"),
+};
+static const struct mapping dhcp_mapping = {"dhcp", "\"dhcp\"", dhcp_keys, G_N_ELEMENTS(dhcp_keys)};
+
+static void read_dhcp(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_dhcp *dhcp = &((struct topology_network *)target)->dhcp;
+    static const struct key flag = {.name = "dhcp", .mark = NO_MARK};
+    int is_on = 0;
+    dhcp->mark = mark_of(value);
+    if (value->type == YAML_MAPPING_NODE) {
+        dhcp->is_on = true;
+        read_mapping(p, value, &dhcp_mapping, "\"dhcp\"", dhcp);
+    } else {
+        read_tristate(p, value, &flag, &is_on);
+        dhcp->is_on = is_on;
+    }
+}
+
 static const struct key network_keys[] = {
     ROW("subnet", read_subnet, "IPv4 subnet; nodes without an address get one from it"),
     MARKED_ROW("mtu", read_mtu, offsetof(struct topology_network, mtu),
@@ -728,7 +903,7 @@ static const struct key network_keys[] = {
     ROW("host", read_host, "address of the lab's own namespace on this network"),
     ROW("uplink", read_uplink,
         "the way out: \"user\" (no privilege), \"nat\" (the kernel), or a NIC of the host"),
-    LATER("dhcp", "serve addresses", "leave the addresses away and the subnet assigns them"),
+    ROW("dhcp", read_dhcp, "true: serve addresses and names (dnsmasq); or a mapping of settings"),
     ROW("forward", read_forward, "ports of the host that lead to nodes: [tcp 8080 -> web:80]"),
     ROW("dns", read_dns, "name server that nodes are told; `user` has one of its own"),
     LATER("nat", "translate addresses to the outside", "write `uplink: nat`"),
@@ -1092,7 +1267,7 @@ static const struct key topology_keys[] = {
 static const struct mapping topology_mapping = {"topology", "the topology", topology_keys,
                                                 G_N_ELEMENTS(topology_keys)};
 
-static const struct mapping *const all_mappings[] = {&topology_mapping, &defaults_mapping, &network_mapping,
+static const struct mapping *const all_mappings[] = {&topology_mapping, &defaults_mapping, &network_mapping, &dhcp_mapping,
                                                      &node_mapping,     &nic_mapping,      &link_mapping,
                                                      &end_mapping,      &route_mapping,    &test_mapping};
 

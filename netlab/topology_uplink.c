@@ -188,11 +188,12 @@ static void refuse_dhcp(struct topology *topology, struct topology_report *repor
         const struct topology_node *node = topology->nodes->pdata[n];
         for (guint i = 0; i < node->nics->len; i++) {
             const struct topology_nic *nic = node->nics->pdata[i];
-            if (nic->dhcp && nic->network && nic->network->uplink == TOPOLOGY_UPLINK_NAT)
+            if (nic->dhcp && nic->network && nic->network->uplink == TOPOLOGY_UPLINK_NAT &&
+                !nic->network->dhcp.is_on)
                 topology_complain(
                     report, nic->mark,
-                    "no DHCP server is on network \"%s\" (uplink: nat); leave the address of node "
-                    "\"%s\" away and the subnet assigns one",
+                    "no DHCP server is on network \"%s\" (uplink: nat); give it \"dhcp: true\", or leave the "
+                    "address of node \"%s\" away and the subnet assigns one",
                     nic->network->name, node->name);
         }
     }

@@ -13,6 +13,7 @@
 #include "netlab/topology_line.h"
 #include "netlab/topology_uplink.h"
 #include "netlab/trial.h"
+#include "netlab/wanted_dhcp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,13 +60,22 @@ static void put_number(JsonBuilder *builder, const char *name, gint64 value)
 
 /* ---- network ---- */
 
+/* What the lab's own namespace has on this network; of a gateway that is elsewhere, nothing. */
+static struct ipv4_prefix lab_address(const struct topology_network *network)
+{
+    if (network->dhcp.is_on)
+        return (struct ipv4_prefix){network->dhcp.server, network->subnet.length};
+    bool is_inside = network->has_host && network->uplink == TOPOLOGY_UPLINK_NONE;
+    return is_inside ? network->host : (struct ipv4_prefix){0, 0};
+}
+
 static void want_network(GPtrArray *objects, const struct topology_network *network)
 {
     g_autoptr(JsonBuilder) builder = json_builder_new();
     json_builder_begin_object(builder);
     put_string(builder, "kind", network->kind == TOPOLOGY_LINK ? "link" : "network");
     put_number(builder, "mtu", network->mtu);
-    put_number(builder, "host", network->has_host && network->uplink == TOPOLOGY_UPLINK_NONE);
+    put_number(builder, "host", lab_address(network).address != 0);
     json_builder_end_object(builder);
     g_autofree char *payload = finish(builder);
     g_ptr_array_add(objects, object_new(OBJECT_BRIDGE, network->name, payload));
@@ -73,7 +83,7 @@ static void want_network(GPtrArray *objects, const struct topology_network *netw
 
 static void want_address(GPtrArray *objects, const struct topology_network *network)
 {
-    g_autofree char *address = ipv4_format(network->host);
+    g_autofree char *address = ipv4_format(lab_address(network));
     g_autoptr(JsonBuilder) builder = json_builder_new();
     json_builder_begin_object(builder);
     put_string(builder, "network", network->name);
@@ -338,6 +348,27 @@ static void put_command(GString *config, const char *command)
     g_string_append(config, "')\"\n");
 }
 
+/* Those of its networks first: they know the nodes, and refuse what they do not know. */
+static void put_name_servers(GString *config, const struct topology_node *node,
+                             const struct topology_network *out)
+{
+    enum { MOST = 3 }; /* of netlab/guest and of resolv.conf */
+    unsigned count = 0;
+    for (guint i = 0; i < node->nics->len; i++) {
+        const struct topology_nic *nic = node->nics->pdata[i];
+        const struct topology_dhcp *dhcp = &nic->network->dhcp;
+        for (unsigned k = 0; dhcp->is_on && nic->has_address && k < MAX(dhcp->dns_count, 1) && count < MOST;
+             k++, count++) {
+            g_autofree char *server = plain(dhcp->dns_count ? dhcp->dns[k] : dhcp->server);
+            g_string_append_printf(config, "nameserver %s\n", server);
+        }
+    }
+    if (!out || !out->has_dns || count == MOST)
+        return;
+    g_autofree char *server = plain(out->dns);
+    g_string_append_printf(config, "nameserver %s\n", server);
+}
+
 static char *guest_config(const struct topology_node *node)
 {
     GString *config = g_string_new(NULL);
@@ -362,12 +393,10 @@ static char *guest_config(const struct topology_node *node)
         g_string_append_printf(config, "route %s via %s\n", to, via);
     }
     const struct topology_network *out = topology_way_out(node);
-    if (out) {
-        g_autofree char *via = plain(out->host.address), *dns = plain(out->dns);
+    g_autofree char *via = out ? plain(out->host.address) : NULL;
+    if (out)
         g_string_append_printf(config, "route default via %s\n", via);
-        if (out->has_dns)
-            g_string_append_printf(config, "nameserver %s\n", dns);
-    }
+    put_name_servers(config, node, out);
     for (guint i = 0; i < node->run->len; i++)
         put_command(config, node->run->pdata[i]);
     return g_string_free(config, FALSE);
@@ -483,7 +512,7 @@ GPtrArray *wanted_objects(const struct topology *topology, struct topology_repor
     for (guint i = 0; i < topology->networks->len; i++) {
         const struct topology_network *network = topology->networks->pdata[i];
         want_network(objects, network);
-        if (network->has_host && network->uplink == TOPOLOGY_UPLINK_NONE)
+        if (lab_address(network).address)
             want_address(objects, network);
         if (network->uplink == TOPOLOGY_UPLINK_USER)
             want_gateway(objects, network);
@@ -491,6 +520,8 @@ GPtrArray *wanted_objects(const struct topology *topology, struct topology_repor
             want_nat(objects, network);
         if (network->uplink == TOPOLOGY_UPLINK_NIC)
             want_uplink(objects, network);
+        if (network->dhcp.is_on)
+            want_dhcp(objects, topology, network);
     }
     /* Some nodes' TAPs, then their machines: a group of each is one step for the journal, and only the TAPs
      * of one group are open at a time. */

@@ -84,7 +84,7 @@ def schema_has_the_parsers_keys():
             mapping = grammar.setdefault(line.rstrip(":"), set())
         elif line.strip() and "not yet in this version" not in line:
             mapping.add(line.split()[0])
-    check(len(grammar) == 9, f"{grammar}")
+    check(len(grammar) == 10, f"{grammar}")
     for name, keys in grammar.items():
         found = set(schema["$defs"][name]["properties"])
         check(found == keys, f"{name}: the schema has {sorted(found)}, the parser {sorted(keys)}")
@@ -94,6 +94,12 @@ DOCUMENTS = [
     (True, {"nodes": {"h1": None}}),
     (True, {"defaults": {"restart": "on-failure"}, "nodes": {"h1": {"restart": "always:3"}, "h2": {"restart": "never"}}}),
     (False, {"nodes": {"h1": {"restart": "sometimes"}}}),
+    (True, {"nodes": {"h1": None}, "networks": {"lan": {"subnet": "10.1.0.0/24", "dhcp": True}}}),
+    (True, {"nodes": {"h1": None}, "networks": {"lan": {"subnet": "10.1.0.0/24", "dhcp": {
+        "range": "10.1.0.100 - 10.1.0.199", "lease": "12h", "router": "none", "dns": ["10.1.0.5"], "domain": "x.example", "ntp": "10.1.0.6",
+        "options": {"66": "tftp.example", "13": 7}}}}}),
+    (False, {"nodes": {"h1": None}, "networks": {"lan": {"subnet": "10.1.0.0/24", "dhcp": {"lease": "soon"}}}}),
+    (False, {"nodes": {"h1": None}, "networks": {"lan": {"subnet": "10.1.0.0/24", "dhcp": 7}}}),
     (False, {"nodes": {"h1": {"restart": "never:3"}}}),
     (False, {"nodes": {"h1": {"restart": "always:0"}}}),
     (True, {"name": "x", "defaults": {"memory": "96M", "forwarding": True}, "nodes": {"h1": {"image": "mini"}}}),

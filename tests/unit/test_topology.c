@@ -412,7 +412,7 @@ static void test_print_grammar(void)
             g_assert_nonnull(mapping.keys[k].help);
         g_free((void *)mapping.keys);
     }
-    g_assert_cmpuint(count, ==, 9);
+    g_assert_cmpuint(count, ==, 10);
 }
 
 int main(int argc, char **argv)
