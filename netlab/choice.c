@@ -3,10 +3,11 @@
 /*
  * The choice of nodes; see choice.h.
  *
- * A node is its TAPs, their lines, its machine and its policy, or one row that says that it is kept stopped. `up` without
- * names takes the file's objects and leaves stopped what is stopped. `up NODE…` on a running lab takes what
- * exists, and of the file only the named nodes and networks that are missing: a change elsewhere in the file
- * waits for an `up` without names. Nodes of the file that have never been started count as stopped then.
+ * A node is its TAPs, their lines, its machine and its policy, or one row that says that it is kept stopped.
+ * `up` without names takes the file's objects and leaves stopped what is stopped. `up NODE…` on a running lab
+ * takes what exists, and of the file only the named nodes and networks that are missing: a change elsewhere
+ * in the file waits for an `up` without names. Nodes of the file that have never been started count as
+ * stopped then.
  */
 #include "netlab/choice.h"
 #include "netlab/lab.h"
@@ -90,9 +91,10 @@ static bool check_names(const struct choice *choice, GPtrArray *file, GPtrArray 
         if (!g_hash_table_contains(known, node))
             return fail_unknown(node, known, error);
         if (choice->action != LAB_RESTART && node[0] == OBJECT_GATEWAY_SIGN) {
-            g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP,
-                        "%s belongs to network %s and comes and goes with it; `netlab restart %s` starts it anew",
-                        node, node + 1, node);
+            g_set_error(
+                error, LAB_ERROR, LAB_ERROR_NOT_UP,
+                "%s belongs to network %s and comes and goes with it; `netlab restart %s` starts it anew",
+                node, node + 1, node);
             return false;
         }
         if (choice->action == LAB_RESTART && g_hash_table_contains(stopped, node)) {

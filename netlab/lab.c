@@ -626,7 +626,8 @@ static bool take_event(struct up *up, JsonObject *event, bool *good, GError **er
     return false;
 }
 
-/* The supervisor's question, and the person's answer. No answer is for the supervisor to tell by its clock. */
+/* The supervisor's question, and the person's answer. No answer is for the supervisor to tell by its clock.
+ */
 static bool answer_confirm(const struct up *up, struct channel *channel, JsonObject *event, GError **error)
 {
     static const char *const words[] = {

@@ -41,10 +41,9 @@ static bool set(struct operation_context *context, const char *key, const char *
     g_autofree char *node = colon ? g_strndup(key, (gsize)(colon - key)) : NULL;
     struct process_identity identity;
     GError *cause = NULL;
-    g_autoptr(store_object) machine =
-        node ? store_find_object(context->store, context->lab_id, object_kind_name(OBJECT_MACHINE), node,
-                                 &cause)
-             : NULL;
+    g_autoptr(store_object) machine = node ? store_find_object(context->store, context->lab_id,
+                                                               object_kind_name(OBJECT_MACHINE), node, &cause)
+                                           : NULL;
     if (cause) {
         g_propagate_error(error, cause);
         return false;
@@ -94,11 +93,11 @@ char *line_add_to_machine(struct operation_context *context, const char *node, c
         return NULL;
     for (guint i = 0; nics && i < json_array_get_length(nics); i++) {
         JsonObject *nic = json_array_get_object_element(nics, i);
-        g_autofree char *key = g_strdup_printf(
-            "%s:%s", node, json_object_get_string_member_with_default(nic, "interface", ""));
+        g_autofree char *key =
+            g_strdup_printf("%s:%s", node, json_object_get_string_member_with_default(nic, "interface", ""));
         GError *cause = NULL;
-        g_autoptr(store_object) line = store_find_object(context->store, context->lab_id,
-                                                         object_kind_name(OBJECT_LINE), key, &cause);
+        g_autoptr(store_object) line =
+            store_find_object(context->store, context->lab_id, object_kind_name(OBJECT_LINE), key, &cause);
         g_autofree char *words = line ? payload_string(line->payload, "line") : NULL;
         if (cause) {
             g_propagate_error(error, cause);

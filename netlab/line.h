@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * Lines of NICs (`delay: 20ms`) as objects of their own: a changed line is set in the machine that runs, which
- * knows nothing of it but how its frames fare. A machine that is started has its lines from its first frame on.
+ * Lines of NICs (`delay: 20ms`) as objects of their own: a changed line is set in the machine that runs,
+ * which knows nothing of it but how its frames fare. A machine that is started has its lines from its first
+ * frame on.
  */
 #pragma once
 

@@ -370,8 +370,8 @@ struct launch {
  * machine needs nothing. */
 static bool needs_capability(const struct launch *launch, int capability)
 {
-    return launch->spec->interface && (capability == CAP_NET_BIND_SERVICE || capability == CAP_NET_ADMIN ||
-                                       capability == CAP_NET_RAW);
+    return launch->spec->interface &&
+           (capability == CAP_NET_BIND_SERVICE || capability == CAP_NET_ADMIN || capability == CAP_NET_RAW);
 }
 
 static void drop_privileges(const struct launch *launch)
@@ -503,8 +503,8 @@ static bool fail_errno(GError **error, const char *what)
     return false;
 }
 
-/* The leases that a server knew when it ended. The folder is its user's: nothing in it is followed or trusted;
- * NULL: none. Owned by the caller. */
+/* The leases that a server knew when it ended. The folder is its user's: nothing in it is followed or
+ * trusted; NULL: none. Owned by the caller. */
 static char *read_leases(const char *directory)
 {
     g_autofree char *path = g_build_filename(directory, "leases", NULL);

@@ -41,7 +41,7 @@ struct machine_spec {
     const char *owner_mark; /* goes into its environment: process_mark_format(); NULL: none */
     struct machine_user user;
     const char *interface; /* of a network's server: the bridge that it serves; NULL: this is a machine */
-    const int *taps; /* fds in the order of the payload's NICs */
+    const int *taps;       /* fds in the order of the payload's NICs */
 };
 
 /* Makes the node's folder and what it has to find there. */

@@ -401,8 +401,8 @@ static void release_taps(struct operation_context *context, const char *node)
     }
 }
 
-/* A network's own machine has no guest and is called "@NETWORK": its gateway, which is started from outside the
- * lab, or its DHCP server, in the lab. `server` (owned by the caller) is the network then. */
+/* A network's own machine has no guest and is called "@NETWORK": its gateway, which is started from outside
+ * the lab, or its DHCP server, in the lab. `server` (owned by the caller) is the network then. */
 static bool is_gateway(const char *key, const char *payload, char **server)
 {
     *server = key[0] == OBJECT_GATEWAY_SIGN ? payload_string(payload, "server") : NULL;
@@ -428,8 +428,7 @@ static void *begin_machine(struct operation_context *context, const char *key, c
     g_autofree char *owner_mark = process_mark_format(context->state, context->lab, key);
     g_autofree char *server = NULL;
     bool gateway = is_gateway(key, payload, &server);
-    g_autofree char *interface =
-        server ? names_interface('b', context->owner, context->lab, server) : NULL;
+    g_autofree char *interface = server ? names_interface('b', context->owner, context->lab, server) : NULL;
     g_autofree char *program = server ? paths_dnsmasq(error) : g_strdup(context->emulator);
     if (!program)
         return NULL;
@@ -557,8 +556,10 @@ static const struct operation operations[] = {
                     .unmake = unmake_tap,
                     .describe = describe_tap,
                     .group = LINK_GROUP},
-    [OBJECT_LINE] =
-        {.make = line_make, .unmake = line_unmake, .describe = line_describe, .group = LINK_GROUP},
+    [OBJECT_LINE] = {.make = line_make,
+                     .unmake = line_unmake,
+                     .describe = line_describe,
+                     .group = LINK_GROUP},
     [OBJECT_MACHINE] = {.begin = begin_machine,
                         .finish = finish_machine,
                         .cancel = cancel_machine,
@@ -594,7 +595,8 @@ struct hostnet *operation_open_host_of(const struct operation_context *context,
     if (identity->netns == hostnet_get_netns_cookie(host))
         return g_steal_pointer(&host);
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                "%s is in another network namespace than this; run netlab where the lab was brought up", what);
+                "%s is in another network namespace than this; run netlab where the lab was brought up",
+                what);
     return NULL;
 }
 

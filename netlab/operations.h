@@ -62,8 +62,8 @@ struct operation_context {
 struct hostnet *operation_open_host(const struct operation_context *context, GError **error);
 
 /* To unmake what has one end in the host's namespace: that namespace, if `identity` (of the end there) is of
- * it. NULL without an error: of an earlier boot, so nothing is left. NULL with one: elsewhere; `what` names it
- * there ("the gateway of network lan"). Owned by the caller. */
+ * it. NULL without an error: of an earlier boot, so nothing is left. NULL with one: elsewhere; `what` names
+ * it there ("the gateway of network lan"). Owned by the caller. */
 struct hostnet *operation_open_host_of(const struct operation_context *context,
                                        const struct hostnet_link_identity *identity, const char *what,
                                        GError **error);

@@ -347,9 +347,9 @@ static bool holds_only(const char *folder, const char *const *names, bool with_f
 }
 
 static const char *const lab_files[] = {"supervisor.sock", "supervisor.log", NULL};
-static const char *const node_files[] = {"config",      "console.sock", "agent.sock",   "qmp.sock",
-                                         "console.log", "machine.log",  "previous.log", "leases",
-                                         NULL};
+static const char *const node_files[] = {"config",       "console.sock", "agent.sock",
+                                         "qmp.sock",     "console.log",  "machine.log",
+                                         "previous.log", "leases",       NULL};
 
 static bool is_lab_folder(const char *folder)
 {

@@ -60,8 +60,9 @@ bool store_add_lab(struct store *store, struct store_lab *lab, GError **error);
 /* The topology as it is up now. */
 bool store_set_lab_source(struct store *store, int64_t lab, const char *file, const char *source,
                           GError **error);
-/* Its namespace is this one now. `is_new`: it has just been made, so what the lab had in another one went with
- * that: its objects, but for the folder, the supervisor and what is only known of nodes, count as being made. */
+/* Its namespace is this one now. `is_new`: it has just been made, so what the lab had in another one went
+ * with that: its objects, but for the folder, the supervisor and what is only known of nodes, count as being
+ * made. */
 bool store_set_lab_netns(struct store *store, int64_t lab, uint64_t netns, bool is_new, GError **error);
 /* The lab with all its objects, runs and steps. */
 bool store_delete_lab(struct store *store, int64_t lab, GError **error);

@@ -143,7 +143,7 @@ struct topology_network {
     bool has_dns;
     uint32_t dns;
     struct topology_mark dns_mark;
-    GPtrArray *forwards;       /* struct topology_forward *; NULL: none */
+    GPtrArray *forwards; /* struct topology_forward *; NULL: none */
     struct topology_dhcp dhcp;
     struct topology_line line; /* of every NIC on it that does not say otherwise: what it sends */
 };
@@ -155,9 +155,9 @@ struct topology_nic {
     char *interface; /* name inside the guest; "eth0", … after the check */
     struct topology_mark interface_mark;
     bool has_address;
-    bool dhcp;       /* the guest asks for it */
+    bool dhcp;        /* the guest asks for it */
     bool is_reserved; /* after the check: the network's server has `address` for it */
-    bool no_address; /* `none`: stays without one although the network has a subnet */
+    bool no_address;  /* `none`: stays without one although the network has a subnet */
     struct ipv4_prefix address;
     struct topology_mark address_mark;
     bool has_mac;

@@ -37,7 +37,8 @@ static void infer_subnet(const struct topology *topology, struct topology_networ
     }
 }
 
-static bool is_given(const struct topology *topology, const struct topology_network *network, uint32_t address)
+static bool is_given(const struct topology *topology, const struct topology_network *network,
+                     uint32_t address)
 {
     const struct topology_dhcp *dhcp = &network->dhcp;
     if ((network->has_host && network->host.address == address) ||
@@ -202,6 +203,7 @@ void topology_check_dhcp_settings(struct topology *topology, struct topology_rep
         }
         if (!is_domain(dhcp->domain))
             topology_complain(report, dhcp->domain_mark.line ? dhcp->domain_mark : dhcp->mark,
-                              "\"%s\" cannot be a domain; use letters, digits, hyphens and dots", dhcp->domain);
+                              "\"%s\" cannot be a domain; use letters, digits, hyphens and dots",
+                              dhcp->domain);
     }
 }

@@ -743,9 +743,9 @@ static void read_lease(struct parser *p, yaml_node_t *value, const struct key *k
         ((struct topology_dhcp *)target)->lease = (unsigned)seconds;
         return;
     }
-    topology_complain(p->report, mark_of(value),
-                      "\"%s\" is not how long a lease can be; write it like 10m, 12h or 7d, 2 minutes to a year",
-                      text);
+    topology_complain(
+        p->report, mark_of(value),
+        "\"%s\" is not how long a lease can be; write it like 10m, 12h or 7d, 2 minutes to a year", text);
 }
 
 /* "10.1.0.100 - 10.1.0.199" */
@@ -840,7 +840,8 @@ static void read_dhcp_option(struct parser *p, const char *name, yaml_node_t *ke
         return;
     if (!g_ascii_string_to_unsigned(name, 10, 1, 254, &number, NULL)) {
         topology_complain(p->report, mark_of(key),
-                          "\"%s\" is no DHCP option; write its number, like 66 for a TFTP server's name", name);
+                          "\"%s\" is no DHCP option; write its number, like 66 for a TFTP server's name",
+                          name);
         return;
     }
     /* It stands in a file of dnsmasq's, where quotes, backslashes and # mean something. */
@@ -870,10 +871,13 @@ static void read_dhcp_options(struct parser *p, yaml_node_t *value, const struct
 }
 
 static const struct key dhcp_keys[] = {
-    ROW("range", read_range, "addresses to give out: 10.1.0.100-10.1.0.199; otherwise the subnet's upper half"),
+    ROW("range", read_range,
+        "addresses to give out: 10.1.0.100-10.1.0.199; otherwise the subnet's upper half"),
     ROW("lease", read_lease, "how long a lease is, like 10m or 12h; 1h unless said"),
-    ROW("router", read_router, "default gateway that clients are told; otherwise the node that routes; or \"none\""),
-    ROW("dns", read_dhcp_dns, "name servers that clients are told; otherwise the server, which knows the nodes"),
+    ROW("router", read_router,
+        "default gateway that clients are told; otherwise the node that routes; or \"none\""),
+    ROW("dns", read_dhcp_dns,
+        "name servers that clients are told; otherwise the server, which knows the nodes"),
     MARKED_ROW("domain", read_string, offsetof(struct topology_dhcp, domain),
                offsetof(struct topology_dhcp, domain_mark), "domain of the names; otherwise LAB.internal"),
     ROW("ntp", read_dhcp_ntp, "time servers that clients are told"),
@@ -1267,9 +1271,9 @@ static const struct key topology_keys[] = {
 static const struct mapping topology_mapping = {"topology", "the topology", topology_keys,
                                                 G_N_ELEMENTS(topology_keys)};
 
-static const struct mapping *const all_mappings[] = {&topology_mapping, &defaults_mapping, &network_mapping, &dhcp_mapping,
-                                                     &node_mapping,     &nic_mapping,      &link_mapping,
-                                                     &end_mapping,      &route_mapping,    &test_mapping};
+static const struct mapping *const all_mappings[] = {
+    &topology_mapping, &defaults_mapping, &network_mapping, &dhcp_mapping,  &node_mapping,
+    &nic_mapping,      &link_mapping,     &end_mapping,     &route_mapping, &test_mapping};
 
 bool topology_grammar(size_t index, struct topology_mapping_info *out)
 {

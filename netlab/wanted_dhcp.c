@@ -95,8 +95,8 @@ static void put_node(GString *text, const struct topology_network *network, cons
         if (nic->network != network || !has_address(nic))
             continue;
         g_autofree char *mac = mac_format(nic->mac), *address = plain(nic->address.address);
-        g_string_append_printf(text, "dhcp-host=%s,%s,%s\nhost-record=%s,%s\n", mac, address, node->name, names,
-                               address);
+        g_string_append_printf(text, "dhcp-host=%s,%s,%s\nhost-record=%s,%s\n", mac, address, node->name,
+                               names, address);
         is_here = true;
     }
     for (guint i = 0; i < node->nics->len && !is_here; i++) {

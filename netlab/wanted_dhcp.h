@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
-/* What a network with `dhcp:` wants besides its bridge: the server's process, and that it is started again. */
+/* What a network with `dhcp:` wants besides its bridge: the server's process, and that it is started again.
+ */
 #pragma once
 
 #include "netlab/objects.h"
