@@ -29,6 +29,7 @@ void image_free(struct image *image)
     g_free(image->folder);
     g_free(image->kernel);
     g_free(image->initrd);
+    g_free(image->disk);
     g_free(image->append);
     g_free(image->description);
     g_free(image->kernel_release);
@@ -128,7 +129,9 @@ struct image *image_load(const char *images, const char *name, GError **error)
     JsonObject *object = root && JSON_NODE_HOLDS_OBJECT(root) ? json_node_get_object(root) : NULL;
     g_autofree char *kernel = object ? file_member(object, "kernel", folder) : NULL;
     g_autofree char *initrd = object ? file_member(object, "initrd", folder) : NULL;
-    if (!object || !kernel || (json_object_has_member(object, "initrd") && !initrd)) {
+    g_autofree char *disk = object ? file_member(object, "disk", folder) : NULL;
+    if (!object || !kernel || (json_object_has_member(object, "initrd") && !initrd) ||
+        (json_object_has_member(object, "disk") && !disk)) {
         g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_DAMAGED,
                     "image %s in %s is damaged: %s (build it again: netlab image build %s --refresh)", name,
                     folder,
@@ -140,6 +143,7 @@ struct image *image_load(const char *images, const char *name, GError **error)
     image->folder = g_steal_pointer(&folder);
     image->kernel = g_steal_pointer(&kernel);
     image->initrd = g_steal_pointer(&initrd);
+    image->disk = g_steal_pointer(&disk);
     image->append = g_strdup(text_member(object, "append", ""));
     image->description = g_strdup(text_member(object, "description", ""));
     image->kernel_release = g_strdup(text_member(object, "kernel_release", ""));
@@ -148,7 +152,7 @@ struct image *image_load(const char *images, const char *name, GError **error)
     image->least_memory = number_member(object, "least_memory", 1, 65536, 32);
     JsonNode *agent = json_object_get_member(object, "agent");
     image->has_agent = agent && JSON_NODE_HOLDS_VALUE(agent) && json_node_get_boolean(agent);
-    image->size = file_size(image->kernel) + file_size(image->initrd);
+    image->size = file_size(image->kernel) + file_size(image->initrd) + file_size(image->disk);
     return image;
 }
 

@@ -19,6 +19,7 @@ struct image {
     char *folder; /* absolute */
     char *kernel; /* absolute path of a bzImage */
     char *initrd; /* absolute path, or NULL */
+    char *disk;   /* absolute path of a disk image, or NULL; read-only to the machine */
     char *append; /* kernel command line */
     char *description;
     char *kernel_release;  /* "6.1.0-41-686" */
@@ -36,7 +37,9 @@ enum image_error {
     IMAGE_ERROR_DAMAGED,
     IMAGE_ERROR_BUILD,
     IMAGE_ERROR_NO_SPACE,
-    IMAGE_ERROR_NAME
+    IMAGE_ERROR_NAME,
+    IMAGE_ERROR_RECIPE,
+    IMAGE_ERROR_IMPORT
 };
 
 void image_free(struct image *image);
@@ -59,10 +62,13 @@ struct image_build_options {
     image_progress *progress; /* may be NULL */
     void *opaque;
 };
-/* Builds by recipe ("mini", "mini-pae", …: image_recipes_describe). Uses apt-get and the machine's own apt
+/* Builds by recipe ("mini", …: image_recipes_describe; or a file: "./my.recipe"). Uses apt-get and the machine's own apt
  * sources in a private apt root, needs no root, changes nothing of the system. *changed (may be NULL): false
  * when it was up to date. */
 bool image_build(const char *recipe, const struct image_build_options *options, bool *changed,
                  GError **error);
 /* One line a recipe: name and what it is. */
 void image_recipes_describe(GString *out);
+bool image_recipe_exists(const char *name);
+/* The text of one of our recipes, to copy and change. */
+char *image_recipe_text(const char *name, GError **error);

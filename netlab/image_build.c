@@ -2,7 +2,10 @@
  * SPDX-FileCopyrightText: The netlab authors
  */
 /*
- * Building images by recipe: Debian packages in, a kernel and an initramfs out.
+ * Building images by recipe: Debian packages in; a kernel, an initramfs and perhaps a disk out.
+ *
+ * With "root: memory" the initramfs is the whole system. With "root: disk" it only holds what is needed to mount the disk, an EROFS
+ * file system that all machines of the image read and none writes; each puts a layer of its own memory over it.
  *
  * Everything is put together in a hidden folder beside the image's place, which is then renamed into it: a
  * build that fails, is interrupted or meets a full disk leaves what was there before. What went in (recipe,
@@ -14,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,59 +26,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { RECIPE_VERSION = 3, NEEDED_MIB = 400 };
-
-static const struct recipe {
-    const char *name, *description;
-    const char *kernel;            /* Debian metapackage */
-    const char *const *packages;   /* userland beyond busybox, with dependencies; may be NULL */
-    const char *const (*links)[2]; /* path, target: what packages' scripts would have made; ends with NULLs */
-    unsigned memory, least_memory; /* MiB */
-} recipes[] = {
-    {.name = "mini",
-     .description = "Debian's 686 kernel, busybox and the e1000 driver: a host or a router in 4 MB",
-     .kernel = "linux-image-686",
-     .memory = 96,
-     .least_memory = 72},
-    {.name = "mini-pae",
-     .description = "the same with Debian's 686-pae kernel",
-     .kernel = "linux-image-686-pae",
-     .memory = 96,
-     .least_memory = 72},
-    {.name = "debian",
-     .description = "a Debian userland: bash, coreutils, iproute2, ping, perl, python3, xz, netcat, iperf3",
-     .kernel = "linux-image-686",
-     .packages = (const char *const[]){"bash", "dash", "coreutils", "grep", "sed", "findutils", "gawk",
-                                       "iproute2", "iputils-ping", "procps", "gzip", "xz-utils", "perl-base",
-                                       "python3-minimal", "netcat-openbsd", "iperf3", NULL},
-     .links =
-         (const char *const[][2]){
-             {"bin/sh", "dash"}, {"bin/nc", "nc.openbsd"}, {"usr/bin/awk", "gawk"}, {NULL, NULL}},
-     .memory = 512,
-     .least_memory = 384},
-};
-
-static const struct recipe *find_recipe(const char *name)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(recipes); i++)
-        if (strcmp(recipes[i].name, name) == 0)
-            return &recipes[i];
-    return NULL;
-}
-
-bool image_recipe_exists(const char *name)
-{
-    return find_recipe(name) != NULL;
-}
-
-void image_recipes_describe(GString *out)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(recipes); i++)
-        g_string_append_printf(out, "%-10s %s\n", recipes[i].name, recipes[i].description);
-}
+enum { RECIPE_VERSION = 6, NEEDED_MIB = 600 };
 
 struct build {
-    const struct recipe *recipe;
+    struct recipe *recipe;
     const struct image_build_options *options;
     const char *name;
     char *images, *work, *place; /* folders */
@@ -82,7 +37,9 @@ struct build {
     char *guest_hash;
     char *kernel_package;    /* "linux-image-6.1.0-50-686" */
     GHashTable *kernel_tree; /* what was taken out of the kernel's package */
-    GHashTable *tree;        /* the initramfs */
+    GHashTable *index;       /* its modules by name */
+    GHashTable *tree;        /* the root file system */
+    GHashTable *boot;        /* the initramfs: the same as tree when the root is in memory */
     int lock;
 };
 
@@ -125,10 +82,12 @@ static bool find_guest(struct build *b, GError **error)
 static char *inputs_of(const struct build *b)
 {
     g_autoptr(GString) text = g_string_new(NULL);
-    g_string_append_printf(text, "recipe %s %d\nguest %s\nkernel %s\n", b->recipe->name, RECIPE_VERSION,
-                           b->guest_hash, b->recipe->kernel);
-    for (const char *const *p = b->recipe->packages; p && *p; p++)
-        g_string_append_printf(text, "package %s\n", *p);
+    g_string_append_printf(text, "version %d\nguest %s\n%s\n", RECIPE_VERSION, b->guest_hash, b->recipe->text);
+    for (guint i = 0; i < b->recipe->files->len; i++) { /* also those that the recipe only names */
+        const struct recipe_file *file = b->recipe->files->pdata[i];
+        g_autofree char *sum = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, file->data);
+        g_string_append_printf(text, "file %s %s\n", file->path, sum);
+    }
     return g_compute_checksum_for_string(G_CHECKSUM_SHA256, text->str, -1);
 }
 
@@ -177,85 +136,28 @@ static bool check_space(const struct build *b, GError **error)
 
 /* ---- the kernel and its modules ---- */
 
-/* Modules by name; what they depend on is read from the modules themselves. */
-static const char *const modules[] = {"e1000", "qemu_fw_cfg", "button", "bridge", "8021q",
-                                      "dummy", "veth",        "tun",    NULL};
-
-static bool want_of_kernel(const char *path, void *opaque)
-{
-    return g_str_has_prefix(path, "boot/vmlinuz-") || strstr(path, "/kernel/drivers/net/") ||
-           strstr(path, "/kernel/drivers/firmware/") || strstr(path, "/kernel/drivers/acpi/") ||
-           strstr(path, "/kernel/net/") || strstr(path, "/kernel/lib/") ||
-           g_str_has_suffix(path, "/modules.builtin");
-}
-
-static const struct image_file *find_module(GHashTable *tree, const char *name)
-{
-    /* Names spell '-' and '_' alike. */
-    g_autofree char *wanted = g_strdelimit(g_strdup(name), "-", '_');
-    GHashTableIter iter;
-    gpointer value;
-    g_hash_table_iter_init(&iter, tree);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const struct image_file *file = value;
-        if (!g_str_has_suffix(file->path, ".ko") || !file->data)
-            continue;
-        const char *slash = strrchr(file->path, '/');
-        g_autofree char *found = g_strndup(slash + 1, strlen(slash + 1) - 3);
-        if (strcmp(g_strdelimit(found, "-", '_'), wanted) == 0)
-            return file;
-    }
-    return NULL;
-}
-
-/* The "depends=" entry of the module's .modinfo: comma-separated names. */
-static char *module_depends(const struct image_file *module)
-{
-    static const char key[] = "\0depends=";
-    gsize size;
-    const char *data = g_bytes_get_data(module->data, &size);
-    const char *found = memmem(data, size, key, sizeof key - 1);
-    if (!found)
-        return g_strdup("");
-    found += sizeof key - 1;
-    return g_strndup(found, strnlen(found, size - (gsize)(found - data)));
-}
-
-static bool add_module(struct build *b, const char *name, unsigned depth, GString *load, GError **error)
-{
-    const struct image_file *module = find_module(b->kernel_tree, name);
-    if (!module) /* built in, or of a driver family this image does not carry */
-        return depth == 0 || fail(error, IMAGE_ERROR_BUILD, "the kernel package has no module %s", name);
-    g_autofree char *line = g_strdup_printf("/%s\n", module->path);
-    if (strstr(load->str, line) || depth > 8)
-        return true;
-    g_autofree char *depends = module_depends(module);
-    g_auto(GStrv) names = g_strsplit(depends, ",", 32);
-    for (char **n = names; *n; n++)
-        if (**n && !add_module(b, *n, depth + 1, load, error))
-            return false;
-    image_tree_add(b->tree, module->path, S_IFREG | 0644, module->data, NULL);
-    g_string_append(load, line);
-    return true;
-}
-
-/* Loaded at start; the others are there for modprobe-less `insmod` by the node's own commands. */
-static bool loads_at_start(const char *name)
-{
-    return strcmp(name, "e1000") == 0 || strcmp(name, "qemu_fw_cfg") == 0 || strcmp(name, "button") == 0;
-}
-
 static bool add_modules(struct build *b, GError **error)
 {
+    static const char *const always[] = {"e1000", "qemu_fw_cfg", "button", NULL};
+    static const char *const for_disk[] = {"crc32c_generic", "ata_piix", "sd_mod", "erofs", "overlay", NULL};
     g_autoptr(GString) load = g_string_new(NULL);
     g_autoptr(GString) more = g_string_new(NULL);
-    for (const char *const *name = modules; *name; name++)
-        if (!add_module(b, *name, 0, loads_at_start(*name) ? load : more, error))
+    b->index = image_kernel_index(b->kernel_tree);
+    for (const char *const *name = always; *name; name++)
+        if (!image_kernel_add_module(b->index, b->boot, *name, 0, load, error))
+            return false;
+    for (const char *const *name = for_disk; b->recipe->on_disk && *name; name++)
+        if (!image_kernel_add_module(b->index, b->boot, *name, 0, load, error))
+            return false;
+    if (b->recipe->on_disk)
+        image_kernel_add_tables(b->kernel_tree, b->index, b->tree, b->kernel_package + strlen("linux-image-"));
+    for (guint i = 0; i < b->recipe->modules->len; i++)
+        if (!image_kernel_add_module(b->index, b->tree, b->recipe->modules->pdata[i], 0, more, error))
             return false;
     if (!strstr(load->str, "/e1000.ko"))
         return fail(error, IMAGE_ERROR_BUILD, "the kernel package %s has no e1000 driver", b->kernel_package);
     g_autoptr(GBytes) list = g_bytes_new(load->str, load->len);
-    image_tree_add(b->tree, "lib/modules/netlab.load", S_IFREG | 0644, list, NULL);
+    image_tree_add(b->boot, "lib/modules/netlab.load", S_IFREG | 0644, list, NULL);
     return true;
 }
 
@@ -284,6 +186,7 @@ static bool save_kernel(struct build *b, GError **error)
 
 static bool want_of_userland(const char *path, void *opaque)
 {
+    const struct build *b = opaque;
     static const char *const without[] = {"usr/share/doc/",
                                           "usr/share/man/",
                                           "usr/share/locale/",
@@ -294,6 +197,12 @@ static bool want_of_userland(const char *path, void *opaque)
     for (unsigned i = 0; i < G_N_ELEMENTS(without); i++)
         if (g_str_has_prefix(path, without[i]))
             return false;
+    for (guint i = 0; i < b->recipe->leave_out->len; i++) {
+        const char *left = b->recipe->leave_out->pdata[i];
+        size_t length = strlen(left);
+        if (strncmp(path, left, length) == 0 && (!path[length] || path[length] == '/'))
+            return false;
+    }
     return true;
 }
 
@@ -330,68 +239,176 @@ static void add_applets(struct build *b)
     }
 }
 
+/* Debian's folders are one since bookworm, which its packages' scripts see to: what packages have in /bin, /sbin and /lib goes
+ * into /usr, with links in its place. */
+static void merge_usr(GHashTable *tree)
+{
+    static const char *const tops[] = {"bin", "sbin", "lib"};
+    g_autoptr(GPtrArray) moved = g_ptr_array_new();
+    GHashTableIter iter;
+    gpointer value;
+    for (size_t i = 0; i < G_N_ELEMENTS(tops); i++) {
+        g_autofree char *prefix = g_strconcat(tops[i], "/", NULL);
+        g_hash_table_iter_init(&iter, tree);
+        while (g_hash_table_iter_next(&iter, NULL, &value))
+            if (g_str_has_prefix(((struct image_file *)value)->path, prefix))
+                g_ptr_array_add(moved, value);
+    }
+    for (guint i = 0; i < moved->len; i++) {
+        const struct image_file *file = moved->pdata[i];
+        g_autofree char *path = g_strconcat("usr/", file->path, NULL);
+        const struct image_file *there = g_hash_table_lookup(tree, path);
+        if (!there || (!S_ISDIR(there->mode) && !S_ISLNK(file->mode)))
+            image_tree_add(tree, path, file->mode, file->data, file->target);
+    }
+    for (guint i = 0; i < moved->len; i++) {
+        g_autofree char *path = g_strdup(((struct image_file *)moved->pdata[i])->path);
+        g_hash_table_remove(tree, path);
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(tops); i++) {
+        g_autofree char *target = g_strconcat("usr/", tops[i], NULL);
+        if (!g_hash_table_contains(tree, target))
+            image_tree_add(tree, target, S_IFDIR | 0755, NULL, NULL);
+        image_tree_add(tree, tops[i], S_IFLNK | 0777, NULL, target);
+    }
+}
+
+/* What the recipe itself says: users, files, links, and the commands for each start. */
+static void add_own(struct build *b, GString *passwd, GString *group)
+{
+    for (guint i = 0; i < b->recipe->users->len; i++) {
+        const struct recipe_user *user = b->recipe->users->pdata[i];
+        g_string_append_printf(passwd, "%s:x:%u:%u:%s:%s:/usr/sbin/nologin\n", user->name, user->uid, user->uid, user->name,
+                               user->home);
+        g_string_append_printf(group, "%s:x:%u:\n", user->name, user->uid);
+    }
+    for (guint i = 0; i < b->recipe->groups->len; i++) {
+        const struct recipe_user *own = b->recipe->groups->pdata[i];
+        g_string_append_printf(group, "%s:x:%u:%s\n", own->name, own->uid, own->home);
+    }
+    for (guint i = 0; i < b->recipe->files->len; i++) {
+        const struct recipe_file *file = b->recipe->files->pdata[i];
+        image_tree_add(b->tree, file->path, S_IFREG | file->mode, file->data, NULL);
+    }
+    for (guint i = 0; i < b->recipe->links->len; i++) {
+        const struct recipe_file *link = b->recipe->links->pdata[i];
+        image_tree_add(b->tree, link->path, S_IFLNK | 0777, NULL, link->target);
+    }
+}
+
 static void add_text(GHashTable *tree, const char *path, const char *text)
 {
     g_autoptr(GBytes) data = g_bytes_new(text, strlen(text));
     image_tree_add(tree, path, S_IFREG | 0644, data, NULL);
 }
 
-static bool add_basics(struct build *b, GError **error)
+static void add_folders(GHashTable *tree, const char *const *folders)
 {
-    static const char *const folders[] = {"bin", "sbin", "dev",     "etc",      "proc",    "sys", "run",
-                                          "tmp", "root", "usr/bin", "usr/sbin", "var/run", "mnt"};
-    for (unsigned i = 0; i < G_N_ELEMENTS(folders); i++)
-        if (!g_hash_table_contains(b->tree, folders[i]))
-            image_tree_add(b->tree, folders[i], S_IFDIR | 0755, NULL, NULL);
-    image_tree_add_device(b->tree, "dev/console", S_IFCHR | 0600, 5, 1);
-    image_tree_add_device(b->tree, "dev/null", S_IFCHR | 0666, 1, 3);
-    add_text(b->tree, "etc/passwd",
-             "root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n");
-    add_text(b->tree, "etc/group", "root:x:0:\nnogroup:x:65534:\n");
-    add_text(b->tree, "etc/profile",
-             "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nPS1='\\h:\\w# '\n");
+    for (; *folders; folders++)
+        if (!g_hash_table_contains(tree, *folders))
+            image_tree_add(tree, *folders, S_IFDIR | 0755, NULL, NULL);
+}
+
+static bool add_init(const struct build *b, GHashTable *tree, GError **error)
+{
     g_autofree char *program = NULL;
     gsize size;
     if (!g_file_get_contents(b->guest, &program, &size, error))
         return false;
     g_autoptr(GBytes) bytes = g_bytes_new(program, size);
-    image_tree_add(b->tree, "init", S_IFREG | 0755, bytes, NULL);
+    image_tree_add(tree, "init", S_IFREG | 0755, bytes, NULL);
     return true;
 }
 
-static bool unpack_all(GPtrArray *debs, bool (*wanted)(const char *, void *), GHashTable *tree,
+static bool add_basics(struct build *b, GError **error)
+{
+    static const char *const folders[] = {"bin", "sbin", "dev", "etc", "proc", "sys", "run", "tmp", "root", "usr/bin", "usr/sbin",
+                                          "var/run", "mnt", NULL};
+    static const char *const boot_folders[] = {"dev", "proc", "sys", "run", "tmp", "root", "etc", NULL};
+    add_folders(b->tree, folders);
+    image_tree_add_device(b->boot, "dev/console", S_IFCHR | 0600, 5, 1);
+    image_tree_add_device(b->boot, "dev/null", S_IFCHR | 0666, 1, 3);
+    g_autoptr(GString) passwd = g_string_new("root::0:0:root:/root:/bin/sh\n"), group = g_string_new("root:x:0:\n");
+    add_own(b, passwd, group);
+    g_string_append(passwd, "nobody:x:65534:65534:nobody:/:/bin/false\n");
+    g_string_append(group, "nogroup:x:65534:\n");
+    add_text(b->tree, "etc/passwd", passwd->str);
+    add_text(b->tree, "etc/group", group->str);
+    add_text(b->tree, "etc/profile",
+             "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nPS1='\\h:\\w# '\n"
+             "for f in /etc/profile.d/*.sh; do [ -r \"$f\" ] && . \"$f\"; done\nunset f\n");
+    if (b->recipe->start->len) {
+        g_autoptr(GString) start = g_string_new("#!/bin/sh\n");
+        for (guint i = 0; i < b->recipe->start->len; i++)
+            g_string_append_printf(start, "%s\n", (char *)b->recipe->start->pdata[i]);
+        g_autoptr(GBytes) data = g_bytes_new(start->str, start->len);
+        image_tree_add(b->tree, "etc/netlab/start", S_IFREG | 0755, data, NULL);
+    }
+    if (b->recipe->on_disk) {
+        /* What Debian's packages expect of base-files, and the tree's names in its own spelling. */
+        static const char *const more[] = {"var/log", "var/lib", "var/tmp", "home", "usr/local/bin", "srv", NULL};
+        add_folders(b->tree, more);
+        add_folders(b->boot, boot_folders);
+        add_text(b->boot, "etc/netlab-root", "/dev/sda\n");
+        add_text(b->tree, "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n");
+        g_hash_table_remove(b->tree, "var/run");
+        image_tree_add(b->tree, "var/run", S_IFLNK | 0777, NULL, "/run");
+    }
+    return add_init(b, b->boot, error) && (!b->recipe->on_disk || add_init(b, b->tree, error));
+}
+
+static bool unpack_all(struct build *b, GPtrArray *debs, bool (*wanted)(const char *, void *), GHashTable *tree,
                        GError **error)
 {
     for (unsigned i = 0; i < debs->len; i++)
-        if (!image_deb_unpack(debs->pdata[i], wanted, NULL, tree, error))
+        if (!image_deb_unpack(debs->pdata[i], wanted, b, tree, error))
             return false;
+    return true;
+}
+
+/* What is wanted of the kernel's package, kept unpacked beside it: most of a build is the package's decompression. */
+static bool unpack_kernel(struct build *b, const char *deb, GError **error)
+{
+    g_autofree char *kept = g_strdup_printf("%s.%d.cpio", deb, RECIPE_VERSION);
+    g_autofree char *half = g_strdup_printf("%s.%d", kept, (int)getpid());
+    if (image_tree_read_cpio(b->kernel_tree, kept, NULL)) {
+        g_utime(kept, NULL);
+        return true;
+    }
+    g_hash_table_remove_all(b->kernel_tree);
+    if (!image_deb_unpack(deb, image_kernel_wants, NULL, b->kernel_tree, error))
+        return false;
+    if (!image_tree_write_cpio(b->kernel_tree, half, NULL) || rename(half, kept) != 0)
+        unlink(half); /* the next build unpacks it again */
     return true;
 }
 
 static bool gather(struct build *b, GError **error)
 {
-    struct image_apt *apt = image_apt_open(b->options->progress, b->options->opaque, error);
+    struct image_apt *apt = image_apt_open(b->options->refresh, b->options->progress, b->options->opaque, error);
     if (!apt)
         return false;
     g_autoptr(GPtrArray) kernel = NULL;
     g_autoptr(GPtrArray) busybox = NULL;
     g_autoptr(GPtrArray) userland = NULL;
+    bool wants_more = b->recipe->packages->len;
+    g_ptr_array_add(b->recipe->packages, NULL);
+    g_ptr_array_add(b->recipe->without, NULL);
     b->kernel_package = image_apt_dependency(apt, b->recipe->kernel, error);
     if (b->kernel_package)
-        kernel = image_apt_fetch(apt, (const char *const[]){b->kernel_package, NULL}, false, error);
+        kernel = image_apt_fetch(apt, (const char *const[]){b->kernel_package, NULL}, false, NULL, error);
     if (kernel)
-        busybox = image_apt_fetch(apt, (const char *const[]){"busybox-static", NULL}, false, error);
-    if (busybox && b->recipe->packages)
-        userland = image_apt_fetch(apt, b->recipe->packages, true, error);
-    bool good = kernel && busybox && (userland || !b->recipe->packages);
+        busybox = image_apt_fetch(apt, (const char *const[]){"busybox-static", NULL}, false, NULL, error);
+    if (busybox && wants_more)
+        userland = image_apt_fetch(apt, (const char *const *)b->recipe->packages->pdata, true,
+                                   (const char *const *)b->recipe->without->pdata, error);
+    bool good = kernel && busybox && (userland || !wants_more);
     if (good)
         say(b, "unpack", "Unpacking the packages");
-    good = good && unpack_all(kernel, want_of_kernel, b->kernel_tree, error) &&
-           (!userland || unpack_all(userland, want_of_userland, b->tree, error)) &&
-           unpack_all(busybox, want_of_userland, b->tree, error);
+    good = good && unpack_kernel(b, kernel->pdata[0], error) &&
+           (!userland || unpack_all(b, userland, want_of_userland, b->tree, error)) &&
+           unpack_all(b, busybox, want_of_userland, b->tree, error);
     image_apt_close(apt);
-    for (const char *const(*link)[2] = b->recipe->links; good && link && (*link)[0]; link++)
-        image_tree_add(b->tree, (*link)[0], S_IFLNK | 0777, NULL, (*link)[1]);
     if (good && !g_hash_table_contains(b->tree, "bin/busybox"))
         return fail(error, IMAGE_ERROR_BUILD, "the package busybox-static has no bin/busybox");
     return good;
@@ -412,9 +429,12 @@ static bool write_metadata(struct build *b, const char *inputs, GError **error)
         {"append", "console=ttyS0,115200 quiet panic=5 net.ifnames=0 cryptomgr.notests noisapnp"},
         {"kernel_release", b->kernel_package + strlen("linux-image-")},
         {"built", built},
+        {"disk", b->recipe->on_disk ? "root.img" : NULL},
     };
     json_builder_begin_object(json);
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
+        if (!texts[i][1])
+            continue;
         json_builder_set_member_name(json, texts[i][0]);
         json_builder_add_string_value(json, texts[i][1]);
     }
@@ -451,6 +471,15 @@ static bool put_in_place(struct build *b, GError **error)
     return true;
 }
 
+static bool write_image(struct build *b, GError **error)
+{
+    g_autofree char *initrd = g_build_filename(b->work, "initrd.cpio", NULL);
+    g_autofree char *disk = g_build_filename(b->work, "root.img", NULL);
+    if (!image_tree_write_cpio(b->boot, initrd, error) || chmod(initrd, 0644) != 0)
+        return false;
+    return !b->recipe->on_disk || (image_tree_write_erofs(b->tree, disk, error) && chmod(disk, 0644) == 0);
+}
+
 static bool build_image(struct build *b, const char *inputs, GError **error)
 {
     if (!check_space(b, error))
@@ -460,14 +489,16 @@ static bool build_image(struct build *b, const char *inputs, GError **error)
                     b->work, g_strerror(errno));
     b->kernel_tree = image_tree_new();
     b->tree = image_tree_new();
+    b->boot = b->recipe->on_disk ? image_tree_new() : g_hash_table_ref(b->tree);
     if (!gather(b, error))
         return false;
     say(b, "image", "Putting the image together");
     add_applets(b);
-    g_autofree char *initrd = g_build_filename(b->work, "initrd.cpio", NULL);
-    if (!add_basics(b, error) || !add_modules(b, error) || !save_kernel(b, error) ||
-        !image_tree_write_cpio(b->tree, initrd, error) || chmod(initrd, 0644) != 0 ||
-        !write_metadata(b, inputs, error))
+    if (!add_basics(b, error) || !add_modules(b, error))
+        return false;
+    if (b->recipe->on_disk)
+        merge_usr(b->tree);
+    if (!save_kernel(b, error) || !write_image(b, error) || !write_metadata(b, inputs, error))
         return false;
     return put_in_place(b, error);
 }
@@ -479,7 +510,10 @@ static void build_clear(struct build *b)
     if (b->lock >= 0)
         close(b->lock);
     g_clear_pointer(&b->kernel_tree, g_hash_table_unref);
+    g_clear_pointer(&b->index, g_hash_table_unref);
+    g_clear_pointer(&b->boot, g_hash_table_unref);
     g_clear_pointer(&b->tree, g_hash_table_unref);
+    recipe_free(b->recipe);
     g_free(b->images);
     g_free(b->work);
     g_free(b->place);
@@ -504,18 +538,16 @@ static void remove_leftovers(const struct build *b)
 bool image_build(const char *recipe_name, const struct image_build_options *options, bool *changed,
                  GError **error)
 {
-    const struct recipe *recipe = find_recipe(recipe_name);
-    if (!recipe) {
-        g_autoptr(GString) known = g_string_new(NULL);
-        for (unsigned i = 0; i < G_N_ELEMENTS(recipes); i++)
-            g_string_append_printf(known, "%s%s", i ? ", " : "", recipes[i].name);
-        return fail(error, IMAGE_ERROR_UNKNOWN, "no recipe for an image '%s'; there are: %s", recipe_name,
-                    known->str);
-    }
-    struct build b = {.recipe = recipe, .options = options, .lock = -1};
-    b.name = options->name ? options->name : recipe->name;
-    if (!image_name_check(b.name, error))
+    struct recipe *recipe = recipe_load(recipe_name, error);
+    if (!recipe)
         return false;
+    struct build b = {.recipe = recipe, .options = options, .lock = -1};
+    g_autofree char *own_name = g_strdup(options->name ? options->name : recipe->name);
+    b.name = own_name;
+    if (!image_name_check(b.name, error)) {
+        recipe_free(recipe);
+        return false;
+    }
     b.images = image_own_folder(error);
     bool good = b.images && find_guest(&b, error);
     if (good) {

@@ -152,6 +152,7 @@ static bool unpack_data(GBytes *tar, const char *deb, bool (*wanted)(const char 
     gsize size;
     const void *bytes = g_bytes_get_data(tar, &size);
     archive_read_support_format_tar(from);
+    archive_read_support_format_cpio(from);
     archive_read_support_filter_all(from);
     if (archive_read_open_memory(from, bytes, size) != ARCHIVE_OK)
         good = fail(error, deb, archive_error_string(from));
@@ -197,6 +198,15 @@ bool image_deb_unpack(const char *deb, bool (*wanted)(const char *path, void *op
          status == ARCHIVE_EOF ? "it has no data.tar: no Debian package" : archive_error_string(from));
     archive_read_free(from);
     return false;
+}
+
+bool image_tree_read_cpio(GHashTable *tree, const char *path, GError **error)
+{
+    g_autoptr(GMappedFile) file = g_mapped_file_new(path, FALSE, error);
+    if (!file)
+        return false;
+    g_autoptr(GBytes) data = g_mapped_file_get_bytes(file);
+    return unpack_data(data, path, NULL, NULL, tree, error);
 }
 
 static bool write_one(struct archive *to, const struct image_file *file)

@@ -112,24 +112,19 @@ static int pass_fd(struct command *command, int fd)
     return FIRST_FD + (int)command->fds->len - 1;
 }
 
-/* A file for the machine to read: its path, or an fd where the machine is another user. */
-static bool add_file(struct command *command, const struct machine_spec *spec, const char *option,
-                     const char *path, GArray *opened, GError **error)
+/* The name by which the machine opens a file: its path, or an fd where the machine is another user. NULL: an error. */
+static char *name_file(struct command *command, const struct machine_spec *spec, const char *path, GArray *opened,
+                       GError **error)
 {
-    if (!path)
-        return true;
-    add(command, option);
-    if (!spec->user.change || !opened) {
-        add(command, path);
-        return true;
-    }
+    if (!spec->user.change || !opened)
+        return g_strdup(path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat found;
     if (fd < 0 || fstat(fd, &found) != 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "%s: %s", path, g_strerror(errno));
         if (fd >= 0)
             close(fd);
-        return false;
+        return NULL;
     }
     g_array_append_val(opened, fd);
     bool is_readable = found.st_mode & S_IROTH ||
@@ -139,11 +134,41 @@ static bool add_file(struct command *command, const struct machine_spec *spec, c
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
                     "%s cannot be read by uid %u, who runs the machine; make it readable with chmod o+r",
                     path, spec->user.uid);
-        return false;
+        return NULL;
     }
-    addf(command, "/proc/self/fd/%d", pass_fd(command, fd));
+    return g_strdup_printf("/proc/self/fd/%d", pass_fd(command, fd));
+}
+
+/* A file for the machine to read. */
+static bool add_file(struct command *command, const struct machine_spec *spec, const char *option,
+                     const char *path, GArray *opened, GError **error)
+{
+    if (!path)
+        return true;
+    g_autofree char *name = name_file(command, spec, path, opened, error);
+    if (!name)
+        return false;
+    add(command, option);
+    add(command, name);
     return true;
 }
+
+/* An image's root file system: all its machines read the one file, and none writes to it. */
+static bool add_disk(struct command *command, const struct machine_spec *spec, const char *path, GArray *opened,
+                     GError **error)
+{
+    g_autofree char *name = name_file(command, spec, path, opened, error);
+    if (!name)
+        return false;
+    g_auto(GStrv) words = g_strsplit(name, ",", -1);
+    g_autofree char *doubled = g_strjoinv(",,", words);
+    g_autofree char *base = g_path_get_basename(spec->emulator);
+    add(command, "-drive");
+    /* QEMU has no disk of this kind that cannot be written; what a guest would write is thrown away there. */
+    addf(command, "file=%s,format=raw,if=ide,%s", doubled, g_str_equal(base, "netlab-emu") ? "readonly=on" : "snapshot=on");
+    return true;
+}
+
 
 /* Ours confines itself to what a machine needs. Other programs at NETLAB_EMU have other words for that, or
  * none; a kernel without filters runs machines as their user all the same. */
@@ -233,6 +258,9 @@ static bool build_command(const struct machine_spec *spec, struct command *comma
                   json_object_get_string_member_with_default(payload, "kernel", NULL), opened, error) ||
         !add_file(command, spec, "-initrd",
                   json_object_get_string_member_with_default(payload, "initrd", NULL), opened, error))
+        return false;
+    const char *disk = json_object_get_string_member_with_default(payload, "disk", NULL);
+    if (disk && !add_disk(command, spec, disk, opened, error))
         return false;
     const char *append = json_object_get_string_member_with_default(payload, "append", NULL);
     if (append && *append) {
@@ -732,7 +760,7 @@ char *machine_log_tail(const char *directory, const char *file, unsigned most)
 
 char *machine_restore_paths(const char *payload, const char *text)
 {
-    static const char *const members[] = {"kernel", "initrd"}; /* in build_command()'s order */
+    static const char *const members[] = {"kernel", "initrd", "disk"}; /* in build_command()'s order */
     GString *restored = g_string_new(text);
     int fd = FIRST_FD;
     for (size_t i = 0; i < G_N_ELEMENTS(members); i++) {

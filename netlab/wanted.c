@@ -26,7 +26,7 @@ enum { DEFAULT_MEMORY_MIB = 64, LONGEST_CONFIG = 60000, NODES_AT_ONCE = 16 };
 
 /* What boots: from an image, or from files of one's own. */
 struct boot {
-    char *kernel, *initrd, *append;
+    char *kernel, *initrd, *disk, *append;
     unsigned memory;
     bool has_agent;
 };
@@ -35,6 +35,7 @@ static void boot_clear(struct boot *boot)
 {
     g_free(boot->kernel);
     g_free(boot->initrd);
+    g_free(boot->disk);
     g_free(boot->append);
 }
 
@@ -272,6 +273,7 @@ static bool boot_from_image(const struct topology_node *node, struct topology_re
     }
     boot->kernel = g_strdup(image->kernel);
     boot->initrd = g_strdup(image->initrd);
+    boot->disk = g_strdup(image->disk);
     boot->memory = machine->memory ? machine->memory : image->memory ? image->memory : DEFAULT_MEMORY_MIB;
     boot->has_agent = image->has_agent;
     if (machine->append && image->append)
@@ -480,6 +482,7 @@ static void want_machine(GPtrArray *objects, const struct topology_node *node, G
         put_string(builder, "cpu", machine->cpu);
         put_string(builder, "kernel", boot.kernel);
         put_string(builder, "initrd", boot.initrd);
+        put_string(builder, "disk", boot.disk);
         put_string(builder, "append", boot.append);
         put_string(builder, "ready", agent ? "agent" : "started");
         put_nics(builder, node);

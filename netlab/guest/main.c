@@ -10,6 +10,7 @@
  */
 #include "guest.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -116,6 +117,82 @@ static void load_modules(void)
         fclose(list);
 }
 
+/* ---- the image's root on a disk ---- */
+
+/* What the initramfs takes of memory is given back. Only its own files: never across a mount. */
+static void empty_folder(int folder, dev_t device, unsigned depth)
+{
+    DIR *dir = fdopendir(folder);
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        struct stat found;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            fstatat(dirfd(dir), entry->d_name, &found, AT_SYMLINK_NOFOLLOW) != 0 || found.st_dev != device)
+            continue;
+        if (!S_ISDIR(found.st_mode)) {
+            unlinkat(dirfd(dir), entry->d_name, 0);
+            continue;
+        }
+        int inner = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (inner >= 0 && depth < 32)
+            empty_folder(inner, device, depth + 1);
+        else if (inner >= 0)
+            close(inner);
+        unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static bool wait_for_file(const char *path)
+{
+    for (int i = 0; i < 1000; i++) { /* the disk's driver looks for disks in the background; ten seconds at most */
+        if (access(path, F_OK) == 0)
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+/* Disk below, read-only; a layer in memory above, this machine's own; and what is mounted already goes along. */
+static void enter_root(void)
+{
+    static const char *const mounted[] = {"/dev", "/proc", "/sys", "/run", "/tmp"};
+    char disk[64] = "", inside[64];
+    FILE *file = fopen("/etc/netlab-root", "re");
+    if (!file)
+        return;
+    if (!fgets(disk, sizeof disk, file))
+        disk[0] = 0;
+    fclose(file);
+    disk[strcspn(disk, "\n")] = 0;
+    mkdir("/lower", 0755);
+    mkdir("/upper", 0755);
+    mkdir("/root.new", 0755);
+    if (!wait_for_file(disk)) {
+        guest_log("the image's disk %s is not there: what follows runs without it", disk);
+        return;
+    }
+    if (mount(disk, "/lower", "erofs", MS_RDONLY, NULL) != 0 || mount("upper", "/upper", "tmpfs", 0, "mode=0755") != 0 ||
+        mkdir("/upper/files", 0755) != 0 || mkdir("/upper/work", 0755) != 0 ||
+        mount("overlay", "/root.new", "overlay", 0, "lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work") != 0) {
+        guest_log("mounting the image's disk %s: %s", disk, strerror(errno));
+        return;
+    }
+    struct stat old;
+    int old_root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < sizeof mounted / sizeof mounted[0]; i++) {
+        snprintf(inside, sizeof inside, "/root.new%s", mounted[i]);
+        mkdir(inside, 0755);
+        if (mount(mounted[i], inside, NULL, MS_MOVE, NULL) != 0)
+            guest_log("moving %s: %s", mounted[i], strerror(errno));
+    }
+    if (old_root >= 0 && fstat(old_root, &old) == 0)
+        empty_folder(old_root, old.st_dev, 0);
+    if (chdir("/root.new") != 0 || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0 || chdir("/") != 0)
+        guest_log("entering the image's root: %s", strerror(errno));
+}
+
 /* Where the image's builder could not list busybox's applets, the links are made here, once. */
 static void install_applets(void)
 {
@@ -170,22 +247,30 @@ static int64_t now_ms(void)
     return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
 }
 
-/* The node's own commands, in order, each given ten seconds before the next is started beside it. */
+/* One command, given some time before what follows is started beside it. */
+static void run_command(char *const argv[], const char *shown, int most_ms)
+{
+    pid_t pid = guest_spawn(argv, NULL, -1, -1, -1);
+    int status = 0;
+    int64_t deadline = now_ms() + most_ms;
+    pid_t ended = 0;
+    while (pid > 0 && !(ended = waitpid(pid, &status, WNOHANG)) && now_ms() < deadline)
+        usleep(10000);
+    if (pid < 0 || (ended == pid && status != 0))
+        guest_log("run: '%s' failed (status %d)", shown, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+    else if (!ended)
+        guest_log("run: '%s' goes on in the background", shown);
+}
+
+/* What the image starts, then the node's own commands, in order. */
 static void run_commands(const struct guest_config *config)
 {
+    char *start[] = {"/etc/netlab/start", NULL};
+    if (access(start[0], X_OK) == 0)
+        run_command(start, start[0], 30000);
     for (unsigned i = 0; i < config->run_count; i++) {
         char *argv[] = {"/bin/sh", "-c", config->run[i], NULL};
-        pid_t pid = guest_spawn(argv, NULL, -1, -1, -1);
-        int status = 0;
-        int64_t deadline = now_ms() + 10000;
-        pid_t ended = 0;
-        while (pid > 0 && !(ended = waitpid(pid, &status, WNOHANG)) && now_ms() < deadline)
-            usleep(10000);
-        if (pid < 0 || (ended == pid && status != 0))
-            guest_log("run: '%s' failed (status %d)", config->run[i],
-                      WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-        else if (!ended)
-            guest_log("run: '%s' goes on in the background", config->run[i]);
+        run_command(argv, config->run[i], 10000);
     }
 }
 
@@ -337,8 +422,9 @@ int main(int argc, char **argv)
     for (int fd = 0; fd < 3 && console >= 0; fd++)
         dup2(console, fd);
     reboot(RB_DISABLE_CAD);
-    install_applets();
     load_modules();
+    enter_root();
+    install_applets();
     if (!config_read(&config))
         guest_log("no configuration was handed over: this node has its NICs and no addresses");
     set_identity(&config);
