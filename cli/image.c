@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * `netlab image build|list|rm`.
+ * `netlab image build|import|list|recipe|verify|rm`.
  */
 #include "cli/cli.h"
 #include "netlab/image.h"
@@ -12,6 +12,13 @@
 static const struct cli_option options[] = {
     {"name", 0, "NAME", "build: what the image is called (otherwise like its recipe)"},
     {"refresh", 0, NULL, "build: anew, although it is there and up to date"},
+    {"kernel", 0, "FILE", "import: a Linux kernel"},
+    {"initrd", 0, "FILE", "import: the kernel's initial RAM disk"},
+    {"append", 0, "WORDS", "import: the kernel's command line"},
+    {"memory", 'm', "MIB", "import: memory of a node that does not say (256)"},
+    {"description", 0, "TEXT", "import: for `image list`"},
+    {"agent", 0, NULL, "import: the guest runs a guest agent on its second serial port"},
+    {"replace", 0, NULL, "import: in place of an image of that name"},
     {"quiet", 'q', NULL, "print errors only"},
     CLI_JSON_OPTION,
     CLI_HELP_OPTION,
@@ -48,9 +55,26 @@ static int build(struct cli_call *call)
     return CLI_OK;
 }
 
+/* "3 min", "5 h", "12 days" since an ISO 8601 time. */
+static char *age_of(const char *built)
+{
+    g_autoptr(GDateTime) then = built ? g_date_time_new_from_iso8601(built, NULL) : NULL;
+    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+    gint64 s = then ? g_date_time_difference(now, then) / G_TIME_SPAN_SECOND : -1;
+    if (s < 0)
+        return g_strdup("-");
+    if (s < 60)
+        return g_strdup("now");
+    if (s < 3600)
+        return g_strdup_printf("%d min", (int)(s / 60));
+    if (s < 2 * 86400)
+        return g_strdup_printf("%d h", (int)(s / 3600));
+    return g_strdup_printf("%d days", (int)(s / 86400));
+}
+
 static void print_table(GPtrArray *images)
 {
-    static const char *const header[] = {"IMAGE", "KERNEL", "MEMORY", "SIZE", "BUILT", "DESCRIPTION", NULL};
+    static const char *const header[] = {"IMAGE", "ID", "MEMORY", "SIZE", "AGE", "DESCRIPTION", NULL};
     if (!images->len) {
         printf("there are no images; make one with `netlab image build mini`\n");
         return;
@@ -58,15 +82,11 @@ static void print_table(GPtrArray *images)
     struct cli_table *table = cli_table_new(header);
     for (guint i = 0; i < images->len; i++) {
         const struct image *image = images->pdata[i];
-        g_autofree char *memory = g_strdup_printf("%u MiB", image->memory);
+        g_autofree char *memory = g_strdup_printf("%uM", image->memory);
         g_autofree char *size = g_strdup_printf("%.1f MiB", (double)image->size / (1 << 20));
-        const char *cells[] = {image->name,
-                               image->kernel_release ? image->kernel_release : "-",
-                               memory,
-                               size,
-                               image->built ? image->built : "-",
-                               image->description ? image->description : "",
-                               NULL};
+        g_autofree char *age = age_of(image->built);
+        g_autofree char *id = *image->id ? g_strndup(image->id, 12) : g_strdup("-");
+        const char *cells[] = {image->name, id, memory, size, age, image->description ? image->description : "", NULL};
         cli_table_add(table, cells);
     }
     cli_table_print(table);
@@ -82,6 +102,9 @@ static void print_json(GPtrArray *images)
         json_object_set_string_member(item, "folder", image->folder);
         json_object_set_string_member(item, "kernel", image->kernel);
         json_object_set_string_member(item, "initrd", image->initrd);
+        json_object_set_string_member(item, "disk", image->disk);
+        json_object_set_string_member(item, "cdrom", image->cdrom);
+        json_object_set_string_member(item, "id", image->id);
         json_object_set_string_member(item, "append", image->append);
         json_object_set_string_member(item, "kernel_release", image->kernel_release);
         json_object_set_string_member(item, "description", image->description);
@@ -109,6 +132,74 @@ static int list(struct cli_call *call)
     return CLI_OK;
 }
 
+static int import(struct cli_call *call)
+{
+    g_autoptr(GError) error = NULL;
+    unsigned memory = 0;
+    if (!cli_argument(call, 1))
+        return cli_misuse(call, "import under which name? Like: netlab image import tinycore Core-current.iso");
+    if (!cli_number(call, "memory", 1, 65536, &memory))
+        return CLI_USAGE;
+    const char *files[] = {cli_argument(call, 2), cli_argument(call, 2) ? cli_argument(call, 3) : NULL, NULL};
+    const struct image_import_options import_options = {.name = cli_argument(call, 1),
+                                                        .files = files,
+                                                        .kernel = cli_value(call, "kernel"),
+                                                        .initrd = cli_value(call, "initrd"),
+                                                        .append = cli_value(call, "append"),
+                                                        .description = cli_value(call, "description"),
+                                                        .memory = memory,
+                                                        .agent = cli_flag(call, "agent"),
+                                                        .replace = cli_flag(call, "replace"),
+                                                        .progress = show_progress,
+                                                        .opaque = call};
+    if (!image_import(&import_options, &error))
+        return cli_fail(error);
+    if (!cli_flag(call, "quiet"))
+        printf("image %s is there; use it with `image: %s`\n", import_options.name, import_options.name);
+    return CLI_OK;
+}
+
+static int recipe(struct cli_call *call)
+{
+    g_autoptr(GError) error = NULL;
+    if (!cli_argument(call, 1)) {
+        g_autoptr(GString) recipes = g_string_new(NULL);
+        image_recipes_describe(recipes);
+        printf("%s", recipes->str);
+        return CLI_OK;
+    }
+    g_autofree char *text = image_recipe_text(cli_argument(call, 1), &error);
+    if (!text)
+        return cli_fail(error);
+    printf("%s", text);
+    return CLI_OK;
+}
+
+static int verify(struct cli_call *call)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) images = NULL;
+    if (cli_argument(call, 1)) {
+        struct image *one = image_find(cli_argument(call, 1), &error);
+        if (!one)
+            return cli_fail(error);
+        images = g_ptr_array_new_with_free_func((GDestroyNotify)image_free);
+        g_ptr_array_add(images, one);
+    } else if (!(images = image_list(&error))) {
+        return cli_fail(error);
+    }
+    int status = CLI_OK;
+    for (guint i = 0; i < images->len; i++) {
+        const struct image *image = images->pdata[i];
+        g_autoptr(GError) why = NULL;
+        if (!image_verify(image, &why))
+            status = cli_fail(why);
+        else if (!cli_flag(call, "quiet"))
+            printf("image %s is as it was built (%.12s)\n", image->name, image->id);
+    }
+    return status;
+}
+
 static int rm(struct cli_call *call)
 {
     g_autoptr(GError) error = NULL;
@@ -126,24 +217,27 @@ static int run(struct cli_call *call)
     static const struct {
         const char *name;
         int (*run)(struct cli_call *call);
-    } actions[] = {{"build", build}, {"list", list}, {"rm", rm}};
+    } actions[] = {{"build", build},   {"import", import}, {"list", list},
+                 {"recipe", recipe}, {"verify", verify}, {"rm", rm}};
     for (size_t i = 0; i < G_N_ELEMENTS(actions); i++) {
         if (g_str_equal(cli_argument(call, 0), actions[i].name))
             return actions[i].run(call);
     }
-    return cli_misuse(call, "there is no \"image %s\"; there are build, list and rm", cli_argument(call, 0));
+    return cli_misuse(call, "there is no \"image %s\"; there are build, import, list, recipe, verify and rm", cli_argument(call, 0));
 }
 
 const struct cli_verb verb_image = {
     .name = "image",
-    .arguments = "build RECIPE | list | rm NAME",
-    .summary = "make, list and remove guest images",
+    .arguments = "build RECIPE | import NAME [FILE…] | list | recipe [NAME] | verify [NAME] | rm NAME",
+    .summary = "make, import, list and remove guest images",
     .description = "An image is a kernel, an initial file system and their settings under one name, which "
                    "`image:` in a topology refers to. "
-                   "`netlab image build mini` makes the small one from Debian's packages; it needs no root.",
+                   "`netlab image build mini` makes the small one from Debian's packages; it needs no root. "
+                   "RECIPE is one of ours (`netlab image recipe` lists them) or a file, ./my.recipe. `import` takes an ISO, a raw "
+                   "or qcow2 disk, or a kernel of your own.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .least = 1,
-    .most = 2,
+    .most = 4,
     .run = run,
 };

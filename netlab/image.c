@@ -30,6 +30,8 @@ void image_free(struct image *image)
     g_free(image->kernel);
     g_free(image->initrd);
     g_free(image->disk);
+    g_free(image->cdrom);
+    g_free(image->id);
     g_free(image->append);
     g_free(image->description);
     g_free(image->kernel_release);
@@ -130,12 +132,14 @@ struct image *image_load(const char *images, const char *name, GError **error)
     g_autofree char *kernel = object ? file_member(object, "kernel", folder) : NULL;
     g_autofree char *initrd = object ? file_member(object, "initrd", folder) : NULL;
     g_autofree char *disk = object ? file_member(object, "disk", folder) : NULL;
-    if (!object || !kernel || (json_object_has_member(object, "initrd") && !initrd) ||
+    g_autofree char *cdrom = object ? file_member(object, "cdrom", folder) : NULL;
+    if (!object || (!kernel && !disk && !cdrom) || (json_object_has_member(object, "initrd") && !initrd) ||
+        (json_object_has_member(object, "kernel") && !kernel) || (json_object_has_member(object, "cdrom") && !cdrom) ||
         (json_object_has_member(object, "disk") && !disk)) {
         g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_DAMAGED,
-                    "image %s in %s is damaged: %s (build it again: netlab image build %s --refresh)", name,
+                    "image %s in %s is damaged: %s (make it again: netlab image build %s --refresh)", name,
                     folder,
-                    why ? why->message : "image.json does not name a kernel and initrd that are there", name);
+                    why ? why->message : "image.json does not name files that are there", name);
         return NULL;
     }
     struct image *image = g_new0(struct image, 1);
@@ -144,6 +148,11 @@ struct image *image_load(const char *images, const char *name, GError **error)
     image->kernel = g_steal_pointer(&kernel);
     image->initrd = g_steal_pointer(&initrd);
     image->disk = g_steal_pointer(&disk);
+    image->cdrom = g_steal_pointer(&cdrom);
+    const char *format = text_member(object, "disk_format", "root");
+    image->disk_is_root = g_str_equal(format, "root");
+    image->disk_is_qcow2 = g_str_equal(format, "qcow2");
+    image->id = g_strdup(text_member(object, "id", ""));
     image->append = g_strdup(text_member(object, "append", ""));
     image->description = g_strdup(text_member(object, "description", ""));
     image->kernel_release = g_strdup(text_member(object, "kernel_release", ""));
@@ -152,7 +161,8 @@ struct image *image_load(const char *images, const char *name, GError **error)
     image->least_memory = number_member(object, "least_memory", 1, 65536, 32);
     JsonNode *agent = json_object_get_member(object, "agent");
     image->has_agent = agent && JSON_NODE_HOLDS_VALUE(agent) && json_node_get_boolean(agent);
-    image->size = file_size(image->kernel) + file_size(image->initrd) + file_size(image->disk);
+    image->size = file_size(image->kernel) + file_size(image->initrd) + file_size(image->disk) +
+                  file_size(image->cdrom);
     return image;
 }
 
@@ -276,5 +286,7 @@ bool image_remove(const char *name, GError **error)
         g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_BUILD, "removing image %s: %s", name, g_strerror(errno));
         return false;
     }
-    return remove_tree(hidden, error);
+    bool good = remove_tree(hidden, error);
+    image_remove_unused_blobs(own);
+    return good;
 }

@@ -17,10 +17,15 @@
 struct image {
     char *name;
     char *folder; /* absolute */
-    char *kernel; /* absolute path of a bzImage */
+    char *kernel; /* absolute path of a bzImage; NULL: boots from disk or CD */
     char *initrd; /* absolute path, or NULL */
     char *disk;   /* absolute path of a disk image, or NULL; read-only to the machine */
+    bool disk_is_root; /* the disk is the root of our start-up program and never written; else each machine writes to a
+                          layer of its own */
+    bool disk_is_qcow2;
+    char *cdrom;  /* absolute path of an ISO, or NULL */
     char *append; /* kernel command line */
+    char *id;     /* SHA-256 of its contents, hexadecimal; "" of images that an earlier version built */
     char *description;
     char *kernel_release;  /* "6.1.0-41-686" */
     char *built;           /* ISO 8601 */
@@ -52,6 +57,9 @@ GPtrArray *image_list(GError **error);
 /* Removes an image of one's own. */
 bool image_remove(const char *name, GError **error);
 
+/* Reads all files of an image and holds them against what was built. */
+bool image_verify(const struct image *image, GError **error);
+
 /* Told now and then during a build: a step began ("kernel", "Downloading linux-image-686"); never from
  * another thread. */
 typedef void image_progress(void *opaque, const char *step, const char *text);
@@ -72,3 +80,16 @@ void image_recipes_describe(GString *out);
 bool image_recipe_exists(const char *name);
 /* The text of one of our recipes, to copy and change. */
 char *image_recipe_text(const char *name, GError **error);
+
+struct image_import_options {
+    const char *name;
+    const char *const *files; /* ISO, raw, qcow2; NULL-terminated, may be NULL */
+    const char *kernel, *initrd, *append, *description; /* NULL where there is none */
+    unsigned memory; /* MiB a node gets; 0: 256 */
+    bool agent;      /* the guest runs a guest agent on its second serial port and says when it is ready */
+    bool replace;    /* an image of that name may go */
+    image_progress *progress;
+    void *opaque;
+};
+/* Copies people's own files into an image. */
+bool image_import(const struct image_import_options *options, GError **error);

@@ -418,7 +418,7 @@ static bool gather(struct build *b, GError **error)
 
 static bool write_metadata(struct build *b, const char *inputs, GError **error)
 {
-    g_autoptr(JsonBuilder) json = json_builder_new();
+    g_autoptr(JsonObject) json = json_object_new();
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *built = g_date_time_format_iso8601(now);
     const char *const texts[][2] = {
@@ -426,49 +426,23 @@ static bool write_metadata(struct build *b, const char *inputs, GError **error)
         {"description", b->recipe->description},
         {"kernel", "vmlinuz"},
         {"initrd", "initrd.cpio"},
+        {"disk", b->recipe->on_disk ? "root.img" : NULL},
         {"append", "console=ttyS0,115200 quiet panic=5 net.ifnames=0 cryptomgr.notests noisapnp"},
         {"kernel_release", b->kernel_package + strlen("linux-image-")},
         {"built", built},
-        {"disk", b->recipe->on_disk ? "root.img" : NULL},
     };
-    json_builder_begin_object(json);
-    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
-        if (!texts[i][1])
-            continue;
-        json_builder_set_member_name(json, texts[i][0]);
-        json_builder_add_string_value(json, texts[i][1]);
-    }
-    json_builder_set_member_name(json, "memory");
-    json_builder_add_int_value(json, b->recipe->memory);
-    json_builder_set_member_name(json, "least_memory");
-    json_builder_add_int_value(json, b->recipe->least_memory);
-    json_builder_set_member_name(json, "agent");
-    json_builder_add_boolean_value(json, TRUE);
-    json_builder_end_object(json);
-    g_autoptr(JsonNode) root = json_builder_get_root(json);
-    g_autofree char *text = json_to_string(root, TRUE);
-    g_autofree char *path = g_build_filename(b->work, "image.json", NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
+        if (texts[i][1])
+            json_object_set_string_member(json, texts[i][0], texts[i][1]);
+    json_object_set_int_member(json, "memory", b->recipe->memory);
+    json_object_set_int_member(json, "least_memory", b->recipe->least_memory);
+    json_object_set_boolean_member(json, "agent", TRUE);
     g_autofree char *inputs_path = g_build_filename(b->work, "inputs", NULL);
-    if (g_file_set_contents(path, text, -1, error) && g_file_set_contents(inputs_path, inputs, -1, error))
-        return chmod(path, 0644) == 0 && chmod(inputs_path, 0644) == 0;
+    if (g_file_set_contents(inputs_path, inputs, -1, error) && chmod(inputs_path, 0644) == 0 &&
+        image_seal(b->images, b->work, json, error))
+        return true;
     g_prefix_error(error, "writing the image: ");
     return false;
-}
-
-/* The old image moves aside, the new one takes its place, the old one goes. */
-static bool put_in_place(struct build *b, GError **error)
-{
-    g_autofree char *old = g_strdup_printf("%s/.old-%s-%d", b->images, b->name, (int)getpid());
-    bool had_old = rename(b->place, old) == 0;
-    if (rename(b->work, b->place) != 0) {
-        int why = errno;
-        if (had_old && rename(old, b->place) != 0)
-            g_warning("the old image is left in %s", old);
-        return fail(error, IMAGE_ERROR_BUILD, "putting image %s in place: %s", b->name, g_strerror(why));
-    }
-    if (had_old)
-        image_remove_folder(old, NULL);
-    return true;
 }
 
 static bool write_image(struct build *b, GError **error)
@@ -500,7 +474,7 @@ static bool build_image(struct build *b, const char *inputs, GError **error)
         merge_usr(b->tree);
     if (!save_kernel(b, error) || !write_image(b, error) || !write_metadata(b, inputs, error))
         return false;
-    return put_in_place(b, error);
+    return image_put_in_place(b->images, b->work, b->name, error);
 }
 
 static void build_clear(struct build *b)
@@ -528,7 +502,7 @@ static void remove_leftovers(const struct build *b)
     g_autoptr(GDir) dir = g_dir_open(b->images, 0, NULL);
     const char *name;
     while (dir && (name = g_dir_read_name(dir)))
-        if (g_str_has_prefix(name, ".build-") || g_str_has_prefix(name, ".removed-") ||
+        if (g_str_has_prefix(name, ".build-") || g_str_has_prefix(name, ".import-") || g_str_has_prefix(name, ".removed-") ||
             g_str_has_prefix(name, ".old-")) {
             g_autofree char *path = g_build_filename(b->images, name, NULL);
             image_remove_folder(path, NULL);

@@ -8,12 +8,21 @@
 
 #include "netlab/image.h"
 
+#include <json-glib/json-glib.h>
+
 /* Folder that this user's images are built in; created when missing. */
 char *image_own_folder(GError **error);
 char *image_cache_folder(GError **error);
 bool image_name_check(const char *name, GError **error);
 bool image_remove_folder(const char *path, GError **error);
 struct image *image_load(const char *folder, const char *name, GError **error);
+
+/* ---- image_store.c ---- */
+/* Writes image.json of a folder whose files are complete, with their sums and the image's id. */
+bool image_seal(const char *images, const char *folder, JsonObject *metadata, GError **error);
+/* The old image moves aside, the new one takes its place, the old one goes. */
+bool image_put_in_place(const char *images, const char *work, const char *name, GError **error);
+void image_remove_unused_blobs(const char *images);
 
 /* ---- image_apt.c: Debian packages for i386, without root and without touching the system's apt ---- */
 struct image_apt;

@@ -246,7 +246,7 @@ static bool read_copy(struct reader *r, const char *value, const char *block, GP
     if (count == 3 && !read_mode(r, words[2], &mode, error))
         return false;
     g_autofree char *folder = g_path_get_dirname(r->shown);
-    g_autofree char *from = g_canonicalize_filename(words[0], folder);
+    g_autofree char *from = g_path_is_absolute(words[0]) ? g_strdup(words[0]) : g_build_filename(folder, words[0], NULL);
     g_autofree char *data = NULL;
     gsize size;
     struct stat found;
@@ -400,6 +400,7 @@ struct recipe *recipe_parse(const char *shown, const char *text, gsize length, G
         good = complain(&r, error, "not a text file; a recipe is plain UTF-8 text");
     while (good && lines[next])
         good = read_line(&r, lines, &next, error);
+    r.line = good ? 1 : r.line;
     r.column = 1;
     if (good && !recipe->name)
         good = complain(&r, error, "the recipe has no name; add a line like \"name: my-host\"");

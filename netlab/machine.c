@@ -153,22 +153,31 @@ static bool add_file(struct command *command, const struct machine_spec *spec, c
     return true;
 }
 
-/* An image's root file system: all its machines read the one file, and none writes to it. */
-static bool add_disk(struct command *command, const struct machine_spec *spec, const char *path, GArray *opened,
-                     GError **error)
+/* A disk or CD of an image: all its machines read the one file and none writes to it. What a guest writes to a disk that is not
+ * its root goes to a layer of its own without a name. QEMU has no disks that cannot be written, so there the root has one too. */
+static bool add_medium(struct command *command, const struct machine_spec *spec, JsonObject *payload, const char *member,
+                       GArray *opened, GError **error)
 {
+    const char *path = json_object_get_string_member_with_default(payload, member, NULL);
+    if (!path)
+        return true;
     g_autofree char *name = name_file(command, spec, path, opened, error);
     if (!name)
         return false;
     g_auto(GStrv) words = g_strsplit(name, ",", -1);
     g_autofree char *doubled = g_strjoinv(",,", words);
-    g_autofree char *base = g_path_get_basename(spec->emulator);
     add(command, "-drive");
-    /* QEMU has no disk of this kind that cannot be written; what a guest would write is thrown away there. */
-    addf(command, "file=%s,format=raw,if=ide,%s", doubled, g_str_equal(base, "netlab-emu") ? "readonly=on" : "snapshot=on");
+    if (g_str_equal(member, "cdrom")) {
+        addf(command, "file=%s,format=raw,if=ide,index=2,media=cdrom", doubled);
+        return true;
+    }
+    const char *format = json_object_get_string_member_with_default(payload, "disk_format", "root");
+    g_autofree char *base = g_path_get_basename(spec->emulator);
+    bool is_root = g_str_equal(format, "root");
+    addf(command, "file=%s,format=%s,if=ide,index=0,%s", doubled, is_root ? "raw" : format,
+         is_root && g_str_equal(base, "netlab-emu") ? "readonly=on" : "snapshot=on");
     return true;
 }
-
 
 /* Ours confines itself to what a machine needs. Other programs at NETLAB_EMU have other words for that, or
  * none; a kernel without filters runs machines as their user all the same. */
@@ -259,8 +268,8 @@ static bool build_command(const struct machine_spec *spec, struct command *comma
         !add_file(command, spec, "-initrd",
                   json_object_get_string_member_with_default(payload, "initrd", NULL), opened, error))
         return false;
-    const char *disk = json_object_get_string_member_with_default(payload, "disk", NULL);
-    if (disk && !add_disk(command, spec, disk, opened, error))
+    if (!add_medium(command, spec, payload, "disk", opened, error) ||
+        !add_medium(command, spec, payload, "cdrom", opened, error))
         return false;
     const char *append = json_object_get_string_member_with_default(payload, "append", NULL);
     if (append && *append) {
@@ -760,7 +769,7 @@ char *machine_log_tail(const char *directory, const char *file, unsigned most)
 
 char *machine_restore_paths(const char *payload, const char *text)
 {
-    static const char *const members[] = {"kernel", "initrd", "disk"}; /* in build_command()'s order */
+    static const char *const members[] = {"kernel", "initrd", "disk", "cdrom"}; /* in build_command()'s order */
     GString *restored = g_string_new(text);
     int fd = FIRST_FD;
     for (size_t i = 0; i < G_N_ELEMENTS(members); i++) {

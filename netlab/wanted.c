@@ -26,7 +26,8 @@ enum { DEFAULT_MEMORY_MIB = 64, LONGEST_CONFIG = 60000, NODES_AT_ONCE = 16 };
 
 /* What boots: from an image, or from files of one's own. */
 struct boot {
-    char *kernel, *initrd, *disk, *append;
+    char *kernel, *initrd, *disk, *cdrom, *append;
+    const char *disk_format; /* NULL: the root of our start-up program */
     unsigned memory;
     bool has_agent;
 };
@@ -36,6 +37,7 @@ static void boot_clear(struct boot *boot)
     g_free(boot->kernel);
     g_free(boot->initrd);
     g_free(boot->disk);
+    g_free(boot->cdrom);
     g_free(boot->append);
 }
 
@@ -274,8 +276,16 @@ static bool boot_from_image(const struct topology_node *node, struct topology_re
     boot->kernel = g_strdup(image->kernel);
     boot->initrd = g_strdup(image->initrd);
     boot->disk = g_strdup(image->disk);
+    boot->cdrom = g_strdup(image->cdrom);
+    boot->disk_format = image->disk && !image->disk_is_root ? (image->disk_is_qcow2 ? "qcow2" : "raw") : NULL;
     boot->memory = machine->memory ? machine->memory : image->memory ? image->memory : DEFAULT_MEMORY_MIB;
     boot->has_agent = image->has_agent;
+    if (machine->append && !image->kernel) {
+        topology_complain(report, node->mark,
+                          "node \"%s\" has an \"append\", but image \"%s\" boots from its own disk; leave it out",
+                          node->name, image->name);
+        good = false;
+    }
     if (machine->append && image->append)
         boot->append = g_strconcat(image->append, " ", machine->append, NULL);
     else
@@ -483,6 +493,8 @@ static void want_machine(GPtrArray *objects, const struct topology_node *node, G
         put_string(builder, "kernel", boot.kernel);
         put_string(builder, "initrd", boot.initrd);
         put_string(builder, "disk", boot.disk);
+        put_string(builder, "disk_format", boot.disk_format);
+        put_string(builder, "cdrom", boot.cdrom);
         put_string(builder, "append", boot.append);
         put_string(builder, "ready", agent ? "agent" : "started");
         put_nics(builder, node);
