@@ -86,7 +86,8 @@ static void print_table(GPtrArray *images)
         g_autofree char *size = g_strdup_printf("%.1f MiB", (double)image->size / (1 << 20));
         g_autofree char *age = age_of(image->built);
         g_autofree char *id = *image->id ? g_strndup(image->id, 12) : g_strdup("-");
-        const char *cells[] = {image->name, id, memory, size, age, image->description ? image->description : "", NULL};
+        const char *cells[] = {
+            image->name, id, memory, size, age, image->description ? image->description : "", NULL};
         cli_table_add(table, cells);
     }
     cli_table_print(table);
@@ -137,7 +138,8 @@ static int import(struct cli_call *call)
     g_autoptr(GError) error = NULL;
     unsigned memory = 0;
     if (!cli_argument(call, 1))
-        return cli_misuse(call, "import under which name? Like: netlab image import tinycore Core-current.iso");
+        return cli_misuse(call,
+                          "import under which name? Like: netlab image import tinycore Core-current.iso");
     if (!cli_number(call, "memory", 1, 65536, &memory))
         return CLI_USAGE;
     const char *files[] = {cli_argument(call, 2), cli_argument(call, 2) ? cli_argument(call, 3) : NULL, NULL};
@@ -218,12 +220,13 @@ static int run(struct cli_call *call)
         const char *name;
         int (*run)(struct cli_call *call);
     } actions[] = {{"build", build},   {"import", import}, {"list", list},
-                 {"recipe", recipe}, {"verify", verify}, {"rm", rm}};
+                   {"recipe", recipe}, {"verify", verify}, {"rm", rm}};
     for (size_t i = 0; i < G_N_ELEMENTS(actions); i++) {
         if (g_str_equal(cli_argument(call, 0), actions[i].name))
             return actions[i].run(call);
     }
-    return cli_misuse(call, "there is no \"image %s\"; there are build, import, list, recipe, verify and rm", cli_argument(call, 0));
+    return cli_misuse(call, "there is no \"image %s\"; there are build, import, list, recipe, verify and rm",
+                      cli_argument(call, 0));
 }
 
 const struct cli_verb verb_image = {
@@ -233,7 +236,8 @@ const struct cli_verb verb_image = {
     .description = "An image is a kernel, an initial file system and their settings under one name, which "
                    "`image:` in a topology refers to. "
                    "`netlab image build mini` makes the small one from Debian's packages; it needs no root. "
-                   "RECIPE is one of ours (`netlab image recipe` lists them) or a file, ./my.recipe. `import` takes an ISO, a raw "
+                   "RECIPE is one of ours (`netlab image recipe` lists them) or a file, ./my.recipe. "
+                   "`import` takes an ISO, a raw "
                    "or qcow2 disk, or a kernel of your own.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),

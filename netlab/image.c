@@ -134,12 +134,12 @@ struct image *image_load(const char *images, const char *name, GError **error)
     g_autofree char *disk = object ? file_member(object, "disk", folder) : NULL;
     g_autofree char *cdrom = object ? file_member(object, "cdrom", folder) : NULL;
     if (!object || (!kernel && !disk && !cdrom) || (json_object_has_member(object, "initrd") && !initrd) ||
-        (json_object_has_member(object, "kernel") && !kernel) || (json_object_has_member(object, "cdrom") && !cdrom) ||
+        (json_object_has_member(object, "kernel") && !kernel) ||
+        (json_object_has_member(object, "cdrom") && !cdrom) ||
         (json_object_has_member(object, "disk") && !disk)) {
         g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_DAMAGED,
                     "image %s in %s is damaged: %s (make it again: netlab image build %s --refresh)", name,
-                    folder,
-                    why ? why->message : "image.json does not name files that are there", name);
+                    folder, why ? why->message : "image.json does not name files that are there", name);
         return NULL;
     }
     struct image *image = g_new0(struct image, 1);

@@ -16,12 +16,12 @@
 
 struct image {
     char *name;
-    char *folder; /* absolute */
-    char *kernel; /* absolute path of a bzImage; NULL: boots from disk or CD */
-    char *initrd; /* absolute path, or NULL */
-    char *disk;   /* absolute path of a disk image, or NULL; read-only to the machine */
-    bool disk_is_root; /* the disk is the root of our start-up program and never written; else each machine writes to a
-                          layer of its own */
+    char *folder;      /* absolute */
+    char *kernel;      /* absolute path of a bzImage; NULL: boots from disk or CD */
+    char *initrd;      /* absolute path, or NULL */
+    char *disk;        /* absolute path of a disk image, or NULL; read-only to the machine */
+    bool disk_is_root; /* the disk is the root of our start-up program and never written; else each machine
+                          writes to a layer of its own */
     bool disk_is_qcow2;
     char *cdrom;  /* absolute path of an ISO, or NULL */
     char *append; /* kernel command line */
@@ -70,9 +70,9 @@ struct image_build_options {
     image_progress *progress; /* may be NULL */
     void *opaque;
 };
-/* Builds by recipe ("mini", …: image_recipes_describe; or a file: "./my.recipe"). Uses apt-get and the machine's own apt
- * sources in a private apt root, needs no root, changes nothing of the system. *changed (may be NULL): false
- * when it was up to date. */
+/* Builds by recipe ("mini", …: image_recipes_describe; or a file: "./my.recipe"). Uses apt-get and the
+ * machine's own apt sources in a private apt root, needs no root, changes nothing of the system. *changed
+ * (may be NULL): false when it was up to date. */
 bool image_build(const char *recipe, const struct image_build_options *options, bool *changed,
                  GError **error);
 /* One line a recipe: name and what it is. */
@@ -83,11 +83,11 @@ char *image_recipe_text(const char *name, GError **error);
 
 struct image_import_options {
     const char *name;
-    const char *const *files; /* ISO, raw, qcow2; NULL-terminated, may be NULL */
+    const char *const *files;                           /* ISO, raw, qcow2; NULL-terminated, may be NULL */
     const char *kernel, *initrd, *append, *description; /* NULL where there is none */
-    unsigned memory; /* MiB a node gets; 0: 256 */
-    bool agent;      /* the guest runs a guest agent on its second serial port and says when it is ready */
-    bool replace;    /* an image of that name may go */
+    unsigned memory;                                    /* MiB a node gets; 0: 256 */
+    bool agent;   /* the guest runs a guest agent on its second serial port and says when it is ready */
+    bool replace; /* an image of that name may go */
     image_progress *progress;
     void *opaque;
 };

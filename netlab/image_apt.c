@@ -9,8 +9,8 @@
  * The security suite's i386 index is known to be out of step with its Release file at times: when updating
  * with it fails, packages come from the main suites alone, and the progress line says so.
  *
- * Packages stay in the cache folder's pool/, so that the next image that wants them has them at once; each is held against its
- * SHA-256 in the signed lists before it is used. What nobody used for MOST_DAYS goes.
+ * Packages stay in the cache folder's pool/, so that the next image that wants them has them at once; each is
+ * held against its SHA-256 in the signed lists before it is used. What nobody used for MOST_DAYS goes.
  */
 #include "netlab/image_internal.h"
 
@@ -106,7 +106,8 @@ static char *run(const char *config, const char *folder, const char *const *argv
         g_subprocess_launcher_setenv(launcher, "APT_CONFIG", config, TRUE);
     if (folder)
         g_subprocess_launcher_set_cwd(launcher, folder);
-    /* Said on the command line: set-ups of containers switch apt's own cache off, and each question would take seconds. */
+    /* Said on the command line: set-ups of containers switch apt's own cache off, and each question would
+     * take seconds. */
     static const char *const cached[] = {"-o", "Dir::Cache::pkgcache=pkgcache.bin", "-o",
                                          "Dir::Cache::srcpkgcache=srcpkgcache.bin"};
     g_autoptr(GPtrArray) words = g_ptr_array_new();
@@ -234,7 +235,8 @@ static bool is_fresh(struct image_apt *apt)
     g_autofree char *path = g_build_filename(apt->root, "updated", NULL);
     g_autofree char *list = g_build_filename(apt->root, "sources.list", NULL);
     g_autofree char *old = NULL, *now = NULL;
-    if (stat(path, &stamp) != 0 || !g_file_get_contents(list, &old, NULL, NULL) || !(now = find_sources(true, NULL)))
+    if (stat(path, &stamp) != 0 || !g_file_get_contents(list, &old, NULL, NULL) ||
+        !(now = find_sources(true, NULL)))
         return false;
     g_autofree char *without = find_sources(false, NULL);
     gint64 age = g_get_real_time() / G_USEC_PER_SEC - stamp.st_mtime;
@@ -353,7 +355,8 @@ static bool matches_one(const char *name, const char *const *patterns)
 static struct wanted *read_uri(const char *line)
 {
     g_auto(GStrv) word = g_strsplit(line, " ", -1);
-    if (g_strv_length(word) < 4 || word[0][0] != '\'' || strchr(word[1], '/') || !g_str_has_suffix(word[1], ".deb"))
+    if (g_strv_length(word) < 4 || word[0][0] != '\'' || strchr(word[1], '/') ||
+        !g_str_has_suffix(word[1], ".deb"))
         return NULL;
     g_auto(GStrv) part = g_strsplit(word[1], "_", 3);
     if (g_strv_length(part) != 3)
@@ -367,8 +370,8 @@ static struct wanted *read_uri(const char *line)
     return w;
 }
 
-static GPtrArray *ask_uris(struct image_apt *apt, const char *const *command, guint words, const char *const *packages,
-                           const char *const *without, GError **error)
+static GPtrArray *ask_uris(struct image_apt *apt, const char *const *command, guint words,
+                           const char *const *packages, const char *const *without, GError **error)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
     for (guint i = 0; i < words; i++)
@@ -396,7 +399,8 @@ static GPtrArray *ask_uris(struct image_apt *apt, const char *const *command, gu
 static GPtrArray *ask_wanted(struct image_apt *apt, const char *const *packages, bool with_dependencies,
                              const char *const *without, GError **error)
 {
-    static const char *const install[] = {"apt-get", "install", "-qq", "--no-install-recommends", "--print-uris"};
+    static const char *const install[] = {"apt-get", "install", "-qq", "--no-install-recommends",
+                                          "--print-uris"};
     static const char *const download[] = {"apt-get", "download", "-qq", "--print-uris"};
     g_autoptr(GPtrArray) exact = g_ptr_array_new_with_free_func(g_free);
     if (with_dependencies) {
@@ -418,7 +422,8 @@ static GPtrArray *ask_wanted(struct image_apt *apt, const char *const *packages,
         return g_steal_pointer(&list);
     if (list)
         g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_BUILD,
-                    "apt-get names no files with SHA-256 sums for these packages: is the mirror in /etc/apt a Debian one?");
+                    "apt-get names no files with SHA-256 sums for these packages: is the mirror in /etc/apt "
+                    "a Debian one?");
     return NULL;
 }
 
@@ -429,8 +434,8 @@ static bool is_there(struct image_apt *apt, const struct wanted *w)
     g_autoptr(GMappedFile) file = g_mapped_file_new(path, FALSE, NULL);
     if (!file || g_mapped_file_get_length(file) != w->size)
         return false;
-    g_autofree char *sum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)g_mapped_file_get_contents(file),
-                                                       g_mapped_file_get_length(file));
+    g_autofree char *sum = g_compute_checksum_for_data(
+        G_CHECKSUM_SHA256, (const guchar *)g_mapped_file_get_contents(file), g_mapped_file_get_length(file));
     return g_str_equal(sum, w->sum);
 }
 
@@ -449,15 +454,16 @@ static bool download_missing(struct image_apt *apt, GPtrArray *missing, const ch
         size += w->size;
     }
     g_ptr_array_add(argv, NULL);
-    say(apt, "download", "Downloading %u package%s for %s (%.1f MiB)", missing->len, missing->len == 1 ? "" : "s", what,
-        (double)size / (1 << 20));
+    say(apt, "download", "Downloading %u package%s for %s (%.1f MiB)", missing->len,
+        missing->len == 1 ? "" : "s", what, (double)size / (1 << 20));
     g_autofree char *out = run(apt->config, apt->pool, (const char *const *)argv->pdata, error);
     for (guint i = 0; out && i < missing->len; i++) {
         const struct wanted *w = missing->pdata[i];
         if (is_there(apt, w))
             continue;
         g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_BUILD,
-                    "%s was downloaded and is not what the mirror's signed list says (SHA-256); try again, or another mirror",
+                    "%s was downloaded and is not what the mirror's signed list says (SHA-256); try again, "
+                    "or another mirror",
                     w->file);
         return false;
     }

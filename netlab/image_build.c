@@ -4,8 +4,9 @@
 /*
  * Building images by recipe: Debian packages in; a kernel, an initramfs and perhaps a disk out.
  *
- * With "root: memory" the initramfs is the whole system. With "root: disk" it only holds what is needed to mount the disk, an EROFS
- * file system that all machines of the image read and none writes; each puts a layer of its own memory over it.
+ * With "root: memory" the initramfs is the whole system. With "root: disk" it only holds what is needed to
+ * mount the disk, an EROFS file system that all machines of the image read and none writes; each puts a layer
+ * of its own memory over it.
  *
  * Everything is put together in a hidden folder beside the image's place, which is then renamed into it: a
  * build that fails, is interrupted or meets a full disk leaves what was there before. What went in (recipe,
@@ -82,7 +83,8 @@ static bool find_guest(struct build *b, GError **error)
 static char *inputs_of(const struct build *b)
 {
     g_autoptr(GString) text = g_string_new(NULL);
-    g_string_append_printf(text, "version %d\nguest %s\n%s\n", RECIPE_VERSION, b->guest_hash, b->recipe->text);
+    g_string_append_printf(text, "version %d\nguest %s\n%s\n", RECIPE_VERSION, b->guest_hash,
+                           b->recipe->text);
     for (guint i = 0; i < b->recipe->files->len; i++) { /* also those that the recipe only names */
         const struct recipe_file *file = b->recipe->files->pdata[i];
         g_autofree char *sum = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, file->data);
@@ -150,7 +152,8 @@ static bool add_modules(struct build *b, GError **error)
         if (!image_kernel_add_module(b->index, b->boot, *name, 0, load, error))
             return false;
     if (b->recipe->on_disk)
-        image_kernel_add_tables(b->kernel_tree, b->index, b->tree, b->kernel_package + strlen("linux-image-"));
+        image_kernel_add_tables(b->kernel_tree, b->index, b->tree,
+                                b->kernel_package + strlen("linux-image-"));
     for (guint i = 0; i < b->recipe->modules->len; i++)
         if (!image_kernel_add_module(b->index, b->tree, b->recipe->modules->pdata[i], 0, more, error))
             return false;
@@ -239,8 +242,8 @@ static void add_applets(struct build *b)
     }
 }
 
-/* Debian's folders are one since bookworm, which its packages' scripts see to: what packages have in /bin, /sbin and /lib goes
- * into /usr, with links in its place. */
+/* Debian's folders are one since bookworm, which its packages' scripts see to: what packages have in /bin,
+ * /sbin and /lib goes into /usr, with links in its place. */
 static void merge_usr(GHashTable *tree)
 {
     static const char *const tops[] = {"bin", "sbin", "lib"};
@@ -278,8 +281,8 @@ static void add_own(struct build *b, GString *passwd, GString *group)
 {
     for (guint i = 0; i < b->recipe->users->len; i++) {
         const struct recipe_user *user = b->recipe->users->pdata[i];
-        g_string_append_printf(passwd, "%s:x:%u:%u:%s:%s:/usr/sbin/nologin\n", user->name, user->uid, user->uid, user->name,
-                               user->home);
+        g_string_append_printf(passwd, "%s:x:%u:%u:%s:%s:/usr/sbin/nologin\n", user->name, user->uid,
+                               user->uid, user->name, user->home);
         g_string_append_printf(group, "%s:x:%u:\n", user->name, user->uid);
     }
     for (guint i = 0; i < b->recipe->groups->len; i++) {
@@ -322,13 +325,14 @@ static bool add_init(const struct build *b, GHashTable *tree, GError **error)
 
 static bool add_basics(struct build *b, GError **error)
 {
-    static const char *const folders[] = {"bin", "sbin", "dev", "etc", "proc", "sys", "run", "tmp", "root", "usr/bin", "usr/sbin",
-                                          "var/run", "mnt", NULL};
+    static const char *const folders[] = {"bin", "sbin", "dev",     "etc",      "proc",    "sys", "run",
+                                          "tmp", "root", "usr/bin", "usr/sbin", "var/run", "mnt", NULL};
     static const char *const boot_folders[] = {"dev", "proc", "sys", "run", "tmp", "root", "etc", NULL};
     add_folders(b->tree, folders);
     image_tree_add_device(b->boot, "dev/console", S_IFCHR | 0600, 5, 1);
     image_tree_add_device(b->boot, "dev/null", S_IFCHR | 0666, 1, 3);
-    g_autoptr(GString) passwd = g_string_new("root::0:0:root:/root:/bin/sh\n"), group = g_string_new("root:x:0:\n");
+    g_autoptr(GString) passwd = g_string_new("root::0:0:root:/root:/bin/sh\n"),
+                       group = g_string_new("root:x:0:\n");
     add_own(b, passwd, group);
     g_string_append(passwd, "nobody:x:65534:65534:nobody:/:/bin/false\n");
     g_string_append(group, "nogroup:x:65534:\n");
@@ -346,19 +350,21 @@ static bool add_basics(struct build *b, GError **error)
     }
     if (b->recipe->on_disk) {
         /* What Debian's packages expect of base-files, and the tree's names in its own spelling. */
-        static const char *const more[] = {"var/log", "var/lib", "var/tmp", "home", "usr/local/bin", "srv", NULL};
+        static const char *const more[] = {"var/log",       "var/lib", "var/tmp", "home",
+                                           "usr/local/bin", "srv",     NULL};
         add_folders(b->tree, more);
         add_folders(b->boot, boot_folders);
         add_text(b->boot, "etc/netlab-root", "/dev/sda\n");
-        add_text(b->tree, "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n");
+        add_text(b->tree, "etc/nsswitch.conf",
+                 "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n");
         g_hash_table_remove(b->tree, "var/run");
         image_tree_add(b->tree, "var/run", S_IFLNK | 0777, NULL, "/run");
     }
     return add_init(b, b->boot, error) && (!b->recipe->on_disk || add_init(b, b->tree, error));
 }
 
-static bool unpack_all(struct build *b, GPtrArray *debs, bool (*wanted)(const char *, void *), GHashTable *tree,
-                       GError **error)
+static bool unpack_all(struct build *b, GPtrArray *debs, bool (*wanted)(const char *, void *),
+                       GHashTable *tree, GError **error)
 {
     for (unsigned i = 0; i < debs->len; i++)
         if (!image_deb_unpack(debs->pdata[i], wanted, b, tree, error))
@@ -366,7 +372,8 @@ static bool unpack_all(struct build *b, GPtrArray *debs, bool (*wanted)(const ch
     return true;
 }
 
-/* What is wanted of the kernel's package, kept unpacked beside it: most of a build is the package's decompression. */
+/* What is wanted of the kernel's package, kept unpacked beside it: most of a build is the package's
+ * decompression. */
 static bool unpack_kernel(struct build *b, const char *deb, GError **error)
 {
     g_autofree char *kept = g_strdup_printf("%s.%d.cpio", deb, RECIPE_VERSION);
@@ -385,7 +392,8 @@ static bool unpack_kernel(struct build *b, const char *deb, GError **error)
 
 static bool gather(struct build *b, GError **error)
 {
-    struct image_apt *apt = image_apt_open(b->options->refresh, b->options->progress, b->options->opaque, error);
+    struct image_apt *apt =
+        image_apt_open(b->options->refresh, b->options->progress, b->options->opaque, error);
     if (!apt)
         return false;
     g_autoptr(GPtrArray) kernel = NULL;
@@ -502,8 +510,8 @@ static void remove_leftovers(const struct build *b)
     g_autoptr(GDir) dir = g_dir_open(b->images, 0, NULL);
     const char *name;
     while (dir && (name = g_dir_read_name(dir)))
-        if (g_str_has_prefix(name, ".build-") || g_str_has_prefix(name, ".import-") || g_str_has_prefix(name, ".removed-") ||
-            g_str_has_prefix(name, ".old-")) {
+        if (g_str_has_prefix(name, ".build-") || g_str_has_prefix(name, ".import-") ||
+            g_str_has_prefix(name, ".removed-") || g_str_has_prefix(name, ".old-")) {
             g_autofree char *path = g_build_filename(b->images, name, NULL);
             image_remove_folder(path, NULL);
         }

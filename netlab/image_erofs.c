@@ -5,9 +5,10 @@
  * Writing a tree as an EROFS file system, the root of images that boot from a disk
  * (Documentation/filesystems/erofs in Linux, fs/erofs/erofs_fs.h for the layout).
  *
- * Uncompressed, blocks of 4096 bytes, compact inodes of 32 bytes. The tail of a file that fits behind its inode within the
- * block stands there ("inline"); all else is in whole blocks behind the inodes. Identical contents are written once. Nothing
- * in the output depends on time or on the order of a hash table: the same tree gives the same bytes.
+ * Uncompressed, blocks of 4096 bytes, compact inodes of 32 bytes. The tail of a file that fits behind its
+ * inode within the block stands there ("inline"); all else is in whole blocks behind the inodes. Identical
+ * contents are written once. Nothing in the output depends on time or on the order of a hash table: the same
+ * tree gives the same bytes.
  *
  * Three passes over the sorted paths: sizes and places of inodes, places of data, writing.
  */
@@ -129,7 +130,8 @@ static unsigned type_of(unsigned mode)
     return S_ISDIR(mode) ? 2 : S_ISLNK(mode) ? 7 : S_ISCHR(mode) ? 3 : S_ISBLK(mode) ? 4 : 1;
 }
 
-/* "." and ".." sort among the names by their bytes: before all that begin with a letter, but not before "+x" or ",". */
+/* "." and ".." sort among the names by their bytes: before all that begin with a letter, but not before "+x"
+ * or ",". */
 static GBytes *folder_data(const struct entry *folder)
 {
     struct line {
@@ -179,7 +181,8 @@ static void place_inode(struct writer *w, struct entry *e)
 {
     gsize tail = e->size % BLOCK;
     uint64_t at = (w->end + INODE - 1) / INODE * INODE;
-    e->has_inline_tail = tail && tail <= BLOCK - INODE && (tail <= 512 || S_ISLNK(e->file->mode) || S_ISDIR(e->file->mode));
+    e->has_inline_tail =
+        tail && tail <= BLOCK - INODE && (tail <= 512 || S_ISLNK(e->file->mode) || S_ISDIR(e->file->mode));
     gsize need = INODE + (e->has_inline_tail ? tail : 0);
     if (at % BLOCK + need > BLOCK)
         at = (at / BLOCK + 1) * BLOCK;
@@ -279,8 +282,8 @@ static bool collect(struct writer *w, GHashTable *tree, const struct image_file 
         g_autofree char *above = slash ? g_strndup(e->path, (gsize)(slash - e->path)) : NULL;
         struct entry *parent = above ? g_hash_table_lookup(by_name_of_path, above) : top;
         if (!parent || !parent->children) {
-            g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_BUILD, "the file %s stands in something that is no folder",
-                        e->path);
+            g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_BUILD,
+                        "the file %s stands in something that is no folder", e->path);
             return false;
         }
         e->parent = parent;
@@ -292,7 +295,8 @@ static bool collect(struct writer *w, GHashTable *tree, const struct image_file 
         if (!e->children)
             continue;
         g_ptr_array_sort(e->children, by_name);
-        g_autoptr(GBytes) entries = folder_data(e); /* of the final size; the places of inodes are not known yet */
+        g_autoptr(GBytes) entries =
+            folder_data(e); /* of the final size; the places of inodes are not known yet */
         e->size = g_bytes_get_size(entries);
         e->links = 2;
         for (guint k = 0; k < e->children->len; k++)
@@ -330,8 +334,9 @@ bool image_tree_write_erofs(GHashTable *tree, const char *path, GError **error)
         good = false;
     }
     if (!good && tried)
-        g_set_error(error, IMAGE_ERROR, why == ENOSPC ? IMAGE_ERROR_NO_SPACE : IMAGE_ERROR_BUILD, "writing %s: %s%s", path,
-                    g_strerror(why), why == ENOSPC ? " (free some space, or set NETLAB_IMAGE_DIR to another disk)" : "");
+        g_set_error(error, IMAGE_ERROR, why == ENOSPC ? IMAGE_ERROR_NO_SPACE : IMAGE_ERROR_BUILD,
+                    "writing %s: %s%s", path, g_strerror(why),
+                    why == ENOSPC ? " (free some space, or set NETLAB_IMAGE_DIR to another disk)" : "");
     g_ptr_array_unref(w.entries);
     g_hash_table_unref(w.shared);
     return good;

@@ -4,8 +4,9 @@
 /*
  * Images of people's own: a disk (raw or qcow2), a CD, or a kernel with its initrd, copied under a name.
  *
- * Machines boot a kernel directly, disks and CDs through the firmware. A disk is never written: each machine has a layer of its
- * own over it, which goes when the machine ends. What a file is, is read from its first bytes and not from its name.
+ * Machines boot a kernel directly, disks and CDs through the firmware. A disk is never written: each machine
+ * has a layer of its own over it, which goes when the machine ends. What a file is, is read from its first
+ * bytes and not from its name.
  */
 #include "netlab/image_internal.h"
 
@@ -30,7 +31,8 @@ static bool fail(GError **error, const char *format, ...)
     return false;
 }
 
-/* ISO 9660: "CD001" in sector 16; qcow2: "QFI\xfb"; Linux: "HdrS" at 0x202; a disk: 0x55aa at the end of sector 0. */
+/* ISO 9660: "CD001" in sector 16; qcow2: "QFI\xfb"; Linux: "HdrS" at 0x202; a disk: 0x55aa at the end of
+ * sector 0. */
 static enum kind kind_of(const char *path, GError **error)
 {
     uint8_t head[0x210] = {0}, volume[6] = {0};
@@ -53,7 +55,9 @@ static enum kind kind_of(const char *path, GError **error)
     if (good && head[510] == 0x55 && head[511] == 0xaa)
         return KIND_DISK;
     fail(error,
-         "%s is no ISO, no qcow2 or raw disk with a boot sector and no Linux kernel; see what `file %s` says of it", path, path);
+         "%s is no ISO, no qcow2 or raw disk with a boot sector and no Linux kernel; see what `file %s` says "
+         "of it",
+         path, path);
     return KIND_UNKNOWN;
 }
 
@@ -67,8 +71,10 @@ static bool stands_alone(const char *path, GError **error)
         close(fd);
     for (int i = 8; read_it && i < 16; i++)
         if (head[i])
-            return fail(error, "%s has a backing file; make one of them first: qemu-img convert -O qcow2 %s whole.qcow2", path,
-                        path);
+            return fail(
+                error,
+                "%s has a backing file; make one of them first: qemu-img convert -O qcow2 %s whole.qcow2",
+                path, path);
     return read_it || fail(error, "%s cannot be read", path);
 }
 
@@ -89,8 +95,8 @@ static void show(goffset done, goffset all, gpointer opaque)
     copy->options->progress(copy->options->opaque, "copy", text);
 }
 
-static bool copy_file(const struct image_import_options *options, const char *from, const char *folder, const char *name,
-                      GError **error)
+static bool copy_file(const struct image_import_options *options, const char *from, const char *folder,
+                      const char *name, GError **error)
 {
     g_autofree char *to = g_build_filename(folder, name, NULL);
     g_autoptr(GFile) source = g_file_new_for_path(from), target = g_file_new_for_path(to);
@@ -103,12 +109,15 @@ static bool copy_file(const struct image_import_options *options, const char *fr
 }
 
 /* What is given becomes files in `work` and members of `json`. */
-static bool take_files(const struct image_import_options *o, const char *work, JsonObject *json, GError **error)
+static bool take_files(const struct image_import_options *o, const char *work, JsonObject *json,
+                       GError **error)
 {
     const char *disk_name = NULL;
     if (o->kernel) {
         if (kind_of(o->kernel, error) != KIND_KERNEL)
-            return error && *error ? false : fail(error, "%s is no Linux kernel (bzImage); give one to --kernel", o->kernel);
+            return error && *error
+                       ? false
+                       : fail(error, "%s is no Linux kernel (bzImage); give one to --kernel", o->kernel);
         if (!copy_file(o, o->kernel, work, "vmlinuz", error))
             return false;
         json_object_set_string_member(json, "kernel", "vmlinuz");
@@ -123,12 +132,15 @@ static bool take_files(const struct image_import_options *o, const char *work, J
         if (kind == KIND_UNKNOWN)
             return false;
         if (kind == KIND_KERNEL)
-            return fail(error, "%s is a kernel; give it as --kernel %s, with --initrd when it needs one", o->files[i], o->files[i]);
+            return fail(error, "%s is a kernel; give it as --kernel %s, with --initrd when it needs one",
+                        o->files[i], o->files[i]);
         const char *member = kind == KIND_ISO ? "cdrom" : "disk";
         disk_name = kind == KIND_ISO ? "cd.iso" : kind == KIND_QCOW2 ? "disk.qcow2" : "disk.img";
         if (json_object_has_member(json, member))
-            return fail(error, "%s is a second %s; an image has one", o->files[i], kind == KIND_ISO ? "CD" : "disk");
-        if ((kind == KIND_QCOW2 && !stands_alone(o->files[i], error)) || !copy_file(o, o->files[i], work, disk_name, error))
+            return fail(error, "%s is a second %s; an image has one", o->files[i],
+                        kind == KIND_ISO ? "CD" : "disk");
+        if ((kind == KIND_QCOW2 && !stands_alone(o->files[i], error)) ||
+            !copy_file(o, o->files[i], work, disk_name, error))
             return false;
         json_object_set_string_member(json, member, disk_name);
         if (kind != KIND_ISO)
@@ -165,7 +177,8 @@ bool image_import(const struct image_import_options *o, GError **error)
         return false;
     g_autofree char *place = g_build_filename(images, o->name, NULL);
     if (!o->replace && g_file_test(place, G_FILE_TEST_EXISTS))
-        return fail(error, "there is an image %s already: remove it (netlab image rm %s) or say --replace", o->name, o->name);
+        return fail(error, "there is an image %s already: remove it (netlab image rm %s) or say --replace",
+                    o->name, o->name);
     g_autofree char *work = g_strdup_printf("%s/.import-%s-%d", images, o->name, (int)getpid());
     if (g_mkdir_with_parents(work, 0755) != 0)
         return fail(error, "making %s: %s", work, g_strerror(errno));

@@ -31,8 +31,9 @@ struct image_apt *image_apt_open(bool refresh, image_progress *progress, void *o
 void image_apt_close(struct image_apt *apt);
 /* First real package that a metapackage depends on: "linux-image-686" → "linux-image-6.1.0-50-686". */
 char *image_apt_dependency(struct image_apt *apt, const char *metapackage, GError **error);
-/* Packages (with_dependencies: and all they depend on, but none that match one of `without`, which may be NULL), downloaded
- * unless they lie in the cache already; their SHA-256 is that of the signed package lists. Returns the .deb paths. */
+/* Packages (with_dependencies: and all they depend on, but none that match one of `without`, which may be
+ * NULL), downloaded unless they lie in the cache already; their SHA-256 is that of the signed package lists.
+ * Returns the .deb paths. */
 GPtrArray *image_apt_fetch(struct image_apt *apt, const char *const *packages, bool with_dependencies,
                            const char *const *without, GError **error);
 
@@ -65,18 +66,20 @@ bool image_tree_write_erofs(GHashTable *tree, const char *path, GError **error);
 bool image_kernel_wants(const char *path, void *opaque);
 /* Module name (with '_') → its struct image_file, owned by the tree. */
 GHashTable *image_kernel_index(GHashTable *kernel_tree);
-/* Adds a module and what it needs to the tree and, in the order of loading, to `load`; depth 0: it may be built in. */
-bool image_kernel_add_module(GHashTable *index, GHashTable *tree, const char *name, unsigned depth, GString *load,
-                             GError **error);
+/* Adds a module and what it needs to the tree and, in the order of loading, to `load`; depth 0: it may be
+ * built in. */
+bool image_kernel_add_module(GHashTable *index, GHashTable *tree, const char *name, unsigned depth,
+                             GString *load, GError **error);
 /* Adds all modules that a lab may ask for, and modprobe's tables. */
-void image_kernel_add_tables(GHashTable *kernel_tree, GHashTable *index, GHashTable *tree, const char *release);
+void image_kernel_add_tables(GHashTable *kernel_tree, GHashTable *index, GHashTable *tree,
+                             const char *release);
 
 /* ---- image_recipe.c ---- */
 struct recipe_file {
-    char *path;     /* in the image, without the first slash */
-    unsigned mode;  /* permissions */
-    GBytes *data;   /* of files */
-    char *target;   /* of links */
+    char *path;    /* in the image, without the first slash */
+    unsigned mode; /* permissions */
+    GBytes *data;  /* of files */
+    char *target;  /* of links */
 };
 struct recipe_user {
     char *name, *home; /* of a group: its members, with commas */

@@ -2,10 +2,12 @@
  * SPDX-FileCopyrightText: The netlab authors
  */
 /*
- * The kernel's part of an image: which of its package's modules go into it, in which order they are loaded at start, and the
- * tables by which modprobe finds the others when the guest's kernel asks for them (modules.dep, modules.alias; depmod(8)).
+ * The kernel's part of an image: which of its package's modules go into it, in which order they are loaded at
+ * start, and the tables by which modprobe finds the others when the guest's kernel asks for them
+ * (modules.dep, modules.alias; depmod(8)).
  *
- * What a module depends on and is called stands in its .modinfo section: key=value strings with NUL between them.
+ * What a module depends on and is called stands in its .modinfo section: key=value strings with NUL between
+ * them.
  */
 #include "netlab/image_internal.h"
 
@@ -13,13 +15,14 @@
 #include <sys/stat.h>
 
 /* Families of network drivers that no machine of ours has hardware for. */
-static const char *const without_drivers[] = {"/wireless/", "/ethernet/", "/usb/",  "/can/",   "/phy/",   "/wwan/",
-                                              "/hamradio/", "/fddi/",     "/arcnet/", "/plip/", "/pcmcia/", "/mdio/",
-                                              "/ieee802154/", "/dsa/",    "/hippi/", "/fjes/", "/xen-netback/", "/hyperv/",
-                                              "/thunderbolt/", "/wan/",   "/pcs/",   "/ipa/",  "/ieee"};
-static const char *const without_protocols[] = {"/bluetooth/", "/wireless/", "/mac80211/", "/nfc/",  "/ceph/",
-                                                "/rxrpc/",     "/batman-adv/", "/can/",   "/tipc/", "/mac802154/",
-                                                "/ieee802154/", "/rds/",    "/smc/",      "/9p/",   "/atm/"};
+static const char *const without_drivers[] = {
+    "/wireless/",    "/ethernet/", "/usb/",    "/can/",  "/phy/",         "/wwan/",
+    "/hamradio/",    "/fddi/",     "/arcnet/", "/plip/", "/pcmcia/",      "/mdio/",
+    "/ieee802154/",  "/dsa/",      "/hippi/",  "/fjes/", "/xen-netback/", "/hyperv/",
+    "/thunderbolt/", "/wan/",      "/pcs/",    "/ipa/",  "/ieee"};
+static const char *const without_protocols[] = {
+    "/bluetooth/", "/wireless/",  "/mac80211/",   "/nfc/", "/ceph/", "/rxrpc/", "/batman-adv/", "/can/",
+    "/tipc/",      "/mac802154/", "/ieee802154/", "/rds/", "/smc/",  "/9p/",    "/atm/"};
 
 static bool holds_one_of(const char *path, const char *const *parts, size_t count)
 {
@@ -31,10 +34,12 @@ static bool holds_one_of(const char *path, const char *const *parts, size_t coun
 
 bool image_kernel_wants(const char *path, void *opaque)
 {
-    static const char *const families[] = {"/kernel/drivers/net/", "/kernel/drivers/firmware/", "/kernel/drivers/acpi/",
-                                           "/kernel/drivers/ata/", "/kernel/drivers/scsi/",     "/kernel/fs/erofs/",
-                                           "/kernel/fs/overlayfs/", "/kernel/crypto/",          "/kernel/net/",
-                                           "/kernel/lib/",         "/kernel/arch/", "/kernel/block/"};
+    static const char *const families[] = {"/kernel/drivers/net/",  "/kernel/drivers/firmware/",
+                                           "/kernel/drivers/acpi/", "/kernel/drivers/ata/",
+                                           "/kernel/drivers/scsi/", "/kernel/fs/erofs/",
+                                           "/kernel/fs/overlayfs/", "/kernel/crypto/",
+                                           "/kernel/net/",          "/kernel/lib/",
+                                           "/kernel/arch/",         "/kernel/block/"};
     return g_str_has_prefix(path, "boot/vmlinuz-") || g_str_has_suffix(path, "/modules.builtin") ||
            holds_one_of(path, families, G_N_ELEMENTS(families));
 }
@@ -90,8 +95,8 @@ static GStrv module_depends(const struct image_file *module)
     return g_strsplit(found->len ? found->pdata[0] : "", ",", 64);
 }
 
-bool image_kernel_add_module(GHashTable *index, GHashTable *tree, const char *name, unsigned depth, GString *load,
-                             GError **error)
+bool image_kernel_add_module(GHashTable *index, GHashTable *tree, const char *name, unsigned depth,
+                             GString *load, GError **error)
 {
     const struct image_file *module = find_module(index, name);
     if (!module) { /* built in, or of a family this image does not carry */
@@ -136,7 +141,8 @@ static bool belongs_on_disk(const char *path)
         return !holds_one_of(path, without_drivers, G_N_ELEMENTS(without_drivers));
     if (strstr(path, "/kernel/net/"))
         return !holds_one_of(path, without_protocols, G_N_ELEMENTS(without_protocols));
-    return strstr(path, "/kernel/crypto/") || strstr(path, "/kernel/lib/crypto/") || strstr(path, "/kernel/arch/x86/crypto/");
+    return strstr(path, "/kernel/crypto/") || strstr(path, "/kernel/lib/crypto/") ||
+           strstr(path, "/kernel/arch/x86/crypto/");
 }
 
 /* Path within /lib/modules/RELEASE. */
@@ -157,10 +163,12 @@ static void add_lines(GHashTable *tree, const char *folder, const char *name, GP
     image_tree_add(tree, path, S_IFREG | 0644, data, NULL);
 }
 
-void image_kernel_add_tables(GHashTable *kernel_tree, GHashTable *index, GHashTable *tree, const char *release)
+void image_kernel_add_tables(GHashTable *kernel_tree, GHashTable *index, GHashTable *tree,
+                             const char *release)
 {
     g_autoptr(GHashTable) chosen = g_hash_table_new(NULL, NULL);
-    g_autoptr(GPtrArray) depends = g_ptr_array_new_with_free_func(g_free), aliases = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) depends = g_ptr_array_new_with_free_func(g_free),
+                         aliases = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *folder = g_strdup_printf("lib/modules/%s", release);
     GHashTableIter iter;
     gpointer value;

@@ -4,9 +4,9 @@
 /*
  * Recipes: small text files that say what is in an image.
  *
- * One `key: value` a line; lines that begin with blanks belong to the key above them; '#' at the beginning of a line is a
- * comment. Keys are rows of a table. Our own recipes (recipes/, compiled in) and people's are read by the same code, and every
- * complaint has its line and column.
+ * One `key: value` a line; lines that begin with blanks belong to the key above them; '#' at the beginning of
+ * a line is a comment. Keys are rows of a table. Our own recipes (recipes/, compiled in) and people's are
+ * read by the same code, and every complaint has its line and column.
  */
 #include "netlab/image_internal.h"
 
@@ -44,9 +44,9 @@ void recipe_free(struct recipe *recipe)
     g_free(recipe->description);
     g_free(recipe->kernel);
     g_free(recipe->text);
-    GPtrArray *lists[] = {recipe->packages, recipe->without, recipe->leave_out, recipe->modules,
-                          recipe->links,    recipe->users,   recipe->groups,    recipe->files,
-                          recipe->start};
+    GPtrArray *lists[] = {recipe->packages, recipe->without, recipe->leave_out,
+                          recipe->modules,  recipe->links,   recipe->users,
+                          recipe->groups,   recipe->files,   recipe->start};
     for (size_t i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_unref(lists[i]);
     g_free(recipe);
@@ -73,7 +73,8 @@ static void pair_free(gpointer data)
 static struct recipe *recipe_new(void)
 {
     struct recipe *recipe = g_new0(struct recipe, 1);
-    GPtrArray **texts[] = {&recipe->packages, &recipe->without, &recipe->leave_out, &recipe->modules, &recipe->start};
+    GPtrArray **texts[] = {&recipe->packages, &recipe->without, &recipe->leave_out, &recipe->modules,
+                           &recipe->start};
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
         *texts[i] = g_ptr_array_new_with_free_func(g_free);
     recipe->links = g_ptr_array_new_with_free_func(pair_free);
@@ -92,7 +93,8 @@ static const char *image_path(const char *path)
     return path + 1;
 }
 
-typedef bool key_reader(struct reader *r, const char *value, const char *block, GPtrArray *list, GError **error);
+typedef bool key_reader(struct reader *r, const char *value, const char *block, GPtrArray *list,
+                        GError **error);
 
 static bool read_name(struct reader *r, const char *value, const char *block, GPtrArray *list, GError **error)
 {
@@ -104,7 +106,8 @@ static bool read_name(struct reader *r, const char *value, const char *block, GP
     return true;
 }
 
-static bool read_description(struct reader *r, const char *value, const char *block, GPtrArray *list, GError **error)
+static bool read_description(struct reader *r, const char *value, const char *block, GPtrArray *list,
+                             GError **error)
 {
     g_free(r->recipe->description);
     r->recipe->description = g_strdup(value);
@@ -113,13 +116,16 @@ static bool read_description(struct reader *r, const char *value, const char *bl
 
 static bool is_package(const char *word)
 {
-    return g_ascii_isalnum(word[0]) && strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == strlen(word);
+    return g_ascii_isalnum(word[0]) &&
+           strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == strlen(word);
 }
 
-static bool read_kernel(struct reader *r, const char *value, const char *block, GPtrArray *list, GError **error)
+static bool read_kernel(struct reader *r, const char *value, const char *block, GPtrArray *list,
+                        GError **error)
 {
     if (!is_package(value) || !g_str_has_prefix(value, "linux-image-"))
-        return complain(r, error, "\"%s\" is no kernel package; write linux-image-686 or linux-image-686-pae", value);
+        return complain(r, error, "\"%s\" is no kernel package; write linux-image-686 or linux-image-686-pae",
+                        value);
     g_free(r->recipe->kernel);
     r->recipe->kernel = g_strdup(value);
     return true;
@@ -128,10 +134,11 @@ static bool read_kernel(struct reader *r, const char *value, const char *block, 
 static bool read_root(struct reader *r, const char *value, const char *block, GPtrArray *list, GError **error)
 {
     if (!g_str_equal(value, "disk") && !g_str_equal(value, "memory"))
-        return complain(r, error,
-                        "\"%s\" is no place for the root file system; write \"disk\" (read from a shared image) or "
-                        "\"memory\" (unpacked at start)",
-                        value);
+        return complain(
+            r, error,
+            "\"%s\" is no place for the root file system; write \"disk\" (read from a shared image) or "
+            "\"memory\" (unpacked at start)",
+            value);
     r->recipe->on_disk = g_str_equal(value, "disk");
     return true;
 }
@@ -141,17 +148,20 @@ static bool read_amount(struct reader *r, const char *value, unsigned *out, GErr
     char *end;
     guint64 number = g_ascii_isdigit(value[0]) ? g_ascii_strtoull(value, &end, 10) : 0;
     if (!number || (*end && g_ascii_strcasecmp(end, "M") != 0) || number > MOST_MEMORY_MIB || number < 8)
-        return complain(r, error, "\"%s\" is no amount of memory; write it like 96M (8M to %dM)", value, MOST_MEMORY_MIB);
+        return complain(r, error, "\"%s\" is no amount of memory; write it like 96M (8M to %dM)", value,
+                        MOST_MEMORY_MIB);
     *out = (unsigned)number;
     return true;
 }
 
-static bool read_memory(struct reader *r, const char *value, const char *block, GPtrArray *list, GError **error)
+static bool read_memory(struct reader *r, const char *value, const char *block, GPtrArray *list,
+                        GError **error)
 {
     return read_amount(r, value, &r->recipe->memory, error);
 }
 
-static bool read_least(struct reader *r, const char *value, const char *block, GPtrArray *list, GError **error)
+static bool read_least(struct reader *r, const char *value, const char *block, GPtrArray *list,
+                       GError **error)
 {
     return read_amount(r, value, &r->recipe->least_memory, error);
 }
@@ -167,18 +177,22 @@ static GStrv words_of(const char *value, const char *block)
     return g_strv_builder_end(words);
 }
 
-static bool read_packages(struct reader *r, const char *value, const char *block, GPtrArray *list, GError **error)
+static bool read_packages(struct reader *r, const char *value, const char *block, GPtrArray *list,
+                          GError **error)
 {
     g_auto(GStrv) words = words_of(value, block);
     for (char **word = words; *word; word++) {
         if (!is_package(*word))
-            return complain(r, error, "\"%s\" is no name of a Debian package; write names with blanks between them", *word);
+            return complain(r, error,
+                            "\"%s\" is no name of a Debian package; write names with blanks between them",
+                            *word);
         g_ptr_array_add(list, g_strdup(*word));
     }
     return true;
 }
 
-static bool read_words(struct reader *r, const char *value, const char *block, GPtrArray *list, GError **error)
+static bool read_words(struct reader *r, const char *value, const char *block, GPtrArray *list,
+                       GError **error)
 {
     g_auto(GStrv) words = words_of(value, block);
     for (char **word = words; *word; word++)
@@ -186,7 +200,8 @@ static bool read_words(struct reader *r, const char *value, const char *block, G
     return true;
 }
 
-static bool read_paths(struct reader *r, const char *value, const char *block, GPtrArray *list, GError **error)
+static bool read_paths(struct reader *r, const char *value, const char *block, GPtrArray *list,
+                       GError **error)
 {
     g_auto(GStrv) words = words_of(value, block);
     for (char **word = words; *word; word++) {
@@ -246,7 +261,8 @@ static bool read_copy(struct reader *r, const char *value, const char *block, GP
     if (count == 3 && !read_mode(r, words[2], &mode, error))
         return false;
     g_autofree char *folder = g_path_get_dirname(r->shown);
-    g_autofree char *from = g_path_is_absolute(words[0]) ? g_strdup(words[0]) : g_build_filename(folder, words[0], NULL);
+    g_autofree char *from =
+        g_path_is_absolute(words[0]) ? g_strdup(words[0]) : g_build_filename(folder, words[0], NULL);
     g_autofree char *data = NULL;
     gsize size;
     struct stat found;
@@ -280,7 +296,8 @@ static bool read_user(struct reader *r, const char *value, const char *block, GP
     return true;
 }
 
-static bool read_group(struct reader *r, const char *value, const char *block, GPtrArray *list, GError **error)
+static bool read_group(struct reader *r, const char *value, const char *block, GPtrArray *list,
+                       GError **error)
 {
     g_auto(GStrv) words = words_of(value, "");
     guint count = g_strv_length(words);
@@ -296,7 +313,8 @@ static bool read_group(struct reader *r, const char *value, const char *block, G
     return true;
 }
 
-static bool read_start(struct reader *r, const char *value, const char *block, GPtrArray *list, GError **error)
+static bool read_start(struct reader *r, const char *value, const char *block, GPtrArray *list,
+                       GError **error)
 {
     g_autofree char *command = *block ? g_strconcat(value, *value ? "\n" : "", block, NULL) : g_strdup(value);
     g_ptr_array_add(list, g_strdup(g_strchomp(command)));
@@ -365,7 +383,8 @@ static bool read_line(struct reader *r, char **lines, unsigned *next, GError **e
     if (g_ascii_isspace(*line))
         return complain(r, error, "an indented line that belongs to no key; begin keys at the left");
     if (!colon)
-        return complain(r, error, "not a setting; write \"key: value\", text below a key indented, # before comments");
+        return complain(r, error,
+                        "not a setting; write \"key: value\", text below a key indented, # before comments");
     g_autofree char *name = g_strndup(line, (gsize)(colon - line));
     const char *value = colon + 1 + strspn(colon + 1, " \t");
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
@@ -442,7 +461,8 @@ char *image_recipe_text(const char *name, GError **error)
     for (size_t i = 0; i < G_N_ELEMENTS(recipe_texts); i++)
         g_string_append_printf(known, "%s%s", i ? ", " : "", recipe_texts[i].name);
     g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_UNKNOWN,
-                "no recipe for an image '%s'; there are: %s (or name a file of your own: ./my.recipe)", name, known->str);
+                "no recipe for an image '%s'; there are: %s (or name a file of your own: ./my.recipe)", name,
+                known->str);
     return NULL;
 }
 
@@ -457,7 +477,8 @@ struct recipe *recipe_load(const char *name, GError **error)
     gsize length;
     g_autoptr(GError) why = NULL;
     if (stat(name, &found) == 0 && (!S_ISREG(found.st_mode) || found.st_size > MOST_BYTES)) {
-        g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_RECIPE, "%s is no recipe: a text file of at most 1 MiB", name);
+        g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_RECIPE, "%s is no recipe: a text file of at most 1 MiB",
+                    name);
         return NULL;
     }
     if (!g_file_get_contents(name, &text, &length, &why)) {
@@ -470,7 +491,8 @@ struct recipe *recipe_load(const char *name, GError **error)
 void image_recipes_describe(GString *out)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(recipe_texts); i++) {
-        struct recipe *recipe = recipe_parse(recipe_texts[i].name, recipe_texts[i].text, strlen(recipe_texts[i].text), NULL);
+        struct recipe *recipe =
+            recipe_parse(recipe_texts[i].name, recipe_texts[i].text, strlen(recipe_texts[i].text), NULL);
         if (recipe)
             g_string_append_printf(out, "%-10s %s\n", recipe->name, recipe->description);
         recipe_free(recipe);

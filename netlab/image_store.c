@@ -2,8 +2,9 @@
  * SPDX-FileCopyrightText: The netlab authors
  */
 /*
- * Images by their contents: each file of an image has its SHA-256 in image.json, and lies, as a hard link, under that name in
- * blobs/ too, so that equal files of several images (a kernel) take their room once. Their sums together are the image's id.
+ * Images by their contents: each file of an image has its SHA-256 in image.json, and lies, as a hard link,
+ * under that name in blobs/ too, so that equal files of several images (a kernel) take their room once. Their
+ * sums together are the image's id.
  *
  * image_seal() is called on a folder that is not in its place yet; image_verify() reads everything again.
  */
@@ -22,7 +23,8 @@ static const char *const members[] = {"kernel", "initrd", "disk", "cdrom"};
 static bool fail_errno(GError **error, const char *what)
 {
     int why = errno;
-    g_set_error(error, IMAGE_ERROR, why == ENOSPC ? IMAGE_ERROR_NO_SPACE : IMAGE_ERROR_BUILD, "%s: %s", what, g_strerror(why));
+    g_set_error(error, IMAGE_ERROR, why == ENOSPC ? IMAGE_ERROR_NO_SPACE : IMAGE_ERROR_BUILD, "%s: %s", what,
+                g_strerror(why));
     return false;
 }
 
@@ -43,7 +45,8 @@ static char *sum_file(const char *path, GError **error)
     return got < 0 ? NULL : g_strdup(g_checksum_get_string(sum));
 }
 
-/* The image's file becomes one with the blob of its contents. Where hard links do not work it stays as it is. */
+/* The image's file becomes one with the blob of its contents. Where hard links do not work it stays as it is.
+ */
 static void share(const char *images, const char *path, const char *sum)
 {
     g_autofree char *folder = g_build_filename(images, "blobs", NULL);
@@ -67,7 +70,8 @@ bool image_seal(const char *images, const char *folder, JsonObject *metadata, GE
     for (size_t i = 0; i < G_N_ELEMENTS(members) && good; i++) {
         if (!json_object_has_member(metadata, members[i]))
             continue;
-        g_autofree char *path = g_build_filename(folder, json_object_get_string_member(metadata, members[i]), NULL);
+        g_autofree char *path =
+            g_build_filename(folder, json_object_get_string_member(metadata, members[i]), NULL);
         g_autofree char *sum = sum_file(path, error);
         good = sum != NULL;
         if (!good)
@@ -130,21 +134,24 @@ bool image_verify(const struct image *image, GError **error)
     JsonNode *sums = json_object_get_member(metadata, "sha256");
     if (!sums || !JSON_NODE_HOLDS_OBJECT(sums)) {
         g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_DAMAGED,
-                    "image %s has no sums: an earlier version built it; build it again with: netlab image build %s --refresh",
+                    "image %s has no sums: an earlier version built it; build it again with: netlab image "
+                    "build %s --refresh",
                     image->name, image->name);
         return false;
     }
     for (size_t i = 0; i < G_N_ELEMENTS(members); i++) {
         if (!paths[i])
             continue;
-        const char *wanted = json_object_get_string_member_with_default(json_node_get_object(sums), members[i], "");
+        const char *wanted =
+            json_object_get_string_member_with_default(json_node_get_object(sums), members[i], "");
         g_autofree char *sum = sum_file(paths[i], error);
         if (!sum)
             return false;
         if (g_str_equal(sum, wanted))
             continue;
         g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_DAMAGED,
-                    "image %s is damaged: the %s %s is not what was built; remove it and make it again: netlab image rm %s",
+                    "image %s is damaged: the %s %s is not what was built; remove it and make it again: "
+                    "netlab image rm %s",
                     image->name, members[i], paths[i], image->name);
         return false;
     }

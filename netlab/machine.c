@@ -112,9 +112,10 @@ static int pass_fd(struct command *command, int fd)
     return FIRST_FD + (int)command->fds->len - 1;
 }
 
-/* The name by which the machine opens a file: its path, or an fd where the machine is another user. NULL: an error. */
-static char *name_file(struct command *command, const struct machine_spec *spec, const char *path, GArray *opened,
-                       GError **error)
+/* The name by which the machine opens a file: its path, or an fd where the machine is another user. NULL: an
+ * error. */
+static char *name_file(struct command *command, const struct machine_spec *spec, const char *path,
+                       GArray *opened, GError **error)
 {
     if (!spec->user.change || !opened)
         return g_strdup(path);
@@ -153,10 +154,11 @@ static bool add_file(struct command *command, const struct machine_spec *spec, c
     return true;
 }
 
-/* A disk or CD of an image: all its machines read the one file and none writes to it. What a guest writes to a disk that is not
- * its root goes to a layer of its own without a name. QEMU has no disks that cannot be written, so there the root has one too. */
-static bool add_medium(struct command *command, const struct machine_spec *spec, JsonObject *payload, const char *member,
-                       GArray *opened, GError **error)
+/* A disk or CD of an image: all its machines read the one file and none writes to it. What a guest writes to
+ * a disk that is not its root goes to a layer of its own without a name. QEMU has no disks that cannot be
+ * written, so there the root has one too. */
+static bool add_medium(struct command *command, const struct machine_spec *spec, JsonObject *payload,
+                       const char *member, GArray *opened, GError **error)
 {
     const char *path = json_object_get_string_member_with_default(payload, member, NULL);
     if (!path)
@@ -769,7 +771,8 @@ char *machine_log_tail(const char *directory, const char *file, unsigned most)
 
 char *machine_restore_paths(const char *payload, const char *text)
 {
-    static const char *const members[] = {"kernel", "initrd", "disk", "cdrom"}; /* in build_command()'s order */
+    static const char *const members[] = {"kernel", "initrd", "disk",
+                                          "cdrom"}; /* in build_command()'s order */
     GString *restored = g_string_new(text);
     int fd = FIRST_FD;
     for (size_t i = 0; i < G_N_ELEMENTS(members); i++) {

@@ -281,9 +281,10 @@ static bool boot_from_image(const struct topology_node *node, struct topology_re
     boot->memory = machine->memory ? machine->memory : image->memory ? image->memory : DEFAULT_MEMORY_MIB;
     boot->has_agent = image->has_agent;
     if (machine->append && !image->kernel) {
-        topology_complain(report, node->mark,
-                          "node \"%s\" has an \"append\", but image \"%s\" boots from its own disk; leave it out",
-                          node->name, image->name);
+        topology_complain(
+            report, node->mark,
+            "node \"%s\" has an \"append\", but image \"%s\" boots from its own disk; leave it out",
+            node->name, image->name);
         good = false;
     }
     if (machine->append && image->append)

@@ -146,7 +146,8 @@ static void empty_folder(int folder, dev_t device, unsigned depth)
 
 static bool wait_for_file(const char *path)
 {
-    for (int i = 0; i < 1000; i++) { /* the disk's driver looks for disks in the background; ten seconds at most */
+    for (int i = 0; i < 1000;
+         i++) { /* the disk's driver looks for disks in the background; ten seconds at most */
         if (access(path, F_OK) == 0)
             return true;
         usleep(10000);
@@ -154,7 +155,8 @@ static bool wait_for_file(const char *path)
     return false;
 }
 
-/* Disk below, read-only; a layer in memory above, this machine's own; and what is mounted already goes along. */
+/* Disk below, read-only; a layer in memory above, this machine's own; and what is mounted already goes along.
+ */
 static void enter_root(void)
 {
     static const char *const mounted[] = {"/dev", "/proc", "/sys", "/run", "/tmp"};
@@ -173,9 +175,11 @@ static void enter_root(void)
         guest_log("the image's disk %s is not there: what follows runs without it", disk);
         return;
     }
-    if (mount(disk, "/lower", "erofs", MS_RDONLY, NULL) != 0 || mount("upper", "/upper", "tmpfs", 0, "mode=0755") != 0 ||
-        mkdir("/upper/files", 0755) != 0 || mkdir("/upper/work", 0755) != 0 ||
-        mount("overlay", "/root.new", "overlay", 0, "lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work") != 0) {
+    if (mount(disk, "/lower", "erofs", MS_RDONLY, NULL) != 0 ||
+        mount("upper", "/upper", "tmpfs", 0, "mode=0755") != 0 || mkdir("/upper/files", 0755) != 0 ||
+        mkdir("/upper/work", 0755) != 0 ||
+        mount("overlay", "/root.new", "overlay", 0,
+              "lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work") != 0) {
         guest_log("mounting the image's disk %s: %s", disk, strerror(errno));
         return;
     }
@@ -189,7 +193,8 @@ static void enter_root(void)
     }
     if (old_root >= 0 && fstat(old_root, &old) == 0)
         empty_folder(old_root, old.st_dev, 0);
-    if (chdir("/root.new") != 0 || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0 || chdir("/") != 0)
+    if (chdir("/root.new") != 0 || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0 ||
+        chdir("/") != 0)
         guest_log("entering the image's root: %s", strerror(errno));
 }
 

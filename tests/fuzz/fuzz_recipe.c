@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * Fuzzes image recipes: whatever the bytes, there is a recipe with a usable name, or one complaint with its place.
+ * Fuzzes image recipes: whatever the bytes, there is a recipe with a usable name, or one complaint with its
+ * place.
  */
 #include "netlab/image_internal.h"
 

@@ -217,9 +217,10 @@ static void test_recipes(void)
 
 static void test_recipe_text(void)
 {
-    static const char good[] = "# mine\nname: mine\ndescription: a: b\nroot: disk\nmemory: 80M\nleast-memory: 64\n"
-                               "packages: bash\n  iproute2 frr\nwithout: perl-*\nuser: frr 92 /home\ngroup: vty 93 frr\n"
-                               "link: /bin/sh dash\nfile: /etc/x 0755\n  one\n    two\n\n  three\nstart: true\nstart:\n  a\n  b\n";
+    static const char good[] =
+        "# mine\nname: mine\ndescription: a: b\nroot: disk\nmemory: 80M\nleast-memory: 64\n"
+        "packages: bash\n  iproute2 frr\nwithout: perl-*\nuser: frr 92 /home\ngroup: vty 93 frr\n"
+        "link: /bin/sh dash\nfile: /etc/x 0755\n  one\n    two\n\n  three\nstart: true\nstart:\n  a\n  b\n";
     GError *error = NULL;
     struct recipe *r = recipe_parse("mine", good, strlen(good), &error);
     g_assert_no_error(error);
@@ -232,7 +233,8 @@ static void test_recipe_text(void)
     const struct recipe_file *file = r->files->pdata[0];
     g_assert_cmpstr(file->path, ==, "etc/x");
     g_assert_cmpuint(file->mode, ==, 0755);
-    g_assert_cmpmem(g_bytes_get_data(file->data, NULL), g_bytes_get_size(file->data), "one\n  two\n\nthree\n", 17);
+    g_assert_cmpmem(g_bytes_get_data(file->data, NULL), g_bytes_get_size(file->data), "one\n  two\n\nthree\n",
+                    17);
     g_assert_cmpstr(r->start->pdata[1], ==, "a\nb");
     recipe_free(r);
     static const struct {
@@ -273,13 +275,15 @@ static void test_recipe_text(void)
     }
 }
 
-/* Any tree comes back out of the file system that is made of it, as erofs-utils reads it; twice the same bytes. */
+/* Any tree comes back out of the file system that is made of it, as erofs-utils reads it; twice the same
+ * bytes. */
 static void test_erofs(void)
 {
     g_autofree char *fsck = g_find_program_in_path("fsck.erofs");
     GError *error = NULL;
     g_autoptr(GHashTable) tree = image_tree_new();
-    g_autofree char *path = g_build_filename(folder, "root.img", NULL), *again = g_build_filename(folder, "again.img", NULL);
+    g_autofree char *path = g_build_filename(folder, "root.img", NULL),
+                    *again = g_build_filename(folder, "again.img", NULL);
     static const gsize sizes[] = {0, 1, 511, 512, 513, 4063, 4064, 4065, 4096, 4097, 8192, 8200, 100000};
     g_autofree char *contents = g_malloc(100000);
     for (gsize i = 0; i < 100000; i++)
@@ -300,7 +304,8 @@ static void test_erofs(void)
     g_assert_true(image_tree_write_erofs(tree, path, &error) && image_tree_write_erofs(tree, again, &error));
     g_autofree char *one = NULL, *two = NULL;
     gsize one_size, two_size;
-    g_assert_true(g_file_get_contents(path, &one, &one_size, NULL) && g_file_get_contents(again, &two, &two_size, NULL));
+    g_assert_true(g_file_get_contents(path, &one, &one_size, NULL) &&
+                  g_file_get_contents(again, &two, &two_size, NULL));
     g_assert_cmpmem(one, one_size, two, two_size);
     g_autoptr(GHashTable) bad = image_tree_new();
     image_tree_add(bad, "a", S_IFLNK | 0777, NULL, "b");
@@ -312,11 +317,13 @@ static void test_erofs(void)
         g_test_skip("fsck.erofs is not there (package erofs-utils)");
         return;
     }
-    g_autofree char *out = g_build_filename(folder, "extracted", NULL), *option = g_strconcat("--extract=", out, NULL);
+    g_autofree char *out = g_build_filename(folder, "extracted", NULL),
+                    *option = g_strconcat("--extract=", out, NULL);
     char *argv[] = {fsck, option, (char *)"--no-preserve", path, NULL};
     int status;
     g_autofree char *said = NULL;
-    g_assert_true(g_spawn_sync(NULL, argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, &said, &status, &error));
+    g_assert_true(
+        g_spawn_sync(NULL, argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, &said, &status, &error));
     if (status)
         g_error("fsck.erofs: %s", said);
     GHashTableIter iter;
@@ -344,8 +351,10 @@ static void write_medium(const char *path, gsize at, const char *magic, gsize le
 static void test_import(void)
 {
     GError *error = NULL;
-    g_autofree char *iso = g_build_filename(folder, "x.iso", NULL), *qcow = g_build_filename(folder, "x.qcow2", NULL),
-                    *kernel = g_build_filename(folder, "bz", NULL), *disk = g_build_filename(folder, "x.raw", NULL),
+    g_autofree char *iso = g_build_filename(folder, "x.iso", NULL),
+                    *qcow = g_build_filename(folder, "x.qcow2", NULL),
+                    *kernel = g_build_filename(folder, "bz", NULL),
+                    *disk = g_build_filename(folder, "x.raw", NULL),
                     *chained = g_build_filename(folder, "chained", NULL);
     write_medium(iso, 0x8001, "CD001", 5);
     write_medium(qcow, 0, "QFI\xfb\0\0\0\3\0\0\0\0\0\0\0\0", 16);
@@ -355,7 +364,8 @@ static void test_import(void)
     struct image_import_options o = {.name = "own", .files = (const char *const[]){iso, disk, NULL}};
     g_assert_true(image_import(&o, &error));
     struct image *image = image_find("own", &error);
-    g_assert_true(image && image->cdrom && image->disk && !image->kernel && !image->disk_is_root && !image->disk_is_qcow2);
+    g_assert_true(image && image->cdrom && image->disk && !image->kernel && !image->disk_is_root &&
+                  !image->disk_is_qcow2);
     g_assert_cmpuint(strlen(image->id), ==, 64);
     g_assert_true(image_verify(image, &error));
     /* A bit that turned is found. */
