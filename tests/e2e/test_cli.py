@@ -186,7 +186,7 @@ def command_line():
                            (("deploy",), 2, "did you mean `netlab up`"), (("up", "--dry-runn"), 2, "did you mean --dry-run?"),
                            (("status", "a", "b"), 2, "too many arguments"), (("down", "-a", "h1"), 2, "--all is all labs"), (("console",), 2, "too few arguments"),
                            (("up", "--timeout", "soon"), 2, "is not a number from 1 to 86400"), (("up", "--timeout"), 2, "needs a value"),
-                           (("up", "--quiet=yes"), 2, "takes no value"), (("image", "frob"), 2, "there are build, list and rm"),
+                           (("up", "--quiet=yes"), 2, "takes no value"), (("image", "frob"), 2, "there are build, import, list, recipe, verify and rm"),
                            (("status",), 4, "no lab is up"), (("down",), 4, "no lab"), (("down", "--lab", "x"), 4, "no lab named x is up"),
                            (("console", "h1"), 4, "no lab"), (("exec", "h1", "true"), 125, "no lab"), (("help", "frob"), 2, "there is no help on"),
                            (("supervise",), 2, "this is started by `netlab up`")):
