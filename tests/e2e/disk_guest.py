@@ -2,11 +2,10 @@
 # SPDX-FileCopyrightText: The netlab authors
 """A Linux guest with disks, for the tests: the image `mini` with the disk drivers of its kernel package, and a script.
 
-The second cpio archive of an initrd is laid over the first, so the image stays as it is. The kernel package
-(linux-image-*-686, .deb) is looked for where NETLAB_KERNEL_PACKAGE says, else in apt's archives; without it there are no
-drivers, and tests that need them are skipped with the reason.
+The second cpio archive of an initrd is laid over the first, so the image stays as it is. The drivers are those that
+media_debian.py kept, or of a kernel package (linux-image-*-686, .deb) where NETLAB_KERNEL_PACKAGE says; without either, tests
+that need them are skipped with the reason.
 """
-import glob
 import io
 import json
 import os
@@ -15,7 +14,6 @@ import subprocess
 import tarfile
 
 MODULES = ("ata_piix", "sd_mod", "sr_mod", "isofs", "ext4", "vfat", "nls_iso8859-1", "nls_cp437", "nls_ascii", "floppy")
-PLACES = ("/var/cache/apt/archives", "/var/cache/netlab/**", "/tmp/apt386/dl")
 
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /mnt
@@ -36,9 +34,6 @@ def find_package(release):
     given = os.environ.get("NETLAB_KERNEL_PACKAGE")
     if given:
         return given
-    for place in PLACES:
-        for path in glob.glob(f"{place}/linux-image-{release}_*.deb", recursive=True):
-            return path
     import media_debian
     where = media_debian.ready()
     if where:
@@ -62,23 +57,30 @@ def archive_files(data, wanted):
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         for member in tar:
             if member.isfile() and wanted(member.name):
-                found[member.name.lstrip("./")] = tar.extractfile(member).read()
+                found[member.name.lstrip("./").removeprefix("usr/")] = tar.extractfile(member).read()
     return found
 
 
+def module_name(path):
+    return os.path.basename(path)[:-3].replace("-", "_")
+
+
 def drivers(package, names=MODULES):
-    """[(path, bytes)] in the order they have to be loaded."""
-    files = package_files(package, lambda name: name.endswith(".ko") and "/kernel/" in name)
-    by_name = {os.path.basename(path)[:-3].replace("-", "_"): path for path in files}
+    """[(path, bytes)] in the order they have to be loaded. A module that is neither there nor part of the kernel ends the test."""
+    files = package_files(package, lambda name: name.endswith((".ko", "/modules.builtin")))
+    built_in = {module_name(line) for path, data in files.items() if path.endswith("builtin") for line in data.decode().split()}
+    by_name = {module_name(path): path for path in files if path.endswith(".ko")}
     order = []
 
     def add(name):
         path = by_name.get(name.replace("-", "_"))
+        if not path and name.replace("-", "_") not in built_in:
+            raise KeyError(f"{package} has no module {name}")
         if not path or any(path == have for have, _ in order):
             return
         depends = re.search(rb"\0depends=([^\0]*)\0", b"\0" + files[path])
         soft = re.findall(rb"\0softdep=pre: ([^\0]*)\0", b"\0" + files[path])
-        for word in ((depends.group(1).decode().split(",") if depends else []) + [w for s in soft for w in s.decode().split()]):
+        for word in (depends.group(1).decode().split(",") if depends else []) + [w for s in soft for w in s.decode().split() if w in by_name]:
             if word:
                 add(word)
         order.append((path, files[path]))

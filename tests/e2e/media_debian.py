@@ -31,7 +31,7 @@ TOOLS = {"mmdebstrap": "mmdebstrap", "arch-test": "arch-test", "genext2fs": "gen
 GRUB = "/usr/lib/grub/i386-pc"
 PARTITION_SECTOR = 2048
 DISK_MIB = 1024
-FORMAT = 1  # to be raised when the functions below make something else of the same words
+FORMAT = 2  # to be raised when the functions below make something else of the same words
 UUID = "6e65746c-6162-4d65-8469-61746573740a"
 
 WRITER = """#!/bin/sh
@@ -227,7 +227,9 @@ def extract(archive, where):
     """vmlinuz, busybox and kernel.tar (modules) out of the archive; the kernel's release."""
     release = None
     kept = ("/kernel/drivers/net/ethernet/intel/e1000/", "/kernel/drivers/ata/", "/kernel/drivers/scsi/", "/kernel/drivers/cdrom/",
-            "/kernel/drivers/block/", "/kernel/fs/", "/kernel/lib/", "/kernel/crypto/", "/kernel/arch/")
+            "/kernel/drivers/block/", "/kernel/drivers/char/", "/kernel/drivers/parport/", "/kernel/drivers/watchdog/",
+            "/kernel/drivers/input/", "/kernel/drivers/acpi/", "/kernel/block/", "/kernel/fs/", "/kernel/lib/", "/kernel/crypto/",
+            "/kernel/arch/")
     with tarfile.open(archive) as tar, tarfile.open(os.path.join(where, "kernel.tar"), "w") as modules:
         for member in tar:
             name = member.name.lstrip("./")
@@ -238,7 +240,7 @@ def extract(archive, where):
                     release = name[len(wanted):] if path == "vmlinuz" else release
                     with open(os.path.join(where, path), "wb") as file:
                         shutil.copyfileobj(tar.extractfile(member), file)
-            if name.endswith(".ko") and any(part in name for part in kept):
+            if name.endswith("/modules.builtin") or name.endswith(".ko") and any(part in name for part in kept):
                 modules.addfile(member, tar.extractfile(member))
     if not release:
         raise Missing(f"{archive} holds no kernel")

@@ -11,6 +11,7 @@ import select
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 
@@ -124,29 +125,28 @@ def real_network():
         return "needs root and dnsmasq"
     outside = Outside()
     server = None
+    folder = tempfile.mkdtemp(prefix="netlab-dnsmasq-")
     try:
         lab = lab_of("real-network")
         with open(lab.file) as file:
             text = file.read()
         lab.write(text.replace("uplink: eth0", "uplink: up0"))
-        before = lab.dump()
         server = subprocess.Popen(["nsenter", "-t", str(outside.holder.pid), "-n", "dnsmasq", "-k", "-C", "/dev/null", "--port=0",
                                    "--dhcp-range=192.0.2.100,192.0.2.120,5m", "--dhcp-option=3,192.0.2.9", "--interface=out0",
-                                   "--bind-interfaces", f"--dhcp-leasefile={lab.base}/leases", "--user=root",
-                                   f"--pid-file={lab.base}/pid"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                   "--bind-interfaces", f"--dhcp-leasefile={folder}/leases", "--user=root",
+                                   f"--pid-file={folder}/pid"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         before = lab.dump()
         lab.netlab("up", "--timeout", str(BOOT_SECONDS), timeout=BOOT_SECONDS + 20)
         result = lab.netlab("validate", timeout=120)
         check("2 of 2 checks passed" in result.stdout, result.text)
         lab.netlab("down")
-        os.unlink(f"{lab.base}/leases")
-        before["files"] = [name for name in before["files"] if name != "leases"]
         lab.check_clean(before, "after down")
         lab.remove()
     finally:
         if server:
             server.kill()
             server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
         outside.close()
 
 
