@@ -16,6 +16,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import Lines
+
 LIMIT = 60
 
 
@@ -45,7 +48,7 @@ class Machine:
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(LIMIT)
             s.connect(self.qmp)
-            file = s.makefile("rw")
+            file = Lines(s)
             file.readline()
             for command in ("qmp_capabilities", "query-status"):
                 file.write('{"execute": "%s"}\n' % command)

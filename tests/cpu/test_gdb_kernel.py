@@ -24,6 +24,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import Lines
+
 LIMIT = 300
 SYMBOLS = ("start_kernel", "do_timer", "__do_sys_newuname")
 PROMPT = rb"# \x1b\[6n"
@@ -78,7 +81,7 @@ class Guest:
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(LIMIT)
             s.connect(self.qmp)
-            file = s.makefile("rw")
+            file = Lines(s)
             file.readline()
             for command in ("qmp_capabilities", "query-status"):
                 file.write('{"execute": "%s"}\n' % command)

@@ -19,6 +19,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import Lines
+
 SECONDS = 60
 
 
@@ -81,7 +84,7 @@ def monitor(path, command):
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(SECONDS)
         s.connect(str(path))
-        stream = s.makefile("rw")
+        stream = Lines(s)
         json.loads(stream.readline())
 
         def ask(what, **arguments):

@@ -20,6 +20,9 @@ import time
 
 from harness import BIN, check, main, wait_until
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import Lines
+
 EMULATOR = os.path.join(os.path.dirname(BIN), "netlab-emu")
 QEMU = shutil.which("qemu-system-i386")
 BOOT_SECONDS, ANSWER_SECONDS = 300, 90
@@ -62,7 +65,7 @@ class Guest:
         control = socket.socket(socket.AF_UNIX)
         control.settimeout(ANSWER_SECONDS)
         control.connect(qmp)
-        self.control = control.makefile("rw")
+        self.control = Lines(control)
         self.control.readline()
         self.qmp("qmp_capabilities")
 
@@ -544,7 +547,7 @@ def gateway():
         with socket.socket(socket.AF_UNIX) as control:
             control.settimeout(ANSWER_SECONDS)
             control.connect(qmp)
-            stream = control.makefile("rw")
+            stream = Lines(control)
             stream.readline()
             for command in ("qmp_capabilities", "query-status", "system_reset", "system_powerdown", "quit"):
                 stream.write(json.dumps({"execute": command}) + "\n")

@@ -19,6 +19,9 @@ import time
 
 from harness import BIN, check, main
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import Lines
+
 EMULATOR = os.path.join(os.path.dirname(BIN), "netlab-emu")
 PHASE_SECONDS = 20
 ANSWER_SECONDS = 60
@@ -42,7 +45,7 @@ class Guest:
         self.expect(b"# ", 300)
         control = socket.socket(socket.AF_UNIX)
         control.connect(qmp)
-        self.control = control.makefile("rw")
+        self.control = Lines(control)
         self.control.readline()
         self.qmp("qmp_capabilities")
 

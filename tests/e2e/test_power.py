@@ -18,6 +18,9 @@ import time
 import disk_guest
 from harness import BIN, Failure, check, main, wait_until
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import Lines
+
 EMU = os.path.join(os.path.dirname(BIN), "netlab-emu")
 IMAGES = os.environ.get("NETLAB_IMAGE_DIR", "/var/lib/netlab/images")
 SECONDS = 120
@@ -51,7 +54,7 @@ class Guest:
         self.peer = socket.socket(socket.AF_UNIX)
         self.peer.settimeout(SECONDS)
         self.peer.connect(self.socket)
-        self.stream = self.peer.makefile("rw")
+        self.stream = Lines(self.peer)
         self.seen = []
         self.read()
         self.say("qmp_capabilities")

@@ -18,6 +18,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import Lines
+
 EMU = os.path.abspath(sys.argv[1])
 SECONDS = 120
 TIGHT = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
@@ -58,7 +61,7 @@ class Machine:
         try:
             wait(lambda: self.process.poll() is not None or os.path.exists(f"{self.folder}/qmp"), "no QMP socket")
             self.socket = connect(f"{self.folder}/qmp")
-            self.stream = self.socket.makefile("rw", encoding="utf-8")
+            self.stream = Lines(self.socket)
             self.stream.readline()
             self.ask("qmp_capabilities")
             return self

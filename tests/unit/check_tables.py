@@ -18,6 +18,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import Lines
+
 EMU = os.path.abspath(sys.argv[1])
 SECONDS = 120
 DONE = 33
@@ -80,7 +83,7 @@ class Firmware:
             assert self.process.poll() is None and time.monotonic() < end, "the boot sector was not started"
             time.sleep(0.02)
         self.socket.connect(f"{folder}/qmp")
-        self.stream = self.socket.makefile("rw", encoding="utf-8")
+        self.stream = Lines(self.socket)
         self.stream.readline()
         self.ask("qmp_capabilities")
 
