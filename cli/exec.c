@@ -1,94 +1,372 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * `netlab exec`: a command inside a guest, through its agent; no address of the guest is needed.
+ * `netlab exec`: a command inside guests, through their agents; no address of the guest is needed.
+ *
+ * One node: its streams are ours, as they come. Several: each has a thread, its output goes into a file
+ * without a name, and is printed under its header in the order of the nodes.
  */
+#include "cli/change.h"
 #include "cli/node.h"
-#include "netlab/agent.h"
+#include "netlab/session.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { AT_ONCE = 16, CONNECT_MS = 10000, JSON_MOST = 16 << 20 };
 
 static const struct cli_option options[] = {
     CLI_LAB_OPTION,
-    {"timeout", 't', "SECONDS", "how long to wait for its end (60)"},
+    {"all", 'a', NULL, "in all nodes that run: netlab exec --all COMMAND…"},
+    {"timeout", 't', "SECONDS", "how long it may take; then it is ended in the guest (60)"},
+    {"input", 'i', NULL,
+     "give it our standard input although that is a terminal, or there are several nodes"},
+    {"no-input", 'n', NULL, "its standard input is empty (as it is with several nodes, or on a terminal)"},
+    CLI_JSON_OPTION,
     CLI_HELP_OPTION,
 };
 
-static void print_bytes(FILE *to, GBytes *bytes)
+struct job {
+    const struct lab_node_status *node;
+    const char *const *argv;
+    GBytes *given; /* input of several; NULL: none */
+    int input, output, error, cancel_fd;
+    unsigned timeout_s;
+    guint64 most;
+    bool is_done;
+    int status; /* CLI_EXEC with `why` */
+    char *why;
+    double seconds;
+};
+
+static void job_clear(void *data)
 {
-    gsize length;
-    const void *data = g_bytes_get_data(bytes, &length);
-    if (length)
-        fwrite(data, 1, length, to);
+    struct job *job = data;
+    g_free(job->why);
+    if (job->output > STDERR_FILENO)
+        close(job->output);
+    if (job->error > STDERR_FILENO)
+        close(job->error);
+    g_free(job);
 }
 
 /* One word is a shell command, several are a program with its arguments. */
-static char **guest_argv(const struct cli_call *call)
+static char **guest_argv(const struct cli_call *call, guint first)
 {
     GPtrArray *argv = g_ptr_array_new();
-    if (call->arguments->len == 2) {
+    if (call->arguments->len == first + 1) {
         g_ptr_array_add(argv, g_strdup("/bin/sh"));
         g_ptr_array_add(argv, g_strdup("-c"));
     } else {
         /* The agent executes a path; env looks it up in PATH. */
         g_ptr_array_add(argv, g_strdup("/usr/bin/env"));
     }
-    for (guint i = 1; i < call->arguments->len; i++)
+    for (guint i = first; i < call->arguments->len; i++)
         g_ptr_array_add(argv, g_strdup(call->arguments->pdata[i]));
     g_ptr_array_add(argv, NULL);
     return (char **)g_ptr_array_free(argv, FALSE);
 }
 
+/* ---- one node ---- */
+
+static void write_bytes(int fd, GBytes *bytes)
+{
+    gsize length;
+    const char *data = g_bytes_get_data(bytes, &length);
+    for (ssize_t put; fd >= 0 && length && (put = write(fd, data, length)) != 0;) {
+        if (put < 0 && errno != EINTR && errno != EAGAIN)
+            return;
+        data += MAX(put, 0);
+        length -= (gsize)MAX(put, 0);
+    }
+}
+
+/* An agent of another make: what it prints comes at the end, and it has no input. */
+static bool run_plainly(struct job *job, struct agent *agent, GError **error)
+{
+    struct agent_result result = {0};
+    if (!agent_exec(agent, job->argv, (int)job->timeout_s * 1000, &result, error))
+        return false;
+    write_bytes(job->output, result.out);
+    write_bytes(job->error, result.err);
+    job->status = result.status;
+    if (result.truncated)
+        job->why = g_strdup("the output was longer than the guest's agent keeps; the rest is lost");
+    agent_result_clear(&result);
+    return true;
+}
+
+static bool run_session(struct job *job, struct agent *agent, GError **error)
+{
+    struct session_spec spec = {.argv = job->argv};
+    struct session_io io = {.input = job->input,
+                            .output = job->output,
+                            .error = job->error,
+                            .cancel_fd = job->cancel_fd,
+                            .resize_fd = -1,
+                            .output_most = job->most,
+                            .deadline = g_get_monotonic_time() + (gint64)job->timeout_s * G_USEC_PER_SEC};
+    struct session_result result;
+    g_autoptr(GError) cause = NULL;
+    if (!session_run(agent, &spec, &io, &result, &cause)) {
+        if (g_error_matches(cause, AGENT_ERROR, AGENT_ERROR_UNKNOWN))
+            return run_plainly(job, agent, error);
+        g_propagate_error(error, g_steal_pointer(&cause));
+        return false;
+    }
+    job->status = result.status;
+    if (result.end == SESSION_TIMED_OUT) {
+        job->status = CLI_EXEC;
+        job->why = g_strdup_printf("the command has not ended within %u s and was ended in the guest (give a "
+                                   "longer --timeout)",
+                                   job->timeout_s);
+    } else if (result.end == SESSION_CANCELLED) {
+        job->status = CLI_INTERRUPTED;
+        job->why = g_strdup("interrupted; the command was ended in the guest");
+    } else if (result.end == SESSION_UNREAD) {
+        job->status = 128 + SIGPIPE;
+    } else if (job->most && result.output_bytes > job->most) {
+        job->why = g_strdup_printf("of its output of %" G_GUINT64_FORMAT
+                                   " bytes only the first %" G_GUINT64_FORMAT " are shown",
+                                   result.output_bytes, job->most);
+    }
+    session_result_clear(&result);
+    return true;
+}
+
+static void run_job(struct job *job)
+{
+    g_autoptr(GError) error = NULL;
+    struct agent agent;
+    gint64 began = g_get_monotonic_time();
+    job->status = CLI_EXEC;
+    if (!agent_open(&agent, job->node->directory, (int)MIN(job->timeout_s * 1000, CONNECT_MS), job->cancel_fd,
+                    &error)) {
+        job->why = g_strdup(error->message);
+    } else {
+        if (!run_session(job, &agent, &error)) {
+            job->status = CLI_EXEC;
+            job->why = g_strdup(error->message);
+        }
+        agent_close(&agent);
+    }
+    job->seconds = (double)(g_get_monotonic_time() - began) / G_USEC_PER_SEC;
+}
+
+/* ---- several ---- */
+
+static GMutex done_lock;
+static GCond done;
+
+static void run_in_thread(void *data, void *unused)
+{
+    struct job *job = data;
+    if (job->given) {
+        job->input = memfd_create("input", MFD_CLOEXEC);
+        write_bytes(job->input, job->given);
+        if (job->input >= 0)
+            lseek(job->input, 0, SEEK_SET);
+    }
+    if (!job->why)
+        run_job(job);
+    if (job->given && job->input >= 0)
+        close(job->input);
+    g_mutex_lock(&done_lock);
+    job->is_done = true;
+    g_cond_broadcast(&done);
+    g_mutex_unlock(&done_lock);
+}
+
+/* A file without a name. */
+static int open_spool(void)
+{
+    int fd = open(g_get_tmp_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd >= 0 ? fd : memfd_create("output", MFD_CLOEXEC);
+}
+
+static void copy_out(int from, FILE *to)
+{
+    char data[65536];
+    lseek(from, 0, SEEK_SET);
+    for (ssize_t got; (got = read(from, data, sizeof data)) > 0;)
+        fwrite(data, 1, (size_t)got, to);
+}
+
+static void add_text(JsonObject *object, const char *name, int fd)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    g_autofree char *data = g_malloc((gsize)MAX(size, 0) + 1);
+    ssize_t got = size > 0 ? pread(fd, data, (size_t)size, 0) : 0;
+    data[MAX(got, 0)] = '\0';
+    if (g_utf8_validate(data, MAX(got, 0), NULL)) {
+        json_object_set_string_member(object, name, data);
+    } else {
+        g_autofree char *coded = g_base64_encode((guchar *)data, (gsize)got);
+        g_autofree char *member = g_strconcat(name, "_base64", NULL);
+        json_object_set_string_member(object, member, coded);
+    }
+}
+
+static void report(const struct job *job, JsonArray *out)
+{
+    if (out) {
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "node", job->node->name);
+        json_object_set_int_member(object, "status", job->status);
+        if (job->why)
+            json_object_set_string_member(object, job->status == CLI_EXEC ? "error" : "note", job->why);
+        json_object_set_double_member(object, "seconds", job->seconds);
+        add_text(object, "stdout", job->output);
+        add_text(object, "stderr", job->error);
+        json_array_add_object_element(out, object);
+        return;
+    }
+    bool bold = cli_is_terminal();
+    printf("%s== %s%s", bold ? "\033[1m" : "", job->node->name, bold ? "\033[0m" : "");
+    if (job->status && !(job->why && job->status == CLI_EXEC))
+        printf(": exit status %d", job->status);
+    printf("\n");
+    copy_out(job->output, stdout);
+    fflush(stdout);
+    copy_out(job->error, stderr);
+    if (job->why)
+        fprintf(stderr, "netlab: %s: %s\n", job->node->name, job->why);
+}
+
+static int run_several(struct cli_call *call, GPtrArray *jobs)
+{
+    JsonArray *out = cli_flag(call, "json") ? json_array_new() : NULL;
+    GThreadPool *pool = g_thread_pool_new(run_in_thread, NULL, AT_ONCE, FALSE, NULL);
+    int status = CLI_OK;
+    for (guint i = 0; i < jobs->len; i++)
+        g_thread_pool_push(pool, jobs->pdata[i], NULL);
+    for (guint i = 0; i < jobs->len; i++) {
+        struct job *job = jobs->pdata[i];
+        g_mutex_lock(&done_lock);
+        while (!job->is_done)
+            g_cond_wait(&done, &done_lock);
+        g_mutex_unlock(&done_lock);
+        report(job, out);
+        if (!status)
+            status = job->status;
+    }
+    g_thread_pool_free(pool, FALSE, TRUE);
+    if (out) {
+        JsonNode *node = json_node_alloc();
+        json_node_take_array(json_node_init(node, JSON_NODE_ARRAY), out);
+        cli_print_json(node);
+    }
+    return status;
+}
+
+static int run_one(struct job *job)
+{
+    signal(SIGPIPE, SIG_IGN);
+    run_job(job);
+    if (job->why)
+        fprintf(stderr, "netlab: %s: %s\n", job->node->name, job->why);
+    return job->status;
+}
+
+/* ---- which ---- */
+
+/* All of standard input, for several. */
+static GBytes *read_input(void)
+{
+    GByteArray *all = g_byte_array_new();
+    guint8 data[65536];
+    for (ssize_t got; (got = read(STDIN_FILENO, data, sizeof data)) > 0;)
+        g_byte_array_append(all, data, (guint)got);
+    return g_byte_array_free_to_bytes(all);
+}
+
+static struct job *job_new(struct cli_call *call, const struct lab_node_status *node, bool is_only)
+{
+    struct job *job = g_new0(struct job, 1);
+    bool is_json = cli_flag(call, "json");
+    job->node = node;
+    job->input = job->cancel_fd = -1;
+    if (is_only && !cli_flag(call, "no-input") && (cli_flag(call, "input") || !isatty(STDIN_FILENO)))
+        job->input = STDIN_FILENO;
+    job->output = is_only && !is_json ? STDOUT_FILENO : open_spool();
+    job->error = is_only && !is_json ? STDERR_FILENO : open_spool();
+    job->most = is_json ? JSON_MOST : 0;
+    return job;
+}
+
 static int run(struct cli_call *call)
 {
     g_autoptr(GError) error = NULL;
-    struct cli_node node;
+    g_autoptr(GPtrArray) jobs = g_ptr_array_new_with_free_func(job_clear);
+    g_autoptr(GPtrArray) nodes = NULL;
+    g_autoptr(GBytes) given = NULL;
+    struct cli_node lab;
     unsigned timeout = 60;
+    guint first = cli_flag(call, "all") ? 0 : 1;
     int status = CLI_EXEC;
     if (!cli_number(call, "timeout", 1, 86400, &timeout))
         return CLI_EXEC;
-    if (!cli_node_find(call, cli_argument(call, 0), &node, &error) ||
-        !cli_node_require_running(&node, &error)) {
-        cli_fail(error);
-    } else {
-        g_auto(GStrv) argv = guest_argv(call);
-        struct agent agent;
-        struct agent_result result = {0};
-        if (!agent_open(&agent, node.node->directory, (int)MIN(timeout, 10) * 1000, -1, &error)) {
-            g_prefix_error(&error, "%s: ", node.node->name);
-            cli_fail(error);
-        } else if (!agent_exec(&agent, (const char *const *)argv, (int)timeout * 1000, &result, &error)) {
-            g_prefix_error(&error, "%s: ", node.node->name);
-            cli_fail(error);
-            agent_close(&agent);
-        } else {
-            print_bytes(stdout, result.out);
-            fflush(stdout);
-            print_bytes(stderr, result.err);
-            if (result.truncated)
-                fprintf(stderr,
-                        "netlab: the output was longer than the guest's agent keeps; the rest is lost\n");
-            status = result.status;
-            agent_close(&agent);
-        }
-        agent_result_clear(&result);
+    if (call->arguments->len <= first) {
+        cli_misuse(call, "which command? As in: netlab exec %s", first ? "h1 hostname" : "--all hostname");
+        return CLI_EXEC;
     }
-    cli_node_clear(&node);
+    g_auto(GStrv) argv = guest_argv(call, first);
+    if (!cli_node_find_lab(call, &lab, &error) ||
+        !(nodes = cli_node_choose(&lab, first ? cli_argument(call, 0) : NULL, &error))) {
+        cli_fail(error);
+        cli_node_clear(&lab);
+        return CLI_EXEC;
+    }
+    bool is_only = nodes->len == 1 && first && !cli_node_is_pattern(cli_argument(call, 0));
+    if (!is_only && cli_flag(call, "input"))
+        given = read_input();
+    int cancel_fd = cli_cancel_fd();
+    for (guint i = 0; i < nodes->len; i++) {
+        struct job *job = job_new(call, nodes->pdata[i], is_only);
+        g_autoptr(GError) cause = NULL;
+        lab.node = nodes->pdata[i];
+        job->argv = (const char *const *)argv;
+        job->cancel_fd = cancel_fd;
+        job->timeout_s = timeout;
+        job->given = given;
+        job->status = CLI_EXEC;
+        if (!cli_node_require_running(&lab, &cause))
+            job->why = g_strdup(cause->message);
+        g_ptr_array_add(jobs, job);
+    }
+    struct job *only = jobs->pdata[0];
+    if (is_only && !cli_flag(call, "json") && only->why)
+        fprintf(stderr, "netlab: %s\n", only->why);
+    else
+        status = is_only && !cli_flag(call, "json") ? run_one(only) : run_several(call, jobs);
+    cli_node_clear(&lab);
     return status;
 }
 
 const struct cli_verb verb_exec = {
     .name = "exec",
-    .arguments = "NODE COMMAND…",
-    .summary = "run a command inside a node",
-    .description = "Runs a command in the guest through its agent and prints its output; ends with its exit "
-                   "status. One word is given to the "
-                   "guest's shell: netlab exec h1 'ip addr; ping -c1 h2'. Several words are a program and "
-                   "its arguments. The command's standard input is empty, and its output comes when it has "
-                   "ended (at most 1 MiB).",
+    .arguments = "NODE[,NODE…]|'PATTERN' COMMAND…",
+    .summary = "run a command inside one node or many",
+    .description =
+        "Runs a command in the guest through its agent; its output comes as it is printed, and exec ends "
+        "with "
+        "its exit status. One word is given to the guest's shell: netlab exec h1 'ip addr; ping -c1 h2'. "
+        "Several words are a program and its arguments.\n\n"
+        "Standard input goes to the command unless it is a terminal: netlab exec h1 'cat >/tmp/x' <x. "
+        "In a loop that reads its own input, give -n.\n\n"
+        "With several nodes (netlab exec 'r*' CMD, netlab exec h1,h2 CMD, netlab exec --all CMD) the command "
+        "runs in all at the same time; each node's output follows a line with its name, and the status is "
+        "that "
+        "of the first that failed. A command that runs out of time, or is interrupted, is ended in the "
+        "guest.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
-    .least = 2,
+    .least = 1,
     .most = -1,
     .stops_at_argument = true,
     .run = run,

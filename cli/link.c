@@ -12,30 +12,6 @@
 
 static const struct cli_option options[] = {CLI_LAB_OPTION, CLI_JSON_OPTION, CLI_HELP_OPTION};
 
-/* "node:interface" → the node, and the place of that NIC. */
-static bool find_nic(struct cli_call *call, const char *text, struct cli_node *node, unsigned *index,
-                     GError **error)
-{
-    const char *colon = strchr(text, ':');
-    g_autofree char *name = colon ? g_strndup(text, (gsize)(colon - text)) : g_strdup(text);
-    if (!cli_node_find(call, name, node, error) || !cli_node_require_running(node, error))
-        return false;
-    g_autoptr(GString) names = g_string_new(NULL);
-    GPtrArray *nics = node->node->nics;
-    for (guint i = 0; i < nics->len; i++) {
-        const struct lab_nic_status *nic = nics->pdata[i];
-        if ((colon && g_str_equal(nic->interface, colon + 1)) || (!colon && nics->len == 1)) {
-            *index = i;
-            return true;
-        }
-        g_string_append_printf(names, "%s%s:%s", names->len ? ", " : "", name, nic->interface);
-    }
-    g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, "%s%s; there %s: %s",
-                colon ? "there is no NIC " : "which NIC of ", text, nics->len == 1 ? "is" : "are",
-                names->len ? names->str : "none");
-    return false;
-}
-
 /* What was asked for: the words after the NIC as one list. NULL: show. */
 static char *collect_words(struct cli_call *call)
 {
@@ -93,13 +69,14 @@ static int run(struct cli_call *call)
     if (verb && !g_strv_contains(verbs, verb))
         return cli_misuse(call, "after the NIC comes show, up, down, set WORD=VALUE… or reset");
     if (verb && (g_str_equal(verb, "set") != (words != NULL)))
-        return cli_misuse(call, words ? "only `set` takes words" : "set what? As in: set delay=20ms loss=1%%");
+        return cli_misuse(call,
+                          words ? "only `set` takes words" : "set what? As in: set delay=20ms loss=1%%");
     g_autoptr(GError) error = NULL;
     struct cli_node node;
     unsigned index = 0;
     int status = CLI_OK;
     bool is_up = false;
-    if (!find_nic(call, text, &node, &index, &error) ||
+    if (!cli_node_find_nic(call, text, &node, &index, &error) ||
         !act(node.node->directory, index, verb, words, &error) ||
         !nic_get_link(node.node->directory, index, &is_up, &error)) {
         status = cli_fail(error);

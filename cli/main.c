@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 const struct cli_verb *const cli_verbs[] = {
-    &verb_up,   &verb_down, &verb_restart,  &verb_status,    &verb_log,      &verb_console,
-    &verb_exec, &verb_link, &verb_validate, &verb_repair,    &verb_doctor,   &verb_image,
-    &verb_host, &verb_help, &verb_version,  &verb_supervise, &verb_watchdog, NULL};
+    &verb_up,   &verb_down, &verb_restart, &verb_status,    &verb_log,      &verb_console, &verb_connect,
+    &verb_exec, &verb_cp,   &verb_link,    &verb_validate,  &verb_repair,   &verb_doctor,  &verb_image,
+    &verb_host, &verb_help, &verb_version, &verb_supervise, &verb_watchdog, NULL};
 
 const struct cli_status_info cli_statuses[] = {
     {CLI_OK, "done, or nothing to do"},
@@ -41,17 +41,14 @@ const size_t cli_status_count = G_N_ELEMENTS(cli_statuses);
 /* Words of other tools, for the suggestion. */
 static const struct {
     const char *theirs, *ours;
-} synonyms[] = {{"deploy", "up"},      {"destroy", "down"},
-                {"inspect", "status"}, {"connect", "console"},
-                {"lstart", "up"},      {"lclean", "down"},
-                {"start", "up"},       {"stop", "down"},
-                {"ps", "status"},      {"list", "status"},
-                {"images", "image"},   {"ssh", "exec"},
-                {"check", "validate"}, {"test", "validate"},
-                {"create", "up"},      {"delete", "down"},
-                {"logs", "log"},       {"reboot", "restart"},
-                {"run", "exec"},       {"shell", "console"},
-                {"ls", "status"},      {"dhclient", "host dhcp request"}};
+} synonyms[] = {{"deploy", "up"},     {"destroy", "down"},
+
+                {"lstart", "up"},     {"lclean", "down"},    {"start", "up"},
+                {"stop", "down"},     {"ps", "status"},      {"list", "status"},
+                {"images", "image"},  {"ssh", "connect"},    {"check", "validate"},
+                {"test", "validate"}, {"create", "up"},      {"delete", "down"},
+                {"logs", "log"},      {"reboot", "restart"}, {"run", "exec"},
+                {"shell", "connect"}, {"ls", "status"},      {"dhclient", "host dhcp request"}};
 
 /* ---- calls ---- */
 

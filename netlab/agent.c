@@ -5,12 +5,14 @@
  */
 #include "netlab/agent.h"
 #include "netlab/paths.h"
+#include "netlab/session.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 G_DEFINE_QUARK(netlab - agent - error - quark, agent_error)
@@ -21,7 +23,17 @@ enum {
     STATUS_EVERY_MOST_MS = 500,
     START_MS = 20000, /* for the answer to guest-exec */
     ANSWER_MS = 5000, /* for each guest-exec-status */
+    LOCK_EVERY_MS = 10,
+    TURN_MS = 60, /* for the one that waits to take the turn that it is given */
+    YIELD_MS = 600000,
+    OUTPUT_MOST = 16 << 20,
 };
+
+static int open_queue(const char *node_directory)
+{
+    g_autofree char *path = g_build_filename(node_directory, "config", NULL);
+    return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
 
 static int take_agent_lock(const char *node_directory, int timeout_ms, GError **error)
 {
@@ -34,15 +46,22 @@ static int take_agent_lock(const char *node_directory, int timeout_ms, GError **
         return -1;
     }
     gint64 deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
+    int queue = -1;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (g_get_monotonic_time() >= deadline) {
             g_set_error(error, AGENT_ERROR, AGENT_ERROR_BUSY,
                         "another command is talking to this node; wait until it has finished");
             close(fd);
-            return -1;
+            fd = -1;
+            break;
         }
-        g_usleep(10000);
+        struct flock waiting = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1};
+        if (queue < 0 && (queue = open_queue(node_directory)) >= 0)
+            fcntl(queue, F_OFD_SETLK, &waiting);
+        g_usleep(LOCK_EVERY_MS * 1000);
     }
+    if (queue >= 0)
+        close(queue);
     return fd;
 }
 
@@ -68,7 +87,7 @@ static int remaining(gint64 deadline)
     return left > 0 ? (int)left : 0;
 }
 
-static bool synchronise(struct agent *agent, int timeout_ms, GError **error)
+bool agent_synchronise(struct agent *agent, int timeout_ms, GError **error)
 {
     gint64 id = g_random_int_range(1, G_MAXINT32);
     gint64 deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
@@ -98,9 +117,13 @@ bool agent_open(struct agent *agent, const char *node_directory, int timeout_ms,
                 GError **error)
 {
     g_autofree char *path = g_build_filename(node_directory, "agent.sock", NULL);
-    *agent = (struct agent){.lock = take_agent_lock(node_directory, timeout_ms, error)};
+    *agent = (struct agent){.lock = take_agent_lock(node_directory, timeout_ms, error),
+                            .queue = -1,
+                            .channel = {.fd = -1, .cancel_fd = -1, .received_fd = -1}};
     if (agent->lock < 0)
         return false;
+    agent->queue = open_queue(node_directory);
+    agent->directory = g_strdup(node_directory);
     int fd = paths_connect(path);
     if (fd < 0) {
         g_set_error(error, AGENT_ERROR, AGENT_ERROR_ABSENT,
@@ -110,7 +133,7 @@ bool agent_open(struct agent *agent, const char *node_directory, int timeout_ms,
     }
     channel_init(&agent->channel, fd);
     agent->channel.cancel_fd = cancel_fd;
-    if (synchronise(agent, timeout_ms, error))
+    if (agent_synchronise(agent, timeout_ms, error))
         return true;
     agent_close(agent);
     return false;
@@ -121,7 +144,54 @@ void agent_close(struct agent *agent)
     channel_clear(&agent->channel);
     if (agent->lock >= 0)
         close(agent->lock);
-    agent->lock = -1;
+    if (agent->queue >= 0)
+        close(agent->queue);
+    agent->lock = agent->queue = -1;
+    g_clear_pointer(&agent->directory, g_free);
+}
+
+bool agent_is_wanted(struct agent *agent)
+{
+    struct flock other = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    return agent->queue >= 0 && fcntl(agent->queue, F_OFD_GETLK, &other) == 0 && other.l_type != F_UNLCK;
+}
+
+bool agent_yield(struct agent *agent, GError **error)
+{
+    g_autofree char *directory = g_strdup(agent->directory);
+    int cancel_fd = agent->channel.cancel_fd;
+    agent_close(agent);
+    g_usleep(TURN_MS * 1000); /* it looks every LOCK_EVERY_MS; if it does not come, we are back */
+    return agent_open(agent, directory, YIELD_MS, cancel_fd, error);
+}
+
+bool agent_send(struct agent *agent, const char *command, JsonObject *arguments, GError **error)
+{
+    return send_command(&agent->channel, command, arguments, error);
+}
+
+/* Sets error when the line is a refusal. */
+static bool is_refusal(JsonObject *line, GError **error)
+{
+    if (!json_object_has_member(line, "error"))
+        return false;
+    JsonNode *node = json_object_get_member(line, "error");
+    JsonObject *why = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+    bool is_unknown = g_str_equal(channel_string(why, "class", ""), "CommandNotFound");
+    g_set_error(error, AGENT_ERROR, is_unknown ? AGENT_ERROR_UNKNOWN : AGENT_ERROR_REFUSED,
+                "the guest says: %s", channel_string(why, "desc", "error without description"));
+    return true;
+}
+
+bool agent_is_answer(JsonObject *line, JsonObject **answer, GError **error)
+{
+    if (is_refusal(line, error))
+        return true;
+    if (!json_object_has_member(line, "return"))
+        return false;
+    JsonNode *node = json_object_get_member(line, "return");
+    *answer = JSON_NODE_HOLDS_OBJECT(node) ? json_object_ref(json_node_get_object(node)) : json_object_new();
+    return true;
 }
 
 JsonNode *agent_call(struct agent *agent, const char *command, JsonObject *arguments, int timeout_ms,
@@ -138,13 +208,8 @@ JsonNode *agent_call(struct agent *agent, const char *command, JsonObject *argum
         }
         if (json_object_has_member(answer, "return"))
             return json_node_copy(json_object_get_member(answer, "return"));
-        if (json_object_has_member(answer, "error")) {
-            JsonNode *node = json_object_get_member(answer, "error");
-            JsonObject *why = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-            g_set_error(error, AGENT_ERROR, AGENT_ERROR_REFUSED, "the guest says: %s",
-                        channel_string(why, "desc", "error without description"));
+        if (is_refusal(answer, error))
             return NULL;
-        }
         /* Events (NETLAB_READY) are no answers. */
     }
 }
@@ -166,7 +231,7 @@ static GBytes *decode(JsonObject *object, const char *member)
 enum { REQUEST_MOST = 65000, ARGUMENTS_MOST = 64 }; /* what a guest's agent takes: netlab/guest/agent.c */
 
 /* A longer request would be dropped by the guest without a word. */
-static bool check_request(JsonObject *arguments, guint count, GError **error)
+bool agent_check_request(JsonObject *arguments, guint count, GError **error)
 {
     g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
     json_node_set_object(node, arguments);
@@ -189,7 +254,7 @@ static bool start(struct agent *agent, const char *const *argv, int timeout_ms, 
         json_array_add_string_element(list, argv[i]);
     json_object_set_array_member(arguments, "arg", list);
     json_object_set_boolean_member(arguments, "capture-output", TRUE);
-    if (!check_request(arguments, json_array_get_length(list), error)) {
+    if (!agent_check_request(arguments, json_array_get_length(list), error)) {
         json_object_unref(arguments);
         return false;
     }
@@ -216,7 +281,7 @@ static JsonNode *ask_status(struct agent *agent, gint64 pid, gint64 deadline, GE
     if (answer)
         return answer;
     if (g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_TIMED_OUT) && remaining(deadline)) {
-        synchronise(agent, ANSWER_MS, NULL);
+        agent_synchronise(agent, ANSWER_MS, NULL);
         return NULL;
     }
     if (g_error_matches(cause, AGENT_ERROR, AGENT_ERROR_REFUSED))
@@ -225,8 +290,16 @@ static JsonNode *ask_status(struct agent *agent, gint64 pid, gint64 deadline, GE
     return NULL;
 }
 
-bool agent_exec(struct agent *agent, const char *const *argv, int timeout_ms, struct agent_result *result,
-                GError **error)
+static void set_timed_out(int timeout_ms, GError **error)
+{
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                "the command has not ended within %d s and was ended in the guest (give a longer --timeout)",
+                timeout_ms / 1000);
+}
+
+/* By guest-exec, which all agents know: what it prints comes when it has ended. */
+static bool exec_plainly(struct agent *agent, const char *const *argv, int timeout_ms,
+                         struct agent_result *result, GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000, pid = 0;
     if (!start(agent, argv, MIN(timeout_ms, START_MS), &pid, error))
@@ -249,14 +322,64 @@ bool agent_exec(struct agent *agent, const char *const *argv, int timeout_ms, st
             return true;
         }
         if (!remaining(deadline)) {
-            g_set_error(
-                error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                "the command has not ended within %d s; it goes on in the guest (give a longer --timeout)",
-                timeout_ms / 1000);
+            g_autofree char *kill =
+                g_strdup_printf("kill -TERM -%" G_GINT64_FORMAT " || kill -TERM %" G_GINT64_FORMAT, pid, pid);
+            const char *const words[] = {"/bin/sh", "-c", kill, NULL};
+            gint64 killer;
+            start(agent, words, ANSWER_MS, &killer, NULL);
+            set_timed_out(timeout_ms, error);
             return false;
         }
         g_usleep(pause * 1000); /* the protocol has no other way than asking again; deadline above */
     }
+}
+
+/* The content of a file in memory, at most OUTPUT_MOST of it. */
+static GBytes *read_back(int fd, bool *truncated)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    gsize length = size > 0 ? (gsize)size : 0, done = 0;
+    *truncated |= length > OUTPUT_MOST;
+    length = MIN(length, OUTPUT_MOST);
+    char *data = g_malloc(length + 1);
+    for (ssize_t got; done < length && (got = pread(fd, data + done, length - done, (off_t)done)) > 0;)
+        done += (gsize)got;
+    return g_bytes_new_take(data, done);
+}
+
+bool agent_exec(struct agent *agent, const char *const *argv, int timeout_ms, struct agent_result *result,
+                GError **error)
+{
+    struct session_spec spec = {.argv = argv};
+    struct session_io io = {.input = -1,
+                            .output = memfd_create("out", MFD_CLOEXEC),
+                            .error = memfd_create("err", MFD_CLOEXEC),
+                            .cancel_fd = -1,
+                            .resize_fd = -1,
+                            .output_most = OUTPUT_MOST,
+                            .deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000};
+    struct session_result outcome = {0};
+    g_autoptr(GError) cause = NULL;
+    bool good = io.output >= 0 && io.error >= 0 && session_run(agent, &spec, &io, &outcome, &cause);
+    if (good && outcome.end == SESSION_TIMED_OUT) {
+        set_timed_out(timeout_ms, error);
+        good = false;
+    } else if (good) {
+        result->status = outcome.status;
+        result->truncated = false;
+        result->out = read_back(io.output, &result->truncated);
+        result->err = read_back(io.error, &result->truncated);
+    } else if (!cause || g_error_matches(cause, AGENT_ERROR, AGENT_ERROR_UNKNOWN)) {
+        good = exec_plainly(agent, argv, timeout_ms, result, error);
+    } else {
+        g_propagate_error(error, g_steal_pointer(&cause));
+    }
+    session_result_clear(&outcome);
+    if (io.output >= 0)
+        close(io.output);
+    if (io.error >= 0)
+        close(io.error);
+    return good;
 }
 
 /* ---- readiness ---- */

@@ -7,8 +7,9 @@
  * …}.
  *
  * guest-exec children run under init like everything else; their output is collected through pipes, bounded,
- * and fetched by guest-exec-status. Besides answers one line is sent unasked: {"event": "NETLAB_READY"} once
- * the node is configured; a host that connects later asks with guest-ping.
+ * and fetched by guest-exec-status; what flows while it runs is a session (session.c). Besides answers one
+ * line is sent unasked: {"event": "NETLAB_READY"} once the node is configured; a host that connects later
+ * asks with guest-ping.
  */
 #include "guest.h"
 
@@ -342,16 +343,24 @@ static void start_job(const struct arguments *a, char *argv[], struct text *repl
     text_addf(reply, "{\"return\":{\"pid\":%d}}", (int)pid);
 }
 
+/* A list of words after the first; how many there are then. */
+static int add_words(const struct arguments *a, char **argv, int n)
+{
+    int list = member(a, a->object, "arg");
+    if (list < 0 || a->token[list].type != JSMN_ARRAY)
+        return n;
+    for (int i = list + 1, k = 0; k < a->token[list].size && n <= ARGUMENTS_MOST; k++, i = skip(a, i)) {
+        argv[n] = string_value(a, i, NULL);
+        if (argv[n])
+            n++;
+    }
+    return n;
+}
+
 static void do_exec(const struct arguments *a, struct text *reply)
 {
     char *argv[ARGUMENTS_MOST + 2] = {string_value(a, member(a, a->object, "path"), NULL)};
-    int list = member(a, a->object, "arg"), n = 1;
-    if (list >= 0 && a->token[list].type == JSMN_ARRAY)
-        for (int i = list + 1, k = 0; k < a->token[list].size && n <= ARGUMENTS_MOST; k++, i = skip(a, i)) {
-            argv[n] = string_value(a, i, NULL);
-            if (argv[n])
-                n++;
-        }
+    int n = add_words(a, argv, 1);
     if (argv[0])
         start_job(a, argv, reply);
     else
@@ -400,6 +409,72 @@ static void do_exec_status(const struct arguments *a, struct text *reply)
     free_job(job);
 }
 
+/* ---- sessions ---- */
+
+static long long number_of(const struct arguments *a, const char *name)
+{
+    long long value = 0;
+    number_value(a, member(a, a->object, name), &value);
+    return value;
+}
+
+static void finish(struct text *reply, const char *wrong)
+{
+    if (wrong)
+        fail(reply, "GenericError", wrong);
+    else if (!reply->length)
+        text_add(reply, "{\"return\":{}}");
+}
+
+static void do_open(const struct arguments *a, struct text *reply)
+{
+    char *argv[ARGUMENTS_MOST + 2] = {string_value(a, member(a, a->object, "path"), NULL)};
+    int n = add_words(a, argv, 1);
+    struct session_start start = {.argv = argv,
+                                  .terminal = is_true(a, member(a, a->object, "terminal")),
+                                  .digest = is_true(a, member(a, a->object, "digest")),
+                                  .rows = (unsigned)number_of(a, "rows"),
+                                  .columns = (unsigned)number_of(a, "columns")};
+    finish(reply, argv[0] ? session_open(&start, reply) : "netlab-open needs a 'path'");
+    for (int i = 0; i < n; i++)
+        free(argv[i]);
+}
+
+static void do_exchange(const struct arguments *a, struct text *reply)
+{
+    size_t length = 0;
+    char *input = string_value(a, member(a, a->object, "input-data"), &length);
+    long long wait = number_of(a, "wait");
+    struct session_exchange exchange = {.session = number_of(a, "session"),
+                                        .out_acknowledged = number_of(a, "out-acknowledged"),
+                                        .err_acknowledged = number_of(a, "err-acknowledged"),
+                                        .input_at = number_of(a, "input-at"),
+                                        .wait = wait > 30000 ? 30000 : (int)wait,
+                                        .input = input,
+                                        .input_length = input ? base64_decode(input, length) : 0,
+                                        .input_end = is_true(a, member(a, a->object, "input-end"))};
+    const char *wrong = session_exchange(&exchange, reply);
+    if (wrong)
+        fail(reply, "GenericError", wrong);
+    free(input);
+}
+
+static void do_signal(const struct arguments *a, struct text *reply)
+{
+    finish(reply, session_signal(number_of(a, "session"), (int)number_of(a, "signal")));
+}
+
+static void do_resize(const struct arguments *a, struct text *reply)
+{
+    finish(reply, session_resize(number_of(a, "session"), (unsigned)number_of(a, "rows"),
+                                 (unsigned)number_of(a, "columns")));
+}
+
+static void do_close(const struct arguments *a, struct text *reply)
+{
+    finish(reply, session_close(number_of(a, "session")));
+}
+
 static void do_info(const struct arguments *a, struct text *reply);
 
 static const struct command {
@@ -417,6 +492,11 @@ static const struct command {
     {"guest-exec", do_exec},
     {"guest-exec-status", do_exec_status},
     {"guest-shutdown", do_shutdown},
+    {"netlab-open", do_open},
+    {"netlab-exchange", do_exchange},
+    {"netlab-signal", do_signal},
+    {"netlab-resize", do_resize},
+    {"netlab-close", do_close},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -470,6 +550,28 @@ static void handle_line(char *line, size_t length)
     text_free(&reply);
 }
 
+/* The answer to an exchange that waits, if it is time. */
+static void send_pending(bool now)
+{
+    struct text reply = {0};
+    if (session_pending(now, &reply)) {
+        text_add(&reply, "\n");
+        send_bytes(reply.at, reply.length);
+    }
+    text_free(&reply);
+}
+
+int agent_timeout(void)
+{
+    return session_timeout();
+}
+
+void agent_tick(void)
+{
+    session_poll();
+    send_pending(false);
+}
+
 void agent_start(int fd)
 {
     agent.fd = fd;
@@ -492,6 +594,8 @@ void agent_input(void)
             agent.length = 0;
             agent.overlong = false;
         } else if (c == '\n') {
+            send_pending(
+                true); /* answers come in the order of the questions; an empty line asks for this one */
             if (agent.length && !agent.overlong)
                 handle_line(agent.line, agent.length);
             agent.length = 0;
@@ -544,7 +648,7 @@ unsigned agent_fds(struct pollfd *fds)
             if (agent.job[i].pid && both[k]->fd >= 0)
                 fds[n++] = (struct pollfd){.fd = both[k]->fd, .events = POLLIN};
     }
-    return n;
+    return n + session_fds(fds + n);
 }
 
 void agent_ready(void)
@@ -557,6 +661,8 @@ void agent_ready(void)
 
 bool agent_child_ended(pid_t pid, int status)
 {
+    if (session_child_ended(pid, status))
+        return true;
     for (unsigned i = 0; i < JOBS; i++)
         if (agent.job[i].pid == pid && !agent.job[i].ended) {
             agent.job[i].ended = true;

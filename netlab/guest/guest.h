@@ -89,9 +89,48 @@ void agent_input(void);
 void agent_poll_outputs(void); /* drains the pipes of running guest-exec children */
 void agent_ready(void);
 bool agent_child_ended(pid_t pid, int status); /* true: it was one of the agent's */
-enum { AGENT_MAX_FDS = 33 };
+enum { AGENT_MAX_FDS = 33 + 8 * 3 };
 struct pollfd;
 unsigned agent_fds(struct pollfd *fds); /* fills at most AGENT_MAX_FDS */
+int agent_timeout(void);                /* ms until agent_tick() is due; -1: never */
+void agent_tick(void);
+
+/* session.c: programs whose input and output flow while they run; see there for the commands. */
+enum { SESSIONS = 8 };
+struct session_start {
+    char **argv; /* NULL-terminated */
+    bool terminal, digest;
+    unsigned rows, columns;
+};
+struct session_exchange {
+    long long session, out_acknowledged, err_acknowledged, input_at;
+    int wait; /* ms */
+    char *input;
+    size_t input_length;
+    bool input_end;
+};
+/* Each fills `reply` with a whole answer, or returns what is wrong. session_exchange() with nothing to say
+ * leaves it empty: session_pending() gives the answer when there is one, or at once when `now`. */
+const char *session_open(const struct session_start *start, struct text *reply);
+const char *session_exchange(const struct session_exchange *exchange, struct text *reply);
+bool session_pending(bool now, struct text *reply); /* false: nobody waits, or not yet */
+const char *session_signal(long long session, int number);
+const char *session_resize(long long session, unsigned rows, unsigned columns);
+const char *session_close(long long session);
+bool session_child_ended(pid_t pid, int status);
+unsigned session_fds(struct pollfd *fds); /* at most SESSIONS * 3 */
+int session_timeout(void);
+void session_poll(void); /* moves what can be moved */
+
+/* sha256.c (FIPS 180-4) */
+struct sha256 {
+    uint32_t state[8];
+    uint64_t length;
+    uint8_t block[64];
+};
+void sha256_begin(struct sha256 *sum);
+void sha256_add(struct sha256 *sum, const void *data, size_t length);
+void sha256_end(struct sha256 *sum, char text[65]); /* in hexadecimal */
 
 /* main.c */
 void guest_log(const char *format, ...) __attribute__((format(printf, 1, 2)));

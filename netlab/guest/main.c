@@ -388,7 +388,8 @@ static void serve(int signals)
         bool restart_due = dhcp_restart();
         fds[0] = (struct pollfd){.fd = signals, .events = POLLIN};
         unsigned count = 1 + agent_fds(fds + 1);
-        if (poll(fds, count, shell_pid && !restart_due ? -1 : 1000) < 0)
+        int agent_due = agent_timeout(), due = shell_pid && !restart_due ? -1 : 1000;
+        if (poll(fds, count, due < 0 || (agent_due >= 0 && agent_due < due) ? agent_due : due) < 0)
             continue;
         if (fds[0].revents)
             handle_signals(signals);
@@ -404,6 +405,7 @@ static void serve(int signals)
         if (outputs)
             agent_poll_outputs();
         reap();
+        agent_tick();
     }
 }
 

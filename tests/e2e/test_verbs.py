@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The netlab authors
+"""The verbs people work with, on real guests: exec, connect, cp and what looks at a running lab.
+
+Needs the image `mini` (NETLAB_IMAGE_DIR); its initrd gets this build's guest program laid over it, so an image that is older does.
+"""
+import fcntl
+import hashlib
+import json
+import os
+import pty
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+
+from disk_guest import cpio
+from harness import BIN, Lab, check, main, wait_until
+from test_guests import read_until
+
+BOOT_SECONDS = 280
+TOPOLOGY = """\
+name: {name}
+defaults: {{image: mini}}
+networks:
+  lan: {{subnet: 10.1.0.0/24}}
+nodes:
+  h1: {{networks: [lan]}}
+  h2: {{networks: [lan]}}
+links:
+  - h1 - h2
+"""
+
+
+def own_image(folder):
+    """The image with our guest program: the second cpio archive of an initrd is laid over the first."""
+    found = next(image for image in json.loads(subprocess.run([BIN, "image", "list", "--json"], capture_output=True, text=True,
+                                                              check=True).stdout) if image["name"] == "mini")
+    target = os.path.join(folder, "mini")
+    shutil.copytree(found["folder"], target)
+    with open(os.path.join(os.path.dirname(BIN), "netlab-guest"), "rb") as file:
+        program = file.read()
+    with open(os.path.join(target, "image.json")) as file:
+        initrd = os.path.join(target, json.load(file)["initrd"])
+    with open(initrd, "ab") as file:
+        file.write(b"\0" * (-file.tell() % 512) + cpio([("init", 0o100755, program)]))
+
+
+class Running(Lab):
+    """One lab for all of this file: up once."""
+
+    def __init__(self):
+        super().__init__(TOPOLOGY, emulator=None, name="verbs")
+        own_image(os.path.join(self.base, "images"))
+        self.env["NETLAB_IMAGE_DIR"] = os.path.join(self.base, "images")
+        self.before = self.dump()
+        self.netlab("up", "--timeout", str(BOOT_SECONDS), timeout=BOOT_SECONDS + 20)
+
+    def run(self, *args, given=b"", rc=0, timeout=120):
+        result = subprocess.run([BIN, *args], input=given, capture_output=True, cwd=self.folder, env=self.env, timeout=timeout)
+        check(rc is None or result.returncode == rc, f"{args}: {result}")
+        return result
+
+
+LAB = None
+
+
+def up():
+    global LAB
+    LAB = Running()
+
+
+def runs_in(node, words):
+    return LAB.netlab("exec", node, f"ps | grep -c '[{words[0]}]{words[1:]}'", rc=None).stdout.strip() != "0"
+
+
+def exec_streams():
+    """Standard input, both streams, the status; what is long is not cut."""
+    result = LAB.run("exec", "h1", "cat; echo oops >&2; exit 3", given=b"to the guest\n", rc=3)
+    check(result.stdout == b"to the guest\n" and result.stderr == b"oops\n", f"{result}")
+    check(LAB.run("exec", "-n", "h1", "cat", given=b"not read").stdout == b"", "-n")
+    data = os.urandom(600000)
+    result = LAB.run("exec", "h1", "cat >/tmp/long; sha256sum </tmp/long", given=data)
+    check(result.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest(), "600 kB in")
+    result = LAB.run("exec", "h1", "cat /tmp/long /tmp/long /tmp/long")
+    check(result.stdout == data * 3, f"{len(result.stdout)} bytes of {len(data) * 3} out")
+    check(LAB.run("exec", "h1", "sleep 30 & echo left").stdout == b"left\n", "what stays in the background is not waited for")
+    check(LAB.run("exec", "h1", "yes & sleep 0.2", rc=None).stdout.startswith(b"y\ny\n"), "a noisy one neither")
+    LAB.run("exec", "h1", "killall yes sleep", rc=None)
+    check(LAB.run("exec", "h1", "kill -9 $$", rc=137).stdout == b"", "killed")
+    check(b"not found" in LAB.run("exec", "h1", "--", "nosuchprogram", "x", rc=127).stderr.replace(b"No such file", b"not found"), "127")
+    first = subprocess.run(f"{BIN} exec -n h1 yes | head -1", shell=True, capture_output=True, cwd=LAB.folder, env=LAB.env, timeout=60)
+    check(first.stdout == b"y\n", f"{first}")
+    wait_until("the command nobody reads to end", lambda: not runs_in("h1", "yes"), 30)
+
+
+def exec_ends():
+    """Time over, Ctrl-C, SIGKILL of netlab: nothing goes on in the guest."""
+    result = LAB.netlab("exec", "-t", "1", "h1", "sleep 4001", rc=125)
+    check("was ended in the guest" in result.stderr and not runs_in("h1", "sleep 4001"), result.text)
+    result = LAB.netlab("exec", "-t", "1", "h1", "trap '' TERM; while true; do sleep 4002; done", rc=125)
+    check(not runs_in("h1", "sleep 4002"), "a stubborn one")
+    process = subprocess.Popen([BIN, "exec", "-n", "h1", "sleep 4003"], cwd=LAB.folder, env=LAB.env, stderr=subprocess.PIPE, text=True)
+    wait_until("the command to run", lambda: runs_in("h1", "sleep 4003"), 30)
+    process.send_signal(signal.SIGINT)
+    check("interrupted" in process.communicate(timeout=30)[1] and process.returncode == 130, f"{process.returncode}")
+    check(not runs_in("h1", "sleep 4003"), "after Ctrl-C")
+    if os.environ.get("NETLAB_TEST_FULL"):  # a session nobody asks about is hung up after 90 s
+        process = subprocess.Popen([BIN, "exec", "-n", "h1", "sleep 4006"], cwd=LAB.folder, env=LAB.env)
+        wait_until("the command to run", lambda: runs_in("h1", "sleep 4006"), 30)
+        process.kill()
+        process.wait()
+        wait_until("the command of a netlab that was killed to end", lambda: not runs_in("h1", "sleep 4006"), 150)
+
+
+def exec_many():
+    result = LAB.netlab("exec", "--all", "hostname; hostname >&2")
+    check(result.stdout == "== h1\nh1\n== h2\nh2\n" and result.stderr == "h1\nh2\n", result.text)
+    result = LAB.netlab("exec", "h*", "test $(hostname) = h1", rc=1)
+    check(result.stdout == "== h1\n== h2: exit status 1\n", result.text)
+    found = json.loads(LAB.netlab("exec", "--json", "h2,h1", "hostname; exit 4", rc=4).stdout)
+    check([(item["node"], item["status"], item["stdout"]) for item in found] == [("h2", 4, "h2\n"), ("h1", 4, "h1\n")], f"{found}")
+    found = json.loads(LAB.netlab("exec", "--json", "h1", "printf '\\377'").stdout)
+    check(found[0]["stdout_base64"] == "/w==", f"{found}")
+    result = LAB.run("exec", "-i", "h1,h2", "cat", given=b"same\n")
+    check(result.stdout == b"== h1\nsame\n== h2\nsame\n", f"{result}")
+    check("called like x*" in LAB.netlab("exec", "x*", "true", rc=125).stderr, "pattern")
+    check("which command?" in LAB.netlab("exec", "h1", rc=125).stderr, "no command")
+    began = time.monotonic()
+    LAB.netlab("exec", "--all", "sleep 2")
+    return f"sleep 2 in both: {time.monotonic() - began:.1f} s"
+
+
+class Terminal:
+    def __init__(self, *args, rows=30, columns=100):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            os.chdir(LAB.folder)
+            os.execve(BIN, [BIN, *args], dict(LAB.env, TERM="xterm"))
+
+    def type(self, text):
+        os.write(self.fd, text)
+
+    def expect(self, word, seconds=30):
+        return read_until(self.fd, word, seconds)
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def end(self):
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        os.close(self.fd)
+        return status
+
+
+def connect():
+    """A real terminal: its size, Ctrl-C, the status; others are let in meanwhile; Ctrl-] leaves."""
+    shell = Terminal("connect", "h1")
+    shell.expect(b"Ctrl-] leaves")
+    shell.expect(b"# ")
+    shell.type(b"stty size; echo $TERM; tty\r")
+    seen = shell.expect(b"/dev/pts/")
+    check(b"30 100" in seen and b"xterm" in seen, f"{seen}")
+    shell.type(b"sleep 4004\r")
+    wait_until("the sleep", lambda: runs_in("h1", "sleep 4004"), 30)  # and so exec is let in beside the shell
+    shell.type(b"\x03")
+    shell.expect(b"# ")
+    shell.type(b"echo ended-with=$?\r")
+    shell.expect(b"ended-with=130")
+    shell.resize(20, 60)
+    shell.type(b"sleep 1; stty size\r")
+    shell.expect(b"20 60")
+    second = Terminal("connect", "h1", "echo second-$((40 + 2)); exit 5")
+    second.expect(b"second-42")
+    check(second.end() == 5, "a command's status")
+    shell.type(b"exit 7\r")
+    check(shell.end() == 7, "the shell's status")
+    shell = Terminal("connect", "h1", "sleep 4005")
+    wait_until("the sleep", lambda: runs_in("h1", "sleep 4005"), 30)
+    shell.type(b"\x1d")
+    shell.expect(b"Left h1")
+    check(shell.end() == 0 and not runs_in("h1", "sleep 4005"), "after Ctrl-]")
+    result = LAB.run("connect", "h1", given=b"echo in a pipe\nexit 6\n", rc=6)
+    check(result.stdout == b"in a pipe\n", f"{result}")
+
+
+def shared():
+    """Long transfers leave room for others."""
+    thread = threading.Thread(target=lambda: LAB.run("exec", "h2", "cat >/dev/null", given=os.urandom(700000)))
+    thread.start()
+    count = 0
+    while thread.is_alive():
+        LAB.netlab("exec", "h2", "true")
+        count += 1
+    thread.join()
+    check(count >= 2, f"only {count} commands beside a transfer")
+    return f"{count} commands beside 700 kB"
+
+
+def tree(root):
+    found = {}
+    for folder, folders, names in os.walk(root):
+        for name in folders + names:
+            path = os.path.join(folder, name)
+            state = os.lstat(path)
+            content = os.readlink(path) if os.path.islink(path) else hashlib.sha256(open(path, "rb").read()).hexdigest() \
+                if os.path.isfile(path) else ""
+            found[os.path.relpath(path, root)] = (state.st_mode, content)
+    return found
+
+
+def cp():
+    source = os.path.join(LAB.base, "src")
+    os.makedirs(os.path.join(source, "sub", "deep"))
+    for name, mode, data in (("a", 0o640, b"hello\n"), ("-x", 0o755, b""), ("sub/" + "n" * 200, 0o600, b"long"), ("sp ace", 0o444, b"1"),
+                             ("sub/deep/big", 0o644, os.urandom(400000))):
+        with open(os.path.join(source, name), "wb") as file:
+            file.write(data)
+        os.chmod(os.path.join(source, name), mode)
+    os.symlink("a", os.path.join(source, "link"))
+    wanted, back = tree(source), os.path.join(LAB.base, "back")
+    LAB.netlab("cp", source, "h1:/tmp")
+    LAB.netlab("cp", "h1:/tmp/src", "h2:/root/copy")
+    LAB.netlab("cp", "h2:copy", back)
+    check(tree(back) == wanted, f"{tree(back)}\n{wanted}")
+    LAB.netlab("cp", os.path.join(source, "a"), "h1:/tmp/renamed")
+    check(LAB.netlab("exec", "h1", "cat /tmp/renamed; stat -c %a /tmp/renamed").stdout == "hello\n640\n", "renamed")
+    LAB.netlab("cp", "h1:/tmp/renamed", "h1:/etc/hostname", LAB.base)
+    check(os.path.exists(os.path.join(LAB.base, "renamed")) and os.path.exists(os.path.join(LAB.base, "hostname")), "two into a folder")
+    for words, rc, says in ((("topology.yml", "h1:/no/such/x"), 1, "no such folder"), (("h1:/nofile", "."), 1, "no such file in h1"), (("h9:/x", "."), 4, "no node"),
+                            (("x", "y"), 2, "one side is a node's"), (("nosuch", "h1:"), 1, "nosuch"), (("h1:/etc/hosts", "/no/such/x"), 1, "make that folder"),
+                            (("h1:/etc/hosts", "h1:/etc/passwd", "nofolder"), 2, "several go into a folder")):
+        result = LAB.netlab("cp", *words, rc=rc)
+        check(says in result.stderr, f"{words}: {result.text}")
+
+
+# What a hostile guest's tar may send: to be unpacked below the named folder and nowhere else.
+HOSTILE = """
+import io, sys, tarfile
+out = tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.GNU_FORMAT)
+def add(name, kind=tarfile.REGTYPE, link="", data=b"owned", mode=0o6777):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode, info.size = kind, link, mode, len(data) if kind == tarfile.REGTYPE else 0
+    out.addfile(info, io.BytesIO(data))
+add("./fine")
+add("../escaped")
+add("./../escaped")
+add("/tmp/escaped-netlab")
+add("./sub/../../escaped")
+add("./way", tarfile.SYMTYPE, "..", b"")
+add("./way/escaped")
+add("./device", tarfile.CHRTYPE)
+add("./fifo", tarfile.FIFOTYPE)
+add("./hard", tarfile.LNKTYPE, "../outside", b"")
+out.close()
+"""
+
+
+def cp_from_a_hostile_guest():
+    """A `tar` of the guest's own making: nothing leaves the folder, no rights come along."""
+    archive = subprocess.run([sys.executable, "-c", HOSTILE], capture_output=True, check=True).stdout
+    LAB.run("exec", "h2", "mkdir -p /tmp/evil; cat >/tmp/evil.tar; rm /usr/bin/env; printf '#!/bin/sh\n"
+            "[ \"$1\" = tar ] && exec cat /tmp/evil.tar\nexec busybox env \"$@\"\n' >/usr/bin/env; chmod 755 /usr/bin/env", given=archive)
+    place = os.path.join(LAB.base, "place")
+    os.makedirs(os.path.join(place, "in"))
+    with open(os.path.join(place, "outside"), "w") as file:
+        file.write("mine")
+    result = LAB.netlab("cp", "h2:/tmp/evil", os.path.join(place, "in", "got"), rc=None)
+    check(sorted(os.listdir(place)) == ["in", "outside"] and not os.path.exists("/tmp/escaped-netlab"), f"{os.listdir(place)}: {result.text}")
+    check(os.stat(os.path.join(place, "in", "got", "fine")).st_mode & 0o7777 == 0o777, f"rights: {result.text}")
+    check(not os.path.exists(os.path.join(place, "in", "got", "device")) and os.stat(os.path.join(place, "outside")).st_nlink == 1, "device, hard link")
+    LAB.run("exec", "h2", "head -c 2000000 /dev/urandom >/tmp/evil.tar")
+    check(LAB.netlab("cp", "h2:/tmp/evil", os.path.join(place, "in", "noise"), rc=1).stderr, "noise is no archive")
+    return result.stderr.strip().splitlines()[0] if result.stderr else None
+
+
+def down():
+    LAB.netlab("down")
+    shutil.rmtree(os.path.join(LAB.base, "images"))
+    for name in ("src", "back", "place", "renamed", "hostname"):
+        path = os.path.join(LAB.base, name)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.exists(path):
+            os.unlink(path)
+    LAB.before["files"] = [name for name in LAB.before["files"] if not name.startswith("images")]
+    LAB.check_clean(LAB.before, "after down")
+    LAB.remove()
+
+
+if __name__ == "__main__":
+    images = subprocess.run([BIN, "image", "list", "--json"], capture_output=True, text=True)
+    if images.returncode != 0 or "mini" not in [image["name"] for image in json.loads(images.stdout)]:
+        print("SKIP: there is no image `mini`; make it with `netlab image build mini`")
+        sys.exit(77)
+    main(up, exec_streams, exec_ends, exec_many, connect, shared, cp, cp_from_a_hostile_guest, down)
