@@ -25,40 +25,61 @@ static JsonObject *next_answer(struct channel *channel, GError **error)
     }
 }
 
-/* The member "return" of the answer, or NULL with the emulator's own words. `arguments` is taken over. */
-static JsonNode *execute(const char *directory, const char *command, JsonObject *arguments, GError **error)
+/* Connects and negotiates. */
+static bool open_control(const char *directory, struct channel *channel, GError **error)
 {
-    g_autoptr(JsonObject) request = json_object_new();
-    json_object_set_string_member(request, "execute", command);
-    json_object_set_object_member(request, "arguments", arguments);
     g_autofree char *path = g_build_filename(directory, "qmp.sock", NULL);
     int fd = paths_connect(path);
     if (fd < 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
                     "the machine cannot be reached at %s: %s; is it yours, and does it run?", path,
                     g_strerror(errno));
-        return NULL;
+        return false;
     }
-    struct channel channel;
-    channel_init(&channel, fd);
-    JsonNode *result = NULL;
-    g_autoptr(JsonObject) greeting = next_answer(&channel, error);
+    channel_init(channel, fd);
+    g_autoptr(JsonObject) greeting = next_answer(channel, error);
     g_autoptr(JsonObject) agreed =
-        greeting && channel_send_text(&channel, "{\"execute\":\"qmp_capabilities\"}", error)
-            ? next_answer(&channel, error)
+        greeting && channel_send_text(channel, "{\"execute\":\"qmp_capabilities\"}", error)
+            ? next_answer(channel, error)
             : NULL;
+    if (agreed)
+        return true;
+    channel_clear(channel);
+    return false;
+}
+
+/* The member "return" of the answer, or NULL with the emulator's own words. `arguments` is taken over; fd
+ * (-1: none) goes along. */
+static JsonNode *ask(struct channel *channel, const char *command, JsonObject *arguments, int fd,
+                     GError **error)
+{
+    g_autoptr(JsonObject) request = json_object_new();
+    json_object_set_string_member(request, "execute", command);
+    json_object_set_object_member(request, "arguments", arguments);
     g_autoptr(JsonObject) answer =
-        agreed && channel_send(&channel, request, -1, error) ? next_answer(&channel, error) : NULL;
+        channel_send(channel, request, fd, error) ? next_answer(channel, error) : NULL;
     if (answer && json_object_has_member(answer, "return"))
-        result = json_object_dup_member(answer, "return");
-    else if (answer && json_object_has_member(answer, "error") &&
-             JSON_NODE_HOLDS_OBJECT(json_object_get_member(answer, "error")))
+        return json_object_dup_member(answer, "return");
+    if (answer && json_object_has_member(answer, "error") &&
+        JSON_NODE_HOLDS_OBJECT(json_object_get_member(answer, "error")))
         g_set_error_literal(
             error, G_IO_ERROR, G_IO_ERROR_FAILED,
             channel_string(json_object_get_object_member(answer, "error"), "desc", "refused"));
     else if (answer)
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                             "the machine's answer is not understood");
+    return NULL;
+}
+
+/* One command on a connection of its own. */
+static JsonNode *execute(const char *directory, const char *command, JsonObject *arguments, GError **error)
+{
+    struct channel channel;
+    if (!open_control(directory, &channel, error)) {
+        json_object_unref(arguments);
+        return NULL;
+    }
+    JsonNode *result = ask(&channel, command, arguments, -1, error);
     channel_clear(&channel);
     return result;
 }
@@ -94,17 +115,80 @@ char *nic_impair(const char *directory, unsigned index, const char *words, GErro
     return g_strdup(text);
 }
 
-bool nic_get_link(const char *directory, unsigned index, bool *up, GError **error)
+JsonArray *nic_query(const char *directory, GError **error)
 {
     g_autoptr(JsonNode) answer = execute(directory, "x-netlab-query-network", json_object_new(), error);
     if (!answer)
+        return NULL;
+    if (JSON_NODE_HOLDS_ARRAY(answer))
+        return json_array_ref(json_node_get_array(answer));
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "the machine does not name its NICs");
+    return NULL;
+}
+
+JsonObject *nic_find(JsonArray *nics, unsigned index)
+{
+    bool is_there = nics && index < json_array_get_length(nics) &&
+                    JSON_NODE_HOLDS_OBJECT(json_array_get_element(nics, index));
+    return is_there ? json_array_get_object_element(nics, index) : NULL;
+}
+
+bool nic_get_link(const char *directory, unsigned index, bool *up, GError **error)
+{
+    g_autoptr(JsonArray) nics = nic_query(directory, error);
+    if (!nics)
         return false;
-    JsonArray *nics = JSON_NODE_HOLDS_ARRAY(answer) ? json_node_get_array(answer) : NULL;
-    if (!nics || index >= json_array_get_length(nics) ||
-        !JSON_NODE_HOLDS_OBJECT(json_array_get_element(nics, index))) {
+    JsonObject *nic = nic_find(nics, index);
+    if (!nic) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "the machine does not name its NICs");
         return false;
     }
-    *up = channel_flag(json_array_get_object_element(nics, index), "link");
+    *up = channel_flag(nic, "link");
     return true;
+}
+
+/* ---- captures ---- */
+
+static JsonObject *words(const char *first, ...)
+{
+    JsonObject *object = json_object_new();
+    va_list more;
+    va_start(more, first);
+    for (const char *name = first; name; name = va_arg(more, const char *))
+        json_object_set_string_member(object, name, va_arg(more, const char *));
+    va_end(more);
+    return object;
+}
+
+bool nic_capture_begin(const char *directory, unsigned index, const char *id, unsigned most, int fd,
+                       GError **error)
+{
+    struct channel channel;
+    if (!open_control(directory, &channel, error))
+        return false;
+    g_autofree char *name = nic_name(index);
+    g_autoptr(JsonNode) set = ask(&channel, "add-fd", json_object_new(), fd, error), made = NULL;
+    gint64 number =
+        set && JSON_NODE_HOLDS_OBJECT(set) ? channel_number(json_node_get_object(set), "fdset-id", -1) : -1;
+    if (number >= 0) {
+        g_autofree char *file = g_strdup_printf("/dev/fdset/%" G_GINT64_FORMAT, number);
+        JsonObject *arguments = words("qom-type", "filter-dump", "id", id, "netdev", name, "file", file,
+                                      "format", "pcapng", NULL);
+        if (most)
+            json_object_set_int_member(arguments, "maxlen", most);
+        made = ask(&channel, "object-add", arguments, -1, error);
+        JsonObject *done = json_object_new();
+        json_object_set_int_member(done, "fdset-id", number);
+        g_autoptr(JsonNode) removed = ask(&channel, "remove-fd", done, -1, NULL);
+    } else if (error && !*error) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                            "the machine's answer is not understood");
+    }
+    channel_clear(&channel);
+    return made != NULL;
+}
+
+void nic_capture_end(const char *directory, const char *id)
+{
+    g_autoptr(JsonNode) answer = execute(directory, "object-del", words("id", id, NULL), NULL);
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <glib.h>
+#include <json-glib/json-glib.h>
 #include <stdbool.h>
 
 /* In these, `directory` is the node's and `index` the NIC's place in it (0 …). */
@@ -15,3 +16,16 @@ bool nic_set_link(const char *directory, unsigned index, bool up, GError **error
 char *nic_impair(const char *directory, unsigned index, const char *words, GError **error);
 /* Is its link up? */
 bool nic_get_link(const char *directory, unsigned index, bool *up, GError **error);
+
+/* Link, MAC, counters and drops of all of them, as x-netlab-query-network gives it (docs/control.md); NULL
+ * with an error. Unref it. */
+JsonArray *nic_query(const char *directory, GError **error);
+/* One of these, or NULL. Not owned. */
+JsonObject *nic_find(JsonArray *nics, unsigned index);
+
+/* A capture named `id` (letters, digits, '-') of the NIC's frames as a pcapng stream into `fd` (a socket;
+ * stays the caller's), each cut to `most` bytes (0: whole). It ends with nic_capture_end(), with the machine,
+ * or when the other end of the socket is closed. */
+bool nic_capture_begin(const char *directory, unsigned index, const char *id, unsigned most, int fd,
+                       GError **error);
+void nic_capture_end(const char *directory, const char *id);

@@ -11,6 +11,7 @@ import os
 import pty
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -218,7 +219,7 @@ def cp():
     source = os.path.join(LAB.base, "src")
     os.makedirs(os.path.join(source, "sub", "deep"))
     for name, mode, data in (("a", 0o640, b"hello\n"), ("-x", 0o755, b""), ("sub/" + "n" * 200, 0o600, b"long"), ("sp ace", 0o444, b"1"),
-                             ("sub/deep/big", 0o644, os.urandom(400000))):
+                             ("sub/deep/big", 0o644, os.urandom(100000))):
         with open(os.path.join(source, name), "wb") as file:
             file.write(data)
         os.chmod(os.path.join(source, name), mode)
@@ -279,6 +280,90 @@ def cp_from_a_hostile_guest():
     return result.stderr.strip().splitlines()[0] if result.stderr else None
 
 
+def blocks(data):
+    """(type, body) of each block of a pcapng file."""
+    at, found = 0, []
+    while at < len(data):
+        kind, length = struct.unpack_from("<II", data, at)
+        check(struct.unpack_from("<I", data, at + length - 4)[0] == length, "a block's two lengths")
+        found.append((kind, data[at + 8:at + length - 4]))
+        at += length
+    return found
+
+
+def capture():
+    """Both ends of a ping in one file: names, order, directions, the filter; lines; ending by count, signal, reader and machine."""
+    def captured(*words):
+        process = subprocess.Popen([BIN, "capture", *words], cwd=LAB.folder, env=LAB.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        pinged = []
+
+        def ping():
+            pinged.append(LAB.netlab("exec", "h1", "ping -c 1 -W 1 10.1.0.2", rc=None))
+            return process.poll() is not None
+        try:
+            wait_until("the capture to end", ping, 60)
+        finally:
+            process.kill()
+        return process.stdout.read(), process.stderr.read().decode()
+    path = os.path.join(LAB.base, "c.pcapng")
+    captured("h1:eth0", "h2:eth0", "icmp", "-w", path, "-c", "8")
+    with open(path, "rb") as file:
+        found = blocks(file.read())
+    os.unlink(path)
+    check([kind for kind, _ in found[:3]] == [0x0a0d0d0a, 1, 1] and b"h1:eth0" in found[1][1] and b"10.1.0.2/24" in found[2][1], f"{found[:3]}")
+    frames = [(struct.unpack_from("<I", body, 0)[0], struct.unpack_from("<I", body, 4)[0] << 32 | struct.unpack_from("<I", body, 8)[0], body[20:])
+              for kind, body in found if kind == 6]
+    check(len(frames) == 8 and {nic for nic, _, _ in frames} == {0, 1}, f"{frames}")
+    check([stamp for _, stamp, _ in frames] == sorted(stamp for _, stamp, _ in frames), "the order")
+    check(abs(frames[0][1] / 1e9 - time.time()) < 600, "the host's clock")
+    check(all(data[12:14] == b"\x08\x00" and data[23] == 1 for _, _, data in frames), "the filter")
+    check([kind for kind, _ in found[-2:]] == [5, 5], "counters at the end")
+    lines, _ = captured("h1:eth0", "-c", "2", "icmp")
+    lines = lines.decode().splitlines()
+    check(" h1:eth0 out 10.1.0.1 > 10.1.0.2: ICMP echo request" in lines[0] and " in  10.1.0.2 > 10.1.0.1: ICMP echo reply" in lines[1], f"{lines}")
+    lines, _ = captured("h1", "--json", "-c", "1", "-f", "icmp")
+    check(json.loads(lines)["nic"] == "h1:eth0" and json.loads(lines)["direction"] == "out", f"{lines}")
+    for words, rc, says in ((("h1", "nonsense words"), 1, "the filter"), (("h7:eth0",), 4, "no node"), (("h1:eth7",), 4, "no NIC h1:eth7")):
+        result = LAB.netlab("capture", *words, rc=rc)
+        check(says in result.stderr, result.text)
+    before = sum(1 for _ in captures("h1"))
+    process = subprocess.Popen([BIN, "capture", "h1:eth0", "-w", "-"], cwd=LAB.folder, env=LAB.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    check(process.stdout.read(4) == b"\x0a\x0d\x0d\x0a", "live")
+    wait_until("the machine's capture", lambda: len(captures("h1")) == before + 1, 30)
+    process.send_signal(signal.SIGINT)
+    check("frames" in process.communicate(timeout=30)[1].decode() and process.returncode == 0, "Ctrl-C")
+    check(len(captures("h1")) == before, "the machine's capture is taken away")
+    process = subprocess.Popen([BIN, "capture", "h1:eth0", "-w", "-"], cwd=LAB.folder, env=LAB.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process.stdout.read(4)
+    process.stdout.close()
+    check(process.wait(30) == 0, "the reader leaves")
+
+
+def captures(node):
+    """x-netlab-query-captures of a machine, those that have not ended."""
+    link = socket.socket(socket.AF_UNIX)
+    link.settimeout(20)
+    link.connect(os.path.join(LAB.env["NETLAB_RUNTIME_DIR"], LAB.name, node, "qmp.sock"))
+    stream = link.makefile("rw")
+    stream.readline()
+    for command in ("qmp_capabilities", "x-netlab-query-captures"):
+        stream.write(json.dumps({"execute": command}) + "\n")
+        stream.flush()
+        answer = {}
+        while "return" not in answer:
+            answer = json.loads(stream.readline())
+    link.close()
+    return [item for item in answer["return"] if not item["ended"]]
+
+
+def capture_ends_with_the_machine():
+    process = subprocess.Popen([BIN, "capture", "h2:eth1", "h2:eth0"], cwd=LAB.folder, env=LAB.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until("the machine's captures", lambda: len(captures("h2")) == 2, 30)
+    LAB.netlab("down", "h2")
+    check("has ended" in process.communicate(timeout=30)[1] and process.returncode == 0, f"{process.returncode}")
+    LAB.netlab("up", "h2", "--timeout", str(BOOT_SECONDS), timeout=BOOT_SECONDS + 20)
+
+
 def down():
     LAB.netlab("down")
     shutil.rmtree(os.path.join(LAB.base, "images"))
@@ -298,4 +383,5 @@ if __name__ == "__main__":
     if images.returncode != 0 or "mini" not in [image["name"] for image in json.loads(images.stdout)]:
         print("SKIP: there is no image `mini`; make it with `netlab image build mini`")
         sys.exit(77)
-    main(up, exec_streams, exec_ends, exec_many, connect, shared, cp, cp_from_a_hostile_guest, down)
+    main(up, exec_streams, exec_ends, exec_many, connect, shared, cp, cp_from_a_hostile_guest, capture,
+         capture_ends_with_the_machine, down)

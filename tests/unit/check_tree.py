@@ -41,6 +41,7 @@ ONLY = [
     (re.compile(r"^n?curses"), re.compile(r"^emu/display/curses\.c$")),
     (re.compile(r"^png\.h$"), re.compile(r"^emu/display/image\.c$")),
     (re.compile(r"^sqlite3\.h$"), re.compile(r"^netlab/store[^/]*\.[ch]$")),
+    (re.compile(r"^pcap(/|\.h)"), re.compile(r"^netlab/capture_filter\.c$|^tests/")),
     (re.compile(r"^yaml\.h$"), re.compile(r"^netlab/topology_parse\.c$")),
     (re.compile(r"^Zydis/"), re.compile(r"^tests/|^emu/cpu/jit/debug\.c$")),
 ]
