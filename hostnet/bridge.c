@@ -232,7 +232,13 @@ bool hostnet_bridge_remove_port(struct hostnet *net, uint32_t bridge, uint32_t p
     hostnet_put_u32(message, IFLA_MASTER, 0);
     hostnet_batch_tolerate(&batch, ENODEV);
     g_autofree char *port_text = describe_port(port_link);
-    return hostnet_batch_do(net, &batch, error, NULL, "taking port %s out of its bridge", port_text);
+    if (!hostnet_batch_do(net, &batch, error, NULL, "taking port %s out of its bridge", port_text))
+        return false;
+    if (!batch.requests[0].error_number)
+        return true;
+    g_autoptr(hostnet_link) still = hostnet_link_get(net, port, NULL);
+    return !still || still->master != bridge ||
+           hostnet_error_set(error, EBUSY, NULL, NULL, "taking port %s out of its bridge", port_text);
 }
 
 GPtrArray *hostnet_bridge_list_ports(struct hostnet *net, uint32_t bridge, GError **error)

@@ -25,7 +25,7 @@
 #include <time.h>
 
 enum {
-    PACKETS_PER_DISPATCH = 64, /* the rest waits, so that a flood does not keep the timers from running */
+    PACKETS_PER_DISPATCH = 64, APPLY_TRIES = 3, /* the rest waits, so that a flood does not keep the timers from running */
     RESOLVE_MS = 1000,
     RESOLVE_TRIES = 3,
 };
@@ -103,6 +103,25 @@ static void apply(struct dhcp_runner *runner, const struct dhcp_lease *lease)
     say_notes(runner, runner->applied->notes);
 }
 
+/* A lease that goes on: what cannot be done this time is said and left to the next renewal, which comes before
+ * the address ends. */
+static void apply_again(struct dhcp_runner *runner, const struct dhcp_lease *lease)
+{
+    g_autoptr(GError) cause = NULL;
+    for (unsigned try = 0; try < APPLY_TRIES && !runner->failure && !runner->is_gone; try++) {
+        apply(runner, lease);
+        g_clear_error(&cause);
+        cause = g_steal_pointer(&runner->failure);
+        if (!cause)
+            return;
+    }
+    if (!cause)
+        return;
+    g_autofree char *text = g_strdup_printf("%s; the next renewal tries again", cause->message);
+    if (runner->hooks.note)
+        runner->hooks.note(runner->opaque, text);
+}
+
 static void on_tell(void *opaque, const struct dhcp_event *event)
 {
     struct dhcp_runner *runner = opaque;
@@ -112,7 +131,7 @@ static void on_tell(void *opaque, const struct dhcp_event *event)
         apply(runner, event->lease);
         break;
     case DHCP_EVENT_RENEWED:
-        apply(runner, event->lease);
+        apply_again(runner, event->lease);
         break;
     case DHCP_EVENT_LOST:
         apply(runner, NULL);

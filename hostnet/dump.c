@@ -274,6 +274,8 @@ static bool is_about(const struct nlmsghdr *message, uint32_t index)
                (uint32_t)((const struct ifinfomsg *)payload)->ifi_index == index;
     case RTM_NEWADDR:
         return length >= sizeof(struct ifaddrmsg) && ((const struct ifaddrmsg *)payload)->ifa_index == index;
+    case RTM_NEWQDISC:
+        return length >= sizeof(struct tcmsg) && (uint32_t)((const struct tcmsg *)payload)->tcm_ifindex == index;
     case RTM_NEWROUTE:
         if (!hostnet_dump_parse(message, sizeof(struct rtmsg), rows, RTA_MAX))
             return false;
@@ -498,19 +500,25 @@ static bool build_rule(struct replay *replay, const struct nlmsghdr *stored, str
     return true;
 }
 
+/* The errno of the socket itself, so that it is not taken for the kernel's word on what was asked for. */
+static int socket_errno(void)
+{
+    return errno == ENODEV || errno == EEXIST || errno == ENOENT || errno == ESRCH ? EIO : errno;
+}
+
 /* Sends a built request; 0 or errno. `text` gets the kernel's words, owned by the caller. */
 static int send_request(struct replay *replay, struct nlmsghdr *request, char **text)
 {
     char answer[8192]; /* an ACK with its extended text */
     request->nlmsg_seq = ++replay->sequence;
     if (mnl_socket_sendto(replay->socket, request, request->nlmsg_len) < 0)
-        return errno;
+        return socket_errno();
     for (;;) {
         ssize_t received = mnl_socket_recvfrom(replay->socket, answer, sizeof answer);
         if (received < 0 && errno == EINTR)
             continue;
         if (received < 0)
-            return errno;
+            return socket_errno();
         const struct nlmsghdr *message = (const struct nlmsghdr *)answer;
         if (!mnl_nlmsg_ok(message, (int)received) || message->nlmsg_type != NLMSG_ERROR ||
             message->nlmsg_seq != replay->sequence)
@@ -559,6 +567,23 @@ static void name_links(struct hostnet *net, struct replay *replay)
     g_strlcpy(replay->to_name, to->name, sizeof replay->to_name);
 }
 
+/* The messages in the order in which they are to be put back: the kernel puts an IPv4 address behind the others
+ * of its scope and an IPv6 address before them. */
+static GPtrArray *in_order(GBytes *dump)
+{
+    GPtrArray *messages = g_ptr_array_new();
+    size_t offset = 0;
+    unsigned first_six = 0;
+    for (const struct nlmsghdr *stored; (stored = hostnet_dump_next(dump, &offset));) {
+        bool is_six = stored->nlmsg_type == RTM_NEWADDR &&
+                      mnl_nlmsg_get_payload_len(stored) >= sizeof(struct ifaddrmsg) &&
+                      ((const struct ifaddrmsg *)mnl_nlmsg_get_payload(stored))->ifa_family == AF_INET6;
+        g_ptr_array_insert(messages, (int)first_six, (void *)(uintptr_t)stored);
+        first_six += !is_six;
+    }
+    return messages;
+}
+
 static int replay_dump(struct hostnet *net, GBytes *dump, uint32_t from, uint32_t to, uint32_t elapsed,
                        bool is_beside, GError **error)
 {
@@ -574,10 +599,11 @@ static int replay_dump(struct hostnet *net, GBytes *dump, uint32_t from, uint32_
                             .buffer = buffer};
     name_links(net, &replay);
     g_autoptr(GError) first = NULL;
+    g_autoptr(GPtrArray) messages = in_order(dump);
     int count = 0;
     for (int pass = 0; pass < 2; pass++) {
-        size_t offset = 0;
-        for (const struct nlmsghdr *stored; (stored = hostnet_dump_next(dump, &offset));) {
+        for (unsigned i = 0; i < messages->len; i++) {
+            const struct nlmsghdr *stored = messages->pdata[i];
             if (is_on_link(stored) != (pass == 0))
                 continue;
             struct nlmsghdr *request = start_request(&replay);
@@ -651,9 +677,11 @@ static bool build_route_removal(struct replay *replay, const struct nlmsghdr *st
     return true;
 }
 
-static bool is_gone(int reason)
+/* A rule is there without its link. */
+static bool is_gone(const struct nlmsghdr *request, int reason)
 {
-    return reason == ESRCH || reason == ENOENT || reason == EADDRNOTAVAIL || reason == ENODEV;
+    return reason == ESRCH || reason == ENOENT || reason == EADDRNOTAVAIL ||
+           (reason == ENODEV && request->nlmsg_type != RTM_DELRULE);
 }
 
 bool hostnet_dump_remove(struct hostnet *net, GBytes *dump, const char *from, const char *to, GError **error)
@@ -684,7 +712,7 @@ bool hostnet_dump_remove(struct hostnet *net, GBytes *dump, const char *from, co
                 request->nlmsg_type = RTM_DELRULE;
             g_autofree char *text = NULL;
             int reason = send_request(&replay, request, &text);
-            if (reason && !is_gone(reason) && !first)
+            if (reason && !is_gone(request, reason) && !first)
                 hostnet_error_set(&first, reason, text, NULL, "removing one of the stored %s",
                                   stored->nlmsg_type == RTM_NEWADDR    ? "addresses"
                                   : stored->nlmsg_type == RTM_NEWROUTE ? "routes"

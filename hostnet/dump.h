@@ -27,7 +27,7 @@ enum hostnet_dump_kind {
 /* All messages of one kind, in the kernel's order. A dump that was interrupted by a change is taken again. */
 GBytes *hostnet_dump_take(struct hostnet *net, enum hostnet_dump_kind kind, GError **error);
 
-/* Only those that speak of link `index`. For LINKS, ADDRESSES, ROUTES (as out link or a next hop). */
+/* Only those that speak of link `index`. For LINKS, ADDRESSES, QDISCS, ROUTES (as out link or a next hop). */
 GBytes *hostnet_dump_filter(GBytes *dump, uint32_t index);
 
 /* Of RULES, those whose input or output link has this name. */
@@ -38,6 +38,14 @@ unsigned hostnet_dump_count(GBytes *dump);
 /* The addresses of a dump as a set of texts ("10.1.0.7/24"), temporary ones left out. */
 GHashTable *hostnet_dump_address_set(GBytes *dump);
 
+/* The routes of a dump that somebody has set, as a set of texts ("10.9.0.0/16 via 192.0.2.9 metric 50") without
+ * their link: not the kernel's own (of addresses, router advertisements, redirects) nor those of the `local`
+ * table. */
+GHashTable *hostnet_dump_route_set(GBytes *dump);
+
+/* The queueing disciplines of a dump that a virtual link has not by itself, as a set of names ("tbf"). */
+GHashTable *hostnet_dump_qdisc_set(GBytes *dump);
+
 /* Puts stored addresses, routes or rules back, those of link `from` onto link `to` (0, 0: as they are).
  * `elapsed` seconds are taken off address lifetimes; those that ran out are left out. Routes go in dependency
  * order: on link first, then through gateways; ones that are there already are fine. Rules name links, so
@@ -47,7 +55,14 @@ GHashTable *hostnet_dump_address_set(GBytes *dump);
 int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32_t to, uint32_t elapsed,
                         GError **error);
 
-/* The same for routes that are there still by `from`: those by `to` come beside them. */
+/* Makes addresses that hostnet_dump_replay() has put back stand in the dump's order, which is the order in which
+ * the kernel chooses a source: one that was refused at first stands behind the others. Those out of order are
+ * removed and put back, and then the link's routes. A family in which others have an address on the link is
+ * left as it is. Arguments as for hostnet_dump_replay(). */
+bool hostnet_dump_order_addresses(struct hostnet *net, GBytes *addresses, uint32_t from, uint32_t to,
+                                  uint32_t elapsed, GError **error);
+
+/* hostnet_dump_replay() for routes that are there still by `from`: those by `to` come beside them. */
 int hostnet_dump_replay_beside(struct hostnet *net, GBytes *routes, uint32_t from, uint32_t to,
                                GError **error);
 

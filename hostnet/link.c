@@ -260,9 +260,8 @@ static void take_link(struct nlmsghdr *message, void *opaque)
         *link = read_link(message);
 }
 
-/* 0, a positive errno, or -1 with `error`. */
-static int fetch_link(struct hostnet *net, uint32_t index, const char *name, struct hostnet_link **link,
-                      GError **error)
+static int fetch_link_once(struct hostnet *net, uint32_t index, const char *name, struct hostnet_link **link,
+                           GError **error)
 {
     struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = (int)index};
     struct nl_msg *message = hostnet_message_new(RTM_GETLINK, 0, &header, sizeof header);
@@ -274,6 +273,15 @@ static int fetch_link(struct hostnet *net, uint32_t index, const char *name, str
     if (result != 0)
         g_clear_pointer(link, hostnet_link_free);
     return result == 0 && !*link ? ENODEV : result;
+}
+
+/* 0, a positive errno, or -1 with `error`. That an index is free is asked twice: what is gone is forgotten, and
+ * its identity with it. */
+static int fetch_link(struct hostnet *net, uint32_t index, const char *name, struct hostnet_link **link,
+                      GError **error)
+{
+    int result = fetch_link_once(net, index, name, link, error);
+    return result == ENODEV && index ? fetch_link_once(net, index, name, link, error) : result;
 }
 
 int hostnet_index_exists(struct hostnet *net, uint32_t index, GError **error)
@@ -422,8 +430,18 @@ bool hostnet_link_delete(struct hostnet *net, const struct hostnet_link_identity
     struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = (int)identity->index};
     hostnet_auto_batch batch = {};
     hostnet_batch_add(&batch, RTM_DELLINK, 0, &header, sizeof header);
-    hostnet_batch_tolerate(&batch, ENODEV); /* somebody was quicker */
-    return hostnet_batch_do(net, &batch, error, NULL, "deleting link %s", what);
+    hostnet_batch_tolerate(&batch, ENODEV); /* somebody was quicker, if it is gone */
+    if (!hostnet_batch_do(net, &batch, error, NULL, "deleting link %s", what))
+        return false;
+    if (!batch.requests[0].error_number)
+        return true;
+    g_autoptr(hostnet_link) still = NULL;
+    result = fetch_link(net, identity->index, NULL, &still, error);
+    if (result == 0 && is_same(identity, still))
+        return hostnet_error_set(error, EBUSY, NULL, NULL, "deleting link %s", what);
+    if (result > 0 && result != ENODEV)
+        hostnet_error_set(error, result, NULL, NULL, "deleting link %s", what);
+    return result == 0 || result == ENODEV;
 }
 
 bool hostnet_link_delete_group(struct hostnet *net, uint32_t group, const char *lab, GError **error)

@@ -160,6 +160,15 @@ static uint32_t next_sequence(struct hostnet *net)
     return net->sequence;
 }
 
+/* The socket itself has failed: whatever its errno, nothing is known about what was asked for. */
+static bool set_socket_error(GError **error, int reason, const char *what)
+{
+    enum hostnet_error code = hostnet_error_from_errno(reason);
+    if (code == HOSTNET_ERROR_NOT_FOUND || code == HOSTNET_ERROR_EXISTS)
+        code = HOSTNET_ERROR_KERNEL;
+    return hostnet_error_set_code(error, code, reason, NULL, NULL, "%s", what);
+}
+
 static bool send_all(struct hostnet *net, struct iovec *iov, unsigned count, GError **error)
 {
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
@@ -167,7 +176,7 @@ static bool send_all(struct hostnet *net, struct iovec *iov, unsigned count, GEr
         .msg_name = &kernel, .msg_namelen = sizeof kernel, .msg_iov = iov, .msg_iovlen = count};
     while (sendmsg(nl_socket_get_fd(net->socket), &header, 0) < 0)
         if (errno != EINTR)
-            return hostnet_error_set(error, errno, NULL, NULL, "sending a request to the kernel");
+            return set_socket_error(error, errno, "sending a request to the kernel");
     return true;
 }
 
@@ -193,7 +202,7 @@ int hostnet_batch_send(struct hostnet *net, struct hostnet_batch *batch, GError 
     while (answered < batch->count) {
         ssize_t received = receive(net, buffer);
         if (received < 0) {
-            hostnet_error_set(error, errno, NULL, NULL, "receiving the kernel's answer");
+            set_socket_error(error, errno, "receiving the kernel's answer");
             return -1;
         }
         int left = (int)received;
@@ -253,7 +262,7 @@ static enum dump_end receive_dump(struct hostnet *net, uint32_t sequence, hostne
     for (;;) {
         ssize_t received = receive(net, buffer);
         if (received < 0) {
-            hostnet_error_set(error, errno, NULL, NULL, "%s", what);
+            set_socket_error(error, errno, what);
             return DUMP_FAILED;
         }
         int left = (int)received;
@@ -331,7 +340,7 @@ int hostnet_request_get(struct hostnet *net, struct nl_msg *message, hostnet_ans
     for (;;) {
         ssize_t received = receive(net, buffer);
         if (received < 0) {
-            hostnet_error_set(error, errno, NULL, NULL, "receiving the kernel's answer");
+            set_socket_error(error, errno, "receiving the kernel's answer");
             return -1;
         }
         int left = (int)received;

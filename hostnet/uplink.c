@@ -19,6 +19,7 @@
 #include "hostnet/bridge.h"
 #include "hostnet/dump.h"
 #include "hostnet/hostnet_internal.h"
+#include "hostnet/monitor.h"
 #include "hostnet/request_internal.h"
 #include "hostnet/route.h"
 #include "hostnet/sysctl.h"
@@ -62,8 +63,11 @@ G_GNUC_PRINTF(2, 3) static void note(GPtrArray *notes, const char *format, ...)
         return;
     va_list arguments;
     va_start(arguments, format);
-    g_ptr_array_add(notes, g_strdup_vprintf(format, arguments));
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
+    /* Whoever tries again has said it. */
+    if (!g_ptr_array_find_with_equal_func(notes, text, g_str_equal, NULL))
+        g_ptr_array_add(notes, g_steal_pointer(&text));
 }
 
 /* ---- ioctls by name: wireless, offloads ---- */
@@ -401,6 +405,78 @@ static GHashTable *address_set(struct hostnet *net, uint32_t index, GError **err
     return set;
 }
 
+static void note_foreign_routes(struct hostnet *net, const struct hostnet_uplink *uplink, GPtrArray *notes)
+{
+    g_autoptr(GBytes) there = take(net, HOSTNET_DUMP_ROUTES, uplink->bridge.index, NULL);
+    g_autoptr(GBytes) queues = take(net, HOSTNET_DUMP_QDISCS, uplink->bridge.index, NULL);
+    g_autoptr(GHashTable) now = there ? hostnet_dump_route_set(there) : NULL;
+    g_autoptr(GHashTable) ours = hostnet_dump_route_set(uplink->routes);
+    g_autoptr(GHashTable) disciplines = queues ? hostnet_dump_qdisc_set(queues) : NULL;
+    GHashTableIter iter;
+    gpointer key;
+    if (now)
+        g_hash_table_iter_init(&iter, now);
+    while (now && g_hash_table_iter_next(&iter, &key, NULL))
+        if (!g_hash_table_contains(ours, key))
+            note(notes, "the route %s was given to the bridge %s while it was up; it is not put on %s",
+                 (const char *)key, uplink->bridge.name, uplink->nic);
+    if (disciplines)
+        g_hash_table_iter_init(&iter, disciplines);
+    while (disciplines && g_hash_table_iter_next(&iter, &key, NULL))
+        note(notes, "the queueing discipline %s was given to the bridge %s while it was up; it is not put on %s",
+             (const char *)key, uplink->bridge.name, uplink->nic);
+}
+
+/* ---- the moment between looking at the bridge and its end ---- */
+
+struct late {
+    uint32_t bridge;
+    GHashTable *known;  /* prefixes that it had when it was looked at */
+    GPtrArray *noticed; /* those that came after that */
+};
+
+static void notice_late(const struct hostnet_event *event, void *opaque)
+{
+    const struct late *late = opaque;
+    char text[HOSTNET_PREFIX_TEXT];
+    if (event->index != late->bridge || !event->prefix.address.family ||
+        (event->type != HOSTNET_EVENT_ROUTE && event->type != HOSTNET_EVENT_ADDRESS))
+        return;
+    hostnet_prefix_format(&event->prefix, text);
+    if (g_hash_table_add(late->known, g_strdup(text)))
+        g_ptr_array_add(late->noticed, g_strdup(text));
+}
+
+static void know_prefix(struct late *late, const struct hostnet_prefix *prefix)
+{
+    char text[HOSTNET_PREFIX_TEXT];
+    g_hash_table_add(late->known, g_strdup(hostnet_prefix_format(prefix, text)));
+}
+
+/* NULL: it cannot be watched, which is no reason to leave it. */
+static struct hostnet_monitor *late_watch(struct hostnet *net, struct late *late)
+{
+    struct hostnet_monitor *monitor = hostnet_monitor_open(
+        net, HOSTNET_MONITOR_ADDRESSES | HOSTNET_MONITOR_ROUTES, notice_late, late, NULL);
+    g_autoptr(GArray) routes = hostnet_route_list(net, 0, late->bridge, NULL);
+    g_autoptr(GArray) addresses = hostnet_address_list(net, late->bridge, NULL);
+    for (unsigned i = 0; routes && i < routes->len; i++)
+        know_prefix(late, &g_array_index(routes, struct hostnet_route, i).destination);
+    for (unsigned i = 0; addresses && i < addresses->len; i++)
+        know_prefix(late, &g_array_index(addresses, struct hostnet_link_address, i).local);
+    return monitor;
+}
+
+static void late_tell(struct late *late, struct hostnet_monitor *monitor, const struct hostnet_uplink *uplink,
+                      GPtrArray *notes)
+{
+    if (monitor)
+        (void)hostnet_monitor_dispatch(monitor, NULL);
+    for (unsigned i = 0; i < late->noticed->len; i++)
+        note(notes, "%s was given to the bridge %s in its last moment; it is not put on %s",
+             (const char *)late->noticed->pdata[i], uplink->bridge.name, uplink->nic);
+}
+
 /* What others have put on the bridge goes with it; say so. */
 static void note_foreign(struct hostnet *net, const struct hostnet_uplink *uplink, GPtrArray *notes)
 {
@@ -456,13 +532,30 @@ bool hostnet_uplink_lacks_address(struct hostnet *net, const struct hostnet_upli
     return false;
 }
 
+static bool lacks_route(struct hostnet *net, const struct hostnet_uplink *uplink)
+{
+    g_autoptr(GBytes) there = take(net, HOSTNET_DUMP_ROUTES, uplink->index, NULL);
+    g_autoptr(GHashTable) now = there ? hostnet_dump_route_set(there) : NULL;
+    g_autoptr(GHashTable) wanted = hostnet_dump_route_set(uplink->routes);
+    GHashTableIter iter;
+    gpointer key;
+    g_hash_table_iter_init(&iter, wanted);
+    while (now && g_hash_table_iter_next(&iter, &key, NULL))
+        if (!g_hash_table_contains(now, key))
+            return true;
+    return false;
+}
+
 /* Routes that an address of the NIC carried, as source or towards a gateway, cannot be without it. Whether a
  * refusal comes from that the kernel does not say, so what it refuses is told and the NIC is done. */
 static bool put_routes_back(struct hostnet *net, const struct hostnet_uplink *uplink, uint32_t passed,
                             GPtrArray *notes, GError **error)
 {
     g_autoptr(GError) cause = NULL;
-    if (hostnet_dump_replay(net, uplink->routes, 0, 0, passed, &cause) >= 0)
+    /* Once more when one is not there, whatever was said. */
+    if (hostnet_dump_replay(net, uplink->routes, 0, 0, passed, &cause) >= 0 &&
+        (!lacks_route(net, uplink) ||
+         hostnet_dump_replay(net, uplink->routes, 0, 0, passed, &cause) >= 0))
         return true;
     bool is_ours_to_try = g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_PERMISSION) ||
                           g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_BUSY) ||
@@ -503,6 +596,9 @@ static bool put_back(struct hostnet *net, const struct hostnet_uplink *uplink, c
     uint32_t passed = elapsed(uplink);
     bool has_six = uplink->accept_dad && hostnet_sysctl_set(net, key, "0", NULL, NULL);
     bool good = hostnet_dump_replay(net, uplink->addresses, 0, 0, passed, error) >= 0;
+    good = hostnet_dump_order_addresses(net, uplink->addresses, uplink->index, uplink->index, passed,
+                                        good ? error : NULL) &&
+           good;
     good = put_renewed_back(net, uplink, renewed, good ? error : NULL) && good;
     good = put_routes_back(net, uplink, passed, notes, good ? error : NULL) && good;
     if (has_six)
@@ -522,8 +618,15 @@ bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *up
         return false;
     if (presence == HOSTNET_FOREIGN)
         note(notes, "the bridge %s is not ours any more; it stays as it is", uplink->bridge.name);
-    if (presence == HOSTNET_PRESENT)
+    g_autoptr(GHashTable) known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GPtrArray) noticed = g_ptr_array_new_with_free_func(g_free);
+    struct late late = {uplink->bridge.index, known, noticed};
+    g_autoptr(hostnet_monitor) monitor = NULL;
+    if (presence == HOSTNET_PRESENT && notes) {
+        monitor = late_watch(net, &late);
         note_foreign(net, uplink, notes);
+        note_foreign_routes(net, uplink, notes);
+    }
     g_autoptr(GArray) renewed =
         presence == HOSTNET_PRESENT ? hostnet_address_list(net, uplink->bridge.index, NULL) : NULL;
     g_autoptr(hostnet_link) nic = hostnet_link_get(net, uplink->index, &refusal);
@@ -543,6 +646,7 @@ bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *up
         return false;
     if (presence == HOSTNET_PRESENT && !hostnet_link_delete(net, &uplink->bridge, error))
         return false;
+    late_tell(&late, monitor, uplink, notes);
     if (!hostnet_dump_remove(net, uplink->rules, uplink->nic, uplink->bridge.name, error))
         return false;
     if (!is_free)
@@ -589,6 +693,7 @@ bool hostnet_uplink_rescue(struct hostnet *net, const struct hostnet_link_identi
     /* Everything is on the NIC before it goes from the bridge, and goes from there with the bridge itself:
      * killed anywhere, the next try finds it on one or on both, and nothing but it is stored anywhere. */
     return hostnet_dump_replay(net, addresses, bridge->index, port->index, 0, error) >= 0 &&
+           hostnet_dump_order_addresses(net, addresses, bridge->index, port->index, 0, error) &&
            hostnet_dump_replay_beside(net, routes, bridge->index, port->index, error) >= 0 &&
            hostnet_dump_remove(net, rules, NULL, NULL, error) &&
            hostnet_bridge_remove_port(net, bridge->index, port->index, error) &&

@@ -17,7 +17,7 @@
  * name with a living process, everything of that name is its business. Links in a lab's own namespace go with
  * its processes.
  *
- * Every lab is locked while it is looked at; one that somebody holds is left to them.
+ * Every lab is locked while it is looked at, strangers' too; one that somebody holds is left to them.
  */
 #include "netlab/repair.h"
 #include "hostnet/link.h"
@@ -43,6 +43,8 @@ struct repair {
     GHashTable *known;   /* names of labs in the store */
     GHashTable *foreign; /* names of labs with living processes of other state directories */
     GHashTable *held;    /* names of labs that somebody else has locked */
+    GHashTable *claimed; /* names of labs in no store, with our lock on each */
+    struct store *store; /* NULL: none to go by */
 };
 
 static void finding_free(void *data)
@@ -230,11 +232,41 @@ static void repair_host_objects(struct repair *r)
 
 /* ---- what is in no store ---- */
 
-/* Whether a lab of this name is anybody's that we know of, or of somebody else's state directory. */
-static bool is_stray(const struct repair *r, const char *lab)
+static void release_claim(void *opaque)
+{
+    struct lock *lock = opaque;
+    lock_release(lock);
+    g_free(lock);
+}
+
+/* Nobody makes a lab of this name from now on, nor has begun to since the store was looked at. */
+static bool claim(struct repair *r, const char *lab)
+{
+    if (r->options->dry_run || g_hash_table_contains(r->claimed, lab))
+        return true;
+    /* The name may come from a stranger's environment. */
+    if (strchr(lab, '/') || *lab == '.' || !*lab)
+        return false;
+    struct lock lock;
+    if (!take_lock(r, lab, &lock))
+        return false;
+    g_hash_table_insert(r->claimed, g_strdup(lab), g_memdup2(&lock, sizeof lock));
+    g_autoptr(GError) error = NULL;
+    struct store_lab *there = r->store ? store_find_lab(r->store, lab, &error) : NULL;
+    bool is_free = !there && !error;
+    store_lab_free(there);
+    if (!is_free) {
+        g_hash_table_add(r->known, g_strdup(lab));
+        g_hash_table_remove(r->claimed, lab);
+    }
+    return is_free;
+}
+
+/* Whether a lab of this name is nobody's that we know of, nor of somebody else's state directory. */
+static bool is_stray(struct repair *r, const char *lab)
 {
     return is_meant(r, lab) && !g_hash_table_contains(r->known, lab) &&
-           !g_hash_table_contains(r->foreign, lab) && !g_hash_table_contains(r->held, lab);
+           !g_hash_table_contains(r->foreign, lab) && !g_hash_table_contains(r->held, lab) && claim(r, lab);
 }
 
 static void end_processes(struct repair *r)
@@ -287,8 +319,8 @@ static void delete_links(struct repair *r)
         g_autofree char *lab = NULL, *human = NULL;
         g_autoptr(GError) cause = NULL;
         struct hostnet_link_identity identity;
-        if (!hostnet_mark_parse(link->mark, &lab, &human) || !is_stray(r, lab) ||
-            !is_our_name(link, lab, human))
+        if (!hostnet_mark_parse(link->mark, &lab, &human) || !is_our_name(link, lab, human) ||
+            !is_stray(r, lab))
             continue;
         hostnet_link_get_identity(net, link, &identity);
         g_autofree char *uplink = names_interface('u', getuid(), lab, human);
@@ -321,10 +353,10 @@ static void delete_tables(struct repair *r)
         const struct hostnet_nat_identity *table = &g_array_index(tables, struct hostnet_nat_identity, i);
         g_autofree char *lab = NULL, *human = NULL;
         g_autoptr(GError) cause = NULL;
-        if (!hostnet_mark_parse(table->mark, &lab, &human) || !is_stray(r, lab))
+        if (!hostnet_mark_parse(table->mark, &lab, &human))
             continue;
         g_autofree char *name = names_interface('n', getuid(), lab, human);
-        if (!g_str_equal(name, table->table))
+        if (!g_str_equal(name, table->table) || !is_stray(r, lab))
             continue;
         if (!r->options->dry_run)
             hostnet_nat_delete(net, table, &cause);
@@ -332,18 +364,18 @@ static void delete_tables(struct repair *r)
     }
 }
 
-/* Files that a folder of ours may hold; anything else in it means hands off. */
+/* Files that a folder of ours may hold; anything else in it means hands off. An empty one is ours: somebody was
+ * killed between its files and itself. */
 static bool holds_only(const char *folder, const char *const *names, bool with_folders)
 {
     g_autoptr(GDir) entries = g_dir_open(folder, 0, NULL);
-    bool good = entries != NULL, has_any = false;
+    bool good = entries != NULL;
     for (const char *name; good && (name = g_dir_read_name(entries));) {
         g_autofree char *path = g_build_filename(folder, name, NULL);
         bool is_folder = g_file_test(path, G_FILE_TEST_IS_DIR) && !g_file_test(path, G_FILE_TEST_IS_SYMLINK);
         good = is_folder ? with_folders : g_strv_contains(names, name);
-        has_any = true;
     }
-    return good && (has_any || with_folders);
+    return good;
 }
 
 static const char *const lab_files[] = {"supervisor.sock", "supervisor.log", NULL};
@@ -354,14 +386,13 @@ static const char *const node_files[] = {"config",       "console.sock", "agent.
 static bool is_lab_folder(const char *folder)
 {
     g_autoptr(GDir) entries = holds_only(folder, lab_files, true) ? g_dir_open(folder, 0, NULL) : NULL;
-    bool good = entries != NULL, is_ours = false;
+    bool good = entries != NULL;
     for (const char *name; good && (name = g_dir_read_name(entries));) {
         g_autofree char *path = g_build_filename(folder, name, NULL);
-        if (g_file_test(path, G_FILE_TEST_IS_DIR))
-            good = holds_only(path, node_files, false);
-        is_ours = true;
+        bool is_node = g_file_test(path, G_FILE_TEST_IS_DIR);
+        good = !is_node || holds_only(path, node_files, false);
     }
-    return good && is_ours;
+    return good;
 }
 
 static bool remove_lab_folder(const char *folder, GError **error)
@@ -384,7 +415,7 @@ static void remove_folders(struct repair *r)
     for (const char *name; entries && (name = g_dir_read_name(entries));) {
         g_autofree char *folder = paths_lab_directory(runtime, name);
         g_autoptr(GError) error = NULL;
-        if (!is_stray(r, name) || g_file_test(folder, G_FILE_TEST_IS_SYMLINK) || !is_lab_folder(folder))
+        if (g_file_test(folder, G_FILE_TEST_IS_SYMLINK) || !is_lab_folder(folder) || !is_stray(r, name))
             continue;
         if (!r->options->dry_run)
             remove_lab_folder(folder, &error);
@@ -418,9 +449,11 @@ GPtrArray *repair_run(const struct repair_options *options, GError **error)
                           foreign = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
                           held = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GPtrArray) findings = g_ptr_array_new_with_free_func(finding_free);
-    struct repair r = {options, findings, known, foreign, held};
+    g_autoptr(GHashTable) claimed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, release_claim);
+    struct repair r = {options, findings, known, foreign, held, claimed, NULL};
     GError *cause = NULL;
     g_autoptr(store) store = open_store(&r, &cause);
+    r.store = store;
     if (cause || (store && !repair_labs(&r, store, &cause))) {
         g_propagate_error(error, cause);
         return NULL;
@@ -432,6 +465,7 @@ GPtrArray *repair_run(const struct repair_options *options, GError **error)
     delete_links(&r);
     delete_tables(&r);
     remove_folders(&r);
+    g_hash_table_remove_all(claimed);
     if (!options->dry_run)
         lab_sweep_locks(options->place);
     return g_steal_pointer(&findings);

@@ -30,7 +30,7 @@
  *   answer:N    the same, but the kernel has done it
  *   run:COMMAND a shell runs COMMAND while all the traced stand still, then the call goes on
  *
- * --report gets one line: how many calls there were, and which one was hit. Exit status: the command's;
+ * --report gets one line: how many calls there were, the class of the one that was hit, and which it was. Exit status: the command's;
  * 128 + signal when one ended it; 77 where this cannot be done.
  *
  * Only registers and, for refuse and answer, the memory of the traced are touched. A supervisor without
@@ -120,6 +120,7 @@ static struct {
     struct process *answering;
     int answering_fd;
     char hit[160];
+    const char *kind; /* the class of the call that was hit */
 } tool = {.classes = ~(unsigned)ASK};
 
 /* ---- calls ---- */
@@ -464,6 +465,10 @@ static void act(struct thread *thread, const struct call *call)
     char who[100];
     describe_process(thread->process->tgid, who, sizeof who);
     snprintf(tool.hit, sizeof tool.hit, "%s by %s", call->name, who);
+    tool.kind = "";
+    for (size_t i = 0; i < sizeof class_names / sizeof *class_names; i++)
+        if (class_names[i].bit != ASK && (classify(thread, call) & class_names[i].bit))
+            tool.kind = class_names[i].name;
     tool.is_done = true;
     switch (tool.action) {
     case COUNT:
@@ -585,6 +590,9 @@ static bool seize(pid_t pid)
                          PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
     if (ptrace(PTRACE_SEIZE, pid, NULL, (void *)options) == 0)
         return true;
+    int cause = errno;
+    bool is_ending = cause == EPERM && !is_ours(pid);
+    errno = is_ending ? ESRCH : cause;
     if (errno != ESRCH)
         printf("SKIP: process %d cannot be traced: %s\n", pid, strerror(errno));
     return false;
@@ -657,9 +665,9 @@ static int attach(pid_t pid)
     ssize_t length = readlink(path, tool.program, sizeof tool.program - 1);
     if (length < 0)
         return 0; /* it is ending */
+    tool.program[length] = '\0';
     if (!seize(pid) || ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0)
         return errno == ESRCH ? 0 : 77;
-    tool.program[length] = '\0';
     learn_fds(need_thread(pid));
     return 0;
 }
@@ -705,7 +713,8 @@ static void write_report(void)
     FILE *file = tool.report ? fopen(tool.report, "we") : NULL;
     if (!file)
         return;
-    fprintf(file, "%ld %s%s\n", tool.count, tool.hit, tool.is_unreadable ? " (unreadable)" : "");
+    fprintf(file, "%ld %s %s%s\n", tool.count, tool.kind ? tool.kind : "", tool.hit,
+            tool.is_unreadable ? " (unreadable)" : "");
     fclose(file);
 }
 

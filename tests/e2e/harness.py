@@ -210,12 +210,17 @@ class Lab:
             db.close()
 
     def check_clean(self, before, what):
-        """Waits for dying processes, then compares everything."""
+        """Waits for dying processes, and for the kernel, which finishes IPv6 addresses in its own time; compares everything."""
+        after = {}
+
+        def is_same():
+            after.update(self.dump())
+            return after == before
         try:
             wait_until("all processes to end", lambda: sorted(processes().values()) == before["processes"], 10)
+            wait_until("all to be as before", is_same, 5)
         except Failure:
-            pass
-        after = self.dump()
+            after.update(self.dump())
         for part in before:
             if after[part] != before[part]:
                 lines = [str(value).splitlines() if isinstance(value, str) else [f"{value}"] for value in (before[part], after[part])]
@@ -232,9 +237,10 @@ class Lab:
         shutil.rmtree(self.base, ignore_errors=True)
 
 
-def main(*tests):
-    """Runs the tests, each in a lab folder of its own; with arguments only those named."""
-    chosen = [test for test in tests if not sys.argv[1:] or test.__name__ in sys.argv[1:]]
+def main(*tests, finish=None):
+    """Runs the tests, each in a lab folder of its own; with arguments only those named. `finish` is called at the end."""
+    names = [word for word in sys.argv[1:] if not word.startswith("--")]
+    chosen = [test for test in tests if not names or test.__name__ in names]
     if MODE == "root" and os.geteuid() != 0:
         print("SKIP: this test needs root in a namespace of its own (run it with in-namespaces)")
         sys.exit(77)
@@ -256,5 +262,7 @@ def main(*tests):
                     except OSError:
                         pass
             wait_until("what a failed test left to end", lambda: not [pid for pid in processes() if pid != 1])
+    if finish:
+        finish()
     print(f"{len(chosen) - failed} of {len(chosen)} passed ({MODE})")
     sys.exit(1 if failed else 0)

@@ -6,7 +6,8 @@ different from before (docs/journal.md, "The proof").
 
 callfault.c counts the calls and does it. The short version takes some points of each sweep, others each run, and
 prints the seed (NETLAB_TEST_SEED=N repeats it); NETLAB_TEST_FULL=1 takes all of them. NETLAB_CALLFAULT_POINT=ACTION@N
-takes that one alone.
+takes that one alone, NETLAB_CALLFAULT_ERROR=ENODEV one error everywhere, NETLAB_CALLFAULT_CALLS=net,disk only such calls,
+NETLAB_CALLFAULT_ACTIONS=fail,refuse only those. The points tried are printed as a table, or with --json.
 """
 import errno
 import os
@@ -17,17 +18,21 @@ import subprocess
 import sys
 import time
 
+import points_tried
 from harness import BIN, MODE, TWO_HOSTS, Lab, Failure, check, main, processes, wait_until
 from test_crash import CHANGED, RESTARTED
 from test_uplinks import Outside
 
 CALLFAULT = os.environ["NETLAB_CALLFAULT"]
+ACTIONS = os.environ.get("NETLAB_CALLFAULT_ACTIONS")
 FULL = bool(os.environ.get("NETLAB_TEST_FULL"))
 SEED = int(os.environ.get("NETLAB_TEST_SEED", time.time_ns() // 1000 % 1000000))
 ONLY = os.environ.get("NETLAB_CALLFAULT_POINT")
+ERROR = os.environ.get("NETLAB_CALLFAULT_ERROR")
 SECONDS = 1.0  # of each sweep, in the short version
 LINGER = 20
-CALLS = "net,device,spawn,disk,socket,sysctl"
+ALL_CALLS = "net,device,spawn,disk,socket,sysctl"
+CALLS = os.environ.get("NETLAB_CALLFAULT_CALLS", ALL_CALLS)
 ERRORS = ("ENOMEM", "EPERM", "ENOBUFS", "EBUSY", "EEXIST", "ENODEV", "EIO", "ENOSPC")
 # What none of our programs may ever say.
 BROKEN = re.compile(r"CRITICAL|assert|Sanitizer|runtime error|\(null\)|stack smashing|core dumped")
@@ -41,7 +46,8 @@ class Fault:
         self.action, self.at, self.turn = action, at, turn
         self.classes = "ask" if action in ("refuse", "answer") else CALLS
         self.command = None
-        self.error = ERRORS[(at + turn) % (len(ERRORS) if action == "fail" else 6)]
+        self.kind = ""
+        self.error = ERROR or ERRORS[(at + turn) % (len(ERRORS) if action == "fail" else 6)]
         self.count, self.hit = 0, ""
 
     def arguments(self, report):
@@ -57,21 +63,22 @@ class Fault:
 
     def read(self, report):
         with open(report) as file:
-            count, _, self.hit = file.read().strip().partition(" ")
+            count, self.kind, self.hit = (file.read().rstrip("\n") + "  ").split(" ", 2)
+        self.hit = self.hit.strip()
         self.count = int(count)
         os.unlink(report)
         return bool(self.hit)
 
 
-def supervisors():
+def supervisors(what=" supervise "):
     """The supervisor that runs and its helper, parents first, as arguments of callfault."""
-    return [word for pid, command in sorted(processes().items()) if " supervise " in command for word in ("--attach", str(pid))]
+    return [word for pid, command in sorted(processes().items()) if what in command for word in ("--attach", str(pid))]
 
 
-def run(lab, fault, *args):
-    """netlab under callfault, with the supervisor that runs already; the result, and `.hit` of the fault."""
+def run(lab, fault, *args, beside=" supervise "):
+    """netlab under callfault, with what runs already `beside` it; the result, and `.hit` of the fault."""
     report = os.path.join(lab.base, "report")
-    result = subprocess.run([*fault.arguments(report), *supervisors(), "--", BIN, *args], cwd=lab.folder, env=lab.env, capture_output=True,
+    result = subprocess.run([*fault.arguments(report), *supervisors(beside), "--", BIN, *args], cwd=lab.folder, env=lab.env, capture_output=True,
                             text=True, stdin=subprocess.DEVNULL, timeout=120)
     if result.returncode == 77:
         print(result.stdout)
@@ -83,23 +90,6 @@ def run(lab, fault, *args):
         check(0 <= result.returncode < 126, f"{fault}: status {result.returncode}: {result.text}{lab.logs()}")
         check(result.returncode == 0 or "netlab: " in result.stderr, f"{fault}: failed without a word: {result.text}")
     return result
-
-
-def start_over(lab, before, failures):
-    """After a point that failed: the sweep goes on when everything can be brought back, so that one run finds them all."""
-    try:
-        for pid, command in processes().items():
-            if command not in before["processes"]:
-                os.kill(pid, signal.SIGKILL)
-        if os.path.exists(os.path.join(lab.base, "report")):
-            os.unlink(os.path.join(lab.base, "report"))
-        lab.netlab("down", "--lab", lab.name, rc=None)
-        lab.netlab("repair", rc=None)
-        remove_empty(lab)
-        lab.check_clean(before, "after repair")
-    except (Failure, subprocess.TimeoutExpired) as failure:
-        failures.append(f"and everything killed, then `down` and `repair`: {failure}")
-        raise Failure("\n".join(failures)) from failure
 
 
 def remove_empty(lab, fault=None):
@@ -114,20 +104,65 @@ def remove_empty(lab, fault=None):
         pass
 
 
-def sweep(lab, one, actions, least, close=None):
+class LabScene:
+    """Where a sweep takes place: what is compared, and how everything is brought back after a point."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        lab.netlab("status", rc=4)
+
+    def dump(self):
+        return self.lab.dump()
+
+    def check_clean(self, before, what):
+        self.lab.check_clean(before, what)
+
+    def clean(self, fault):
+        down = self.lab.netlab("down", "--lab", self.lab.name, rc=None)
+        check(down.returncode in (0, 4), f"down afterwards: {down.text}")
+        remove_empty(self.lab, fault)
+
+    def clean_by_force(self):
+        self.lab.netlab("down", "--lab", self.lab.name, rc=None)
+        self.lab.netlab("repair", rc=None)
+        remove_empty(self.lab)
+
+    def close(self):
+        self.lab.remove()
+
+
+def start_over(scene, before, failures):
+    """After a point that failed: the sweep goes on when everything can be brought back, so that one run finds them all."""
+    try:
+        for pid, command in processes().items():
+            if command not in before["processes"]:
+                os.kill(pid, signal.SIGKILL)
+        if os.path.exists(os.path.join(scene.lab.base, "report")):
+            os.unlink(os.path.join(scene.lab.base, "report"))
+        scene.clean_by_force()
+        scene.check_clean(before, "after repair")
+    except (Failure, subprocess.TimeoutExpired) as failure:
+        failures.append(f"and everything killed, then `down` and `repair`: {failure}")
+        raise Failure("\n".join(failures)) from failure
+
+
+def sweep(scene, one, actions, least):
     """Calls `one` with a fault at each point of each action until a run has fewer calls than that."""
-    lab.netlab("status", rc=4)
-    before = lab.dump()
-    chance = random.Random(f"{SEED} {sys._getframe(1).f_code.co_name}")
+    program = sys._getframe(1).f_code.co_name
+    scene = LabScene(scene) if isinstance(scene, Lab) else scene
+    before = scene.dump()
+    chance = random.Random(f"{SEED} {program}")
     tried, sizes, failures = 0, [], []
-    for turn, action in enumerate(actions):
+    for action in actions:
+        if ACTIONS and action not in ACTIONS:
+            continue
         # A run with a number that no run has counts the calls.
         blank = Fault(action, 10 ** 9)
-        one(lab, blank)
-        lab.netlab("down", "--lab", lab.name, rc=None)
-        lab.check_clean(before, "without a fault")
+        one(scene.lab, blank)
+        scene.clean(blank)
+        scene.check_clean(before, "without a fault")
         sizes.append(blank.count)
-        check(blank.count >= (2 if blank.classes == "ask" else least), f"only {blank.count} calls: the sweep does not see them")
+        check(blank.count >= (2 if blank.classes != ALL_CALLS else least), f"only {blank.count} calls: the sweep does not see them")
         # A run that had to wait for a gateway polled for it.
         points = list(range(1, min(blank.count, 2000) + LINGER))
         if ONLY:
@@ -141,22 +176,22 @@ def sweep(lab, one, actions, least, close=None):
                 break
             fault = Fault(action, at, SEED if not ONLY else int(os.environ.get("NETLAB_TEST_SEED", 0)))
             try:
-                one(lab, fault)
-                down = lab.netlab("down", "--lab", lab.name, rc=None)
-                check(down.returncode in (0, 4), f"down afterwards: {down.text}")
-                remove_empty(lab, fault)
-                lab.check_clean(before, "after down")
+                one(scene.lab, fault)
+                scene.clean(fault)
+                scene.check_clean(before, "afterwards")
             except (Failure, subprocess.TimeoutExpired) as failure:
                 failures.append(f"{fault}, seed {SEED}: {failure}")
-                print(failures[-1][:3000], flush=True)
-                start_over(lab, before, failures)
-            tried += bool(fault.hit)
+                print(f"{program}: {failures[-1][:3000]}", flush=True)
+                start_over(scene, before, failures)
+            if fault.hit:
+                tried += 1
+                points_tried.count(program, MODE, action, fault.kind, blank.count)
             missed = 0 if fault.hit else missed + 1
             if FULL and missed > 3 and at > blank.count:
                 break
     if failures:
         raise Failure(f"{len(failures)} of {tried} points:\n" + "\n".join(failures))
-    lab.remove()
+    scene.close()
     return f"{tried} points of {' + '.join(map(str, sizes))} ({', '.join(actions)}; seed {SEED})"
 
 
@@ -191,7 +226,7 @@ def down_fault(args=(), verb=("down",)):
     def one(lab, fault):
         lab.netlab("up", *args)
         result = run(lab, fault, *verb)
-        check(result.returncode in (0, 1, 8, KILLED), f"{result.text}")
+        check(result.returncode in (0, 1, 5, 6, 7, 8, KILLED), f"status {result.returncode}: {result.text}")
     return one
 
 
@@ -381,10 +416,16 @@ def with_uplinks(test):
     def wrapped():
         outside = Outside()
         try:
-            ip("addr add 198.51.100.7/32 dev up0")
+            # Of each family more than one, since their order says which is the source; a discipline of its own.
+            for address in ("198.51.100.7/32", "192.0.2.2/24", "198.51.100.8/32", "2001:db8::1/64", "2001:db8::2/64", "fd00:9::3/64"):
+                ip(f"addr add {address} dev up0 {'nodad' if ':' in address else ''}")
             ip("route add 10.99.0.0/16 via 192.0.2.9 metric 50")
+            ip("rule add iif up0 pref 901 table 99")
+            subprocess.run("tc qdisc add dev up0 root pfifo limit 77".split(), check=True)
+            wait_until("the addresses to be there", lambda: "tentative" not in ip("addr show up0"))
             return test()
         finally:
+            ip("rule del pref 901", False)
             outside.close()
     wrapped.__name__ = test.__name__
     return wrapped
@@ -397,12 +438,12 @@ def up_uplinks():
 
 @with_uplinks
 def down_uplinks():
-    return sweep(Lab(UPLINKS), down_fault(), ("kill",), 40)
+    return sweep(Lab(UPLINKS), down_fault(), ALONE, 40)
 
 
 @with_uplinks
 def repair_uplinks():
-    return sweep(Lab(UPLINKS), repair_fault(), ("kill",), 40)
+    return sweep(Lab(UPLINKS), repair_fault(), ALONE, 40)
 
 
 # ---- another tool at work ----
@@ -437,9 +478,14 @@ def others_and_uplinks():
     def seen(what, where):
         return lambda: what in ip(where)
     return sweep(Lab(UPLINKS), meanwhile(
-        ("addr del 203.0.113.7/32 dev up0", "rule del pref 77 table 77"),
+        ("addr del 203.0.113.7/32 dev up0", "rule del pref 77 table 77", "route del 10.44.0.0/16", "link del other0"),
         ("ip addr add 203.0.113.7/32 dev up0", "203.0.113.7", seen("203.0.113.7", "addr")),
-        ("ip rule add pref 77 table 77", "77", seen("77:", "rule"))), ("run",), 150)
+        ("ip rule add pref 77 table 77", "77", seen("77:", "rule")),
+        # Where the NIC's addresses are just then.
+        ("ip route add 10.44.0.0/16 via 192.0.2.9", "10.44.0.0/16", seen("10.44.0.0/16", "route")),
+        ("tc qdisc replace dev lab.campus root pfifo", "pfifo", lambda: True),
+        ("ip link add other0 type bridge; ip link set up0 master other0; ip link set up0 nomaster", "", seen("other0", "-o link"))),
+        ("run",), 150)
 
 
 @among_strangers
@@ -467,4 +513,4 @@ if __name__ == "__main__":
     if MODE == "root":
         tests += [up_here, down_here, repair_here, change_here, restart, up_uplinks, down_uplinks, repair_uplinks, others_here,
                   others_and_uplinks]
-    main(*tests)
+    main(*tests, finish=points_tried.show)

@@ -167,6 +167,22 @@ static bool has_address(struct hostnet *net, uint32_t index, const char *text)
     return false;
 }
 
+/* The addresses of a link, in the kernel's order. */
+static char *list_addresses(struct hostnet *net, uint32_t index)
+{
+    GError *error = NULL;
+    g_autoptr(GArray) list = hostnet_address_list(net, index, &error);
+    g_assert_no_error(error);
+    GString *all = g_string_new(NULL);
+    for (unsigned i = 0; i < list->len; i++) {
+        char text[HOSTNET_PREFIX_TEXT];
+        g_string_append_printf(
+            all, "%s\n",
+            hostnet_prefix_format(&g_array_index(list, struct hostnet_link_address, i).local, text));
+    }
+    return g_string_free(all, FALSE);
+}
+
 static unsigned count_notes(GPtrArray *notes, const char *text)
 {
     unsigned count = 0;
@@ -188,6 +204,7 @@ static void test_there_and_back(void)
     ns_assert_same(before, untouched);
     g_assert_true(uplink->had_lease);
     g_assert_true(uplink->was_up);
+    g_autofree char *order = list_addresses(scene.host, scene.nic);
     g_assert_true(hostnet_uplink_bridge(scene.host, uplink, "campus", &error));
     g_assert_no_error(error);
 
@@ -197,6 +214,8 @@ static void test_there_and_back(void)
         g_assert_true(has_address(scene.host, uplink->bridge.index, moved[i]));
         g_assert_false(has_address(scene.host, scene.nic, moved[i]));
     }
+    g_autofree char *bridge_order = list_addresses(scene.host, uplink->bridge.index);
+    g_assert_cmpstr(bridge_order, ==, order);
     g_autoptr(hostnet_link) bridge = hostnet_link_get(scene.host, uplink->bridge.index, &error);
     g_assert_no_error(error);
     g_assert_cmpmem(&bridge->mac, sizeof bridge->mac, &uplink->mac, sizeof uplink->mac);
@@ -228,9 +247,44 @@ static void test_there_and_back(void)
         g_assert_true(hostnet_uplink_restore(scene.host, again, notes, &error));
         g_assert_no_error(error);
         assert_becomes(scene.host, before);
+        g_autofree char *order_again = list_addresses(scene.host, scene.nic);
+        g_assert_cmpstr(order_again, ==, order);
     }
     g_assert_cmpuint(notes->len, ==, 0);
     scene_end(&scene);
+}
+
+/* An address that came back behind the others, as after a refusal: all of them stand as before in the end, and
+ * so do the routes, with one that another tool has set meanwhile. */
+static void test_order(void)
+{
+    static const char *const late[] = {"192.0.2.7/24", "2001:db8::7/64"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(late); i++) {
+        GError *error = NULL;
+        struct scene scene = scene_new();
+        route_add(scene.host, scene.nic, "10.50.0.0/16", NULL, 7, 0, RTPROT_STATIC);
+        g_autofree char *before = settled_snapshot(scene.host);
+        g_autoptr(hostnet_uplink) uplink = capture(&scene);
+        g_autofree char *order = list_addresses(scene.host, scene.nic);
+        g_autoptr(GArray) list = hostnet_address_list(scene.host, scene.nic, &error);
+        for (unsigned k = 0; k < list->len; k++) {
+            struct hostnet_link_address *address = &g_array_index(list, struct hostnet_link_address, k);
+            char text[HOSTNET_PREFIX_TEXT];
+            if (strcmp(hostnet_prefix_format(&address->local, text), late[i]) != 0)
+                continue;
+            g_assert_true(hostnet_address_remove(scene.host, address, &error));
+            g_assert_true(hostnet_address_replace(scene.host, address, &error));
+        }
+        g_assert_no_error(error);
+        g_autofree char *wrong = list_addresses(scene.host, scene.nic);
+        g_assert_cmpstr(wrong, !=, order);
+        g_assert_true(hostnet_uplink_restore(scene.host, uplink, NULL, &error));
+        g_assert_no_error(error);
+        g_autofree char *right = list_addresses(scene.host, scene.nic);
+        g_assert_cmpstr(right, ==, order);
+        assert_becomes(scene.host, before);
+        scene_end(&scene);
+    }
 }
 
 static void test_silent_gateway(void)
@@ -262,6 +316,9 @@ static void test_foreign_hands(void)
     g_assert_true(hostnet_uplink_bridge(scene.host, uplink, NULL, &error));
     address_add(scene.host, uplink->bridge.index, "192.0.2.99/24", 0, 0);
     address_add(scene.host, scene.nic, "203.0.113.5/24", 0, 0);
+    route_add(scene.host, uplink->bridge.index, "10.44.0.0/16", "192.0.2.1", 9, 0, RTPROT_STATIC);
+    route_add(scene.host, uplink->bridge.index, "2001:db8:44::/48", "2001:db8::1", 1024, 77, RTPROT_STATIC);
+    bool has_discipline = run_in(scene.host, "tc qdisc add dev nlu1 root pfifo");
     ns_tap(scene.host, "tap9", "netlab:other:x", uplink->bridge.index, true, NULL);
     g_autoptr(hostnet_link) tap = hostnet_link_find(scene.host, "tap9", &error);
     g_assert_true(hostnet_link_set_mark(scene.host, tap->index, "", &error));
@@ -270,6 +327,10 @@ static void test_foreign_hands(void)
     g_assert_cmpuint(count_notes(notes, "192.0.2.99/24 was given to the bridge"), ==, 1);
     g_assert_cmpuint(count_notes(notes, "203.0.113.5/24, which somebody else gave"), ==, 1);
     g_assert_cmpuint(count_notes(notes, "tap9, which is not ours"), ==, 1);
+    g_assert_cmpuint(count_notes(notes, "the route 10.44.0.0/16 via 192.0.2.1 metric 9 was given to"), ==, 1);
+    g_assert_cmpuint(count_notes(notes, "2001:db8:44::/48 via 2001:db8::1 metric 1024 table 77 was"), ==, 1);
+    g_assert_cmpuint(count_notes(notes, "the route "), ==, 2);
+    g_assert_cmpuint(count_notes(notes, "discipline pfifo was given to"), ==, has_discipline);
     g_autoptr(hostnet_link) tap_left = hostnet_link_find(scene.host, "tap9", &error);
     g_assert_no_error(error);
     g_assert_true(has_address(scene.host, scene.nic, "192.0.2.7/24"));
@@ -433,6 +494,7 @@ int main(int argc, char **argv)
 {
     ns_test_init(&argc, &argv);
     g_test_add_func("/uplink/there-and-back", test_there_and_back);
+    g_test_add_func("/uplink/order", test_order);
     g_test_add_func("/uplink/silent-gateway", test_silent_gateway);
     g_test_add_func("/uplink/foreign-hands", test_foreign_hands);
     g_test_add_func("/uplink/refusals", test_refusals);
