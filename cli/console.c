@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <termios.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { ESCAPE = 0x1d /* Ctrl-] */, DRAIN_MS = 300 };
@@ -118,9 +119,14 @@ static int print_log(const struct lab_node_status *node)
     g_autofree char *path = g_build_filename(node->directory, "console.log", NULL);
     char data[65536];
     ssize_t got = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0) {
-        fprintf(stderr, "netlab: %s: %s\n", path, g_strerror(errno));
+    struct stat found;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    /* The folder is its machine's user's, who may have put anything there. */
+    bool is_log = fd >= 0 && fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_nlink == 1;
+    if (!is_log) {
+        fprintf(stderr, "netlab: %s: %s\n", path, fd < 0 ? g_strerror(errno) : "this is no log of netlab's");
+        if (fd >= 0)
+            close(fd);
         return CLI_FAILED;
     }
     bool good = true;

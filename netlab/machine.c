@@ -8,6 +8,7 @@
  * /root. The files themselves must be readable by everybody; machine_start() says so if they are not.
  */
 #include "netlab/machine.h"
+#include "netlab/caller.h"
 #include "netlab/fault.h"
 #include "netlab/objects.h"
 
@@ -38,40 +39,16 @@ enum {
 
 /* ---- who ---- */
 
-/* Is this id known in our user namespace? */
-static bool is_mapped(const char *map_file, guint64 id)
-{
-    g_autofree char *map = NULL;
-    if (!g_file_get_contents(map_file, &map, NULL, NULL))
-        return false;
-    g_auto(GStrv) lines = g_strsplit(map, "\n", -1);
-    for (int i = 0; lines[i]; i++) {
-        unsigned long long inside, outside, count;
-        if (sscanf(lines[i], "%llu %llu %llu", &inside, &outside, &count) == 3 && id >= inside &&
-            id - inside < count)
-            return true;
-    }
-    return false;
-}
-
-static bool can_become(guint64 uid, guint64 gid)
-{
-    return is_mapped("/proc/self/uid_map", uid) && is_mapped("/proc/self/gid_map", gid);
-}
-
 struct machine_user machine_user_choose(const char *lab)
 {
     struct machine_user user = {.change = false, .uid = geteuid(), .gid = getegid()};
     if (geteuid() != 0)
         return user;
-    const char *sudo_uid = g_getenv("SUDO_UID"), *sudo_gid = g_getenv("SUDO_GID");
-    guint64 uid = sudo_uid ? g_ascii_strtoull(sudo_uid, NULL, 10) : 0;
-    guint64 gid = sudo_gid ? g_ascii_strtoull(sudo_gid, NULL, 10) : 0;
-    if (uid == 0 || gid == 0 || uid >= G_MAXUINT32 || gid >= G_MAXUINT32)
-        uid = gid = UID_BASE + (g_str_hash(lab) & 0xffffff);
-    if (!can_become(uid, gid))
+    uid_t own = UID_BASE + (g_str_hash(lab) & 0xffffff);
+    struct caller caller = {own, own};
+    if (!caller_find(&caller) && !caller_is_mapped(own, own))
         return user;
-    return (struct machine_user){.change = true, .uid = (uid_t)uid, .gid = (gid_t)gid};
+    return (struct machine_user){.change = true, .uid = caller.uid, .gid = caller.gid};
 }
 
 bool machine_is_our_user(uid_t uid)
@@ -119,7 +96,9 @@ static char *name_file(struct command *command, const struct machine_spec *spec,
 {
     if (!spec->user.change || !opened)
         return g_strdup(path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* An image's file was chosen by netlab, another by who wrote the topology. */
+    g_autofree char *image = payload_string(spec->payload, "image");
+    int fd = image ? open(path, O_RDONLY | O_CLOEXEC) : caller_open(path);
     struct stat found;
     if (fd < 0 || fstat(fd, &found) != 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "%s: %s", path, g_strerror(errno));
@@ -407,28 +386,28 @@ struct launch {
 
 /* What a server needs: ports 53 and 67, answers to clients that have no address yet, pings before offers. A
  * machine needs nothing. */
-static bool needs_capability(const struct launch *launch, int capability)
+static bool needs_capability(bool is_server, int capability)
 {
-    return launch->spec->interface &&
+    return is_server &&
            (capability == CAP_NET_BIND_SERVICE || capability == CAP_NET_ADMIN || capability == CAP_NET_RAW);
 }
 
-static void drop_privileges(const struct launch *launch)
+void machine_drop_privileges(const struct machine_user *user, bool is_server)
 {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct kept[2] = {0};
     /* The bounding set first: with it empty, not even exec as uid 0 of a user namespace brings anything back.
      */
     for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++) {
-        if (needs_capability(launch, capability))
+        if (needs_capability(is_server, capability))
             kept[capability / 32].permitted |= 1u << (capability % 32);
         else
             prctl(PR_CAPBSET_DROP, capability);
     }
-    prctl(PR_SET_KEEPCAPS, launch->spec->interface != NULL, 0, 0, 0);
-    if (launch->spec->user.change) {
-        uid_t uid = launch->spec->user.uid;
-        gid_t gid = launch->spec->user.gid;
+    prctl(PR_SET_KEEPCAPS, is_server, 0, 0, 0);
+    if (user->change) {
+        uid_t uid = user->uid;
+        gid_t gid = user->gid;
         if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
             return; /* seen by the caller: the ids are not the ones asked for */
     }
@@ -436,7 +415,7 @@ static void drop_privileges(const struct launch *launch)
         kept[i].effective = kept[i].inheritable = kept[i].permitted;
     syscall(SYS_capset, &header, kept);
     for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
-        if (needs_capability(launch, capability))
+        if (needs_capability(is_server, capability))
             prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
@@ -473,7 +452,7 @@ static void launch_run(void *opaque)
         good = moved[i] >= 0 && dup2(moved[i], FIRST_FD + i) >= 0;
     good = good && dup2(null, 0) >= 0 && dup2(log, 1) >= 0 && dup2(log, 2) >= 0 && fchdir(directory) == 0;
     if (good) {
-        drop_privileges(launch);
+        machine_drop_privileges(&launch->spec->user, launch->spec->interface != NULL);
         if (launch->spec->user.change &&
             (getuid() != launch->spec->user.uid || getgid() != launch->spec->user.gid)) {
             errno = EPERM;
@@ -741,7 +720,8 @@ char *machine_log_tail(const char *directory, const char *file, unsigned most)
     g_autofree char *path = g_build_filename(directory, file, NULL);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat found;
-    if (fd < 0 || fstat(fd, &found) != 0 || !S_ISREG(found.st_mode)) {
+    if (fd < 0 || fstat(fd, &found) != 0 || !S_ISREG(found.st_mode) ||
+        found.st_nlink != 1) { /* the folder is its machine's user's, who may have put anything there */
         if (fd >= 0)
             close(fd);
         return g_strdup("");

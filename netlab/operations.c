@@ -11,6 +11,7 @@
  * A new kind of object is a row in operations[], and one in objects.c for its name.
  */
 #include "netlab/operations.h"
+#include "netlab/caller.h"
 #include "hostnet/address.h"
 #include "hostnet/bridge.h"
 #include "hostnet/namespace.h"
@@ -77,6 +78,8 @@ static bool make_runtime(struct operation_context *context, const char *key, con
                          const char *identity, GError **error)
 {
     g_autofree char *directory = paths_lab_directory(context->runtime, context->lab);
+    if (!caller_trust_folder(context->runtime, "NETLAB_RUNTIME_DIR", error))
+        return false;
     /* Another lab's down may remove the common parent in between, when it was empty: a few attempts then. */
     for (int attempt = 0; attempt < 5; attempt++) {
         if (g_mkdir_with_parents(directory, context->user.change ? 0755 : 0700) == 0)

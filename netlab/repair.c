@@ -23,6 +23,7 @@
 #include "hostnet/link.h"
 #include "hostnet/nat.h"
 #include "hostnet/uplink.h"
+#include "netlab/caller.h"
 #include "netlab/cleanup.h"
 #include "netlab/host_objects.h"
 #include "netlab/lock.h"
@@ -411,6 +412,11 @@ static bool remove_lab_folder(const char *folder, GError **error)
 static void remove_folders(struct repair *r)
 {
     const char *runtime = r->options->place->runtime;
+    g_autoptr(GError) mistrust = NULL;
+    if (!caller_trust_folder(runtime, "NETLAB_RUNTIME_DIR", &mistrust)) {
+        find(r, "", g_strdup("look for folders of labs"), mistrust);
+        return;
+    }
     g_autoptr(GDir) entries = g_dir_open(runtime, 0, NULL);
     for (const char *name; entries && (name = g_dir_read_name(entries));) {
         g_autofree char *folder = paths_lab_directory(runtime, name);

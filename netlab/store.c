@@ -11,6 +11,7 @@
  * to the next; all that are missing run in one transaction. A file of a higher version is refused untouched.
  */
 #include "netlab/store.h"
+#include "netlab/caller.h"
 #include "netlab/fault.h"
 
 #include <assert.h>
@@ -268,9 +269,18 @@ static bool make_directory(const char *directory, GError **error)
     return false;
 }
 
+static bool trust_directory(const char *directory, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    if (caller_trust_folder(directory, "NETLAB_STATE_DIR", &cause))
+        return true;
+    g_set_error_literal(error, STORE_ERROR, STORE_ERROR_ACCESS, cause->message);
+    return false;
+}
+
 struct store *store_open(const char *directory, GError **error)
 {
-    if (!make_directory(directory, error))
+    if (!make_directory(directory, error) || !trust_directory(directory, error))
         return NULL;
     struct store *store = g_new0(struct store, 1);
     store->path = g_build_filename(directory, "netlab.db", NULL);

@@ -4,13 +4,14 @@
  * From a file to a checked topology: reads it (bounded), parses it, checks it, and turns all complaints into
  * one error.
  */
+#include "netlab/caller.h"
 #include "netlab/topology_check.h"
 #include "netlab/topology_parse.h"
 
 #include <errno.h>
-#include <gio/gio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LARGEST_FILE = 1 << 20 };
 
@@ -34,21 +35,24 @@ struct topology *topology_load_file(const char *path, GError **error)
                     "%s: %s; name a topology file or a folder with a topology.yml", path, g_strerror(errno));
         return NULL;
     }
-    g_autoptr(GFile) file = g_file_new_for_path(absolute);
-    g_autoptr(GFileInputStream) stream = NULL;
     g_autofree char *text = g_malloc(LARGEST_FILE + 2);
-    gsize length = 0;
-    g_autoptr(GError) cause = NULL;
-    if (!g_file_test(absolute, G_FILE_TEST_IS_REGULAR)) {
+    size_t length = 0;
+    ssize_t got = 1;
+    int fd = caller_open(absolute);
+    while (fd >= 0 && length <= LARGEST_FILE && (got = read(fd, text + length, LARGEST_FILE + 1 - length)) > 0)
+        length += (size_t)got;
+    int cause = errno;
+    if (fd >= 0)
+        close(fd);
+    if (fd < 0 && cause == EINVAL) {
         g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE,
                     "%s: not a regular file; name a topology file", path);
         return NULL;
     }
-    stream = g_file_read(file, NULL, &cause);
-    if (!stream ||
-        !g_input_stream_read_all(G_INPUT_STREAM(stream), text, LARGEST_FILE + 1, &length, NULL, &cause)) {
-        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE, "%s: cannot be read: %s", path,
-                    cause->message);
+    if (fd < 0 || got < 0) {
+        struct caller caller;
+        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE, "%s: cannot be read%s: %s; look at its mode",
+                    path, caller_find(&caller) ? " by who called sudo" : "", g_strerror(cause));
         return NULL;
     }
     if (length > LARGEST_FILE) {

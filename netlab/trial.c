@@ -5,6 +5,8 @@
  * known in one place, the emulator; so it is asked, instead of being told twice.
  */
 #include "netlab/trial.h"
+#include "netlab/caller.h"
+#include "netlab/machine.h"
 #include "netlab/paths.h"
 
 #include <errno.h>
@@ -12,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,8 +51,54 @@ static bool read_until_end(int fd, GString *text)
     }
 }
 
+/* Its files as descriptors, since the user that it becomes may not be able to reach them by their paths. */
+struct files {
+    int from[2], to[2];
+    const char *path[2];
+    int count;
+};
+
+/* What it is told instead of the path; false: that user may not read it, which starting the machine will say. */
+static bool pass_file(struct files *files, const struct machine_user *user, const char *path, char **name)
+{
+    enum { FIRST_FD = 3 };
+    struct stat found;
+    if (!path || !user->change) {
+        *name = g_strdup(path);
+        return true;
+    }
+    int fd = caller_open(path);
+    if (fd < 0)
+        return false;
+    files->from[files->count] = fd;
+    files->to[files->count] = FIRST_FD + files->count;
+    files->path[files->count] = path;
+    *name = g_strdup_printf("/proc/self/fd/%d", files->to[files->count++]);
+    return fstat(fd, &found) == 0 && ((found.st_mode & S_IROTH) || found.st_uid == user->uid);
+}
+
+static void close_files(struct files *files)
+{
+    for (int i = 0; i < files->count; i++)
+        close(files->from[i]);
+}
+
+/* In the child: a kernel is a stranger's, and root is not to read it. */
+static void become(gpointer opaque)
+{
+    const struct machine_user *user = opaque;
+    machine_drop_privileges(user, false);
+    if (user->change && (getuid() != user->uid || getgid() != user->gid))
+        _exit(0); /* no trial is consent */
+}
+
 bool trial_run(const struct trial *trial, char **why)
 {
+    struct machine_user user = machine_user_choose("trial");
+    __attribute__((cleanup(close_files))) struct files files = {.count = 0};
+    g_autofree char *kernel = NULL, *initrd = NULL;
+    if (!pass_file(&files, &user, trial->kernel, &kernel) || !pass_file(&files, &user, trial->initrd, &initrd))
+        return true;
     g_autofree char *emulator = paths_emulator(NULL);
     g_autofree char *memory = g_strdup_printf("%u", trial->memory);
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
@@ -58,8 +107,8 @@ bool trial_run(const struct trial *trial, char **why)
     add(argv, emulator, "-check");
     add(argv, "-m", memory);
     add(argv, "-cpu", trial->cpu);
-    add(argv, "-kernel", trial->kernel);
-    add(argv, "-initrd", trial->initrd);
+    add(argv, "-kernel", kernel);
+    add(argv, "-initrd", initrd);
     add(argv, "-append", trial->append);
     add(argv, "-display", "none");
     add(argv, "-serial", "null");
@@ -69,9 +118,10 @@ bool trial_run(const struct trial *trial, char **why)
 
     GPid pid;
     int fd;
-    if (!g_spawn_async_with_pipes(NULL, (char **)argv->pdata, NULL,
-                                  G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, &pid,
-                                  NULL, NULL, &fd, NULL))
+    if (!g_spawn_async_with_pipes_and_fds(NULL, (const char *const *)argv->pdata, NULL,
+                                          G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, become, &user,
+                                          -1, -1, -1, files.from, files.to, (gsize)files.count, &pid, NULL,
+                                          NULL, &fd, NULL))
         return true;
     g_autoptr(GString) text = g_string_new(NULL);
     bool ended = read_until_end(fd, text);
@@ -85,6 +135,10 @@ bool trial_run(const struct trial *trial, char **why)
     if (!ended || (WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
         !g_str_has_prefix(text->str, "netlab-emu: ") || strstr(text->str, "-check"))
         return true;
+    for (int i = 0; i < files.count; i++) {
+        g_autofree char *name = g_strdup_printf("/proc/self/fd/%d", files.to[i]);
+        g_string_replace(text, name, files.path[i], 0);
+    }
     *why = g_strstrip(g_strdup(text->str + strlen("netlab-emu: ")));
     return false;
 }

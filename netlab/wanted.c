@@ -8,6 +8,7 @@
  * line, see netlab/guest/config.c) is written here too, and is part of the machine's payload: a node whose
  * addresses, routes or commands change is a machine that has changed.
  */
+#include "netlab/caller.h"
 #include "netlab/wanted.h"
 #include "netlab/image.h"
 #include "netlab/topology_line.h"
@@ -240,14 +241,12 @@ static void want_uplink(GPtrArray *objects, const struct topology_network *netwo
 static bool check_file(struct topology_report *report, struct topology_mark mark, const char *what,
                        const char *path)
 {
-    struct stat found;
     g_autofree char *reason = NULL;
-    if (stat(path, &found) != 0)
-        reason = g_strdup(g_strerror(errno));
-    else if (!S_ISREG(found.st_mode))
-        reason = g_strdup("not a regular file");
-    else if (access(path, R_OK) != 0)
-        reason = g_strdup(g_strerror(errno));
+    int fd = caller_open(path);
+    if (fd < 0)
+        reason = g_strdup(errno == EINVAL ? "not a regular file" : g_strerror(errno));
+    else
+        close(fd);
     if (!reason)
         return true;
     topology_complain(report, mark,

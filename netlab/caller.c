@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ * SPDX-FileCopyrightText: The netlab authors */
+/*
+ * See caller.h. The kernel checks a path by the file-system ids of the process, which can be set to and fro
+ * without giving up anything else: with a file-system uid other than 0 the capabilities that override
+ * permissions are out of effect.
+ */
+#include "netlab/caller.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { OVERFLOW_ID = 65534 };
+
+static bool is_in_map(const char *map_file, guint64 id)
+{
+    g_autofree char *map = NULL;
+    if (!g_file_get_contents(map_file, &map, NULL, NULL))
+        return false;
+    g_auto(GStrv) lines = g_strsplit(map, "\n", -1);
+    for (int i = 0; lines[i]; i++) {
+        unsigned long long inside, outside, count;
+        if (sscanf(lines[i], "%llu %llu %llu", &inside, &outside, &count) == 3 && id >= inside &&
+            id - inside < count)
+            return true;
+    }
+    return false;
+}
+
+bool caller_is_mapped(uid_t uid, gid_t gid)
+{
+    return is_in_map("/proc/self/uid_map", uid) && is_in_map("/proc/self/gid_map", gid);
+}
+
+bool caller_find(struct caller *caller)
+{
+    const char *sudo_uid = g_getenv("SUDO_UID"), *sudo_gid = g_getenv("SUDO_GID");
+    guint64 uid, gid;
+    if (geteuid() != 0 || !sudo_uid || !sudo_gid ||
+        !g_ascii_string_to_unsigned(sudo_uid, 10, 1, G_MAXUINT32 - 1, &uid, NULL) ||
+        !g_ascii_string_to_unsigned(sudo_gid, 10, 1, G_MAXUINT32 - 1, &gid, NULL) ||
+        !caller_is_mapped((uid_t)uid, (gid_t)gid))
+        return false;
+    *caller = (struct caller){(uid_t)uid, (gid_t)gid};
+    return true;
+}
+
+/* The groups first, while we may; the uid last. */
+static bool become(const struct caller *caller)
+{
+    struct passwd *account = getpwuid(caller->uid);
+    int result = account ? initgroups(account->pw_name, caller->gid) : setgroups(1, &caller->gid);
+    setfsgid(caller->gid);
+    setfsuid(caller->uid);
+    return result == 0 && (gid_t)setfsgid((gid_t)-1) == caller->gid &&
+           (uid_t)setfsuid((uid_t)-1) == caller->uid;
+}
+
+static int open_regular(const char *path)
+{
+    struct stat found;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int cause = errno;
+    if (fd >= 0 && (fstat(fd, &found) != 0 || !S_ISREG(found.st_mode))) {
+        close(fd);
+        fd = -1;
+        cause = EINVAL;
+    }
+    errno = cause;
+    return fd;
+}
+
+int caller_open(const char *path)
+{
+    struct caller caller;
+    if (!caller_find(&caller))
+        return open_regular(path);
+    int count = getgroups(0, NULL);
+    g_autofree gid_t *groups = g_new0(gid_t, (gsize)MAX(count, 0) + 1);
+    if (count < 0 || getgroups(count, groups) != count)
+        return -1;
+    bool good = become(&caller);
+    errno = EPERM;
+    int fd = good ? open_regular(path) : -1;
+    int cause = errno;
+    setfsuid(geteuid());
+    setfsgid(getegid());
+    if (setgroups((size_t)count, groups) != 0)
+        g_warning("the groups of root cannot be taken again: %s", g_strerror(errno));
+    errno = cause;
+    return fd;
+}
+
+/* ---- folders ---- */
+
+/* Not the root of a user namespace that a user has made: that one gains nothing. */
+static bool is_root(void)
+{
+    g_autofree char *map = NULL;
+    unsigned long long inside, outside;
+    return geteuid() == 0 && g_file_get_contents("/proc/self/uid_map", &map, NULL, NULL) &&
+           sscanf(map, "%llu %llu", &inside, &outside) == 2 && inside == 0 && outside == 0;
+}
+
+static bool distrust(const char *path, const struct stat *found, const char *folder, const char *variable,
+                     GError **error)
+{
+    bool is_anothers = found->st_uid != 0 && found->st_uid != geteuid();
+    g_autofree char *who = is_anothers ? g_strdup_printf("belongs to uid %u", found->st_uid)
+                                       : g_strdup("may be written to by others");
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                "%s %s, who could then lead netlab astray in %s; mend it with `%s %s`, or set %s to another "
+                "folder",
+                path, who, folder, is_anothers ? "chown root" : "chmod go-w", path, variable);
+    return false;
+}
+
+static bool trust(const char *path, bool for_root, bool is_on_the_way, const char *folder, const char *variable,
+                  GError **error)
+{
+    struct stat found;
+    if (stat(path, &found) != 0)
+        return true; /* to be made, by us */
+    /* A group that is the user's own is the user's business. */
+    mode_t open_to_others = for_root ? S_IWGRP | S_IWOTH : S_IWOTH;
+    bool is_owner_good = found.st_uid == 0 || found.st_uid == geteuid() ||
+                         /* the owner is not of this user namespace */
+                         (found.st_uid == OVERFLOW_ID && !caller_is_mapped(OVERFLOW_ID, OVERFLOW_ID));
+    bool is_closed = !(found.st_mode & open_to_others) || (is_on_the_way && (found.st_mode & S_ISVTX));
+    return (is_owner_good && is_closed) || distrust(path, &found, folder, variable, error);
+}
+
+bool caller_trust_folder(const char *folder, const char *variable, GError **error)
+{
+    g_autofree char *path = g_canonicalize_filename(folder, NULL);
+    bool with_the_way = is_root();
+    if (!trust(path, with_the_way, false, folder, variable, error))
+        return false;
+    while (with_the_way && strcmp(path, "/") != 0) {
+        char *parent = g_path_get_dirname(path);
+        g_free(path);
+        path = parent;
+        if (!trust(path, true, true, folder, variable, error))
+            return false;
+    }
+    return true;
+}
