@@ -3,10 +3,10 @@
 /*
  * The order of a link's addresses. See hostnet_dump_order_addresses() in dump.h.
  *
- * An IPv4 address comes behind those of its scope, an IPv6 address before them; so both lists are looked at in
- * the order in which the addresses were added. From the first one on that stands where another should, all of
- * ours are removed and put back. With its last IPv4 address a link loses its routes, and with an address those
- * that name it as source: so routes are read before and put back after.
+ * An IPv4 address comes behind those of its scope, an IPv6 address before them; so both lists are looked at
+ * in the order in which the addresses were added. From the first one on that stands where another should, all
+ * of ours are removed and put back. With its last IPv4 address a link loses its routes, and with an address
+ * those that name it as source: so routes are read before and put back after.
  */
 #include "hostnet/address.h"
 #include "hostnet/dump_internal.h"

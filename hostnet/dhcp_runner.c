@@ -25,7 +25,8 @@
 #include <time.h>
 
 enum {
-    PACKETS_PER_DISPATCH = 64, APPLY_TRIES = 3, /* the rest waits, so that a flood does not keep the timers from running */
+    PACKETS_PER_DISPATCH = 64,
+    APPLY_TRIES = 3, /* the rest waits, so that a flood does not keep the timers from running */
     RESOLVE_MS = 1000,
     RESOLVE_TRIES = 3,
 };
@@ -103,8 +104,8 @@ static void apply(struct dhcp_runner *runner, const struct dhcp_lease *lease)
     say_notes(runner, runner->applied->notes);
 }
 
-/* A lease that goes on: what cannot be done this time is said and left to the next renewal, which comes before
- * the address ends. */
+/* A lease that goes on: what cannot be done this time is said and left to the next renewal, which comes
+ * before the address ends. */
 static void apply_again(struct dhcp_runner *runner, const struct dhcp_lease *lease)
 {
     g_autoptr(GError) cause = NULL;

@@ -275,7 +275,8 @@ static bool is_about(const struct nlmsghdr *message, uint32_t index)
     case RTM_NEWADDR:
         return length >= sizeof(struct ifaddrmsg) && ((const struct ifaddrmsg *)payload)->ifa_index == index;
     case RTM_NEWQDISC:
-        return length >= sizeof(struct tcmsg) && (uint32_t)((const struct tcmsg *)payload)->tcm_ifindex == index;
+        return length >= sizeof(struct tcmsg) &&
+               (uint32_t)((const struct tcmsg *)payload)->tcm_ifindex == index;
     case RTM_NEWROUTE:
         if (!hostnet_dump_parse(message, sizeof(struct rtmsg), rows, RTA_MAX))
             return false;
@@ -567,8 +568,8 @@ static void name_links(struct hostnet *net, struct replay *replay)
     g_strlcpy(replay->to_name, to->name, sizeof replay->to_name);
 }
 
-/* The messages in the order in which they are to be put back: the kernel puts an IPv4 address behind the others
- * of its scope and an IPv6 address before them. */
+/* The messages in the order in which they are to be put back: the kernel puts an IPv4 address behind the
+ * others of its scope and an IPv6 address before them. */
 static GPtrArray *in_order(GBytes *dump)
 {
     GPtrArray *messages = g_ptr_array_new();

@@ -38,9 +38,9 @@ unsigned hostnet_dump_count(GBytes *dump);
 /* The addresses of a dump as a set of texts ("10.1.0.7/24"), temporary ones left out. */
 GHashTable *hostnet_dump_address_set(GBytes *dump);
 
-/* The routes of a dump that somebody has set, as a set of texts ("10.9.0.0/16 via 192.0.2.9 metric 50") without
- * their link: not the kernel's own (of addresses, router advertisements, redirects) nor those of the `local`
- * table. */
+/* The routes of a dump that somebody has set, as a set of texts ("10.9.0.0/16 via 192.0.2.9 metric 50")
+ * without their link: not the kernel's own (of addresses, router advertisements, redirects) nor those of the
+ * `local` table. */
 GHashTable *hostnet_dump_route_set(GBytes *dump);
 
 /* The queueing disciplines of a dump that a virtual link has not by itself, as a set of names ("tbf"). */
@@ -55,10 +55,10 @@ GHashTable *hostnet_dump_qdisc_set(GBytes *dump);
 int hostnet_dump_replay(struct hostnet *net, GBytes *dump, uint32_t from, uint32_t to, uint32_t elapsed,
                         GError **error);
 
-/* Makes addresses that hostnet_dump_replay() has put back stand in the dump's order, which is the order in which
- * the kernel chooses a source: one that was refused at first stands behind the others. Those out of order are
- * removed and put back, and then the link's routes. A family in which others have an address on the link is
- * left as it is. Arguments as for hostnet_dump_replay(). */
+/* Makes addresses that hostnet_dump_replay() has put back stand in the dump's order, which is the order in
+ * which the kernel chooses a source: one that was refused at first stands behind the others. Those out of
+ * order are removed and put back, and then the link's routes. A family in which others have an address on the
+ * link is left as it is. Arguments as for hostnet_dump_replay(). */
 bool hostnet_dump_order_addresses(struct hostnet *net, GBytes *addresses, uint32_t from, uint32_t to,
                                   uint32_t elapsed, GError **error);
 

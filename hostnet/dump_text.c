@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: The netlab authors */
 /*
  * What of a dump is told to people: routes and queueing disciplines as short texts. Two routes with the same
- * text are the same to us, whatever link they lead out by, so a NIC's routes can be compared with those of the
- * bridge that has taken them over. (libmnl) Source: linux/rtnetlink.h.
+ * text are the same to us, whatever link they lead out by, so a NIC's routes can be compared with those of
+ * the bridge that has taken them over. (libmnl) Source: linux/rtnetlink.h.
  */
 #include "hostnet/address.h"
 #include "hostnet/dump_internal.h"
@@ -30,7 +30,8 @@ static void add_gateway(GString *text, int family, const struct nlattr *gateway,
     char buffer[HOSTNET_ADDRESS_TEXT];
     bool good = false;
     if (gateway) {
-        good = read_address(family, mnl_attr_get_payload(gateway), mnl_attr_get_payload_len(gateway), &address);
+        good =
+            read_address(family, mnl_attr_get_payload(gateway), mnl_attr_get_payload_len(gateway), &address);
     } else if (via && mnl_attr_get_payload_len(via) >= sizeof(struct rtvia)) {
         const struct rtvia *there = mnl_attr_get_payload(via);
         good = read_address(there->rtvia_family, there->rtvia_addr,

@@ -275,8 +275,8 @@ static int fetch_link_once(struct hostnet *net, uint32_t index, const char *name
     return result == 0 && !*link ? ENODEV : result;
 }
 
-/* 0, a positive errno, or -1 with `error`. That an index is free is asked twice: what is gone is forgotten, and
- * its identity with it. */
+/* 0, a positive errno, or -1 with `error`. That an index is free is asked twice: what is gone is forgotten,
+ * and its identity with it. */
 static int fetch_link(struct hostnet *net, uint32_t index, const char *name, struct hostnet_link **link,
                       GError **error)
 {

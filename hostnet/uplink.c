@@ -423,7 +423,8 @@ static void note_foreign_routes(struct hostnet *net, const struct hostnet_uplink
     if (disciplines)
         g_hash_table_iter_init(&iter, disciplines);
     while (disciplines && g_hash_table_iter_next(&iter, &key, NULL))
-        note(notes, "the queueing discipline %s was given to the bridge %s while it was up; it is not put on %s",
+        note(notes,
+             "the queueing discipline %s was given to the bridge %s while it was up; it is not put on %s",
              (const char *)key, uplink->bridge.name, uplink->nic);
 }
 
@@ -554,8 +555,7 @@ static bool put_routes_back(struct hostnet *net, const struct hostnet_uplink *up
     g_autoptr(GError) cause = NULL;
     /* Once more when one is not there, whatever was said. */
     if (hostnet_dump_replay(net, uplink->routes, 0, 0, passed, &cause) >= 0 &&
-        (!lacks_route(net, uplink) ||
-         hostnet_dump_replay(net, uplink->routes, 0, 0, passed, &cause) >= 0))
+        (!lacks_route(net, uplink) || hostnet_dump_replay(net, uplink->routes, 0, 0, passed, &cause) >= 0))
         return true;
     bool is_ours_to_try = g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_PERMISSION) ||
                           g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_BUSY) ||

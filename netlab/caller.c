@@ -123,8 +123,8 @@ static bool distrust(const char *path, const struct stat *found, const char *fol
     return false;
 }
 
-static bool trust(const char *path, bool for_root, bool is_on_the_way, const char *folder, const char *variable,
-                  GError **error)
+static bool trust(const char *path, bool for_root, bool is_on_the_way, const char *folder,
+                  const char *variable, GError **error)
 {
     struct stat found;
     if (stat(path, &found) != 0)

@@ -3,9 +3,9 @@
 /*
  * Who called netlab through sudo, and what that person may read. docs/security.md
  *
- * Being allowed to run netlab as root must not mean being allowed to read as root: a file that is named on the
- * command line or in a topology is opened with the rights of who called sudo. SUDO_UID says who that is; it
- * only ever takes rights away, so that nobody gains by setting it.
+ * Being allowed to run netlab as root must not mean being allowed to read as root: a file that is named on
+ * the command line or in a topology is opened with the rights of who called sudo. SUDO_UID says who that is;
+ * it only ever takes rights away, so that nobody gains by setting it.
  */
 #pragma once
 
@@ -18,18 +18,19 @@ struct caller {
     gid_t gid;
 };
 
-/* False: not root, not by sudo, or an id that this user namespace does not know; `caller` is unchanged then. */
+/* False: not root, not by sudo, or an id that this user namespace does not know; `caller` is unchanged then.
+ */
 bool caller_find(struct caller *caller);
 
 /* Is this id known in our user namespace? */
 bool caller_is_mapped(uid_t uid, gid_t gid);
 
-/* open() of a regular file for reading, with the caller's rights where there is one. -1 with errno; EINVAL: not
- * a regular file. Single-threaded processes only: the rights of the whole process change for a moment. */
+/* open() of a regular file for reading, with the caller's rights where there is one. -1 with errno; EINVAL:
+ * not a regular file. Single-threaded processes only: the rights of the whole process change for a moment. */
 int caller_open(const char *path);
 
-/* May root work below this folder, making and removing files in it? It, and what leads to it, has to be root's
- * (or ours) and writable by nobody else; a sticky folder like /tmp may lead to it. For others than root only
- * the folder itself is looked at. False with a sentence on what to do. `variable` is the environment's name
- * for it. What is not there yet is left out. */
+/* May root work below this folder, making and removing files in it? It, and what leads to it, has to be
+ * root's (or ours) and writable by nobody else; a sticky folder like /tmp may lead to it. For others than
+ * root only the folder itself is looked at. False with a sentence on what to do. `variable` is the
+ * environment's name for it. What is not there yet is left out. */
 bool caller_trust_folder(const char *folder, const char *variable, GError **error);

@@ -68,6 +68,13 @@ bool lock_take(struct lock *lock, const char *state_directory, const char *lab, 
     gint64 deadline = g_get_monotonic_time() + (gint64)wait_ms * 1000;
     lock->fd = -1;
     lock->path = NULL;
+    /* The names of labs are checked elsewhere; those of interfaces come from the command line. */
+    if (!*lab || strchr(lab, '/')) {
+        g_set_error(error, LOCK_ERROR, LOCK_ERROR_FAILED,
+                    "\"%s\" is no name of a lab or an interface; `netlab status` and `ip link` list them",
+                    lab);
+        return false;
+    }
     if (g_mkdir_with_parents(directory, 0700) != 0) {
         g_set_error(error, LOCK_ERROR, LOCK_ERROR_FAILED,
                     "cannot make the state directory %s: %s; check the permissions and the disk's free "

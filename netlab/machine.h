@@ -33,8 +33,8 @@ struct machine_user machine_user_choose(const char *lab);
 /* Is this one of the uids that no account has, which root's machines run as? */
 bool machine_is_our_user(uid_t uid);
 
-/* In a child: becomes that user, without capabilities (but for those of a network's server) and without ways to
- * new ones. Compare the ids afterwards. */
+/* In a child: becomes that user, without capabilities (but for those of a network's server) and without ways
+ * to new ones. Compare the ids afterwards. */
 void machine_drop_privileges(const struct machine_user *user, bool is_server);
 
 struct machine_spec {

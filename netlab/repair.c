@@ -365,8 +365,8 @@ static void delete_tables(struct repair *r)
     }
 }
 
-/* Files that a folder of ours may hold; anything else in it means hands off. An empty one is ours: somebody was
- * killed between its files and itself. */
+/* Files that a folder of ours may hold; anything else in it means hands off. An empty one is ours: somebody
+ * was killed between its files and itself. */
 static bool holds_only(const char *folder, const char *const *names, bool with_folders)
 {
     g_autoptr(GDir) entries = g_dir_open(folder, 0, NULL);

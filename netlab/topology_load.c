@@ -39,7 +39,8 @@ struct topology *topology_load_file(const char *path, GError **error)
     size_t length = 0;
     ssize_t got = 1;
     int fd = caller_open(absolute);
-    while (fd >= 0 && length <= LARGEST_FILE && (got = read(fd, text + length, LARGEST_FILE + 1 - length)) > 0)
+    while (fd >= 0 && length <= LARGEST_FILE &&
+           (got = read(fd, text + length, LARGEST_FILE + 1 - length)) > 0)
         length += (size_t)got;
     int cause = errno;
     if (fd >= 0)
@@ -51,8 +52,11 @@ struct topology *topology_load_file(const char *path, GError **error)
     }
     if (fd < 0 || got < 0) {
         struct caller caller;
-        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE, "%s: cannot be read%s: %s; look at its mode",
-                    path, caller_find(&caller) ? " by who called sudo" : "", g_strerror(cause));
+        bool is_by_sudo = caller_find(&caller);
+        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE, "%s: cannot be read%s: %s; %s", path,
+                    is_by_sudo ? " by who called sudo" : "", g_strerror(cause),
+                    is_by_sudo ? "make it readable for them, or in a shell of root `unset SUDO_UID`"
+                               : "look at its mode");
         return NULL;
     }
     if (length > LARGEST_FILE) {

@@ -58,7 +58,8 @@ struct files {
     int count;
 };
 
-/* What it is told instead of the path; false: that user may not read it, which starting the machine will say. */
+/* What it is told instead of the path; false: that user may not read it, which starting the machine will say.
+ */
 static bool pass_file(struct files *files, const struct machine_user *user, const char *path, char **name)
 {
     enum { FIRST_FD = 3 };
@@ -97,7 +98,8 @@ bool trial_run(const struct trial *trial, char **why)
     struct machine_user user = machine_user_choose("trial");
     __attribute__((cleanup(close_files))) struct files files = {.count = 0};
     g_autofree char *kernel = NULL, *initrd = NULL;
-    if (!pass_file(&files, &user, trial->kernel, &kernel) || !pass_file(&files, &user, trial->initrd, &initrd))
+    if (!pass_file(&files, &user, trial->kernel, &kernel) ||
+        !pass_file(&files, &user, trial->initrd, &initrd))
         return true;
     g_autofree char *emulator = paths_emulator(NULL);
     g_autofree char *memory = g_strdup_printf("%u", trial->memory);
@@ -119,9 +121,9 @@ bool trial_run(const struct trial *trial, char **why)
     GPid pid;
     int fd;
     if (!g_spawn_async_with_pipes_and_fds(NULL, (const char *const *)argv->pdata, NULL,
-                                          G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, become, &user,
-                                          -1, -1, -1, files.from, files.to, (gsize)files.count, &pid, NULL,
-                                          NULL, &fd, NULL))
+                                          G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, become,
+                                          &user, -1, -1, -1, files.from, files.to, (gsize)files.count, &pid,
+                                          NULL, NULL, &fd, NULL))
         return true;
     g_autoptr(GString) text = g_string_new(NULL);
     bool ended = read_until_end(fd, text);

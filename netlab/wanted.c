@@ -242,9 +242,12 @@ static bool check_file(struct topology_report *report, struct topology_mark mark
                        const char *path)
 {
     g_autofree char *reason = NULL;
+    struct caller caller;
     int fd = caller_open(path);
     if (fd < 0)
-        reason = g_strdup(errno == EINVAL ? "not a regular file" : g_strerror(errno));
+        reason = g_strdup(errno == EINVAL                           ? "not a regular file"
+                          : errno == EACCES && caller_find(&caller) ? "who called sudo may not read it"
+                                                                    : g_strerror(errno));
     else
         close(fd);
     if (!reason)

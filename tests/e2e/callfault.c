@@ -30,8 +30,8 @@
  *   answer:N    the same, but the kernel has done it
  *   run:COMMAND a shell runs COMMAND while all the traced stand still, then the call goes on
  *
- * --report gets one line: how many calls there were, the class of the one that was hit, and which it was. Exit status: the command's;
- * 128 + signal when one ended it; 77 where this cannot be done.
+ * --report gets one line: how many calls there were, the class of the one that was hit, and which it was.
+ * Exit status: the command's; 128 + signal when one ended it; 77 where this cannot be done.
  *
  * Only registers and, for refuse and answer, the memory of the traced are touched. A supervisor without
  * privilege has made itself unreadable by its namespace; those two then do nothing ("unreadable" is

@@ -591,7 +591,8 @@ def who_machines_run_as():
         check(uid == os.geteuid(), f"uid {uid}")
     lab.netlab("down")
     if os.geteuid() == 0 and knows_all:
-        # By sudo: who called it.
+        # By sudo: who called it, with whose rights the files are read.
+        os.chmod(lab.folder, 0o755)
         lab.netlab("up", env={"SUDO_UID": "12345", "SUDO_GID": "12346"})
         check(uid_of(lab.pids()[1]["h1"]) == 12345, "not who called sudo")
         lab.netlab("down")

@@ -60,7 +60,7 @@ def files_of_others():
     for kernel in (shadow, inside, link):
         lab.write(TWO_HOSTS.format(name="lab").replace("kernel: kernel", f"kernel: {kernel}"))
         said = lab.netlab("up", rc=None, env=SUDO)
-        check(said.returncode != 0 and "geheim" not in said.text and "cannot be used: Permission denied" in said.text, f"{kernel}: {said.text}")
+        check(said.returncode != 0 and "geheim" not in said.text and "cannot be used: who called sudo may not read it" in said.text, f"{kernel}: {said.text}")
     os.remove(link)
     subprocess.run(["rm", "-r", shadow, vault], check=True)
     lab.check_clean(before, "after refusals")
@@ -253,6 +253,22 @@ def terminal():
     lab.remove()
 
 
+def names_as_paths():
+    """Names on the command line that are paths lead nowhere."""
+    lab = Lab()
+    lab.netlab("status", rc=4)
+    precious = write(os.path.join(lab.base, "precious"), "mine\n")
+    name = "../../precious"
+    for verb in (("down", "--lab", name), ("status", "--lab", name), ("repair", "--lab", name), ("restart", "--lab", name, "h1"), ("exec", "--lab", name, "h1", "true"),
+                 ("console", "--lab", name, "h1"), ("host", "dhcp", "request", name), ("host", "dhcp", "release", name), ("host", "bridge", "add", name),
+                 ("host", "tap", "del", name), ("image", "build", name), ("image", "rm", name)):
+        said = lab.netlab(*verb, rc=None, env={"NETLAB_IMAGE_DIR": os.path.join(lab.base, "images", "x")})
+        check(said.returncode != 0 or "nothing to do" in said.text, f"{verb}: {said.text}")
+        with open(precious) as file:
+            check(file.read() == "mine\n", f"{verb}")
+    lab.remove()
+
+
 def closed_socket_paths():
     """A socket that a machine's user has put in the place of another is not one that names lead to."""
     lab = Lab()
@@ -278,4 +294,5 @@ def closed_socket_paths():
 
 
 if __name__ == "__main__":
-    main(files_of_others, strange_sudo, trials, folders_of_others, traps_in_node_folders, doors, forged_marks, terminal, closed_socket_paths)
+    main(files_of_others, strange_sudo, trials, folders_of_others, traps_in_node_folders, doors, forged_marks, terminal, names_as_paths,
+         closed_socket_paths)

@@ -254,8 +254,8 @@ static void test_there_and_back(void)
     scene_end(&scene);
 }
 
-/* An address that came back behind the others, as after a refusal: all of them stand as before in the end, and
- * so do the routes, with one that another tool has set meanwhile. */
+/* An address that came back behind the others, as after a refusal: all of them stand as before in the end,
+ * and so do the routes, with one that another tool has set meanwhile. */
 static void test_order(void)
 {
     static const char *const late[] = {"192.0.2.7/24", "2001:db8::7/64"};
