@@ -99,6 +99,23 @@ int caller_open(const char *path)
     return fd;
 }
 
+bool caller_get_contents(const char *path, char **data, gsize *size, GError **error)
+{
+    int fd = caller_open(path);
+    if (fd < 0) {
+        int cause = errno;
+        struct caller caller;
+        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(cause), "%s cannot be read%s: %s", path,
+                    caller_find(&caller) ? " by who called sudo" : "",
+                    cause == EINVAL ? "it is no regular file" : g_strerror(cause));
+        return false;
+    }
+    g_autofree char *opened = g_strdup_printf("/proc/self/fd/%d", fd);
+    bool good = g_file_get_contents(opened, data, size, error);
+    close(fd);
+    return good;
+}
+
 /* ---- folders ---- */
 
 /* Not the root of a user namespace that a user has made: that one gains nothing. */

@@ -29,6 +29,9 @@ bool caller_is_mapped(uid_t uid, gid_t gid);
  * not a regular file. Single-threaded processes only: the rights of the whole process change for a moment. */
 int caller_open(const char *path);
 
+/* g_file_get_contents() of such a file. */
+bool caller_get_contents(const char *path, char **data, gsize *size, GError **error);
+
 /* May root work below this folder, making and removing files in it? It, and what leads to it, has to be
  * root's (or ours) and writable by nobody else; a sticky folder like /tmp may lead to it. For others than
  * root only the folder itself is looked at. False with a sentence on what to do. `variable` is the

@@ -8,6 +8,7 @@
  * has a layer of its own over it, which goes when the machine ends. What a file is, is read from its first
  * bytes and not from its name.
  */
+#include "netlab/caller.h"
 #include "netlab/image_internal.h"
 
 #include <errno.h>
@@ -37,9 +38,13 @@ static enum kind kind_of(const char *path, GError **error)
 {
     uint8_t head[0x210] = {0}, volume[6] = {0};
     struct stat found;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &found) != 0 || !S_ISREG(found.st_mode)) {
-        fail(error, "%s: %s", path, fd < 0 ? g_strerror(errno) : "not a regular file; copy it to one first");
+    int fd = caller_open(path);
+    if (fd < 0 || fstat(fd, &found) != 0) {
+        struct caller caller;
+        fail(error, "%s: %s", path,
+             errno == EINVAL                             ? "not a regular file; copy it to one first"
+             : errno == EACCES && caller_find(&caller) ? "who called sudo may not read it"
+                                                         : g_strerror(errno));
         if (fd >= 0)
             close(fd);
         return KIND_UNKNOWN;
@@ -65,7 +70,7 @@ static enum kind kind_of(const char *path, GError **error)
 static bool stands_alone(const char *path, GError **error)
 {
     uint8_t head[16] = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = caller_open(path);
     bool read_it = fd >= 0 && pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head;
     if (fd >= 0)
         close(fd);
@@ -99,9 +104,15 @@ static bool copy_file(const struct image_import_options *options, const char *fr
                       const char *name, GError **error)
 {
     g_autofree char *to = g_build_filename(folder, name, NULL);
-    g_autoptr(GFile) source = g_file_new_for_path(from), target = g_file_new_for_path(to);
+    int fd = caller_open(from);
+    g_autofree char *opened = g_strdup_printf("/proc/self/fd/%d", fd);
+    g_autoptr(GFile) source = g_file_new_for_path(fd < 0 ? from : opened), target = g_file_new_for_path(to);
     struct copy copy = {options, from, -1};
-    if (!g_file_copy(source, target, G_FILE_COPY_TARGET_DEFAULT_PERMS, NULL, show, &copy, error)) {
+    bool good = fd < 0 ? fail(error, "%s", g_strerror(errno))
+                       : g_file_copy(source, target, G_FILE_COPY_TARGET_DEFAULT_PERMS, NULL, show, &copy, error);
+    if (fd >= 0)
+        close(fd);
+    if (!good) {
         g_prefix_error(error, "copying %s: ", from);
         return false;
     }

@@ -8,6 +8,7 @@
  * a line is a comment. Keys are rows of a table. Our own recipes (recipes/, compiled in) and people's are
  * read by the same code, and every complaint has its line and column.
  */
+#include "netlab/caller.h"
 #include "netlab/image_internal.h"
 
 #include "netlab/recipes.h"
@@ -269,7 +270,7 @@ static bool read_copy(struct reader *r, const char *value, const char *block, GP
     g_autoptr(GError) why = NULL;
     if (stat(from, &found) == 0 && (!S_ISREG(found.st_mode) || found.st_size > MOST_COPY))
         return complain(r, error, "%s is no file of at most %d MiB; name one that is", from, MOST_COPY >> 20);
-    if (!g_file_get_contents(from, &data, &size, &why))
+    if (!caller_get_contents(from, &data, &size, &why))
         return complain(r, error, "%s; correct the path (it is relative to the recipe)", why->message);
     struct recipe_file *file = g_new0(struct recipe_file, 1);
     file->path = g_strdup(image_path(words[1]));
@@ -481,7 +482,7 @@ struct recipe *recipe_load(const char *name, GError **error)
                     name);
         return NULL;
     }
-    if (!g_file_get_contents(name, &text, &length, &why)) {
+    if (!caller_get_contents(name, &text, &length, &why)) {
         g_set_error(error, IMAGE_ERROR, IMAGE_ERROR_RECIPE, "reading the recipe: %s", why->message);
         return NULL;
     }

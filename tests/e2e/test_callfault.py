@@ -190,6 +190,7 @@ def sweep(scene, one, actions, least):
             if FULL and missed > 3 and at > blank.count:
                 break
     if failures:
+        scene.close()
         raise Failure(f"{len(failures)} of {tried} points:\n" + "\n".join(failures))
     scene.close()
     return f"{tried} points of {' + '.join(map(str, sizes))} ({', '.join(actions)}; seed {SEED})"

@@ -227,7 +227,7 @@ def read_only_runtime_directory():
     fixed = os.path.join(lab.base, "fixed")
     os.makedirs(fixed)
     before = lab.dump()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "fixed", fixed], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,mode=755", "fixed", fixed], check=True)
     try:
         result = lab.netlab("up", rc=1, env={"NETLAB_RUNTIME_DIR": fixed})
         check("Read-only file system" in result.stderr and "NETLAB_RUNTIME_DIR" in result.stderr, result.text)

@@ -61,6 +61,14 @@ def files_of_others():
         lab.write(TWO_HOSTS.format(name="lab").replace("kernel: kernel", f"kernel: {kernel}"))
         said = lab.netlab("up", rc=None, env=SUDO)
         check(said.returncode != 0 and "geheim" not in said.text and "cannot be used: who called sudo may not read it" in said.text, f"{kernel}: {said.text}")
+    # Images would show it to all.
+    recipe = write(os.path.join(lab.folder, "own.recipe"), f"name: own\ncopy: {shadow} /etc/copied\n")
+    images = {"NETLAB_IMAGE_DIR": os.path.join(lab.base, "images"), "NETLAB_CACHE_DIR": os.path.join(lab.base, "cache")}
+    for path in (shadow, inside, link):
+        for verb in (("import", "mine", path), ("import", "mine", f"--kernel={path}"), ("build", path), ("build", recipe), ("recipe", path)):
+            said = lab.netlab("image", *verb, rc=None, env=dict(SUDO, **images))
+            check(said.returncode != 0 and "geheim" not in said.text and "who called sudo" in said.text or verb == ("recipe", path), f"{verb}: {said.text}")
+    subprocess.run(["rm", "-rf", *images.values(), recipe], check=True)
     os.remove(link)
     subprocess.run(["rm", "-r", shadow, vault], check=True)
     lab.check_clean(before, "after refusals")
