@@ -5,6 +5,7 @@
  */
 #include "cli/change.h"
 #include "cli/node.h"
+#include "netlab/caller.h"
 #include "netlab/capture.h"
 #include "netlab/capture_filter.h"
 #include "netlab/frame_text.h"
@@ -248,11 +249,16 @@ static int capture(struct cli_call *call, struct cli_node *lab, struct show *sho
             return cli_fail(error);
         capture_filter_free(filter);
     }
+    struct caller_scope scope = {.is_in = false};
+    if (file && !caller_scope_enter(&scope, &error))
+        return cli_fail(error);
     if (file)
         show->fd = g_str_equal(file, "-") ? STDOUT_FILENO
                                           : open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int cause = errno;
+    caller_scope_leave(&scope);
     if (file && show->fd < 0) {
-        fprintf(stderr, "netlab: %s: %s\n", file, g_strerror(errno));
+        fprintf(stderr, "netlab: %s: %s\n", file, g_strerror(cause));
         return CLI_FAILED;
     }
     signal(SIGPIPE, SIG_IGN);

@@ -78,23 +78,49 @@ static int open_regular(const char *path)
     return fd;
 }
 
-int caller_open(const char *path)
+void caller_scope_leave(struct caller_scope *scope)
+{
+    if (scope->is_in) {
+        setfsuid(geteuid());
+        setfsgid(getegid());
+        if (setgroups((size_t)scope->count, scope->groups) != 0)
+            g_warning("the groups of root cannot be taken again: %s", g_strerror(errno));
+    }
+    scope->is_in = false;
+    g_clear_pointer(&scope->groups, g_free);
+}
+
+bool caller_scope_enter(struct caller_scope *scope, GError **error)
 {
     struct caller caller;
+    *scope = (struct caller_scope){.is_in = false};
     if (!caller_find(&caller))
-        return open_regular(path);
-    int count = getgroups(0, NULL);
-    g_autofree gid_t *groups = g_new0(gid_t, (gsize)MAX(count, 0) + 1);
-    if (count < 0 || getgroups(count, groups) != count)
+        return true;
+    scope->count = getgroups(0, NULL);
+    scope->groups = g_new0(gid_t, (gsize)MAX(scope->count, 0) + 1);
+    bool is_known = scope->count >= 0 && getgroups(scope->count, scope->groups) == scope->count;
+    scope->is_in = is_known;
+    if (is_known && become(&caller))
+        return true;
+    caller_scope_leave(scope);
+    g_set_error(
+        error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+        "the rights of who called sudo (uid %u) cannot be taken on, so no file is touched; in a shell of "
+        "root `unset SUDO_UID`",
+        caller.uid);
+    return false;
+}
+
+int caller_open(const char *path)
+{
+    struct caller_scope scope;
+    if (!caller_scope_enter(&scope, NULL)) {
+        errno = EPERM;
         return -1;
-    bool good = become(&caller);
-    errno = EPERM;
-    int fd = good ? open_regular(path) : -1;
+    }
+    int fd = open_regular(path);
     int cause = errno;
-    setfsuid(geteuid());
-    setfsgid(getegid());
-    if (setgroups((size_t)count, groups) != 0)
-        g_warning("the groups of root cannot be taken again: %s", g_strerror(errno));
+    caller_scope_leave(&scope);
     errno = cause;
     return fd;
 }

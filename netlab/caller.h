@@ -25,8 +25,19 @@ bool caller_find(struct caller *caller);
 /* Is this id known in our user namespace? */
 bool caller_is_mapped(uid_t uid, gid_t gid);
 
+/* From enter to leave files are opened, made and removed with the caller's rights, in this thread and those
+ * that it starts; with our own where nobody called by sudo. Processes that have no other threads then: the
+ * groups are all threads'. Enter fails, and then changes nothing, where the rights cannot be taken on. */
+struct caller_scope {
+    bool is_in;
+    int count;
+    gid_t *groups;
+};
+bool caller_scope_enter(struct caller_scope *scope, GError **error);
+void caller_scope_leave(struct caller_scope *scope);
+
 /* open() of a regular file for reading, with the caller's rights where there is one. -1 with errno; EINVAL:
- * not a regular file. Single-threaded processes only: the rights of the whole process change for a moment. */
+ * not a regular file. */
 int caller_open(const char *path);
 
 /* g_file_get_contents() of such a file. */

@@ -5,6 +5,7 @@
  * nothing is ever whole in memory. GNU's tar format: it is the one that busybox' tar reads long names of.
  */
 #include "netlab/copy.h"
+#include "netlab/caller.h"
 #include "netlab/session.h"
 
 #include <archive.h>
@@ -355,7 +356,11 @@ static char *last_part(const char *path)
 static bool upload(const struct copy_place *from, const struct copy_place *to, int cancel_fd,
                    struct copy_result *result, GError **error)
 {
+    struct caller_scope scope;
+    if (!caller_scope_enter(&scope, error))
+        return false;
     g_autofree char *real = realpath(from->path, NULL), *own = last_part(from->path);
+    caller_scope_leave(&scope);
     struct agent agent;
     enum kind kind;
     if (!real) {
@@ -366,7 +371,7 @@ static bool upload(const struct copy_place *from, const struct copy_place *to, i
         own = g_path_get_basename(real);
     if (!agent_open(&agent, to->directory, CONNECT_MS, cancel_fd, error))
         return false;
-    bool good = look(&agent, to->path, &kind, error);
+    bool good = look(&agent, to->path, &kind, error) && caller_scope_enter(&scope, error);
     if (good && (kind == MISSING || (kind == NEW_IN_FOLDER && g_str_has_suffix(to->path, "/") &&
                                      !g_file_test(real, G_FILE_TEST_IS_DIR)))) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
@@ -387,6 +392,7 @@ static bool upload(const struct copy_place *from, const struct copy_place *to, i
             .path = real, .name = kind == FOLDER || !other ? own : other, .result = result};
         good = transfer(&agent, argv, &worker, true, cancel_fd, error);
     }
+    caller_scope_leave(&scope);
     agent_close(&agent);
     return good;
 }
@@ -395,6 +401,7 @@ static bool download(const struct copy_place *from, const struct copy_place *to,
                      struct copy_result *result, GError **error)
 {
     struct agent agent;
+    struct caller_scope scope = {.is_in = false};
     enum kind kind;
     if (!agent_open(&agent, from->directory, CONNECT_MS, cancel_fd, error))
         return false;
@@ -404,6 +411,7 @@ static bool download(const struct copy_place *from, const struct copy_place *to,
                     from->node);
         good = false;
     }
+    good = good && caller_scope_enter(&scope, error);
     g_autofree char *own = last_part(from->path);
     g_autofree char *target = NULL, *parent = NULL, *name = NULL, *place = NULL;
     if (good) {
@@ -440,6 +448,7 @@ static bool download(const struct copy_place *from, const struct copy_place *to,
             good = false;
         }
     }
+    caller_scope_leave(&scope);
     agent_close(&agent);
     return good;
 }
@@ -461,7 +470,11 @@ static bool relay(const struct copy_place *from, const struct copy_place *to, in
                   struct copy_result *result, GError **error)
 {
     g_autofree char *own = last_part(from->path);
+    struct caller_scope scope;
+    if (!caller_scope_enter(&scope, error))
+        return false;
     g_autofree char *folder = g_dir_make_tmp("netlab-cp-XXXXXX", error);
+    caller_scope_leave(&scope);
     if (!folder)
         return false;
     g_autofree char *middle = g_build_filename(folder, own ? own : from->node, NULL);
@@ -470,7 +483,9 @@ static bool relay(const struct copy_place *from, const struct copy_place *to, in
     bool good =
         download(from, &between, cancel_fd, &unused, error) && upload(&between, to, cancel_fd, result, error);
     result->skipped += unused.skipped;
-    remove_tree(folder);
+    if (caller_scope_enter(&scope, NULL))
+        remove_tree(folder);
+    caller_scope_leave(&scope);
     return good;
 }
 

@@ -240,6 +240,37 @@ def cp():
         check(says in result.stderr, f"{words}: {result.text}")
 
 
+def cp_by_sudo():
+    """Who calls by sudo reads and writes with their own rights: neither cp nor capture is a way to root's files."""
+    if os.geteuid() != 0 or os.stat("/proc/self/ns/user").st_ino != 0xEFFFFFFD:
+        return "skipped: needs real root, to become a user"
+    sudo = {"SUDO_UID": "4321", "SUDO_GID": "4321"}
+    own, roots = os.path.join(LAB.base, "own"), os.path.join(LAB.base, "roots")
+    for folder in (own, roots):
+        os.mkdir(folder)
+    os.chown(own, 4321, 4321)
+    with open(os.path.join(roots, "secret"), "w") as file:
+        file.write("geheim")
+    os.chmod(os.path.join(roots, "secret"), 0o600)
+    os.symlink(roots, os.path.join(own, "way"))
+    for words in ((os.path.join(roots, "secret"), "h1:/tmp/got"), (roots, "h1:/tmp/got"), ("h1:/etc/hostname", os.path.join(roots, "x")),
+                  ("h1:/etc/hostname", os.path.join(own, "way", "x")), ("h1:/etc/hostname", os.path.join(roots, "secret"))):
+        result = LAB.netlab("cp", *words, rc=None, env=sudo)
+        check(result.returncode != 0 and ("ermission denied" in result.stderr or "Can.t open" in result.stderr.replace(chr(39), ".")), f"{words}: {result.text}")
+    check("geheim" not in LAB.netlab("exec", "h1", "cat /tmp/got /tmp/got/*", rc=None).stdout, "it got into the guest")
+    result = LAB.netlab("capture", "-c", "1", "-w", os.path.join(roots, "secret"), "h1", rc=None, env=sudo)
+    check(result.returncode == 1 and "Permission denied" in result.stderr, result.text)
+    check(os.listdir(roots) == ["secret"] and open(os.path.join(roots, "secret")).read() == "geheim", "root's files")
+    LAB.netlab("cp", "h1:/etc/hostname", own, env=sudo)
+    check(os.stat(os.path.join(own, "hostname")).st_uid == 4321, "their own file is theirs")
+    LAB.netlab("cp", os.path.join(own, "hostname"), "h1:/tmp/back", env=sudo)
+    LAB.netlab("cp", "h1:/tmp/back", "h2:/tmp/there", env=sudo)
+    check(LAB.netlab("exec", "h2", "cat /tmp/there").stdout == "h1\n", "from guest to guest")
+    for folder in (own, roots):
+        shutil.rmtree(folder)
+    return ""
+
+
 # What a hostile guest's tar may send: to be unpacked below the named folder and nowhere else.
 HOSTILE = """
 import io, sys, tarfile
@@ -383,5 +414,5 @@ if __name__ == "__main__":
     if images.returncode != 0 or "mini" not in [image["name"] for image in json.loads(images.stdout)]:
         print("SKIP: there is no image `mini`; make it with `netlab image build mini`")
         sys.exit(77)
-    main(up, exec_streams, exec_ends, exec_many, connect, shared, cp, cp_from_a_hostile_guest, capture,
+    main(up, exec_streams, exec_ends, exec_many, connect, shared, cp, cp_by_sudo, cp_from_a_hostile_guest, capture,
          capture_ends_with_the_machine, down)
