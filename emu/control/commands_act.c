@@ -24,6 +24,7 @@ static JsonNode *do_cont(struct qmp_session *session, JsonObject *arguments, GEr
 
 static JsonNode *do_quit(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
+    session->quitting = true;
     session->control->machine->quit(session->control->machine->opaque);
     return qmp_nothing();
 }
@@ -203,24 +204,39 @@ bool control_save_memory(struct control *control, bool physical, uint64_t addr, 
 {
     const struct control_machine *m = control->machine;
     uint8_t buffer[65536];
+    bool ours = access(path, F_OK) != 0;
+    if (!physical && (addr > UINT32_MAX || size > UINT64_C(1) + UINT32_MAX - addr)) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                            "linear addresses end at 0xffffffff");
+        return false;
+    }
     int fd = m->create(m->opaque, path, error);
-    bool good = fd >= 0;
+    if (fd < 0)
+        return false;
+    bool good = true;
     while (good && size) {
         size_t want = (size_t)MIN(size, (uint64_t)sizeof buffer);
+        ssize_t done;
         if (m->read_memory(m->opaque, physical, addr, buffer, want) < want) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                        "Invalid addr 0x%016" G_GINT64_MODIFIER "x/size %" G_GUINT64_FORMAT " specified",
-                        addr, size);
+                        "Invalid addr 0x%016" G_GINT64_MODIFIER "x/size %" G_GUINT64_FORMAT
+                        " specified: not all of that is memory (see info %s)",
+                        addr, size, physical ? "mtree" : "mem");
             good = false;
-        } else if (write(fd, buffer, want) != (ssize_t)want) {
-            g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "writing '%s': %s", path, g_strerror(errno));
+        } else if ((done = write(fd, buffer, want)) != (ssize_t)want) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "writing '%s': %s", path,
+                        done < 0 ? g_strerror(errno) : "it takes no more");
             good = false;
         }
         addr += want;
         size -= want;
     }
-    if (fd >= 0)
-        close(fd);
+    if (close(fd) && good) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "writing '%s': %s", path, g_strerror(errno));
+        good = false;
+    }
+    if (!good && ours)
+        unlink(path);
     return good;
 }
 

@@ -22,14 +22,10 @@ static JsonNode *query_status(struct qmp_session *session, JsonObject *arguments
 
 static JsonNode *query_version(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
-    int number[3] = {0};
-    g_auto(GStrv) words = g_strsplit(NETLAB_VERSION, ".", 3);
-    for (unsigned i = 0; words[i] && i < G_N_ELEMENTS(number); i++)
-        number[i] = (int)g_ascii_strtoll(words[i], NULL, 10);
     JsonObject *version = json_object_new(), *object = json_object_new();
-    json_object_set_int_member(version, "major", number[0]);
-    json_object_set_int_member(version, "minor", number[1]);
-    json_object_set_int_member(version, "micro", number[2]);
+    json_object_set_int_member(version, "major", QEMU_MAJOR);
+    json_object_set_int_member(version, "minor", QEMU_MINOR);
+    json_object_set_int_member(version, "micro", QEMU_MICRO);
     json_object_set_object_member(object, "qemu", version);
     json_object_set_string_member(object, "package", "netlab-emu " NETLAB_VERSION);
     return qmp_object(object);

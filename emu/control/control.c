@@ -171,4 +171,7 @@ void control_event(struct control *control, const char *name, const char *data)
                         data ? data : "", data ? "}" : "");
     for (guint i = 0; i < control->sessions->len; i++)
         qmp_session_event(control->sessions->pdata[i], json);
+    if (g_str_equal(name, "SHUTDOWN"))
+        for (guint i = 0; i < control->sessions->len; i++)
+            qmp_session_over(control->sessions->pdata[i]);
 }

@@ -15,6 +15,9 @@ enum {
     QMP_MESSAGE_MOST = 256 * 1024, /* bytes of one JSON document a client may send */
     QMP_DEPTH_MOST = 64,
     QMP_CLIENTS_MOST = 64,
+    QEMU_MAJOR = 7, /* whose words these are: clients choose theirs by it. The package says who speaks */
+    QEMU_MINOR = 2,
+    QEMU_MICRO = 0,
     MONITOR_LINE_MOST = 4096,
     MONITOR_HISTORY_MOST = 100, /* lines */
 };
@@ -38,6 +41,9 @@ struct qmp_session {
     struct char_port *port;
     bool owns_port;
     bool pretty, negotiated, dead;
+    bool quitting, over; /* told to quit: nothing more is taken; SHUTDOWN was told */
+    bool owes;           /* the answer to `quit`, with quit_id (NULL: none) */
+    JsonNode *quit_id;
     unsigned buttons; /* of the mouse, held by input-send-event */
     struct qmp_framer framer;
 };
@@ -73,6 +79,8 @@ struct qmp_session *qmp_session_new(struct control *control, struct char_port *p
                                     bool pretty);
 void qmp_session_free(struct qmp_session *session);
 void qmp_session_event(struct qmp_session *session, const char *json);
+/* After the event SHUTDOWN: who said `quit` is answered, as the last thing on the connection. */
+void qmp_session_over(struct qmp_session *session);
 /* Feeds bytes; calls `document` for each complete one (text NULL: `why` says what is wrong with it). False:
  * the stream is beyond repair. For qmp.c and its fuzzer. */
 bool qmp_framer_feed(struct qmp_framer *framer, const uint8_t *data, size_t len,
@@ -132,7 +140,7 @@ void monitor_pmemsave(struct control *control, char **words, GString *out);
 void monitor_port_in(struct control *control, char **words, GString *out);
 void monitor_port_out(struct control *control, char **words, GString *out);
 
-/* commands_act.c: to a new file. */
+/* commands_act.c: to a new file; one that could not be written whole is removed unless it was there before. */
 bool control_save_memory(struct control *control, bool physical, uint64_t addr, uint64_t size,
                          const char *path, GError **error);
 bool control_dump(struct control *control, const char *path, GError **error);

@@ -345,54 +345,13 @@ void monitor_xp(struct control *control, char **words, GString *out)
 
 /* ---- memory to files ---- */
 
-static bool write_memory(const struct control_machine *m, bool physical, uint64_t addr, uint64_t size, int fd,
-                         const char *path, GString *out)
-{
-    uint8_t buffer[65536];
-    while (size) {
-        size_t want = (size_t)MIN(size, (uint64_t)sizeof buffer);
-        if (m->read_memory(m->opaque, physical, addr, buffer, want) < want) {
-            g_string_append_printf(out,
-                                   "not all of the %" G_GUINT64_FORMAT " bytes from 0x%" G_GINT64_MODIFIER
-                                   "x on are memory (see info mtree)\n",
-                                   size, addr);
-            return false;
-        }
-        ssize_t done = write(fd, buffer, want);
-        if (done != (ssize_t)want) {
-            g_string_append_printf(out, "writing %s: %s\n", path,
-                                   done < 0 ? g_strerror(errno) : "it takes no more");
-            return false;
-        }
-        addr += want;
-        size -= want;
-    }
-    return true;
-}
-
-/* A file that could not be written whole is removed when this made it. */
 static void save_memory(struct control *control, bool physical, char **words, GString *out)
 {
     g_autoptr(GError) error = NULL;
-    const char *path = words[2];
     uint64_t addr, size;
-    if (!parse_value(control, words[0], &addr, out) || !parse_value(control, words[1], &size, out))
-        return;
-    if (!physical && (addr > UINT32_MAX || size > UINT64_C(1) + UINT32_MAX - addr)) {
-        g_string_append(out, "linear addresses end at 0xffffffff\n");
-        return;
-    }
-    bool ours = access(path, F_OK) != 0;
-    int fd = control->machine->create(control->machine->opaque, path, &error);
-    if (fd < 0) {
+    if (parse_value(control, words[0], &addr, out) && parse_value(control, words[1], &size, out) &&
+        !control_save_memory(control, physical, addr, size, words[2], &error))
         g_string_append_printf(out, "%s\n", error->message);
-        return;
-    }
-    bool good = write_memory(control->machine, physical, addr, size, fd, path, out);
-    if (close(fd) && good)
-        g_string_append_printf(out, "writing %s: %s\n", path, g_strerror(errno));
-    if (!good && ours)
-        unlink(path);
 }
 
 void monitor_memsave(struct control *control, char **words, GString *out)

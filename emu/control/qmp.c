@@ -107,13 +107,10 @@ void qmp_session_event(struct qmp_session *session, const char *json)
 
 static void session_greet(struct qmp_session *session)
 {
-    int major = 0, minor = 0, micro = 0;
-    if (sscanf(NETLAB_VERSION, "%d.%d.%d", &major, &minor, &micro) < 1)
-        major = 0;
     g_autofree char *json =
         g_strdup_printf("{\"QMP\": {\"version\": {\"qemu\": {\"micro\": %d, \"minor\": %d, \"major\": %d}, "
                         "\"package\": \"netlab-emu %s\"}, \"capabilities\": []}}",
-                        micro, minor, major, NETLAB_VERSION);
+                        QEMU_MICRO, QEMU_MINOR, QEMU_MAJOR, NETLAB_VERSION);
     session_send_text(session, json);
 }
 
@@ -136,6 +133,16 @@ static void session_refuse(struct qmp_session *session, const char *class, const
     json_object_set_string_member(object, "desc", text);
     json_node_take_object(node, object);
     session_answer(session, "error", node, id);
+}
+
+/* QEMU's order, which its own clients count on: SHUTDOWN, the answer to `quit`, the end. */
+void qmp_session_over(struct qmp_session *session)
+{
+    if (!session->quitting || session->over)
+        return;
+    session->over = true;
+    if (session->owes)
+        session_answer(session, "return", qmp_nothing(), session->quit_id);
 }
 
 /* ---- input ---- */
@@ -176,6 +183,8 @@ static bool session_document(void *opaque, const char *text, size_t len, const c
 {
     struct qmp_session *session = opaque;
     g_autoptr(GError) error = NULL;
+    if (session->quitting)
+        return true;
     if (!text) {
         session_refuse(session, "GenericError", why, NULL);
         return !session->dead;
@@ -203,10 +212,15 @@ static bool session_document(void *opaque, const char *text, size_t len, const c
                                 ? json_object_get_object_member(request, "arguments")
                                 : NULL;
     JsonNode *result = qmp_execute(session, name, arguments, &error);
-    if (result)
+    if (result && session->quitting && !session->over) {
+        json_node_unref(result);
+        session->owes = true;
+        session->quit_id = id ? json_node_copy(id) : NULL;
+    } else if (result) {
         session_answer(session, "return", result, id);
-    else
+    } else {
         session_refuse(session, qmp_error_class(error), error->message, id);
+    }
     return !session->dead;
 }
 
@@ -268,5 +282,6 @@ void qmp_session_free(struct qmp_session *session)
     if (session->owns_port)
         char_free(session->port);
     framer_clear(&session->framer);
+    g_clear_pointer(&session->quit_id, json_node_unref);
     g_free(session);
 }
