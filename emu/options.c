@@ -100,6 +100,10 @@ static bool option_chroot(struct options *o, const char *arg, GError **error)
 
 static bool option_audiodev(struct options *o, const char *arg, GError **error)
 {
+    if (*arg == '{') {
+        g_autofree char *flat = option_json_words(arg, "driver", error);
+        return flat && option_audiodev(o, flat, error);
+    }
     if (g_str_equal(arg, "none") || g_str_has_prefix(arg, "none,") || g_str_has_prefix(arg, "driver=none"))
         return true;
     return option_fail(
@@ -451,6 +455,14 @@ const struct option_row *option_find(const char *name)
     return NULL;
 }
 
+const char *option_row_name(unsigned index)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        if (!rows[i].later && !index--)
+            return rows[i].name;
+    return NULL;
+}
+
 /* A word of the command line as errors show it: one line, not endless. */
 static char *shown(const char *word)
 {
@@ -568,9 +580,10 @@ static bool apply_use(struct options *o, const struct option_use *use, GError **
 
 static bool finish(struct options *o, GError **error)
 {
-    return options_finish_network(o, error) && options_finish_display(o, error) &&
-           options_finish_drives(o, error) && options_finish_devices(o, error) &&
-           options_finish_process(o, error) && options_finish_machine(o, error);
+    return options_finish_memory(o, error) && options_finish_network(o, error) &&
+           options_finish_display(o, error) && options_finish_drives(o, error) &&
+           options_finish_devices(o, error) && options_finish_process(o, error) &&
+           options_finish_machine(o, error);
 }
 
 static bool write_config(struct options *o, GError **error)
@@ -623,6 +636,8 @@ enum options_outcome options_parse(int argc, char *const *argv, struct machine_c
     g_string_free(o.trace_list, TRUE);
     g_ptr_array_free(o.uses, TRUE);
     options_free_globals(&o);
+    options_free_memory(&o);
+    options_free_secrets(&o);
     g_free(o.write_config);
     for (unsigned i = 0; i < G_N_ELEMENTS(o.flash_chip); i++)
         g_free(o.flash_chip[i]);

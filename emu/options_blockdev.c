@@ -91,6 +91,28 @@ bool option_flatten_json(const char *text, GString *out, GError **error)
     return flatten(json_node_get_object(root), "", 1, out, &words, error);
 }
 
+char *option_json_words(const char *text, const char *first, GError **error)
+{
+    g_autoptr(GString) flat = g_string_new(NULL);
+    g_autoptr(GString) words = g_string_new(NULL);
+    g_autofree char *begin = g_strconcat(first, "=", NULL);
+    if (!option_flatten_json(text, flat, error))
+        return NULL;
+    g_autoptr(GPtrArray) list = keyval_split(flat->str);
+    for (int rest = 0; rest < 2; rest++)
+        for (guint i = 0; i < list->len; i++) {
+            const char *word = list->pdata[i], *value = strchr(word, '=');
+            if (g_str_has_prefix(word, begin) == rest || !value)
+                continue;
+            g_autofree char *key = g_strndup(word, (gsize)(value - word));
+            keyval_append(words, key, value + 1);
+        }
+    if (g_str_has_prefix(words->str, begin))
+        return g_strdup(words->str);
+    option_fail(error, "JSON: \"%s\" is missing", first);
+    return NULL;
+}
+
 /* ---- nodes ---- */
 
 static struct machine_drive *find_node(struct options *o, const char *name, guint *index)
@@ -150,6 +172,7 @@ static bool set_format_node(struct options *o, struct machine_drive *node, const
         return option_fail(error, "file=%s: there is no -blockdev with that node-name before it%s", below,
                            other ? " that is not in use" : "");
     node->file = g_strdup(other->file);
+    node->below = g_strdup(other->id);
     node->block.read_only = other->block.read_only;
     node->block.cache = other->block.cache;
     node->block.discard = other->block.discard;

@@ -273,6 +273,14 @@ const struct keyval_table *option_device_table(const char *name)
     return NULL;
 }
 
+const char *option_device_name(unsigned index)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(devices); i++)
+        if (devices[i].plug && !index--)
+            return devices[i].name;
+    return NULL;
+}
+
 char *option_device_suggestion(const char *name)
 {
     const char *names[G_N_ELEMENTS(devices)];
@@ -291,6 +299,10 @@ const char *option_device_later(const char *name)
 
 bool option_device(struct options *o, const char *arg, GError **error)
 {
+    if (*arg == '{') {
+        g_autofree char *flat = option_json_words(arg, "driver", error);
+        return flat && option_device(o, flat, error);
+    }
     size_t len = strcspn(arg, ",");
     g_autofree char *word = g_strndup(arg, len);
     const char *name = g_str_has_prefix(word, "driver=") ? word + strlen("driver=") : word;
@@ -457,15 +469,16 @@ bool option_qmp_pretty(struct options *o, const char *arg, GError **error)
 }
 
 static const struct keyval_row mon_rows[] = {
+    {"id", KEYVAL_NAME},
     {"chardev", KEYVAL_NAME, .help = "id of the -chardev"},
     {"mode", KEYVAL_CHOICE, "readline|control", "the text monitor, or QMP"},
     {"pretty", KEYVAL_BOOL, .help = "QMP with line breaks"},
 };
-static const struct keyval_table mon_table = {"", mon_rows, G_N_ELEMENTS(mon_rows), "chardev"};
+const struct keyval_table option_mon_table = {"", mon_rows, G_N_ELEMENTS(mon_rows), "chardev"};
 
 bool option_mon(struct options *o, const char *arg, GError **error)
 {
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&mon_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_mon_table, arg, error);
     if (!kv || !keyval_require(kv, "chardev", error))
         return false;
     struct char_spec spec = {
@@ -522,7 +535,8 @@ bool options_use_stdio(const struct options *o)
  * or serial port the same, because there is no window a console could be in. */
 static void plug_terminal(struct options *o)
 {
-    bool terminal = o->nographic || (!o->has_display && !o->has_serial && !o->config->daemonize);
+    bool terminal = (o->nographic && !o->config->daemonize) ||
+                    (!o->has_display && !o->has_serial && !o->config->daemonize);
     if (!terminal || o->config->curses || o->config->window.open || options_use_stdio(o))
         return;
     struct char_spec spec = {.kind = CHAR_STDIO, .fd = -1, .mux = true, .signal = false};

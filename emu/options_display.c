@@ -33,7 +33,7 @@ static const struct keyval_row vnc_rows[] = {
     {"share", KEYVAL_CHOICE, "allow-exclusive|force-shared|ignore",
      "a viewer that wants to be alone: the others go, it is turned away, it is not (ignore)"},
     {"reverse", KEYVAL_BOOL, .help = "connect to a viewer that listens at HOST:PORT"},
-    LATER("password-secret", "use password=on and set_password in the monitor"),
+    {"password-secret", KEYVAL_NAME, .help = "id of the -object secret that is the password"},
     {"lossy", KEYVAL_BOOL},
     {"non-adaptive", KEYVAL_BOOL},
     {"lock-key-sync", KEYVAL_BOOL},
@@ -49,17 +49,17 @@ static const struct keyval_row vnc_rows[] = {
     LATER("display", "there is one graphics card"),
     LATER("head", "there is one graphics card"),
 };
-static const struct keyval_table vnc_table = {"-vnc", vnc_rows, G_N_ELEMENTS(vnc_rows), "vnc"};
+const struct keyval_table option_vnc_table = {"-vnc", vnc_rows, G_N_ELEMENTS(vnc_rows), "vnc"};
 
 bool option_vnc(struct options *o, const char *arg, GError **error)
 {
     o->has_display = true;
     if (g_str_equal(arg, "help")) {
         GString *text = g_string_new("Keys of -vnc:\n");
-        keyval_describe(&vnc_table, text);
+        keyval_describe(&option_vnc_table, text);
         return option_print(o, text);
     }
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&vnc_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_vnc_table, arg, error);
     if (!kv || !keyval_require(kv, "vnc", error))
         return false;
     const char *where = keyval_string(kv, "vnc", "");
@@ -68,7 +68,10 @@ bool option_vnc(struct options *o, const char *arg, GError **error)
     if (o->config->vncs->len == VNCS_MOST)
         return option_fail(error, "there are %d VNC servers already", VNCS_MOST);
     const char *share = keyval_string(kv, "share", "ignore");
-    struct machine_vnc vnc = {.password = keyval_bool(kv, "password", false),
+    if (keyval_has(kv, "password") && keyval_has(kv, "password-secret"))
+        return option_fail(error, "password= and password-secret= exclude each other: leave one out");
+    struct machine_vnc vnc = {.password =
+                                  keyval_bool(kv, "password", false) || keyval_has(kv, "password-secret"),
                               .reverse = keyval_bool(kv, "reverse", false),
                               .share = g_str_equal(share, "ignore")            ? MACHINE_SHARE_IGNORE
                                        : g_str_equal(share, "allow-exclusive") ? MACHINE_SHARE_EXCLUSIVE
@@ -99,6 +102,7 @@ bool option_vnc(struct options *o, const char *arg, GError **error)
         vnc.port = (unsigned)(vnc.reverse ? display : VNC_PORT + display); /* a port, then */
         vnc.port_to = (unsigned)(VNC_PORT + to);
     }
+    vnc.secret = g_strdup(keyval_string(kv, "password-secret", NULL));
     g_ptr_array_add(o->config->vncs, g_memdup2(&vnc, sizeof vnc));
     return true;
 }
@@ -293,8 +297,23 @@ bool option_vga_memory(struct options *o, uint64_t mib, GError **error)
     return true;
 }
 
+static bool finish_vnc_secrets(struct options *o, GError **error)
+{
+    for (guint i = 0; i < o->config->vncs->len; i++) {
+        struct machine_vnc *vnc = o->config->vncs->pdata[i];
+        char *text = vnc->secret ? options_secret_text(o, vnc->secret, "-vnc password-secret", error) : NULL;
+        if (vnc->secret && !text)
+            return false;
+        g_free(vnc->secret);
+        vnc->secret = text;
+    }
+    return true;
+}
+
 bool options_finish_display(struct options *o, GError **error)
 {
+    if (!finish_vnc_secrets(o, error))
+        return false;
     struct machine_config *config = o->config;
     /* Firmware and what it boots speak to the screen. On a desktop that is a window; else the terminal. */
     bool alone = !config->kernel && !o->has_display && !config->daemonize && o->vga != OPTION_VGA_NONE &&
@@ -315,7 +334,7 @@ bool options_finish_display(struct options *o, GError **error)
             option_note(o, "the display has nothing to show: -vga none");
         break;
     case OPTION_VGA_AUTO:
-        config->vga = shown || (!config->kernel && !config->no_guest);
+        config->vga = shown || (!config->kernel && !config->no_guest && !o->nodefaults);
         break;
     }
     if (config->vga && !o->vga_device) {

@@ -67,7 +67,7 @@ static const struct keyval_row drive_rows[] = {
     {"group", KEYVAL_NAME, .help = "drives that share their limits"},
     {"throttling.group", KEYVAL_NAME, .help = "the same"},
 };
-static const struct keyval_table drive_table = {"", drive_rows, G_N_ELEMENTS(drive_rows), "file"};
+const struct keyval_table option_drive_table = {"", drive_rows, G_N_ELEMENTS(drive_rows), "file"};
 
 const struct keyval_row option_ide_rows[OPTION_IDE_ROWS] = {
     {"driver", KEYVAL_STRING},
@@ -309,10 +309,10 @@ bool option_drive(struct options *o, const char *arg, GError **error)
 {
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
         GString *text = g_string_new("Keys of -drive:\n");
-        keyval_describe(&drive_table, text);
+        keyval_describe(&option_drive_table, text);
         return option_print(o, text);
     }
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&drive_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_drive_table, arg, error);
     enum machine_bus bus = MACHINE_BUS_IDE;
     if (!kv || !drive_bus(keyval_string(kv, "if", "ide"), &bus, error))
         return false;
@@ -416,6 +416,7 @@ static bool take_drive(struct options *o, const struct keyval *kv, enum machine_
     if (!drive)
         drive = drive_new(o, bus, media);
     drive->claimed = true;
+    drive->qdev = g_strdup(keyval_string(kv, "id", NULL));
     drive->bus = bus;
     drive->media = media;
     drive->index = index;

@@ -21,15 +21,19 @@ struct options {
     struct machine_geometry hdachs;
     char *flash_chip[MACHINE_FLASH_CHIPS]; /* -machine pflash0=, pflash1= */
     enum machine_translation hdachs_translation;
-    char *accel;         /* the last -accel or -machine accel= */
-    bool has_network;    /* a word about NICs or back ends was said: no default NIC */
-    bool own_network;    /* and there is the default one, for nothing was said */
-    GString *trace_list; /* the same as words */
-    guint at;            /* the use that is looked at */
-    GPtrArray *uses;     /* struct option_use *, in their order */
-    GPtrArray *globals;  /* struct option_global *: -global */
-    char *write_config;  /* -writeconfig */
-    bool fips;           /* -enable-fips */
+    char *accel;          /* the last -accel or -machine accel= */
+    bool has_network;     /* a word about NICs or back ends was said: no default NIC */
+    bool own_network;     /* and there is the default one, for nothing was said */
+    GString *trace_list;  /* the same as words */
+    guint at;             /* the use that is looked at */
+    GPtrArray *uses;      /* struct option_use *, in their order */
+    GPtrArray *globals;   /* struct option_global *: -global */
+    char *write_config;   /* -writeconfig */
+    bool fips;            /* -enable-fips */
+    bool has_memory;      /* -m */
+    GPtrArray *memories;  /* options_memory.c: -object memory-backend-…; NULL: none */
+    char *memory_backend; /* -machine memory-backend= */
+    GPtrArray *secrets;   /* options_secret.c: -object secret; NULL: none */
 };
 
 enum option_section {
@@ -120,6 +124,29 @@ bool option_sandbox(struct options *o, const char *arg, GError **error);
 bool option_add_fd(struct options *o, const char *arg, GError **error);
 bool options_finish_process(struct options *o, GError **error);
 
+/* The keys of options that have a table of their own. */
+extern const struct keyval_table option_mon_table, option_vnc_table, option_drive_table, option_machine_table,
+    option_accel_table, option_smp_table, option_memory_table, option_boot_table, option_action_table,
+    option_fw_cfg_table, option_realtime_table, option_overcommit_table, option_msg_table, option_name_table,
+    option_add_fd_table, option_sandbox_table, option_acpi_table;
+/* options_secret.c; a secret's text is the caller's, `who` begins an error. */
+extern const struct keyval_table option_secret_table;
+bool option_secret(struct options *o, const char *arg, GError **error);
+char *options_secret_text(const struct options *o, const char *id, const char *who, GError **error);
+void options_free_secrets(struct options *o);
+/* options_memory.c */
+const struct keyval_table *option_memory_backend_table(const char *type); /* NULL: no such */
+bool option_memory_backend(struct options *o, const char *type, const char *arg, GError **error);
+bool options_finish_memory(struct options *o, GError **error);
+void options_free_memory(struct options *o);
+/* options.c: NULL: no more. */
+const char *option_row_name(unsigned index);
+/* options_ask.c */
+const char *options_ask_device(unsigned index);
+const char *options_ask_option(unsigned index);
+bool options_ask_device_key(const char *device, unsigned index, struct machine_key *out);
+bool options_ask_option_key(const char *option, unsigned index, struct machine_key *out);
+
 /* options_tables.c */
 bool option_acpitable(struct options *o, const char *arg, GError **error);
 bool option_smbios(struct options *o, const char *arg, GError **error);
@@ -131,6 +158,8 @@ bool option_blockdev(struct options *o, const char *arg, GError **error); /* opt
 bool options_json_file(struct options *o, struct machine_drive *drive, const char *json, GError **error);
 /* A JSON object as the key=value words it stands for, "file": {"driver": … as file.driver=…. */
 bool option_flatten_json(const char *text, GString *out, GError **error);
+/* The same as words that begin with the member `first`; NULL with an error. */
+char *option_json_words(const char *text, const char *first, GError **error);
 bool option_hda(struct options *o, const char *arg, GError **error);
 bool option_hdb(struct options *o, const char *arg, GError **error);
 bool option_hdc(struct options *o, const char *arg, GError **error);
@@ -172,6 +201,7 @@ bool options_use_stdio(const struct options *o);
 bool options_finish_devices(struct options *o, GError **error);
 /* The keys of a device of ours; NULL: none of ours. */
 const struct keyval_table *option_device_table(const char *name);
+const char *option_device_name(unsigned index); /* of those that can be added; NULL: no more */
 /* The nearest name of a device, as keyval_suggestion(). */
 char *option_device_suggestion(const char *name);
 /* Why a device of QEMU's is not here ("" when there is nothing to say), NULL when it is here or unknown. */

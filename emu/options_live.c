@@ -27,6 +27,8 @@ static void *read_one(read_fn *read, size_t offset, const char *words, GError **
     }
     if (o.print)
         g_string_free(o.print, TRUE);
+    options_free_memory(&o);
+    options_free_secrets(&o);
     machine_config_free(o.config);
     return thing;
 }
@@ -57,5 +59,11 @@ static struct machine_chardev *read_chardev(const char *words, GError **error)
     return read_one(option_chardev, offsetof(struct machine_config, chardevs), words, error);
 }
 
-const struct machine_words options_words = {
-    .netdev = read_netdev, .nic = read_nic, .capture = read_capture, .chardev = read_chardev};
+const struct machine_words options_words = {.netdev = read_netdev,
+                                            .nic = read_nic,
+                                            .capture = read_capture,
+                                            .chardev = read_chardev,
+                                            .device_name = options_ask_device,
+                                            .device_key = options_ask_device_key,
+                                            .option_name = options_ask_option,
+                                            .option_key = options_ask_option_key};

@@ -37,9 +37,9 @@ static const struct keyval_row machine_rows[] = {
     {"firmware", KEYVAL_PATH, .help = "as -bios"},
     {"pflash0", KEYVAL_NAME, .help = "node or drive with if=none that is the firmware's flash chip"},
     {"pflash1", KEYVAL_NAME, .help = "the one below it"},
-    {"memory-backend", KEYVAL_LATER, .help = "RAM is always anonymous; use -m"},
+    {"memory-backend", KEYVAL_NAME, .help = "id of the -object memory-backend-… that is guest RAM"},
 };
-static const struct keyval_table machine_table = {"", machine_rows, G_N_ELEMENTS(machine_rows), "type"};
+const struct keyval_table option_machine_table = {"", machine_rows, G_N_ELEMENTS(machine_rows), "type"};
 
 static bool machine_type(const char *type, GError **error)
 {
@@ -64,10 +64,10 @@ bool option_machine(struct options *o, const char *arg, GError **error)
             "  pc       PC with i440FX, PIIX3, PIIX4 power management (the default)\n"
             "  none     no guest: back ends and hubs only (a switch, a gateway to user networking)\n"
             "Keys of -machine:\n");
-        keyval_describe(&machine_table, text);
+        keyval_describe(&option_machine_table, text);
         return option_print(o, text);
     }
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&machine_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_machine_table, arg, error);
     if (!kv || !machine_type(keyval_string(kv, "type", "pc"), error))
         return false;
     o->config->no_guest = g_str_equal(keyval_string(kv, "type", "pc"), "none");
@@ -80,9 +80,10 @@ bool option_machine(struct options *o, const char *arg, GError **error)
     struct {
         const char *key;
         char **where;
-    } texts[] = {{"kernel", &o->config->kernel}, {"initrd", &o->config->initrd},
-                 {"append", &o->config->append}, {"firmware", &o->config->bios},
-                 {"pflash0", &o->flash_chip[0]}, {"pflash1", &o->flash_chip[1]}};
+    } texts[] = {{"kernel", &o->config->kernel},        {"initrd", &o->config->initrd},
+                 {"append", &o->config->append},        {"firmware", &o->config->bios},
+                 {"pflash0", &o->flash_chip[0]},        {"pflash1", &o->flash_chip[1]},
+                 {"memory-backend", &o->memory_backend}};
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
         if (!keyval_has(kv, texts[i].key))
             continue;
@@ -158,7 +159,7 @@ static const struct keyval_row accel_rows[] = {
     {"plant", KEYVAL_NUMBER, .help = "lockstep: a false difference at this comparison, to test it", .min = 1,
      .max = INT64_MAX},
 };
-static const struct keyval_table accel_table = {"", accel_rows, G_N_ELEMENTS(accel_rows), "accel"};
+const struct keyval_table option_accel_table = {"", accel_rows, G_N_ELEMENTS(accel_rows), "accel"};
 
 static bool accel_lockstep(struct options *o, const struct keyval *kv, GError **error)
 {
@@ -197,10 +198,10 @@ bool option_accel(struct options *o, const char *arg, GError **error)
             if (accels[i].state != ACCEL_NEVER)
                 g_string_append_printf(text, "  %-8s %s\n", accels[i].name, accels[i].text);
         g_string_append(text, "Keys:\n");
-        keyval_describe(&accel_table, text);
+        keyval_describe(&option_accel_table, text);
         return option_print(o, text);
     }
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&accel_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_accel_table, arg, error);
     if (!kv || !keyval_require(kv, "accel", error))
         return false;
     g_auto(GStrv) words = g_strsplit(keyval_string(kv, "accel", ""), ":", 8);
@@ -255,11 +256,11 @@ static const struct keyval_row smp_rows[] = {
     {"threads", KEYVAL_NUMBER, .help = "1", .min = 1, .max = 4096},
     {"maxcpus", KEYVAL_NUMBER, .help = "1", .min = 1, .max = 4096},
 };
-static const struct keyval_table smp_table = {"", smp_rows, G_N_ELEMENTS(smp_rows), "cpus"};
+const struct keyval_table option_smp_table = {"", smp_rows, G_N_ELEMENTS(smp_rows), "cpus"};
 
 bool option_smp(struct options *o, const char *arg, GError **error)
 {
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&smp_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_smp_table, arg, error);
     if (!kv)
         return false;
     for (size_t i = 0; i < G_N_ELEMENTS(smp_rows); i++)
@@ -276,11 +277,11 @@ static const struct keyval_row memory_rows[] = {
     {"slots", KEYVAL_NUMBER, .help = "places for memory that is plugged in later; none is ever", .max = 256},
     {"maxmem", KEYVAL_SIZE, .help = "what it may grow to; it stays at size=", .min = MIB},
 };
-static const struct keyval_table memory_table = {"", memory_rows, G_N_ELEMENTS(memory_rows), "size"};
+const struct keyval_table option_memory_table = {"", memory_rows, G_N_ELEMENTS(memory_rows), "size"};
 
 bool option_memory(struct options *o, const char *arg, GError **error)
 {
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&memory_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_memory_table, arg, error);
     if (!kv || !keyval_require(kv, "size", error))
         return false;
     uint64_t size = keyval_number(kv, "size", 0);
@@ -295,6 +296,7 @@ bool option_memory(struct options *o, const char *arg, GError **error)
         option_note(o, "-m slots=: memory cannot be plugged in here; RAM stays at %" G_GUINT64_FORMAT " MiB",
                     size / MIB);
     o->config->ram_size = (size + 4095) & ~UINT64_C(4095);
+    o->has_memory = true;
     return true;
 }
 
@@ -332,7 +334,7 @@ static const struct keyval_row boot_rows[] = {
     {"reboot-timeout", KEYVAL_NUMBER, .help = "milliseconds until the machine is reset when nothing boots",
      .max = 0xffff},
 };
-static const struct keyval_table boot_table = {"", boot_rows, G_N_ELEMENTS(boot_rows), "order"};
+const struct keyval_table option_boot_table = {"", boot_rows, G_N_ELEMENTS(boot_rows), "order"};
 
 static bool boot_letters(const char *key, const char *text, uint8_t out[3], GError **error)
 {
@@ -352,7 +354,7 @@ static bool boot_letters(const char *key, const char *text, uint8_t out[3], GErr
 
 bool option_boot(struct options *o, const char *arg, GError **error)
 {
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&boot_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_boot_table, arg, error);
     if (!kv)
         return false;
     struct machine_config *config = o->config;
@@ -381,11 +383,11 @@ static const struct keyval_row action_rows[] = {
     {"watchdog", KEYVAL_CHOICE, "reset|shutdown|poweroff|pause|debug|none|inject-nmi",
      "what a watchdog does"},
 };
-static const struct keyval_table action_table = {"", action_rows, G_N_ELEMENTS(action_rows), NULL};
+const struct keyval_table option_action_table = {"", action_rows, G_N_ELEMENTS(action_rows), NULL};
 
 bool option_action(struct options *o, const char *arg, GError **error)
 {
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&action_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_action_table, arg, error);
     if (!kv)
         return false;
     if (keyval_has(kv, "reboot"))
@@ -403,16 +405,16 @@ static const struct keyval_row fw_cfg_rows[] = {
     {"file", KEYVAL_PATH, .help = "file with its content"},
     {"gen_id", KEYVAL_LATER, .help = "use file="},
 };
-static const struct keyval_table fw_cfg_table = {"", fw_cfg_rows, G_N_ELEMENTS(fw_cfg_rows), "name"};
+const struct keyval_table option_fw_cfg_table = {"", fw_cfg_rows, G_N_ELEMENTS(fw_cfg_rows), "name"};
 
 bool option_fw_cfg(struct options *o, const char *arg, GError **error)
 {
     if (g_str_equal(arg, "help")) {
         GString *text = g_string_new("Keys of -fw_cfg:\n");
-        keyval_describe(&fw_cfg_table, text);
+        keyval_describe(&option_fw_cfg_table, text);
         return option_print(o, text);
     }
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&fw_cfg_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_fw_cfg_table, arg, error);
     if (!kv || !keyval_require(kv, "name", error))
         return false;
     const char *name = keyval_string(kv, "name", "");
@@ -543,8 +545,9 @@ bool options_finish_machine(struct options *o, GError **error)
         return option_fail(error, "-initrd needs -kernel");
     if (!config->kernel && config->append)
         return option_fail(error, "-append needs -kernel");
-    if (config->daemonize && o->nographic)
-        return option_fail(error, "-daemonize and -nographic exclude each other: use -display none");
+    if (config->daemonize && o->nographic && !o->nodefaults)
+        return option_fail(
+            error, "-daemonize and -nographic exclude each other (but with -nodefaults): use -display none");
     if (!config->cpu)
         config->cpu = cpu_model_default();
     if (o->trace_list->len && !trace_enable(o->trace_list->str, error))

@@ -241,6 +241,10 @@ static bool kind_help(struct options *o, const struct net_kind *kind, const char
 
 bool option_netdev(struct options *o, const char *arg, GError **error)
 {
+    if (*arg == '{') {
+        g_autofree char *flat = option_json_words(arg, "type", error);
+        return flat && option_netdev(o, flat, error);
+    }
     g_autofree char *type = option_first_word(arg);
     o->has_network = true;
     if (g_str_equal(type, "help") || g_str_equal(type, "?")) {
@@ -393,18 +397,29 @@ static const struct keyval_table filter_dump_table = {"", filter_dump_rows, G_N_
 
 bool option_object(struct options *o, const char *arg, GError **error)
 {
-    static const char *const known[] = {"filter-dump"};
+    if (*arg == '{') {
+        g_autofree char *flat = option_json_words(arg, "qom-type", error);
+        return flat && option_object(o, flat, error);
+    }
+    static const char *const known[] = {"filter-dump", "memory-backend-ram", "memory-backend-file", "secret"};
     g_autofree char *word = option_first_word(arg);
     const char *type = g_str_has_prefix(word, "qom-type=") ? word + strlen("qom-type=") : word;
     if (g_str_equal(type, "help") || g_str_equal(arg, "filter-dump,help")) {
-        GString *text = g_string_new("Objects:\n  filter-dump\nKeys of -object filter-dump:\n");
+        GString *text = g_string_new("Objects:\n  filter-dump\n  memory-backend-ram\n  memory-backend-file\n "
+                                     " secret\nKeys of -object filter-dump:\n");
         keyval_describe(&filter_dump_table, text);
         return option_print(o, text);
     }
+    if (g_str_equal(type, "secret"))
+        return option_secret(o, arg, error);
+    if (option_memory_backend_table(type))
+        return option_memory_backend(o, type, arg, error);
     if (!g_str_equal(type, known[0])) {
-        g_autofree char *suggestion = keyval_suggestion(type, known, 1);
-        return option_fail(error, "object '%s' is not in netlab-emu%s; there is: filter-dump", type,
-                           suggestion);
+        g_autofree char *suggestion = keyval_suggestion(type, known, G_N_ELEMENTS(known));
+        return option_fail(error,
+                           "object '%s' is not in netlab-emu%s; there are: filter-dump, memory-backend-ram, "
+                           "memory-backend-file, secret",
+                           type, suggestion);
     }
     KEYVAL_AUTO struct keyval *kv = keyval_parse(&filter_dump_table, arg, error);
     if (!kv || !keyval_require(kv, "id", error) || !keyval_require(kv, "netdev", error) ||

@@ -37,11 +37,11 @@ bool option_mem_prealloc(struct options *o, const char *arg, GError **error)
 static const struct keyval_row realtime_rows[] = {
     {"mlock", KEYVAL_BOOL, .help = "guest RAM stays in the host's memory (on)"},
 };
-static const struct keyval_table realtime_table = {"", realtime_rows, G_N_ELEMENTS(realtime_rows), NULL};
+const struct keyval_table option_realtime_table = {"", realtime_rows, G_N_ELEMENTS(realtime_rows), NULL};
 
 bool option_realtime(struct options *o, const char *arg, GError **error)
 {
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&realtime_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_realtime_table, arg, error);
     if (kv)
         o->config->mem_lock = keyval_bool(kv, "mlock", true);
     return kv != NULL;
@@ -51,12 +51,12 @@ static const struct keyval_row overcommit_rows[] = {
     {"mem-lock", KEYVAL_BOOL, .help = "guest RAM stays in the host's memory"},
     {"cpu-pm", KEYVAL_CHOICE, "off", "an idle guest's processor is the host's to use"},
 };
-static const struct keyval_table overcommit_table = {"", overcommit_rows, G_N_ELEMENTS(overcommit_rows),
+const struct keyval_table option_overcommit_table = {"", overcommit_rows, G_N_ELEMENTS(overcommit_rows),
                                                      NULL};
 
 bool option_overcommit(struct options *o, const char *arg, GError **error)
 {
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&overcommit_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_overcommit_table, arg, error);
     if (kv)
         o->config->mem_lock = keyval_bool(kv, "mem-lock", o->config->mem_lock);
     return kv != NULL;
@@ -68,11 +68,11 @@ static const struct keyval_row msg_rows[] = {
     {"timestamp", KEYVAL_BOOL, .help = "messages begin with the time (UTC)"},
     {"guest-name", KEYVAL_BOOL, .help = "and with the machine's name"},
 };
-static const struct keyval_table msg_table = {"", msg_rows, G_N_ELEMENTS(msg_rows), NULL};
+const struct keyval_table option_msg_table = {"", msg_rows, G_N_ELEMENTS(msg_rows), NULL};
 
 bool option_msg(struct options *o, const char *arg, GError **error)
 {
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&msg_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_msg_table, arg, error);
     if (!kv)
         return false;
     o->config->message_time = keyval_bool(kv, "timestamp", o->config->message_time);
@@ -85,11 +85,11 @@ static const struct keyval_row name_rows[] = {
     {"process", KEYVAL_STRING, .help = "name of the process, as ps and top show it; 15 bytes count"},
     {"debug-threads", KEYVAL_BOOL, .help = "threads have names of their own; they always do"},
 };
-static const struct keyval_table name_table = {"", name_rows, G_N_ELEMENTS(name_rows), "guest"};
+const struct keyval_table option_name_table = {"", name_rows, G_N_ELEMENTS(name_rows), "guest"};
 
 bool option_name(struct options *o, const char *arg, GError **error)
 {
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&name_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_name_table, arg, error);
     if (!kv)
         return false;
     const char *name = keyval_string(kv, "guest", NULL);
@@ -136,11 +136,11 @@ static const struct keyval_row add_fd_rows[] = {
     {"set", KEYVAL_NUMBER, .help = "the N of /dev/fdset/N that it is part of", .max = INT64_MAX},
     {"opaque", KEYVAL_STRING, .help = "a text that query-fdsets gives back"},
 };
-static const struct keyval_table add_fd_table = {"", add_fd_rows, G_N_ELEMENTS(add_fd_rows), NULL};
+const struct keyval_table option_add_fd_table = {"", add_fd_rows, G_N_ELEMENTS(add_fd_rows), NULL};
 
 bool option_add_fd(struct options *o, const char *arg, GError **error)
 {
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&add_fd_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_add_fd_table, arg, error);
     if (!kv)
         return false;
     if (!keyval_has(kv, "fd") || !keyval_has(kv, "set"))
@@ -162,16 +162,16 @@ static const struct keyval_row sandbox_rows[] = {
     {"spawn", KEYVAL_CHOICE, "allow|deny", "starting programs, as commands of guestfwd= (allow)"},
     {"resourcecontrol", KEYVAL_CHOICE, "allow|deny", "changing priorities and limits (allow)"},
 };
-static const struct keyval_table sandbox_table = {"", sandbox_rows, G_N_ELEMENTS(sandbox_rows), "enable"};
+const struct keyval_table option_sandbox_table = {"", sandbox_rows, G_N_ELEMENTS(sandbox_rows), "enable"};
 
 bool option_sandbox(struct options *o, const char *arg, GError **error)
 {
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
         GString *text = g_string_new("-sandbox on|off[,key=value…]\n");
-        keyval_describe(&sandbox_table, text);
+        keyval_describe(&option_sandbox_table, text);
         return option_print(o, text);
     }
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&sandbox_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_sandbox_table, arg, error);
     if (!kv)
         return false;
     o->config->sandbox = (struct sandbox){

@@ -24,7 +24,7 @@ static const struct keyval_row acpi_rows[] = {
     {"file", KEYVAL_PATH, .help = "FILE[:FILE…] with the whole table, its header first"},
     {"data", KEYVAL_PATH, .help = "the same without the header"},
 };
-static const struct keyval_table acpi_table = {"", acpi_rows, G_N_ELEMENTS(acpi_rows), NULL};
+const struct keyval_table option_acpi_table = {"", acpi_rows, G_N_ELEMENTS(acpi_rows), NULL};
 
 static bool take_id(const struct keyval *kv, const char *key, size_t most, char **out, GError **error)
 {
@@ -39,10 +39,10 @@ bool option_acpitable(struct options *o, const char *arg, GError **error)
 {
     if (g_str_equal(arg, "help")) {
         GString *text = g_string_new("Keys of -acpitable:\n");
-        keyval_describe(&acpi_table, text);
+        keyval_describe(&option_acpi_table, text);
         return option_print(o, text);
     }
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&acpi_table, arg, error);
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_acpi_table, arg, error);
     if (!kv)
         return false;
     if (keyval_has(kv, "file") == keyval_has(kv, "data"))

@@ -360,6 +360,22 @@ static void socket_free(struct char_port *port)
 
 static const struct char_ops socket_ops = {.kind = "socket", .ended = socket_ended, .free = socket_free};
 
+/* A socket that listens already, passed in; -1 with an error. */
+static int socket_passed(int fd, GError **error)
+{
+    int listens = 0;
+    socklen_t len = sizeof listens;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) || !listens) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "socket: fd=%d is no socket that listens (leave server=on out for one that is connected)",
+                    fd);
+        return -1;
+    }
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    return fd;
+}
+
 struct char_port *char_socket_open(const char *id, const struct char_spec *spec, struct loop *loop,
                                    GError **error)
 {
@@ -390,6 +406,9 @@ struct char_port *char_socket_open(const char *id, const struct char_spec *spec,
         } else if (!good) {
             g_propagate_error(error, g_steal_pointer(&why));
         }
+    } else if (spec->fd >= 0) {
+        s->listener.fd = socket_passed(spec->fd, error);
+        good = s->listener.fd >= 0;
     } else if (s->unix_domain) {
         good = char_listen_unix(&s->listener, s->path, error);
     } else {
@@ -402,8 +421,9 @@ struct char_port *char_socket_open(const char *id, const struct char_spec *spec,
         }
     }
     g_autofree char *where =
-        s->unix_domain ? g_strdup_printf("unix:%s", s->path)
-                       : g_strdup_printf("%s:%s:%s", spec->telnet ? "telnet" : "tcp", s->host, s->service);
+        spec->fd >= 0    ? g_strdup_printf("fd:%d", spec->fd)
+        : s->unix_domain ? g_strdup_printf("unix:%s", s->path)
+                         : g_strdup_printf("%s:%s:%s", spec->telnet ? "telnet" : "tcp", s->host, s->service);
     port->text = g_strconcat(where, spec->server ? ",server=on" : "", NULL);
     if (!good) {
         char_free(port);

@@ -71,7 +71,8 @@ static const struct keyval_row chardev_socket_rows[] = {
     {"path", KEYVAL_PATH, .help = "UNIX socket file"},
     {"host", KEYVAL_STRING, .help = "TCP: name or address"},
     {"port", KEYVAL_PATH, .help = "TCP: number or service"},
-    {"fd", KEYVAL_NUMBER, .help = "a connected socket, passed in", .max = 1 << 20},
+    {"fd", KEYVAL_NUMBER, .help = "a connected socket, passed in; with server=on one that listens",
+     .max = 1 << 20},
     FAMILY_ROWS,
     SOCKET_ROWS,
 };
@@ -424,7 +425,7 @@ static bool take_chardev(const struct backend_row *row, const struct keyval *kv,
             out->service = g_strdup(keyval_string(kv, "port", NULL));
         }
         if (keyval_has(kv, "fd")) {
-            out->kind = CHAR_FD;
+            out->kind = keyval_bool(kv, "server", false) ? CHAR_UNIX : CHAR_FD;
             out->fd = (int)keyval_number(kv, "fd", 0);
         }
         take_family(kv, out);

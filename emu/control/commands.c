@@ -99,8 +99,13 @@ static const struct qmp_command own_commands[] = {
 };
 static const struct qmp_commands own = {own_commands, G_N_ELEMENTS(own_commands)};
 
-static const struct qmp_commands *const all[] = {
-    &own, &qmp_query_commands, &qmp_act_commands, &qmp_plug_commands, &qmp_block_commands, &qmp_fd_commands};
+static const struct qmp_commands *const all[] = {&own,
+                                                 &qmp_query_commands,
+                                                 &qmp_act_commands,
+                                                 &qmp_plug_commands,
+                                                 &qmp_block_commands,
+                                                 &qmp_fd_commands,
+                                                 &qmp_type_commands};
 
 static const struct {
     const char *name, *members;

@@ -59,6 +59,36 @@ static JsonObject *cache_of(const char *word)
     return cache;
 }
 
+static JsonObject *tell_image(const struct control_drive *drive, const char *format)
+{
+    JsonObject *image = json_object_new();
+    json_object_set_string_member(image, "filename", drive->file);
+    json_object_set_string_member(image, "format", format);
+    json_object_set_int_member(image, "virtual-size", (gint64)drive->size);
+    return image;
+}
+
+/* A BlockDeviceInfo: what is in a drive, or a node by itself. */
+static JsonObject *tell_node(const struct control_drive *drive, const char *name, const char *format)
+{
+    JsonObject *inserted = json_object_new();
+    if (name)
+        json_object_set_string_member(inserted, "node-name", name);
+    json_object_set_string_member(inserted, "file", drive->file);
+    json_object_set_string_member(inserted, "drv", format);
+    json_object_set_boolean_member(inserted, "ro", drive->read_only);
+    json_object_set_int_member(inserted, "backing_file_depth", drive->backing ? 1 : 0);
+    if (drive->backing)
+        json_object_set_string_member(inserted, "backing_file", drive->backing);
+    json_object_set_object_member(inserted, "image", tell_image(drive, format));
+    json_object_set_boolean_member(inserted, "encrypted", FALSE);
+    json_object_set_string_member(inserted, "detect_zeroes", drive->zeroes ? drive->zeroes : "off");
+    json_object_set_int_member(inserted, "write_threshold", 0);
+    json_object_set_object_member(inserted, "cache", cache_of(drive->cache ? drive->cache : ""));
+    tell_limits(drive->throttle, inserted);
+    return inserted;
+}
+
 static JsonNode *query_block(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
@@ -66,33 +96,33 @@ static JsonNode *query_block(struct qmp_session *session, JsonObject *arguments,
     struct control_drive drive;
     for (unsigned i = 0; m->drive && m->drive(m->opaque, i, &drive); i++) {
         JsonObject *object = json_object_new();
-        json_object_set_string_member(object, "device", drive.id);
-        json_object_set_string_member(object, "qdev", drive.id);
+        json_object_set_string_member(object, "device", drive.node ? "" : drive.id);
+        json_object_set_string_member(object, "qdev", drive.qdev ? drive.qdev : drive.id);
         json_object_set_string_member(object, "type", "unknown");
         json_object_set_boolean_member(object, "removable", drive.removable);
         json_object_set_boolean_member(object, "locked", drive.locked);
         if (drive.removable)
             json_object_set_boolean_member(object, "tray_open", drive.tray_open);
-        if (drive.file) {
-            JsonObject *inserted = json_object_new(), *image = json_object_new();
-            json_object_set_string_member(image, "filename", drive.file);
-            json_object_set_string_member(image, "format", drive.format);
-            json_object_set_int_member(image, "virtual-size", (gint64)drive.size);
-            json_object_set_string_member(inserted, "file", drive.file);
-            json_object_set_string_member(inserted, "drv", drive.format);
-            json_object_set_boolean_member(inserted, "ro", drive.read_only);
-            json_object_set_int_member(inserted, "backing_file_depth", drive.backing ? 1 : 0);
-            if (drive.backing)
-                json_object_set_string_member(inserted, "backing_file", drive.backing);
-            json_object_set_object_member(inserted, "image", image);
-            json_object_set_boolean_member(inserted, "encrypted", FALSE);
-            json_object_set_string_member(inserted, "detect_zeroes", drive.zeroes ? drive.zeroes : "off");
-            json_object_set_int_member(inserted, "write_threshold", 0);
-            json_object_set_object_member(inserted, "cache", cache_of(drive.cache ? drive.cache : ""));
-            tell_limits(drive.throttle, inserted);
-            json_object_set_object_member(object, "inserted", inserted);
-        }
+        if (drive.file)
+            json_object_set_object_member(object, "inserted",
+                                          tell_node(&drive, drive.node ? drive.id : NULL, drive.format));
         json_array_add_object_element(list, object);
+    }
+    return qmp_array(list);
+}
+
+/* Every drive's image, and the file below it where that has a name. */
+static JsonNode *query_nodes(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    JsonArray *list = json_array_new();
+    struct control_drive drive;
+    for (unsigned i = 0; m->drive && m->drive(m->opaque, i, &drive); i++) {
+        if (!drive.file)
+            continue;
+        json_array_add_object_element(list, tell_node(&drive, drive.id, drive.format));
+        if (drive.below)
+            json_array_add_object_element(list, tell_node(&drive, drive.below, "file"));
     }
     return qmp_array(list);
 }
@@ -139,8 +169,10 @@ static JsonNode *query_stats(struct qmp_session *session, JsonObject *arguments,
         json_object_set_int_member(stats, "wr_highest_offset", (gint64)n->highest);
         if (n->last)
             json_object_set_int_member(stats, "idle_time_ns", g_get_monotonic_time() * 1000 - n->last);
-        json_object_set_string_member(object, "device", drive.id);
-        json_object_set_string_member(object, "qdev", drive.id);
+        json_object_set_string_member(object, "device", drive.node ? "" : drive.id);
+        json_object_set_string_member(object, "qdev", drive.qdev ? drive.qdev : drive.id);
+        if (drive.node || (arguments && optional_bool(arguments, "query-nodes")))
+            json_object_set_string_member(object, "node-name", drive.id);
         json_object_set_object_member(object, "stats", stats);
         json_array_add_object_element(list, object);
     }
@@ -273,6 +305,7 @@ static JsonNode *do_limit(struct qmp_session *session, JsonObject *arguments, GE
 
 static const struct qmp_command rows[] = {
     {"query-block", query_block, .returns = "[BlockInfo]"},
+    {"query-named-block-nodes", query_nodes, "*flat:bool", "[BlockDeviceInfo]"},
     {"query-blockstats", query_stats, "*query-nodes:bool", "[BlockStats]"},
     {"eject", do_eject, DRIVE "*force:bool"},
     {"blockdev-change-medium", do_change_medium,

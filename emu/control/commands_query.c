@@ -210,20 +210,6 @@ static JsonNode *query_target(struct qmp_session *session, JsonObject *arguments
     return qmp_object(object);
 }
 
-static JsonNode *query_machines(struct qmp_session *session, JsonObject *arguments, GError **error)
-{
-    JsonArray *list = json_array_new();
-    JsonObject *object = json_object_new();
-    json_object_set_string_member(object, "name", "pc");
-    json_object_set_boolean_member(object, "is-default", TRUE);
-    json_object_set_int_member(object, "cpu-max", 1);
-    json_object_set_boolean_member(object, "hotpluggable-cpus", FALSE);
-    json_object_set_boolean_member(object, "numa-mem-supported", FALSE);
-    json_object_set_boolean_member(object, "deprecated", FALSE);
-    json_array_add_object_element(list, object);
-    return qmp_array(list);
-}
-
 static JsonNode *query_memory_size(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     JsonObject *object = json_object_new();
@@ -236,6 +222,44 @@ static JsonNode *query_memory_size(struct qmp_session *session, JsonObject *argu
 static JsonNode *query_none(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     return qmp_array(json_array_new());
+}
+
+static JsonNode *query_no_migration(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return qmp_nothing();
+}
+
+/* Machines are not moved. That events would tell of it is what libvirt asks for before anything else. */
+static JsonNode *query_migrate_capabilities(struct qmp_session *session, JsonObject *arguments,
+                                            GError **error)
+{
+    JsonArray *list = json_array_new();
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "capability", "events");
+    json_object_set_boolean_member(object, "state", session->control->migration_events);
+    json_array_add_object_element(list, object);
+    return qmp_array(list);
+}
+
+static JsonNode *do_migrate_capabilities(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    JsonArray *list = json_object_get_array_member(arguments, "capabilities");
+    for (guint i = 0; i < json_array_get_length(list); i++) {
+        JsonObject *object = json_array_get_object_element(list, i);
+        if (json_object_get_boolean_member(object, "state") &&
+            !g_str_equal(json_object_get_string_member(object, "capability"), "events")) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                        "machines are not moved: no capability '%.100s'",
+                        json_object_get_string_member(object, "capability"));
+            return NULL;
+        }
+    }
+    for (guint i = 0; i < json_array_get_length(list); i++) {
+        JsonObject *object = json_array_get_object_element(list, i);
+        if (g_str_equal(json_object_get_string_member(object, "capability"), "events"))
+            session->control->migration_events = json_object_get_boolean_member(object, "state");
+    }
+    return qmp_nothing();
 }
 
 static JsonNode *query_dump_capability(struct qmp_session *session, JsonObject *arguments, GError **error)
@@ -411,11 +435,18 @@ static const struct qmp_command rows[] = {
     {"query-current-machine", query_current_machine, .returns = "CurrentMachineParams"},
     {"query-uuid", query_uuid, .returns = "UuidInfo"},
     {"query-target", query_target, .returns = "TargetInfo"},
-    {"query-machines", query_machines, .returns = "[MachineInfo]"},
     {"query-memory-size-summary", query_memory_size, .returns = "MemoryInfo"},
     {"query-memdev", query_none, .returns = "[Memdev]"},
     {"query-iothreads", query_none, .returns = "[IOThreadInfo]"},
     {"query-jobs", query_none, .returns = "[JobInfo]"},
+    {"query-migrate", query_no_migration, .returns = "MigrationInfo"},
+    {"migrate-set-capabilities", do_migrate_capabilities, "capabilities:[MigrationCapabilityStatus]"},
+    {"query-migrate-capabilities", query_migrate_capabilities, .returns = "[MigrationCapabilityStatus]"},
+    {"query-memory-devices", query_none, .returns = "[MemoryDeviceInfo]"},
+    {"query-block-exports", query_none, .returns = "[BlockExportInfo]"},
+    {"query-tpm", query_none, .returns = "[TPMInfo]"},
+    {"query-tpm-models", query_none, .returns = "[str]"},
+    {"query-tpm-types", query_none, .returns = "[str]"},
     {"query-block-jobs", query_none, .returns = "[JobInfo]"},
     {"query-dump-guest-memory-capability", query_dump_capability, .returns = "DumpGuestMemoryCapability"},
     {"query-chardev-backends", query_chardev_backends, .returns = "[ChardevBackendInfo]"},

@@ -103,6 +103,9 @@ struct control_vnc {
 
 struct control_drive {
     const char *id, *file, *format, *backing, *cache; /* file NULL: no medium */
+    const char *qdev;                                 /* id= of its -device; NULL: none */
+    bool node;                                        /* of a -blockdev: `id` is a node-name */
+    const char *below; /* the node under it, by name; NULL: none that has a name */
     uint64_t size;
     bool read_only, removable, locked, tray_open;
     uint64_t reads, read_bytes, writes, write_bytes, flushes, errors;
@@ -123,6 +126,10 @@ struct control_pci {
         uint32_t base, size; /* base 0: not placed; size 0: no such BAR */
         bool is_io;
     } bar[7]; /* the last is the ROM */
+};
+
+struct control_key {
+    const char *name, *type, *help; /* type: string, boolean, number, size; help NULL: no effect here */
 };
 
 /* What the machine offers. All are called on its thread. */
@@ -148,6 +155,13 @@ struct control_machine {
     bool (*chardev_remove)(void *opaque, const char *id, GError **error);
     bool (*pci)(void *opaque, unsigned index, struct control_pci *out);
     bool (*device)(void *opaque, unsigned index, const char **id, const char **class);
+    /* What the command line knows: options, devices that can be added, CPUs. NULL, false: no more. */
+    const char *(*option_name)(void *opaque, unsigned index);
+    bool (*option_key)(void *opaque, const char *option, unsigned index, struct control_key *out);
+    const char *(*device_type)(void *opaque, unsigned index);
+    bool (*device_key)(void *opaque, const char *type, unsigned index, struct control_key *out);
+    const char *(*cpu_model)(void *opaque, unsigned index);
+    const char *cpu; /* the model in the machine */
     /* A new file to write to, its descriptor the caller's; -1 with an error. */
     int (*create)(void *opaque, const char *path, GError **error);
     /* An ELF core of guest RAM and registers. */

@@ -71,7 +71,8 @@ struct control {
     struct gdbstub *debugger;
     GHashTable *named_fds; /* getfd: descriptors by name, closed with it; NULL: none yet */
     unsigned clients;      /* accepted so far, for their names */
-    bool sweeping;         /* a deferred clean-up of dead sessions is on its way */
+    bool migration_events;
+    bool sweeping; /* a deferred clean-up of dead sessions is on its way */
 };
 
 /* qmp.c */
@@ -107,7 +108,7 @@ struct qmp_commands {
     size_t count;
 };
 extern const struct qmp_commands qmp_query_commands, qmp_act_commands, qmp_plug_commands, qmp_block_commands,
-    qmp_fd_commands;
+    qmp_fd_commands, qmp_type_commands;
 
 /* commands_fd.c: one that came with getfd, now the caller's; -1: there is none of this name. */
 int control_take_named_fd(struct control *control, const char *name);
@@ -140,7 +141,8 @@ void monitor_pmemsave(struct control *control, char **words, GString *out);
 void monitor_port_in(struct control *control, char **words, GString *out);
 void monitor_port_out(struct control *control, char **words, GString *out);
 
-/* commands_act.c: to a new file; one that could not be written whole is removed unless it was there before. */
+/* commands_act.c: to a new file; one that could not be written whole is removed unless it was there before.
+ */
 bool control_save_memory(struct control *control, bool physical, uint64_t addr, uint64_t size,
                          const char *path, GError **error);
 bool control_dump(struct control *control, const char *path, GError **error);

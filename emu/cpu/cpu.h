@@ -37,7 +37,9 @@ const struct cpu_model *cpu_model_parse(const char *text, GError **error);
 /* The caller frees what it parsed, after the CPUs made of it; the default and NULL are left alone. */
 void cpu_model_free(const struct cpu_model *model);
 const struct cpu_model *cpu_model_default(void);
-void cpu_model_describe_all(GString *out); /* -cpu help */
+const char *cpu_model_name(const struct cpu_model *model);
+const char *cpu_model_known(unsigned index); /* the names; NULL: no more */
+void cpu_model_describe_all(GString *out);   /* -cpu help */
 
 struct cpu *cpu_new(const struct cpu_model *model, const struct cpu_board *board);
 void cpu_free(struct cpu *cpu);
@@ -53,12 +55,13 @@ void cpu_set_single(struct cpu *cpu, bool on);
 void cpu_set_heat(struct cpu *cpu, uint32_t entries);
 /* Interpreter and translator side by side (lockstep.c). After cpu_set_accel(…, CPU_ACCEL_JIT). */
 struct cpu_lockstep {
-    uint64_t from;  /* blocks to let run before the first is compared */
-    unsigned insns; /* longest block; 0: as decoded */
+    uint64_t from;   /* blocks to let run before the first is compared */
+    unsigned insns;  /* longest block; 0: as decoded */
     unsigned sample; /* executions of each block to compare, later on one in a thousand; 0: all */
-    unsigned links; /* longest stretch of blocks that are compared linked, as they run; 0: each by itself */
-    uint64_t plant; /* for tests: the comparison from which on the translator's outcome is falsified; 0: none */
-    bool quiet;     /* no progress in the trace file */
+    unsigned links;  /* longest stretch of blocks that are compared linked, as they run; 0: each by itself */
+    uint64_t
+        plant;  /* for tests: the comparison from which on the translator's outcome is falsified; 0: none */
+    bool quiet; /* no progress in the trace file */
 };
 void cpu_set_lockstep(struct cpu *cpu, const struct cpu_lockstep *options);
 /* What differed when cpu_run() returned CPU_STOP_DIFFERENCE. */
@@ -72,10 +75,10 @@ void cpu_describe_jit(const struct cpu *cpu, GString *out);
 void cpu_reset(struct cpu *cpu);
 
 enum cpu_stop {
-    CPU_STOP_REQUESTED, /* cpu_request_exit() was called */
-    CPU_STOP_HALTED,    /* HLT, no interrupt pending */
-    CPU_STOP_SHUTDOWN,  /* triple fault: the board resets or stops */
-    CPU_STOP_DEBUG,     /* a point of the debugger's: cpu_debug_hit() */
+    CPU_STOP_REQUESTED,  /* cpu_request_exit() was called */
+    CPU_STOP_HALTED,     /* HLT, no interrupt pending */
+    CPU_STOP_SHUTDOWN,   /* triple fault: the board resets or stops */
+    CPU_STOP_DEBUG,      /* a point of the debugger's: cpu_debug_hit() */
     CPU_STOP_DIFFERENCE, /* lockstep found one: cpu_difference(). It stays at that */
 };
 enum cpu_stop cpu_run(struct cpu *cpu);
@@ -131,7 +134,8 @@ void cpu_describe(struct cpu *cpu, GString *out); /* `info registers` */
 /* ---- a debugger outside of the guest (debugger.c); between two calls of cpu_run() ---- */
 /* While one is attached; afterwards all its points are gone. */
 void cpu_debug_attach(struct cpu *cpu, bool attached);
-/* Execution is stopped before the instruction at the linear address, an access behind the one that made it. */
+/* Execution is stopped before the instruction at the linear address, an access behind the one that made it.
+ */
 enum cpu_break { CPU_BREAK_EXEC, CPU_BREAK_WRITE, CPU_BREAK_READ, CPU_BREAK_ACCESS };
 struct cpu_break_hit {
     enum cpu_break kind;
@@ -146,9 +150,9 @@ void cpu_debug_resume(struct cpu *cpu);
 enum cpu_stop cpu_debug_step(struct cpu *cpu);
 /* RAM at guest-linear addresses. Returns the bytes written. */
 size_t cpu_debug_write(struct cpu *cpu, uint32_t linear, const void *buf, size_t len);
-/* Registers by number: eax ecx edx ebx esp ebp esi edi eip eflags cs ss ds es fs gs, st0…st7 (10 bytes), fctrl
- * fstat ftag fiseg fioff foseg fooff fop, xmm0…xmm7 (16 bytes), mxcsr, cr0 cr2 cr3 cr4 fs_base gs_base efer; 4
- * bytes where nothing else is said. Returns the size, 0 when there is no such register. */
+/* Registers by number: eax ecx edx ebx esp ebp esi edi eip eflags cs ss ds es fs gs, st0…st7 (10 bytes),
+ * fctrl fstat ftag fiseg fioff foseg fooff fop, xmm0…xmm7 (16 bytes), mxcsr, cr0 cr2 cr3 cr4 fs_base gs_base
+ * efer; 4 bytes where nothing else is said. Returns the size, 0 when there is no such register. */
 enum {
     CPU_REGISTER_EIP = 8,
     CPU_REGISTER_EFLAGS,

@@ -323,6 +323,16 @@ const struct cpu_model *cpu_model_parse(const char *text, GError **error)
     return g_steal_pointer(&model);
 }
 
+const char *cpu_model_name(const struct cpu_model *model)
+{
+    return model->name;
+}
+
+const char *cpu_model_known(unsigned index)
+{
+    return index < G_N_ELEMENTS(models) ? models[index].name : NULL;
+}
+
 void cpu_model_describe_all(GString *out)
 {
     g_string_append(out, "Models:\n");

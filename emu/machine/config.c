@@ -81,6 +81,8 @@ static void free_drive(void *data)
 {
     struct machine_drive *drive = data;
     g_free(drive->id);
+    g_free(drive->qdev);
+    g_free(drive->below);
     g_free(drive->file);
     g_free(drive->serial);
     g_free(drive->model);
@@ -123,6 +125,7 @@ static void free_vnc(void *data)
 {
     struct machine_vnc *vnc = data;
     g_free(vnc->where);
+    g_free(vnc->secret);
     g_free(vnc);
 }
 

@@ -33,14 +33,26 @@ enum { IDE_SLOT = 1 };
 
 /* ---- errors of the host ---- */
 
+/* The members by which QEMU's events name a drive: one of a -blockdev has no name of its own, but its node's.
+ */
+static char *event_names(const struct machine *m, const struct block *block)
+{
+    const struct machine_drive *config = NULL;
+    for (unsigned i = 0; i < m->drive_count && !config; i++)
+        if (m->drives[i].block == block)
+            config = m->drives[i].config;
+    return g_strdup_printf("\"device\": \"%s\", \"node-name\": \"%s\"",
+                           config && config->node ? "" : block_id(block), block_id(block));
+}
+
 static void drive_failed(void *opaque, struct block *block, bool write, int error, bool stops, bool ignored)
 {
     struct machine *m = opaque;
     const char *action = stops ? "stop" : ignored ? "ignore" : "report";
+    g_autofree char *names = event_names(m, block);
     g_autofree char *data = g_strdup_printf(
-        "\"device\": \"%s\", \"operation\": \"%s\", \"action\": \"%s\", \"nospace\": %s, \"reason\": \"%s\"",
-        block_id(block), write ? "write" : "read", action, error == ENOSPC ? "true" : "false",
-        g_strerror(error));
+        "%s, \"operation\": \"%s\", \"action\": \"%s\", \"nospace\": %s, \"reason\": \"%s\"", names,
+        write ? "write" : "read", action, error == ENOSPC ? "true" : "false", g_strerror(error));
     control_event(m->control, "BLOCK_IO_ERROR", data);
     trace(IDE, "%s: %s: %s (%s)", block_id(block), write ? "writing" : "reading", g_strerror(error), action);
     if (stops)
@@ -50,17 +62,23 @@ static void drive_failed(void *opaque, struct block *block, bool write, int erro
 static void tray_moved(void *opaque, struct block *block, bool open)
 {
     struct machine *m = opaque;
-    g_autofree char *data = g_strdup_printf("\"device\": \"%s\", \"id\": \"%s\", \"tray-open\": %s",
-                                            block_id(block), block_id(block), open ? "true" : "false");
+    const char *device = block_id(block), *id = device;
+    for (unsigned i = 0; i < m->drive_count; i++)
+        if (m->drives[i].block == block) {
+            device = m->drives[i].config->node ? "" : device;
+            id = m->drives[i].config->qdev ? m->drives[i].config->qdev : id;
+        }
+    g_autofree char *data = g_strdup_printf("\"device\": \"%s\", \"id\": \"%s\", \"tray-open\": %s", device,
+                                            id, open ? "true" : "false");
     control_event(m->control, "DEVICE_TRAY_MOVED", data);
 }
 
 static void image_corrupted(void *opaque, struct block *block, const char *what, uint64_t offset)
 {
     struct machine *m = opaque;
+    g_autofree char *names = event_names(m, block);
     g_autofree char *data = g_strdup_printf(
-        "\"device\": \"%s\", \"msg\": \"%s\", \"offset\": %" G_GUINT64_FORMAT ", \"fatal\": true",
-        block_id(block), what, offset);
+        "%s, \"msg\": \"%s\", \"offset\": %" G_GUINT64_FORMAT ", \"fatal\": true", names, what, offset);
     control_event(m->control, "BLOCK_IMAGE_CORRUPTED", data);
     trace(IDE, "%s: %s: %s", block_id(block), block_path(block), what);
 }
@@ -365,7 +383,8 @@ bool machine_disks_tell_fwcfg(struct machine *m, GError **error)
 static struct machine_disk *find_drive(struct machine *m, const char *id, GError **error)
 {
     for (unsigned i = 0; i < m->drive_count; i++)
-        if (g_str_equal(m->drives[i].config->id, id))
+        if (g_str_equal(m->drives[i].config->id, id) ||
+            (m->drives[i].config->qdev && g_str_equal(m->drives[i].config->qdev, id)))
             return &m->drives[i];
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "Device '%s' not found", id);
     return NULL;
@@ -382,6 +401,9 @@ bool machine_drive_status(void *opaque, unsigned index, struct control_drive *ou
         [BLOCK_ZEROES_WRITE] = "off", [BLOCK_ZEROES_DETECT] = "on", [BLOCK_ZEROES_UNMAP] = "unmap"};
     *out = (struct control_drive){
         .id = block_id(block),
+        .qdev = m->drives[index].config->qdev,
+        .node = m->drives[index].config->node,
+        .below = m->drives[index].config->below,
         .file = block_path(block),
         .format = block_format(block),
         .backing = block_backing(block),

@@ -87,8 +87,10 @@ struct machine_geometry {
 
 /* -drive, -hda, -cdrom, -fda and the -device that takes a drive with if=none. */
 struct machine_drive {
-    char *id;   /* "ide0-hd0" unless given */
-    char *file; /* NULL: an empty drive */
+    char *id;    /* "ide0-hd0" unless given; of a -blockdev, its node-name */
+    char *qdev;  /* id= of the -device it is plugged in with, or NULL */
+    char *below; /* node-name of the node under a -blockdev, or NULL */
+    char *file;  /* NULL: an empty drive */
     enum machine_bus bus;
     int index; /* IDE: 2 × channel + unit; floppy, flash: unit; -1: the first free one */
     enum machine_media media;
@@ -149,7 +151,8 @@ enum machine_watchdog_action {
 bool machine_watchdog_parse(const char *text, enum machine_watchdog_action *action, GError **error);
 
 struct machine_vnc {
-    char *where; /* "unix:PATH", or what to listen on: "localhost" */
+    char *where;  /* "unix:PATH", or what to listen on: "localhost" */
+    char *secret; /* the password from the start; NULL: set_password says it */
     unsigned port, port_to;
     bool password, reverse;
     enum { MACHINE_SHARE_IGNORE, MACHINE_SHARE_EXCLUSIVE, MACHINE_SHARE_FORCED } share;
@@ -171,6 +174,10 @@ struct machine_monitor {
 
 enum machine_engine { MACHINE_ENGINE_INTERP, MACHINE_ENGINE_JIT };
 
+struct machine_key {
+    const char *name, *type, *help; /* type: string, boolean, number, size; help NULL: no effect here */
+};
+
 /* Reads the words of options while the machine runs, by the tables the command line is read by. What comes
  * back is the caller's, to be freed with machine_…_free(). options_live.c. */
 struct machine_words {
@@ -178,6 +185,11 @@ struct machine_words {
     struct machine_nic *(*nic)(const char *words, GError **error); /* of -device */
     struct machine_capture *(*capture)(const char *words, GError **error);
     struct machine_chardev *(*chardev)(const char *words, GError **error);
+    /* What there is to be said. NULL, false: no more. options_ask.c. */
+    const char *(*device_name)(unsigned index);
+    const char *(*option_name)(unsigned index);
+    bool (*device_key)(const char *device, unsigned index, struct machine_key *out);
+    bool (*option_key)(const char *option, unsigned index, struct machine_key *out);
 };
 
 struct machine_config {

@@ -178,6 +178,44 @@ static bool operate_device(void *opaque, unsigned index, const char **id, const 
     return true;
 }
 
+static const char *operate_option_name(void *opaque, unsigned index)
+{
+    const struct machine_words *words = ((struct machine *)opaque)->config->words;
+    return words ? words->option_name(index) : NULL;
+}
+
+static const char *operate_device_type(void *opaque, unsigned index)
+{
+    const struct machine_words *words = ((struct machine *)opaque)->config->words;
+    return words ? words->device_name(index) : NULL;
+}
+
+static bool take_key(bool found, const struct machine_key *key, struct control_key *out)
+{
+    if (found)
+        *out = (struct control_key){.name = key->name, .type = key->type, .help = key->help};
+    return found;
+}
+
+static bool operate_option_key(void *opaque, const char *option, unsigned index, struct control_key *out)
+{
+    const struct machine_words *words = ((struct machine *)opaque)->config->words;
+    struct machine_key key;
+    return take_key(words && words->option_key(option, index, &key), &key, out);
+}
+
+static bool operate_device_key(void *opaque, const char *type, unsigned index, struct control_key *out)
+{
+    const struct machine_words *words = ((struct machine *)opaque)->config->words;
+    struct machine_key key;
+    return take_key(words && words->device_key(type, index, &key), &key, out);
+}
+
+static const char *operate_cpu_model(void *opaque, unsigned index)
+{
+    return cpu_model_known(index);
+}
+
 static uint64_t all_dropped(const struct net_counters *counters)
 {
     uint64_t sum = 0;
@@ -667,6 +705,12 @@ void machine_offer(struct machine *m)
         .chardev_remove = operate_chardev_remove,
         .pci = operate_pci,
         .device = operate_device,
+        .option_name = operate_option_name,
+        .option_key = operate_option_key,
+        .device_type = operate_device_type,
+        .device_key = operate_device_key,
+        .cpu_model = operate_cpu_model,
+        .cpu = cpu_model_name(m->config->cpu),
         .create = operate_create,
         .dump = machine_dump,
         .nic = operate_nic,

@@ -203,6 +203,8 @@ bool machine_displays_build(struct machine *m, GError **error)
             g_prefix_error(error, "-vnc: ");
             return false;
         }
+        if (wanted->secret)
+            vnc_set_password(vnc, wanted->secret);
         g_ptr_array_add(m->vncs, vnc);
     }
     if (config->window.open && !config->check_only) {

@@ -141,6 +141,10 @@ static const char *const taken[] = {
     "-kernel k -chardev stdio,id=c0,mux=on,signal=off -serial chardev:c0 -mon chardev=c0,mode=readline",
     "-kernel k -chardev file,id=c0,path=/dev/null,append=on -debugcon chardev:c0",
     "-kernel k -chardev socket,id=c0,host=localhost,port=1234 -mon c0,mode=control,pretty=on",
+    "-kernel k -nodefaults -nographic -daemonize",
+    "-kernel k -chardev null,id=c0 -mon chardev=c0,id=monitor,mode=control",
+    "-kernel k -object secret,id=s,data=aGFsbG8=,format=base64 -vnc :0,password-secret=s",
+    "-kernel k -object memory-backend-file,id=m,size=64M,mem-path=/x -machine pc,memory-backend=m",
     "-kernel k -debugcon stdio -display none",
     "-kernel k -parallel none -display none -vga none",
     "-kernel k -nographic -echr 2",
@@ -184,6 +188,27 @@ static char *split_config(const char *text, GString *beside)
         g_string_append_printf(beside, " %s %s", name, arg);
     }
     return g_string_free(sections, FALSE);
+}
+
+/* JSON is taken as well; no configuration file can hold it. */
+static void test_json(void)
+{
+    static const char *const lines[] = {
+        "-kernel k -object "
+        "'{\"qom-type\":\"memory-backend-file\",\"id\":\"m\",\"size\":67108864,\"mem-path\":\"/x\"}' "
+        "-machine pc,memory-backend=m",
+        "-kernel k -netdev '{\"id\":\"n0\",\"type\":\"user\"}' -device "
+        "'{\"netdev\":\"n0\",\"driver\":\"e1000\"}'",
+        "-kernel k -audiodev '{\"id\":\"a\",\"driver\":\"none\"}'",
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+        struct machine_config *config = take(lines[i]);
+        g_assert_cmpstr(config->mem_path, ==, i ? NULL : "/x");
+        g_assert_cmpuint(config->ram_size, ==, (uint64_t)(i ? 128 : 64) << 20);
+        if (i == 1)
+            g_assert_cmpstr(((struct machine_nic *)config->nics->pdata[0])->netdev, ==, "n0");
+        machine_config_free(config);
+    }
 }
 
 /* What is written is read again as the same. */
@@ -284,7 +309,25 @@ static const struct {
     {"-vnc unix:/x,reverse=on", "leave it out with unix:"},
     {"-vnc h:5500,reverse,to=5501", "leave it out with reverse"},
     {"-vnc :0,share=no", "share=no: must be one of"},
-    {"-vnc :0,password-secret=s", "use password=on"},
+    {"-vnc :0,password-secret=s", "there is no -object secret with that id"},
+    {"-vnc :0,password=on,password-secret=s", "exclude each other"},
+    {"-object secret,id=s", "give one of data= and file="},
+    {"-object secret,id=s,data=x,file=y", "give one of data= and file="},
+    {"-object secret,id=s,file=/nowhere/x", "file=/nowhere/x: No such file"},
+    {"-object secret,id=s,data=a*b,format=base64", "is not base64"},
+    {"-object secret,id=s,data=a,keyid=k", "keyid"},
+    {"-object secret,id=s,data=a -object secret,id=s,data=b", "id=s is taken"},
+    {"-kernel k -object secret,id=s,data=AAAA,format=base64 -vnc :0,password-secret=s",
+     "the secret is no text"},
+    {"-kernel k -machine pc,memory-backend=m", "there is no -object memory-backend-ram"},
+    {"-kernel k -m 32 -object memory-backend-ram,id=m,size=64M -machine pc,memory-backend=m", "differ"},
+    {"-object memory-backend-ram,id=m", "size= is missing"},
+    {"-object memory-backend-file,id=m,size=1M", "mem-path= is missing"},
+    {"-object memory-backend-ram,id=m,size=1M -object memory-backend-ram,id=m,size=1M", "id=m is taken"},
+    {"-kernel k -object memory-backend-ram,id=m,size=1234567 -machine pc,memory-backend=m", "whole MiB"},
+    {"-device '{\"id\":\"n\"}'", "JSON: \"driver\" is missing"},
+    {"-netdev '{\"type\":\"user\"'", "JSON"},
+    {"-netdev '{\"type\":\"user\",\"id\":\"n\",\"bad\":1}'", "unknown key 'bad'"},
     {"-g 10x10", "a size is WIDTHxHEIGHT"},
     {"-g 800", "a size is WIDTHxHEIGHT"},
     {"-device VGA,xres=100", "xres"},
@@ -982,6 +1025,7 @@ int main(int argc, char **argv)
 #define TEST(name) g_test_add_func("/options/" #name, test_##name)
     TEST(taken);
     TEST(round_trip);
+    TEST(json);
     TEST(refused);
     TEST(printed);
     TEST(each_row);

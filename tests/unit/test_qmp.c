@@ -1022,7 +1022,7 @@ static void test_monitor_saves(struct bench *b, gconstpointer data)
         gsize len = 0;
         monitor_execute(b->control, line, out);
         if (rows[i].len == SIZE_MAX) {
-            g_assert_nonnull(strstr(out->str, "is memory (see info mtree)"));
+            g_assert_nonnull(strstr(out->str, "all of that is memory"));
             g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
             continue;
         }
