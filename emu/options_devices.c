@@ -65,7 +65,7 @@ static const struct keyval_row vga_rows[] = {
     {"driver", KEYVAL_STRING},
     {"vgamem_mb", KEYVAL_NUMBER, .help = "its memory: 1, 2, 4 … 256 MiB (16)", .min = 1, .max = 256},
     {"addr", KEYVAL_STRING, .help = "PCI slot, hexadecimal (2)"},
-    {"id", KEYVAL_NAME, .help = "accepted, no effect here"},
+    {"id", KEYVAL_NAME, .help = "its name"},
     {"bus", KEYVAL_CHOICE, "pci.0|pci"},
     {"edid", KEYVAL_BOOL, .help = "the monitor says what it prefers (on)"},
     {"xres", KEYVAL_NUMBER, .help = "that is this wide (1280)", .min = 640, .max = 4088},
@@ -254,6 +254,7 @@ static bool device_vga(struct options *o, const struct keyval *kv, GError **erro
         return option_fail(error, "there is a graphics card already");
     o->vga_device = true;
     o->vga = OPTION_VGA_STD;
+    o->config->vga_id = g_strdup(keyval_string(kv, "id", NULL));
     if (keyval_has(kv, "addr") &&
         !option_parse_slot(keyval_string(kv, "addr", ""), &o->config->vga_slot, error))
         return false;

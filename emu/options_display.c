@@ -44,7 +44,7 @@ static const struct keyval_row vnc_rows[] = {
     LATER("tls-authz", "use a UNIX socket, or an SSH tunnel to the loopback address"),
     LATER("sasl", "use password=on"),
     LATER("acl", "use password=on"),
-    LATER("audiodev", "there is no sound"),
+    {"audiodev", KEYVAL_NAME},
     LATER("power-control", "use the monitor"),
     LATER("display", "there is one graphics card"),
     LATER("head", "there is one graphics card"),

@@ -121,6 +121,7 @@ static const struct {
     {"WATCHDOG", "action:WatchdogAction"},
     {"DEVICE_DELETED", "*device:str path:str"},
     {"DEVICE_TRAY_MOVED", "device:str id:str tray-open:bool"},
+    {"DUMP_COMPLETED", "result:DumpQueryResult *error:str"},
     {"BLOCK_IO_ERROR", "device:str *node-name:str operation:IoOperationType action:BlockErrorAction "
                        "*nospace:bool reason:str"},
     {"BLOCK_IMAGE_CORRUPTED", "device:str *node-name:str msg:str *offset:int *size:int fatal:bool"},

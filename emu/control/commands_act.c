@@ -266,25 +266,57 @@ static JsonNode *do_pmemsave(struct qmp_session *session, JsonObject *arguments,
     return save_memory(session, true, arguments, error);
 }
 
+/* "fd:NAME": a descriptor that came with getfd. */
 bool control_dump(struct control *control, const char *path, GError **error)
 {
-    int fd = control->machine->create(control->machine->opaque, path, error);
+    bool named = g_str_has_prefix(path, "fd:");
+    int fd = named ? control_take_named_fd(control, path + strlen("fd:"))
+                   : control->machine->create(control->machine->opaque, path, error);
+    if (named && fd < 0)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                    "File descriptor named '%.100s' has not been found (getfd gives it the name)",
+                    path + strlen("fd:"));
     bool good = fd >= 0 && control->machine->dump(control->machine->opaque, fd, error);
     if (fd >= 0)
         close(fd);
+    control->dump_failed = !good;
+    control->dumped = good ? control->machine->ram_size : 0;
+    g_autofree char *data =
+        g_strdup_printf("\"result\": {\"status\": \"%s\", \"completed\": %" G_GUINT64_FORMAT
+                        ", \"total\": %" G_GUINT64_FORMAT "}%s",
+                        good ? "completed" : "failed", control->dumped, control->machine->ram_size,
+                        good ? "" : ", \"error\": \"the core could not be written\"");
+    control_event(control, "DUMP_COMPLETED", data);
     return good;
+}
+
+/* A core is written at once, however it is asked for. */
+static JsonNode *query_dump(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control *control = session->control;
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "status",
+                                  control->dump_failed ? "failed"
+                                  : control->dumped    ? "completed"
+                                                       : "none");
+    json_object_set_int_member(object, "completed", (gint64)control->dumped);
+    json_object_set_int_member(object, "total", control->dumped ? (gint64)control->machine->ram_size : 0);
+    return qmp_object(object);
 }
 
 static JsonNode *do_dump(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const char *protocol = json_object_get_string_member(arguments, "protocol");
-    if (json_object_get_boolean_member(arguments, "paging") || !g_str_has_prefix(protocol, "file:")) {
-        g_set_error_literal(
-            error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-            "a core goes to a file, by physical addresses: \"paging\": false, \"protocol\": \"file:PATH\"");
+    bool file = g_str_has_prefix(protocol, "file:");
+    if (json_object_get_boolean_member(arguments, "paging") ||
+        (!file && !g_str_has_prefix(protocol, "fd:"))) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                            "a core goes to a file, by physical addresses: \"paging\": false, \"protocol\": "
+                            "\"file:PATH\" or \"fd:NAME\"");
         return NULL;
     }
-    return control_dump(session->control, protocol + strlen("file:"), error) ? qmp_nothing() : NULL;
+    return control_dump(session->control, file ? protocol + strlen("file:") : protocol, error) ? qmp_nothing()
+                                                                                               : NULL;
 }
 
 /* ---- input ---- */
@@ -352,7 +384,8 @@ static const struct qmp_command rows[] = {
     {"inject-nmi", do_nmi},
     {"memsave", do_memsave, "val:int size:int filename:str *cpu-index:int"},
     {"pmemsave", do_pmemsave, "val:int size:int filename:str"},
-    {"dump-guest-memory", do_dump, "paging:bool protocol:str *format:DumpGuestMemoryFormat"},
+    {"dump-guest-memory", do_dump, "paging:bool protocol:str *detach:bool *format:DumpGuestMemoryFormat"},
+    {"query-dump", query_dump, .returns = "DumpQueryResult"},
     {"input-send-event", do_input, "*device:str *head:int events:[InputEvent]"},
     {"set_link", do_set_link, "name:str up:bool"},
     {"x-netlab-impair", do_impair, "name:str *direction:str *settings:str", "str"},

@@ -370,10 +370,24 @@ static const char *class_of(const struct control_machine *m, const char *path)
     return NULL;
 }
 
+/* "//machine/" is "/machine". */
+static char *plain_path(const char *path)
+{
+    g_auto(GStrv) parts = g_strsplit(path, "/", -1);
+    GString *plain = g_string_new(NULL);
+    for (char **part = parts; *part; part++)
+        if (**part)
+            g_string_append_printf(plain, "/%s", *part);
+    if (!plain->len)
+        g_string_append_c(plain, '/');
+    return g_string_free(plain, FALSE);
+}
+
 static JsonNode *qom_list(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
-    const char *path = json_object_get_string_member(arguments, "path"), *id, *class;
+    g_autofree char *path = plain_path(json_object_get_string_member(arguments, "path"));
+    const char *id, *class;
     JsonArray *list = json_array_new();
     if (g_str_equal(path, "/")) {
         add_item(list, "machine", "child<pc-machine>");
@@ -386,8 +400,10 @@ static JsonNode *qom_list(struct qmp_session *session, JsonObject *arguments, GE
             g_autofree char *type = g_strdup_printf("child<%s>", class);
             add_item(list, id, type);
         }
-    } else if (class_of(m, path)) {
+    } else if ((class = class_of(m, path))) {
         add_item(list, "type", "string");
+        if (g_str_equal(class, "VGA"))
+            add_item(list, "vgamem_mb", "uint32");
     } else {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "Device '%.200s' not found", path);
         json_array_unref(list);
@@ -399,7 +415,7 @@ static JsonNode *qom_list(struct qmp_session *session, JsonObject *arguments, GE
 static JsonNode *qom_get(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
-    const char *path = json_object_get_string_member(arguments, "path");
+    g_autofree char *path = plain_path(json_object_get_string_member(arguments, "path"));
     const char *property = json_object_get_string_member(arguments, "property");
     const char *type = g_str_equal(path, "/machine")   ? "pc-machine"
                        : g_str_equal(path, peripheral) ? "container"
@@ -408,12 +424,17 @@ static JsonNode *qom_get(struct qmp_session *session, JsonObject *arguments, GEr
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "Device '%.200s' not found", path);
         return NULL;
     }
+    JsonNode *node = json_node_new(JSON_NODE_VALUE);
+    if (g_str_equal(type, "VGA") && g_str_equal(property, "vgamem_mb")) {
+        json_node_set_int(node, m->vga_memory >> 20);
+        return node;
+    }
     if (!g_str_equal(property, "type")) {
+        json_node_unref(node);
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Property '%s.%.100s' not found", type,
                     property);
         return NULL;
     }
-    JsonNode *node = json_node_new(JSON_NODE_VALUE);
     json_node_set_string(node, type);
     return node;
 }

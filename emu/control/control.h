@@ -138,6 +138,7 @@ struct control_machine {
     const char *name;    /* NULL: none */
     const uint8_t *uuid; /* 16 bytes, as printed; NULL: none */
     uint64_t ram_size;
+    uint32_t vga_memory;
     enum control_status (*status)(void *opaque);
     void (*stop)(void *opaque);
     bool (*cont)(void *opaque, GError **error);

@@ -71,8 +71,9 @@ struct control {
     struct gdbstub *debugger;
     GHashTable *named_fds; /* getfd: descriptors by name, closed with it; NULL: none yet */
     unsigned clients;      /* accepted so far, for their names */
-    bool migration_events;
-    bool sweeping; /* a deferred clean-up of dead sessions is on its way */
+    bool migration_events, dump_failed;
+    uint64_t dumped; /* bytes of the last core */
+    bool sweeping;   /* a deferred clean-up of dead sessions is on its way */
 };
 
 /* qmp.c */

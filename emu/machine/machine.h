@@ -232,6 +232,7 @@ struct machine_config {
 
     bool vga;            /* a graphics card; with it come a mouse, and a screen for `displays` */
     bool vga_wanted;     /* somebody asked for it: without its video BIOS firmware is not started */
+    char *vga_id;        /* NULL: "VGA" */
     uint32_t vga_memory; /* bytes, a power of two */
     unsigned vga_width, vga_height; /* the monitor's preferred mode; 0: no EDID */
     int vga_slot;                   /* -1: 2 */

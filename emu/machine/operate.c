@@ -701,6 +701,7 @@ void machine_offer(struct machine *m)
         .port = operate_port,
         .uuid = m->config->has_uuid ? m->config->uuid : NULL,
         .ram_size = m->config->ram_size,
+        .vga_memory = m->config->vga_memory,
         .chardev_add = operate_chardev_add,
         .chardev_remove = operate_chardev_remove,
         .pci = operate_pci,

@@ -161,7 +161,7 @@ bool machine_video_build(struct machine *m, GError **error)
                                                         .nudge = vmport_nudge,
                                                         .changed = vmport_changed,
                                                         .ram_mib = (uint32_t)(config->ram_size >> 20)}));
-    struct vga_config card = {.id = "VGA",
+    struct vga_config card = {.id = config->vga_id ? config->vga_id : "VGA",
                               .slot = config->vga_slot < 0 ? VGA_SLOT : config->vga_slot,
                               .ram_offset = config->ram_size,
                               .memory = config->vga_memory,
