@@ -19,9 +19,10 @@
 #include <unistd.h>
 
 const struct cli_verb *const cli_verbs[] = {
-    &verb_up,    &verb_down, &verb_restart, &verb_status,  &verb_log,       &verb_console,  &verb_connect,
-    &verb_exec,  &verb_cp,   &verb_capture, &verb_link,    &verb_validate,  &verb_repair,   &verb_doctor,
-    &verb_image, &verb_host, &verb_help,    &verb_version, &verb_supervise, &verb_watchdog, NULL};
+    &verb_up,      &verb_down,      &verb_restart,  &verb_status, &verb_log,     &verb_console, &verb_connect,
+    &verb_exec,    &verb_cp,        &verb_capture,  &verb_graph,  &verb_inspect, &verb_stats,   &verb_events,
+    &verb_link,    &verb_validate,  &verb_repair,   &verb_doctor, &verb_image,   &verb_host,    &verb_help,
+    &verb_version, &verb_supervise, &verb_watchdog, NULL};
 
 const struct cli_status_info cli_statuses[] = {
     {CLI_OK, "done, or nothing to do"},

@@ -9,10 +9,15 @@
 
 bool cli_node_find_lab(const struct cli_call *call, struct cli_node *node, GError **error)
 {
+    return cli_node_find_path(call, NULL, node, error);
+}
+
+bool cli_node_find_path(const struct cli_call *call, const char *path, struct cli_node *node, GError **error)
+{
     *node = (struct cli_node){0};
     lab_place_find(&node->place);
     node->store = store_open(node->place.state, error);
-    node->lab = node->store ? lab_select(node->store, cli_value(call, "lab"), NULL, error) : NULL;
+    node->lab = node->store ? lab_select(node->store, cli_value(call, "lab"), path, error) : NULL;
     node->status = node->lab ? lab_status_read(&node->place, node->store, node->lab, error) : NULL;
     return node->status != NULL;
 }

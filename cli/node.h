@@ -15,6 +15,8 @@ struct cli_node {
 };
 /* Finds node `name` in the lab of --lab or of the current folder. Clear it in any case. */
 bool cli_node_find(const struct cli_call *call, const char *name, struct cli_node *node, GError **error);
+/* The lab brought up from `path` (a file or folder; NULL: as above). */
+bool cli_node_find_path(const struct cli_call *call, const char *path, struct cli_node *node, GError **error);
 /* The same lab without a node. */
 bool cli_node_find_lab(const struct cli_call *call, struct cli_node *node, GError **error);
 /* NOT_UP with the reason when its machine does not run. */

@@ -192,3 +192,49 @@ void nic_capture_end(const char *directory, const char *id)
 {
     g_autoptr(JsonNode) answer = execute(directory, "object-del", words("id", id, NULL), NULL);
 }
+
+/* ---- events ---- */
+
+struct nic_events {
+    struct channel channel;
+};
+
+struct nic_events *nic_events_new(const char *directory, GError **error)
+{
+    struct channel channel;
+    if (!open_control(directory, &channel, error))
+        return NULL;
+    struct nic_events *events = g_new0(struct nic_events, 1);
+    events->channel = channel;
+    return events;
+}
+
+void nic_events_free(struct nic_events *events)
+{
+    if (!events)
+        return;
+    channel_clear(&events->channel);
+    g_free(events);
+}
+
+int nic_events_fd(const struct nic_events *events)
+{
+    return events->channel.fd;
+}
+
+bool nic_events_next(struct nic_events *events, JsonObject **event)
+{
+    for (;;) {
+        JsonObject *line;
+        *event = NULL;
+        if (!channel_try(&events->channel, &line, NULL))
+            return false;
+        if (!line)
+            return true;
+        if (json_object_has_member(line, "event")) {
+            *event = line;
+            return true;
+        }
+        json_object_unref(line);
+    }
+}

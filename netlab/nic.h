@@ -29,3 +29,11 @@ JsonObject *nic_find(JsonArray *nics, unsigned index);
 bool nic_capture_begin(const char *directory, unsigned index, const char *id, unsigned most, int fd,
                        GError **error);
 void nic_capture_end(const char *directory, const char *id);
+
+/* The events of a machine, as its QMP sends them (docs/control.md). */
+struct nic_events;
+struct nic_events *nic_events_new(const char *directory, GError **error);
+void nic_events_free(struct nic_events *events);
+int nic_events_fd(const struct nic_events *events); /* readable: nic_events_next() */
+/* True: *event is one, owned by the caller, or NULL: none now. False: the machine has ended. */
+bool nic_events_next(struct nic_events *events, JsonObject **event);

@@ -242,6 +242,20 @@ uint64_t process_resident(pid_t pid)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
+uint64_t process_cpu_ms(pid_t pid)
+{
+    char path[40];
+    g_autofree char *contents = NULL;
+    unsigned long long user, system;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    /* The command's name, in parentheses, may hold anything. */
+    const char *rest = g_file_get_contents(path, &contents, NULL, NULL) ? strrchr(contents, ')') : NULL;
+    if (!rest ||
+        sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
+        return 0;
+    return (user + system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
 int64_t process_age(const struct process_identity *identity)
 {
     struct timespec now;

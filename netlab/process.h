@@ -39,6 +39,8 @@ bool process_end(const struct process_identity *identity, unsigned grace_ms, GEr
 void process_end_all(const struct process_identity *identities, unsigned count, unsigned grace_ms);
 /* Resident memory in KiB, of what is shared its part; 0 when unknown. */
 uint64_t process_resident(pid_t pid);
+/* CPU time that it and its threads have used, in ms; 0 when unknown. */
+uint64_t process_cpu_ms(pid_t pid);
 /* How long it has run, in seconds, by the boot's clock and not by one that can be set. */
 int64_t process_age(const struct process_identity *identity);
 /* Inode of its network namespace, 0 when unknown. */

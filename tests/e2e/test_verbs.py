@@ -395,6 +395,93 @@ def capture_ends_with_the_machine():
     LAB.netlab("up", "h2", "--timeout", str(BOOT_SECONDS), timeout=BOOT_SECONDS + 20)
 
 
+def graph():
+    """The running lab with a pulled cable and a bad line; the file alone; every format."""
+    LAB.netlab("link", "h2:eth1", "down")
+    LAB.netlab("link", "h1:eth0", "set", "delay=20ms")
+    text = LAB.netlab("graph", env={"LC_ALL": "C.UTF-8"}).stdout
+    check("├─ h1:eth0  10.1.0.1/24  up  delay=20ms\n" in text and "h1:eth1 10.255.0.1/30 ── 10.255.0.2/30 h2:eth1 DOWN\n" in text, text)
+    check(max(len(line) for line in text.splitlines()) <= 80, text)
+    check("|- h1:eth0" in LAB.netlab("graph", env={"LC_ALL": "C"}).stdout, "without UTF-8")
+    found = json.loads(LAB.netlab("graph", "--json").stdout)
+    ends = {f"{end['node']}:{end['interface']}": end for network in found["networks"] for end in network["ends"]}
+    check(found["up"] and ends["h1:eth0"]["line"] == "delay=20ms" and not ends["h2:eth1"]["link"] and ends["h1:eth1"]["link"], f"{found}")
+    dot = LAB.netlab("graph", "-f", "dot").stdout
+    check('"node h1" -- "net lan"' in dot and "style=dashed" in dot, dot)
+    check("n0 -.-|" in LAB.netlab("graph", "-f", "mermaid").stdout, "mermaid")
+    if shutil.which("dot"):
+        svg = LAB.netlab("graph", "-f", "svg").stdout
+        check("<svg" in svg and "10.255.0.2/30" in svg, svg)
+    result = LAB.netlab("graph", "-f", "svg", rc=1, env={"PATH": "/nowhere"})
+    check("package graphviz" in result.stderr, result.text)
+    LAB.netlab("link", "h2:eth1", "up")
+    LAB.netlab("link", "h1:eth0", "reset")
+    check("(not up)" in LAB.netlab("graph", "--file").stdout, "the file alone")
+    check("no format" in LAB.netlab("graph", "-f", "png", rc=2).stderr, "png")
+
+
+def inspect():
+    found = json.loads(LAB.netlab("inspect", "h1", "--json").stdout)
+    nic = found["nics"][0]
+    check(found["agent_answers"] and "10.1.0.1/24" in nic["guest_addresses"] and nic["link"] and nic["line"] == "good", f"{found}")
+    check(found["pid"] == LAB.node("h1")["pid"] and os.path.exists(found["qmp"]) and found["command"][1] == "-name", f"{found}")
+    text = LAB.netlab("inspect", "h1").stdout
+    check("in the guest 10.1.0.1/24" in text and nic["mac"] in text, text)
+    found = json.loads(LAB.netlab("inspect", "--json").stdout)
+    check({item["kind"] for item in found["objects"]} >= {"bridge", "tap", "machine"} and len(found["nodes"]) == 2, f"{found}")
+    check("nsenter -t" in LAB.netlab("inspect").stdout, "how to enter")
+
+
+def stats():
+    load = subprocess.Popen([BIN, "exec", "-n", "h1", "ping -f -s 1000 10.1.0.2 2>/dev/null || ping -i 0.01 -s 1000 10.1.0.2"], cwd=LAB.folder,
+                            env=LAB.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def busy():
+        found = json.loads(LAB.netlab("stats", "--json").stdout)
+        node = {node["node"]: node for node in found["nodes"]}["h1"]
+        return node if node["nics"][0]["sent_frames_s"] > 3 and node["nics"][0]["received_bits_s"] > 10000 and node["cpu_percent"] > 0 else None
+    try:
+        node = wait_until("traffic in the rates", busy, 60)
+        screen = Terminal("stats", rows=24, columns=80)
+        seen = screen.expect(b"DROPPED") + screen.expect(b"h2")
+        check(b"CPU%" in seen, f"{seen}")
+        screen.type(b"q")
+        screen.expect(b"[?1049l")
+        check(screen.end() == 0, "q")
+    finally:
+        load.terminate()
+        load.wait(30)
+    text = LAB.netlab("stats").stdout
+    check(text.startswith("NODE") and max(len(line) for line in text.splitlines()) <= 80, text)
+    return f"{node['cpu_percent']:.0f} % of a CPU"
+
+
+def events():
+    steps = [json.loads(line) for line in LAB.netlab("events", "--json").stdout.splitlines()]
+    check(any(step["node"] == "h1" and step["event"] == "make machine" for step in steps if "node" in step), f"{steps}")
+    process = subprocess.Popen([BIN, "events", "--follow", "--new", "--json"], cwd=LAB.folder, env=LAB.env, stdout=subprocess.PIPE, text=True)
+    reader, seen = threading.Thread(target=lambda: seen.extend(json.loads(line) for line in process.stdout)), []
+    reader.start()
+
+    def reset_is_told():
+        LAB.netlab("restart", "h2", timeout=BOOT_SECONDS)
+        return any(item["source"] == "node" and item["node"] == "h2" and item["event"] == "running" for item in seen)
+    wait_until(lambda: f"the restart in {seen}", reset_is_told, 120)
+    check(any(item["source"] == "journal" and item["node"] == "h2" for item in seen if "node" in item), f"{seen}")
+
+    def stop_is_told():
+        link = socket.socket(socket.AF_UNIX)
+        link.connect(os.path.join(LAB.env["NETLAB_RUNTIME_DIR"], LAB.name, "h1", "qmp.sock"))
+        link.sendall(b'{"execute":"qmp_capabilities"}{"execute":"stop"}{"execute":"cont"}')
+        link.recv(4096)
+        link.close()
+        return {"STOP", "RESUME"} <= {item["event"] for item in seen if item["source"] == "machine"}
+    wait_until(lambda: f"STOP and RESUME in {seen}", stop_is_told, 60)
+    process.send_signal(signal.SIGINT)
+    check(process.wait(30) == 0, "Ctrl-C")
+    reader.join()
+
+
 def down():
     LAB.netlab("down")
     shutil.rmtree(os.path.join(LAB.base, "images"))
@@ -415,4 +502,4 @@ if __name__ == "__main__":
         print("SKIP: there is no image `mini`; make it with `netlab image build mini`")
         sys.exit(77)
     main(up, exec_streams, exec_ends, exec_many, connect, shared, cp, cp_by_sudo, cp_from_a_hostile_guest, capture,
-         capture_ends_with_the_machine, down)
+         capture_ends_with_the_machine, graph, inspect, stats, events, down)
