@@ -64,9 +64,9 @@ bool cli_number(const struct cli_call *call, const char *option, unsigned least,
 const char *cli_argument(const struct cli_call *call, guint index); /* NULL: not given */
 
 extern const struct cli_verb verb_up, verb_down, verb_restart, verb_status, verb_log, verb_repair,
-    verb_doctor, verb_console, verb_connect, verb_exec, verb_cp, verb_capture, verb_graph, verb_inspect,
-    verb_stats, verb_events, verb_link, verb_validate, verb_image, verb_host, verb_help, verb_version,
-    verb_supervise, verb_watchdog;
+    verb_doctor, verb_console, verb_connect, verb_exec, verb_cp, verb_capture, verb_graph, verb_diff,
+    verb_save, verb_ssh_config, verb_completion, verb_inspect, verb_stats, verb_events, verb_link,
+    verb_validate, verb_image, verb_host, verb_help, verb_version, verb_supervise, verb_watchdog;
 extern const struct cli_verb *const cli_verbs[];
 /* By one word, in `verbs`. */
 const struct cli_verb *cli_find_verb(const struct cli_verb *const *verbs, const char *word);
@@ -79,6 +79,11 @@ struct cli_status_info {
 };
 extern const struct cli_status_info cli_statuses[];
 extern const size_t cli_status_count;
+
+/* Completion for a shell; a usage error for one that is not known. (help.c) */
+int cli_print_completion(const struct cli_call *call, const char *shell);
+/* The environment variable that stands for an option: "NETLAB_EXEC_TIMEOUT". Owned by the caller. */
+char *cli_variable(const struct cli_verb *verb, const struct cli_option *option);
 
 /* Prints "netlab: message" and returns the exit status for that kind of error. */
 int cli_fail(const GError *error);

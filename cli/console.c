@@ -8,6 +8,7 @@
  * waiting in silence.
  */
 #include "cli/node.h"
+#include "netlab/machine.h"
 #include "netlab/paths.h"
 
 #include <errno.h>
@@ -22,10 +23,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ESCAPE = 0x1d /* Ctrl-] */, DRAIN_MS = 300 };
+enum { ESCAPE = 0x1d /* Ctrl-] */, DRAIN_MS = 300, PAST_LINES = 100 };
 
 static const struct cli_option options[] = {
     CLI_LAB_OPTION,
+    {"lines", 'n', "NUMBER",
+     "how much of what it said before is shown first, on a terminal (100; 0: nothing)"},
     {"log", 0, NULL, "print what the console has shown so far and end"},
     CLI_HELP_OPTION,
 };
@@ -90,14 +93,27 @@ static enum outcome converse(int console, bool has_escape)
     return INTERRUPTED;
 }
 
-static int converse_on_terminal(int console, const char *name)
+/* What was said before, without control characters: the terminal's own scrolling reaches it. */
+static void print_past(const struct lab_node_status *node, unsigned lines)
+{
+    g_autofree char *text = lines ? machine_log_tail(node->directory, "console.log", lines) : NULL;
+    if (text && *text)
+        printf("%s\n", text);
+    fflush(stdout);
+}
+
+static int converse_on_terminal(int console, const struct lab_node_status *node, unsigned lines)
 {
     struct termios before, raw;
+    const char *name = node->name;
     bool is_terminal = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before) == 0;
     if (is_terminal) {
         raw = before;
         cfmakeraw(&raw);
-        fprintf(stderr, "Console of %s. Ctrl-] leaves; press Enter if nothing shows.\n", name);
+        print_past(node, lines);
+        fprintf(stderr,
+                "Console of %s. Ctrl-] leaves; press Enter if nothing shows. (Above: what it said before.)\n",
+                name);
         tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }
     struct sigaction action = {.sa_handler = on_signal};
@@ -156,6 +172,9 @@ static int run(struct cli_call *call)
     g_autoptr(GError) error = NULL;
     struct cli_node node;
     int status, lock = -1, console = -1;
+    unsigned lines = PAST_LINES;
+    if (!cli_number(call, "lines", 0, 10000, &lines))
+        return CLI_USAGE;
     if (!cli_node_find(call, cli_argument(call, 0), &node, &error)) {
         status = cli_fail(error);
     } else if (cli_flag(call, "log")) {
@@ -167,7 +186,7 @@ static int run(struct cli_call *call)
                 node.node->console, g_strerror(errno));
         status = CLI_NOT_UP;
     } else {
-        status = converse_on_terminal(console, node.node->name);
+        status = converse_on_terminal(console, node.node, lines);
     }
     if (console >= 0)
         close(console);
@@ -184,7 +203,8 @@ const struct cli_verb verb_console = {
     .description =
         "Connects this terminal to the node's first serial port. Everything typed goes to the guest, Ctrl-C "
         "too; Ctrl-] leaves "
-        "and the machine goes on. In a pipe it sends its input and prints what comes until that is silent.",
+        "and the machine goes on. What the console said before stands above. In a pipe it sends its input "
+        "and prints what comes until that is silent.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .least = 1,

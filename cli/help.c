@@ -73,6 +73,10 @@ static void print_verb(const struct cli_verb *verb)
         g_autofree char *form = option_form(&verb->options[i]);
         printf("  %-24s %s\n", form, verb->options[i].help);
     }
+    if (verb->option_count > 1) {
+        g_autofree char *variable = cli_variable(verb, &verb->options[0]);
+        printf("\nEach option is also an environment variable, as in %s (flags: 1).\n", variable);
+    }
 }
 
 static void print_overview(void)
@@ -182,7 +186,10 @@ static void print_man(void)
         {"NETLAB_IMAGE_DIR", "where one's own images are"},
         {"NETLAB_EMU", "the emulator to use"},
     };
-    printf(".SH ENVIRONMENT\n");
+    printf(
+        ".SH ENVIRONMENT\nEach option of a command is also a variable: --timeout of exec is "
+        "NETLAB_EXEC_TIMEOUT; flags are given by 1 and left out by 0. The command line comes first.\n.TP\n.B "
+        "NETLAB_LAB\nthe lab that is meant, for every command with --lab\n");
     for (size_t i = 0; i < G_N_ELEMENTS(variables); i++) {
         printf(".TP\n.B %s\n", variables[i][0]);
         print_roff(variables[i][1]);
@@ -214,10 +221,16 @@ static void print_bash_group(const struct cli_verb *group)
     printf("'; COMPREPLY=($(compgen -W \"$words\" -- \"$word\")); return ;;\n");
 }
 
+/* What the shell asks for while completing this verb's arguments: an option of `netlab completion`, or "". */
+static const char *names_of(const struct cli_verb *verb)
+{
+    return strstr(verb->arguments, "NIC") ? "--nics" : strstr(verb->arguments, "NODE") ? "--nodes" : "";
+}
+
 static void print_bash(void)
 {
-    printf("# bash completion for netlab; made by `netlab help --completion bash`\n_netlab()\n{\n"
-           "    local word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} words=\n"
+    printf("# bash completion for netlab; made by `netlab completion bash`\n_netlab()\n{\n"
+           "    local word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} words= names=\n"
            "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words='");
     for (size_t i = 0; cli_verbs[i]; i++) {
         if (!cli_verbs[i]->is_hidden)
@@ -234,12 +247,15 @@ static void print_bash(void)
             printf("            esac ;;\n");
             continue;
         }
-        printf("        %s) words='", cli_verbs[i]->name);
+        printf("        %s) names=%s words='", cli_verbs[i]->name, names_of(cli_verbs[i]));
         for (size_t k = 0; k < cli_verbs[i]->option_count; k++)
             printf("--%s ", cli_verbs[i]->options[k].name);
         printf("' ;;\n");
     }
-    printf("        esac\n        case $word in -*) ;; *) COMPREPLY=($(compgen -f -- \"$word\")); return ;; "
+    /* A colon ends a word for bash: NODE:NIC is completed from the node's name on. */
+    printf("        esac\n        case $word in -*) ;; *) COMPREPLY=($(compgen -f -- \"$word\")"
+           " $([ -n \"$names\" ] && compgen -W \"$(netlab completion $names 2>/dev/null)\" -- \"$word\")); "
+           "return ;; "
            "esac\n    fi\n"
            "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n}\ncomplete -o filenames -F _netlab "
            "netlab\n");
@@ -269,7 +285,7 @@ static void print_zsh_group(const struct cli_verb *group)
 
 static void print_zsh(void)
 {
-    printf("#compdef netlab\n# made by `netlab help --completion zsh`\nif (( CURRENT == 2 )); then\n    "
+    printf("#compdef netlab\n# made by `netlab completion zsh`\nif (( CURRENT == 2 )); then\n    "
            "local -a verbs=(\n");
     for (size_t i = 0; cli_verbs[i]; i++) {
         if (!cli_verbs[i]->is_hidden) {
@@ -290,7 +306,11 @@ static void print_zsh(void)
         printf("    %s) _arguments", cli_verbs[i]->name);
         for (size_t k = 0; k < cli_verbs[i]->option_count; k++)
             printf(" --%s%s", cli_verbs[i]->options[k].name, cli_verbs[i]->options[k].argument ? "=" : "");
-        printf(" '*:file:_files' ;;\n");
+        if (*names_of(cli_verbs[i]))
+            printf(" '*:name:{ compadd -- $(netlab completion %s 2>/dev/null); _files }' ;;\n",
+                   names_of(cli_verbs[i]));
+        else
+            printf(" '*:file:_files' ;;\n");
     }
     printf("    esac\nfi\n");
 }
@@ -319,7 +339,7 @@ static void print_fish_group(const struct cli_verb *group)
 
 static void print_fish(void)
 {
-    printf("# fish completion for netlab; made by `netlab help --completion fish`\n");
+    printf("# fish completion for netlab; made by `netlab completion fish`\n");
     for (size_t i = 0; cli_verbs[i]; i++) {
         const struct cli_verb *verb = cli_verbs[i];
         if (verb->is_hidden)
@@ -328,6 +348,10 @@ static void print_fish(void)
         printf("complete -c netlab -n __fish_use_subcommand -f -a %s -d %s\n", verb->name, summary);
         if (verb->group)
             print_fish_group(verb);
+        if (*names_of(verb))
+            printf("complete -c netlab -n '__fish_seen_subcommand_from %s' -a '(netlab completion %s "
+                   "2>/dev/null)'\n",
+                   verb->name, names_of(verb));
         for (size_t k = 0; k < verb->option_count; k++) {
             g_autofree char *help = g_shell_quote(verb->options[k].help);
             printf("complete -c netlab -n '__fish_seen_subcommand_from %s' -l %s%s -d %s\n", verb->name,
@@ -336,7 +360,7 @@ static void print_fish(void)
     }
 }
 
-static int print_completion(const struct cli_call *call, const char *shell)
+int cli_print_completion(const struct cli_call *call, const char *shell)
 {
     static const struct {
         const char *shell;
@@ -360,7 +384,7 @@ static int run(struct cli_call *call)
     if (cli_flag(call, "man")) {
         print_man();
     } else if (cli_value(call, "completion")) {
-        return print_completion(call, cli_value(call, "completion"));
+        return cli_print_completion(call, cli_value(call, "completion"));
     } else if (!topic) {
         print_overview();
     } else if (g_str_equal(topic, "topology")) {

@@ -18,11 +18,14 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-const struct cli_verb *const cli_verbs[] = {
-    &verb_up,      &verb_down,      &verb_restart,  &verb_status, &verb_log,     &verb_console, &verb_connect,
-    &verb_exec,    &verb_cp,        &verb_capture,  &verb_graph,  &verb_inspect, &verb_stats,   &verb_events,
-    &verb_link,    &verb_validate,  &verb_repair,   &verb_doctor, &verb_image,   &verb_host,    &verb_help,
-    &verb_version, &verb_supervise, &verb_watchdog, NULL};
+const struct cli_verb *const cli_verbs[] = {&verb_up,      &verb_down,    &verb_restart,    &verb_status,
+                                            &verb_inspect, &verb_stats,   &verb_events,     &verb_graph,
+                                            &verb_log,     &verb_console, &verb_connect,    &verb_exec,
+                                            &verb_cp,      &verb_capture, &verb_link,       &verb_validate,
+                                            &verb_save,    &verb_diff,    &verb_repair,     &verb_doctor,
+                                            &verb_image,   &verb_host,    &verb_ssh_config, &verb_completion,
+                                            &verb_help,    &verb_version, &verb_supervise,  &verb_watchdog,
+                                            NULL};
 
 const struct cli_status_info cli_statuses[] = {
     {CLI_OK, "done, or nothing to do"},
@@ -308,6 +311,37 @@ static int parse_option(struct cli_call *call, char **argv, int *i)
     return 0;
 }
 
+char *cli_variable(const struct cli_verb *verb, const struct cli_option *option)
+{
+    g_autofree char *text = g_strdup_printf("NETLAB_%s_%s", verb->name, option->name);
+    g_autofree char *upper = g_ascii_strup(text, -1);
+    return g_strdup(g_strdelimit(upper, " -", '_'));
+}
+
+/* Options that were not given and stand in the environment: NETLAB_EXEC_TIMEOUT, and NETLAB_LAB for every
+ * --lab. */
+static int read_environment(struct cli_call *call)
+{
+    for (size_t i = 0; i < call->verb->option_count && !call->verb->is_hidden; i++) {
+        const struct cli_option *option = &call->verb->options[i];
+        g_autofree char *name = cli_variable(call->verb, option);
+        const char *value = g_getenv(name);
+        if (!value && g_str_equal(option->name, "lab"))
+            value = g_getenv("NETLAB_LAB");
+        if (!value || !*value || g_hash_table_contains(call->values, option->name) ||
+            g_str_equal(option->name, "help"))
+            continue;
+        static const char *const yes[] = {"1", "true", "yes", "on", NULL}, *const no[] = {"0", "false", "no",
+                                                                                          "off", NULL};
+        if (!option->argument && g_strv_contains(no, value))
+            continue;
+        if (!option->argument && !g_strv_contains(yes, value))
+            return cli_misuse(call, "%s=%s: --%s is given by 1 and left out by 0", name, value, option->name);
+        g_hash_table_insert(call->values, (gpointer)option->name, g_strdup(option->argument ? value : ""));
+    }
+    return 0;
+}
+
 static int parse(struct cli_call *call, char **argv)
 {
     bool options_ended = false;
@@ -329,6 +363,9 @@ static int parse(struct cli_call *call, char **argv)
     call->arguments->len--; /* keeps the NULL behind the last */
     if (cli_flag(call, "help"))
         return 0;
+    int wrong = read_environment(call);
+    if (wrong)
+        return wrong;
     if (count < call->verb->least)
         return cli_misuse(call, "too few arguments: netlab %s %s", call->verb->name, call->verb->arguments);
     if (call->verb->most >= 0 && count > call->verb->most)

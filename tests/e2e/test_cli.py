@@ -214,11 +214,13 @@ def help_and_completion():
     for shell in ("bash", "zsh", "fish"):
         text = lab.netlab("help", "--completion", shell).stdout
         check("dry-run" in text and "validate" in text, text)
+        check(lab.netlab("completion", shell).stdout == text, f"completion {shell}")
         if shutil.which(shell):
             subprocess.run([shell, "-n"], input=text, text=True, check=True)
     completed = subprocess.run(["bash", "-c", lab.netlab("help", "--completion", "bash").stdout +
-                                "COMP_WORDS=(netlab sta) COMP_CWORD=1; _netlab; echo ${COMPREPLY[@]}"], capture_output=True, text=True)
+                                "COMP_WORDS=(netlab statu) COMP_CWORD=1; _netlab; echo ${COMPREPLY[@]}"], capture_output=True, text=True)
     check(completed.stdout.strip() == "status", f"{completed}")
+    check("bash, zsh and fish" in lab.netlab("completion", "tcsh", rc=2).stderr, "another shell")
     # groups: each level has help, words to complete and a suggestion
     group = lab.netlab("help", "host").stdout
     check("dhcp" in group and group == lab.netlab("host", "--help").stdout, group)
@@ -234,6 +236,40 @@ def help_and_completion():
     lab.remove()
 
 
+def variables():
+    """Every option of every verb as NETLAB_VERB_OPTION; the command line comes first."""
+    lab = Lab()
+    check("no lab named x is up" in lab.netlab("status", rc=4, env={"NETLAB_LAB": "x"}).stderr, "NETLAB_LAB")
+    check("no lab named y is up" in lab.netlab("status", rc=4, env={"NETLAB_LAB": "x", "NETLAB_STATUS_LAB": "y"}).stderr, "NETLAB_STATUS_LAB")
+    check("no lab named z is up" in lab.netlab("status", "--lab", "z", rc=4, env={"NETLAB_STATUS_LAB": "y"}).stderr, "--lab")
+    check(json.loads(lab.netlab("status", "-a", env={"NETLAB_STATUS_JSON": "1"}).stdout) == {"labs": []}, "a flag")
+    check(lab.netlab("status", "-a", env={"NETLAB_STATUS_JSON": "0"}).stdout == "no lab is up\n", "not a flag")
+    check("is given by 1" in lab.netlab("status", rc=2, env={"NETLAB_STATUS_ALL": "perhaps"}).stderr, "neither")
+    check("is not a number from 1" in lab.netlab("up", rc=2, env={"NETLAB_UP_TIMEOUT": "soon"}).stderr, "a number")
+    check("NETLAB_EXEC_LAB" in lab.netlab("help", "exec").stdout and "NETLAB_LAB" in lab.netlab("help", "--man").stdout, "help")
+    lab.remove()
+
+
+def installed():
+    """`cmake --install`: programs, manual page, completion."""
+    lab = Lab()
+    place = os.path.join(lab.base, "usr")
+    build = os.path.dirname(os.path.dirname(lab_bin()))
+    subprocess.run(["cmake", "--install", build, "--prefix", place], check=True, capture_output=True)
+    with open(os.path.join(place, "share", "man", "man1", "netlab.1")) as file:
+        check(file.read() == lab.netlab("help", "--man").stdout, "manual page")
+    for path in ("bin/netlab", "bin/netlab-emu", "bin/netlab-guest", "share/bash-completion/completions/netlab",
+                 "share/zsh/site-functions/_netlab", "share/fish/vendor_completions.d/netlab.fish"):
+        check(os.path.getsize(os.path.join(place, path)) > 500, path)
+    result = subprocess.run([os.path.join(place, "bin", "netlab"), "version", "--json"], capture_output=True, text=True, env=lab.env)
+    check(json.loads(result.stdout)["emulator"], f"{result}")
+    lab.remove()
+
+
+def lab_bin():
+    return os.environ["NETLAB_BIN"]
+
+
 if __name__ == "__main__":
-    main(schema_has_the_parsers_keys, schema_agrees_with_the_parser, examples_of_the_manual, labs_of_the_tree, image_errors, command_line,
+    main(variables, installed, schema_has_the_parsers_keys, schema_agrees_with_the_parser, examples_of_the_manual, labs_of_the_tree, image_errors, command_line,
          help_and_completion)

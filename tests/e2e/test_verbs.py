@@ -482,6 +482,72 @@ def events():
     reader.join()
 
 
+def diff():
+    check("is as" in LAB.netlab("diff").stdout, "no difference")
+    LAB.netlab("link", "h1:eth1", "down")
+    LAB.netlab("link", "h1:eth0", "set", "loss=5%")
+    with open(LAB.file) as file:
+        text = file.read()
+    LAB.write(text.replace("h2: {networks: [lan]}", "h2: {networks: [lan], memory: 128M}\n  h3: {networks: [lan]}"))
+    found = json.loads(LAB.netlab("diff", "--json", rc=1).stdout)
+    told = {(item["difference"], item["kind"], item["key"], item.get("member")): (item.get("running"), item.get("file")) for item in found}
+    check(told[("changed", "machine", "h2", "memory")] == ("96", "128") and ("added", "machine", "h3", None) in told, f"{told}")
+    check(told[("live", "link", "h1:eth1", None)] == ("down", "up") and told[("live", "line", "h1:eth0", None)][0] == "loss=5%", f"{told}")
+    shown = LAB.netlab("diff", rc=1).stdout
+    check("~ machine h2: memory 96 → 128\n" in shown and "+ machine h3\n" in shown and "! link h1:eth1 down → up\n" in shown, shown)
+    LAB.write(text)
+    LAB.netlab("link", "h1:eth1", "up")
+    LAB.netlab("link", "h1:eth0", "reset")
+
+
+def save():
+    place = os.path.join(LAB.base, "saved")
+    found = json.loads(LAB.netlab("save", "-o", place, "--json").stdout)
+    check([item["node"] for item in found] == ["h1", "h2"] and all(item["files"] > 3 for item in found), f"{found}")
+    with open(os.path.join(place, "h1", "addresses.txt")) as file:
+        check("10.1.0.1/24" in file.read(), "addresses")
+    with open(os.path.join(place, "h2", "etc", "hostname")) as file:
+        check(file.read() == "h2\n", "files of /etc")
+    check("netlab-save" not in LAB.netlab("exec", "h1", "ls -a /tmp").stdout, "nothing stays in the guest")
+    shutil.rmtree(place)
+
+
+def ssh_config():
+    text = LAB.netlab("ssh-config").stdout
+    check("Host h1 h1.verbs\n" in text and "exec --lab verbs" in text, text)
+    # What ssh would run: a server at the end of a session. `cat` stands for the server.
+    LAB.run("exec", "h1", "mkdir -p /usr/sbin; printf '#!/bin/sh\nexec cat\n' >/usr/sbin/sshd; chmod 755 /usr/sbin/sshd")
+    command = next(line.split("ProxyCommand ", 1)[1] for line in text.splitlines() if "ProxyCommand" in line)
+    result = subprocess.run(["sh", "-c", command], input=b"SSH-2.0-client\r\n", capture_output=True, env=LAB.env, timeout=60)
+    check(result.stdout == b"SSH-2.0-client\r\n", f"{result}")
+    LAB.netlab("exec", "h1", "rm /usr/sbin/sshd")
+    result = subprocess.run(["sh", "-c", command], input=b"", capture_output=True, env=LAB.env, timeout=60)
+    check(b"no SSH server" in result.stderr, f"{result}")
+
+
+def console_past():
+    """What the console said before is shown, then it is talked to."""
+    screen = Terminal("console", "h1")
+    seen = screen.expect(b"Ctrl-] leaves")
+    check(b"h1 is ready" in seen, f"{seen}")
+    screen.type(b"\recho now-$((40 + 2))\r")
+    screen.expect(b"now-42")
+    screen.type(b"\x1d")
+    check(screen.end() == 0, "Ctrl-]")
+    screen = Terminal("console", "-n", "0", "h1")
+    check(b"is ready" not in screen.expect(b"Ctrl-] leaves"), "-n 0")
+    screen.type(b"\x1d")
+    screen.end()
+
+
+def completion():
+    check(LAB.netlab("completion", "--nodes").stdout == "h1\nh2\n" and "h1:eth0\n" in LAB.netlab("completion", "--nics").stdout, "names")
+    script = LAB.netlab("completion", "bash").stdout + "COMP_WORDS=(netlab connect h) COMP_CWORD=2; _netlab; echo ${COMPREPLY[@]}"
+    env = dict(LAB.env, PATH=os.path.dirname(BIN) + ":" + LAB.env["PATH"])
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=LAB.folder, env=env)
+    check(result.stdout == "h1 h2\n", f"{result}")
+
+
 def down():
     LAB.netlab("down")
     shutil.rmtree(os.path.join(LAB.base, "images"))
@@ -502,4 +568,5 @@ if __name__ == "__main__":
         print("SKIP: there is no image `mini`; make it with `netlab image build mini`")
         sys.exit(77)
     main(up, exec_streams, exec_ends, exec_many, connect, shared, cp, cp_by_sudo, cp_from_a_hostile_guest, capture,
-         capture_ends_with_the_machine, graph, inspect, stats, events, down)
+         capture_ends_with_the_machine, graph, inspect, stats, diff, save, ssh_config, console_past, completion,
+         events, down)
