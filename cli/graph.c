@@ -6,6 +6,7 @@
  */
 #include "cli/change.h"
 #include "cli/node.h"
+#include "netlab/caller.h"
 #include "netlab/channel.h"
 #include "netlab/nic.h"
 #include "netlab/topology_parse.h"
@@ -555,6 +556,16 @@ static bool draw(struct picture *picture, const char *format, GError **error)
     return true;
 }
 
+/* By sudo, with the rights of who called it. */
+static bool write_file(const char *file, const GString *text, GError **error)
+{
+    struct caller_scope scope = {.is_in = false};
+    bool good =
+        caller_scope_enter(&scope, error) && g_file_set_contents(file, text->str, (gssize)text->len, error);
+    caller_scope_leave(&scope);
+    return good;
+}
+
 /* The running lab that is meant, or nothing: then it is the file's. */
 static struct topology *find(struct cli_call *call, struct cli_node *lab, GError **error)
 {
@@ -589,8 +600,8 @@ static int run(struct cli_call *call)
     topology_auto struct topology *topology = find(call, &lab, &error);
     picture.topology = topology;
     picture.status = lab.status;
-    bool good = topology && draw(&picture, format, &error) &&
-                (!file || g_file_set_contents(file, picture.out->str, (gssize)picture.out->len, &error));
+    bool good =
+        topology && draw(&picture, format, &error) && (!file || write_file(file, picture.out, &error));
     if (good && !file)
         fwrite(picture.out->str, 1, picture.out->len, stdout);
     int status = good ? CLI_OK : cli_fail(error);

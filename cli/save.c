@@ -7,6 +7,7 @@
 #include "cli/change.h"
 #include "cli/node.h"
 #include "netlab/agent.h"
+#include "netlab/caller.h"
 #include "netlab/copy.h"
 
 #include <errno.h>
@@ -100,6 +101,19 @@ static bool save(const struct lab_node_status *node, const char *place, int canc
     return good;
 }
 
+/* By sudo, with the rights of who called it. */
+static bool make_folder(const char *place, GError **error)
+{
+    struct caller_scope scope = {.is_in = false};
+    if (!caller_scope_enter(&scope, error))
+        return false;
+    int cause = g_mkdir_with_parents(place, 0777) == 0 ? 0 : errno;
+    caller_scope_leave(&scope);
+    if (cause)
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(cause), "%s: %s", place, g_strerror(cause));
+    return !cause;
+}
+
 static int save_all(struct cli_call *call, struct cli_node *lab, GPtrArray *nodes)
 {
     g_autofree char *default_folder = g_strdup_printf("saved-%s", lab->status->name);
@@ -113,10 +127,7 @@ static int save_all(struct cli_call *call, struct cli_node *lab, GPtrArray *node
         struct copy_result result = {0};
         lab->node = nodes->pdata[i];
         bool good = cli_node_require_running(lab, &error);
-        if (good && g_mkdir_with_parents(place, 0777) != 0) {
-            g_set_error(&error, G_IO_ERROR, g_io_error_from_errno(errno), "%s: %s", place, g_strerror(errno));
-            good = false;
-        }
+        good = good && make_folder(place, &error);
         good = good && save(node, place, cancel_fd, &result, &error);
         if (out) {
             JsonObject *object = json_object_new();
