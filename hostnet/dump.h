@@ -43,6 +43,14 @@ GHashTable *hostnet_dump_address_set(GBytes *dump);
  * `local` table. */
 GHashTable *hostnet_dump_route_set(GBytes *dump);
 
+/* Those of its routes that somebody has set, and whose text is not in `ours`, another dump. */
+GBytes *hostnet_dump_filter_foreign_routes(GBytes *dump, GBytes *ours);
+
+/* From now on routes that come are noted: a fd (owned by the caller), -1 on error. Take: those that came by
+ * link `index` until now, as a dump; -1 for the fd gives an empty one. */
+int hostnet_route_watch_open(struct hostnet *net, GError **error);
+GBytes *hostnet_route_watch_take(int fd, uint32_t index);
+
 /* The queueing disciplines of a dump that a virtual link has not by itself, as a set of names ("tbf"). */
 GHashTable *hostnet_dump_qdisc_set(GBytes *dump);
 

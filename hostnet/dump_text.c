@@ -113,6 +113,22 @@ GHashTable *hostnet_dump_route_set(GBytes *dump)
     return set;
 }
 
+GBytes *hostnet_dump_filter_foreign_routes(GBytes *dump, GBytes *ours)
+{
+    g_autoptr(GHashTable) known = hostnet_dump_route_set(ours);
+    g_autoptr(GByteArray) kept = g_byte_array_new();
+    static const guint8 padding[MNL_ALIGNTO];
+    size_t offset = 0;
+    for (const struct nlmsghdr *message; (message = hostnet_dump_next(dump, &offset));) {
+        g_autofree char *text = describe_route(message);
+        if (!text || g_hash_table_contains(known, text))
+            continue;
+        g_byte_array_append(kept, (const guint8 *)message, message->nlmsg_len);
+        g_byte_array_append(kept, padding, MNL_ALIGN(message->nlmsg_len) - message->nlmsg_len);
+    }
+    return g_byte_array_free_to_bytes(g_steal_pointer(&kept));
+}
+
 GHashTable *hostnet_dump_qdisc_set(GBytes *dump)
 {
     GHashTable *set = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);

@@ -373,6 +373,12 @@ bool hostnet_uplink_bridge(struct hostnet *net, const struct hostnet_uplink *upl
         return hostnet_error_say(error, HOSTNET_ERROR_BUSY,
                                  "%s was changed by somebody else meanwhile; nothing was touched, try again",
                                  uplink->nic);
+    /* A route that another tool has given the NIC since it was captured would go with its addresses: it moves
+     * along, and is told at the end as one of the bridge. */
+    hostnet_autofd watch = hostnet_route_watch_open(net, NULL);
+    g_autoptr(GBytes) routes_now = take(net, HOSTNET_DUMP_ROUTES, uplink->index, error);
+    if (!routes_now)
+        return false;
     bool good =
         hostnet_bridge_create(net, &spec, NULL, error) && copy_switches(net, uplink, error) &&
         hostnet_dump_replay(net, uplink->rules, uplink->index, bridge, 0, error) >= 0 &&
@@ -383,6 +389,13 @@ bool hostnet_uplink_bridge(struct hostnet *net, const struct hostnet_uplink *upl
         hostnet_link_set_up(net, bridge, true, error) &&
         hostnet_dump_replay(net, uplink->addresses, uplink->index, bridge, elapsed(uplink), error) >= 0 &&
         hostnet_dump_replay(net, uplink->routes, uplink->index, bridge, elapsed(uplink), error) >= 0;
+    g_autoptr(GBytes) routes_since = hostnet_route_watch_take(watch, uplink->index);
+    GBytes *const others[] = {routes_now, routes_since};
+    for (unsigned i = 0; good && i < G_N_ELEMENTS(others); i++) {
+        g_autoptr(GBytes) foreign = hostnet_dump_filter_foreign_routes(others[i], uplink->routes);
+        /* What its owner has taken away again meanwhile may be refused. */
+        (void)hostnet_dump_replay(net, foreign, uplink->index, bridge, 0, NULL);
+    }
     if (!good)
         g_prefix_error(error, "bridging %s: ", uplink->nic);
     return good;

@@ -181,13 +181,13 @@ static bool trust(const char *path, bool for_root, bool is_on_the_way, const cha
     return (is_owner_good && is_closed) || distrust(path, &found, folder, variable, error);
 }
 
-bool caller_trust_folder(const char *folder, const char *variable, GError **error)
+bool caller_trust_folder(const char *folder, bool whole_way, const char *variable, GError **error)
 {
     g_autofree char *path = g_canonicalize_filename(folder, NULL);
-    bool with_the_way = is_root();
-    if (!trust(path, with_the_way, false, folder, variable, error))
+    bool for_root = is_root();
+    if (!trust(path, for_root, false, folder, variable, error))
         return false;
-    while (with_the_way && strcmp(path, "/") != 0) {
+    while (for_root && whole_way && strcmp(path, "/") != 0) {
         char *parent = g_path_get_dirname(path);
         g_free(path);
         path = parent;

@@ -43,8 +43,8 @@ int caller_open(const char *path);
 /* g_file_get_contents() of such a file. */
 bool caller_get_contents(const char *path, char **data, gsize *size, GError **error);
 
-/* May root work below this folder, making and removing files in it? It, and what leads to it, has to be
- * root's (or ours) and writable by nobody else; a sticky folder like /tmp may lead to it. For others than
- * root only the folder itself is looked at. False with a sentence on what to do. `variable` is the
- * environment's name for it. What is not there yet is left out. */
-bool caller_trust_folder(const char *folder, const char *variable, GError **error);
+/* May root work below this folder, making and removing files in it? It has to be root's (or ours) and
+ * writable by nobody else; with `whole_way` what leads to it, too, but for sticky folders like /tmp. For
+ * others than root only the folder itself is looked at. False with a sentence on what to do. `variable` is
+ * the environment's name for it. What is not there yet is left out. */
+bool caller_trust_folder(const char *folder, bool whole_way, const char *variable, GError **error);

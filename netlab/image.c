@@ -7,6 +7,7 @@
  * image.json is read as a stranger's file: names of files inside it must be plain, so that an image can never
  * point outside its folder.
  */
+#include "netlab/caller.h"
 #include "netlab/image_internal.h"
 
 #include <errno.h>
@@ -48,21 +49,31 @@ static char *own_folder_name(void)
                           : g_build_filename(g_get_user_data_dir(), "netlab", "images", NULL);
 }
 
-static bool make_folder(const char *folder, GError **error)
+/* What root writes there must not be led elsewhere. */
+static bool trust_folder(const char *folder, const char *variable, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    if (caller_trust_folder(folder, false, variable, &cause))
+        return true;
+    g_set_error_literal(error, IMAGE_ERROR, IMAGE_ERROR_BUILD, cause->message);
+    return false;
+}
+
+static bool make_folder(const char *folder, const char *variable, GError **error)
 {
     if (g_mkdir_with_parents(folder, 0755) == 0)
-        return true;
+        return trust_folder(folder, variable, error);
     int why = errno;
     g_set_error(error, IMAGE_ERROR, why == ENOSPC ? IMAGE_ERROR_NO_SPACE : IMAGE_ERROR_BUILD,
-                "making the folder %s: %s (set NETLAB_IMAGE_DIR to a folder you may write to)", folder,
-                g_strerror(why));
+                "making the folder %s: %s (set %s to a folder you may write to)", folder, g_strerror(why),
+                variable);
     return false;
 }
 
 char *image_own_folder(GError **error)
 {
     g_autofree char *folder = own_folder_name();
-    return make_folder(folder, error) ? g_steal_pointer(&folder) : NULL;
+    return make_folder(folder, "NETLAB_IMAGE_DIR", error) ? g_steal_pointer(&folder) : NULL;
 }
 
 char *image_cache_folder(GError **error)
@@ -71,7 +82,7 @@ char *image_cache_folder(GError **error)
     g_autofree char *folder = named && *named  ? g_strdup(named)
                               : geteuid() == 0 ? g_strdup("/var/cache/netlab")
                                                : g_build_filename(g_get_user_cache_dir(), "netlab", NULL);
-    return make_folder(folder, error) ? g_steal_pointer(&folder) : NULL;
+    return make_folder(folder, "NETLAB_CACHE_DIR", error) ? g_steal_pointer(&folder) : NULL;
 }
 
 bool image_name_check(const char *name, GError **error)

@@ -78,7 +78,7 @@ static bool make_runtime(struct operation_context *context, const char *key, con
                          const char *identity, GError **error)
 {
     g_autofree char *directory = paths_lab_directory(context->runtime, context->lab);
-    if (!caller_trust_folder(context->runtime, "NETLAB_RUNTIME_DIR", error))
+    if (!caller_trust_folder(context->runtime, true, "NETLAB_RUNTIME_DIR", error))
         return false;
     /* Another lab's down may remove the common parent in between, when it was empty: a few attempts then. */
     for (int attempt = 0; attempt < 5; attempt++) {

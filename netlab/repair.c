@@ -413,7 +413,7 @@ static void remove_folders(struct repair *r)
 {
     const char *runtime = r->options->place->runtime;
     g_autoptr(GError) mistrust = NULL;
-    if (!caller_trust_folder(runtime, "NETLAB_RUNTIME_DIR", &mistrust)) {
+    if (!caller_trust_folder(runtime, true, "NETLAB_RUNTIME_DIR", &mistrust)) {
         find(r, "", g_strdup("look for folders of labs"), mistrust);
         return;
     }

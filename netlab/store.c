@@ -272,7 +272,7 @@ static bool make_directory(const char *directory, GError **error)
 static bool trust_directory(const char *directory, GError **error)
 {
     g_autoptr(GError) cause = NULL;
-    if (caller_trust_folder(directory, "NETLAB_STATE_DIR", &cause))
+    if (caller_trust_folder(directory, true, "NETLAB_STATE_DIR", &cause))
         return true;
     g_set_error_literal(error, STORE_ERROR, STORE_ERROR_ACCESS, cause->message);
     return false;

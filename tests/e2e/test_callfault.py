@@ -175,9 +175,10 @@ def sweep(scene, one, actions, least):
         elif not FULL:
             chance.shuffle(points)
         deadline = time.monotonic() + SECONDS / len(actions)
-        missed = 0
+        missed = hits = 0
         for at in points:
-            if not FULL and not ONLY and time.monotonic() > deadline:
+            # One at least, however slow the computer.
+            if not FULL and not ONLY and hits and time.monotonic() > deadline:
                 break
             fault = Fault(action, at, SEED if not ONLY else int(os.environ.get("NETLAB_TEST_SEED", 0)))
             try:
@@ -189,11 +190,12 @@ def sweep(scene, one, actions, least):
                 print(f"{program}: {failures[-1][:3000]}", flush=True)
                 start_over(scene, before, failures)
             if fault.hit:
-                tried += 1
+                tried, hits = tried + 1, hits + 1
                 points_tried.count(program, MODE, action, fault.kind, blank.count)
             missed = 0 if fault.hit else missed + 1
             if FULL and missed > 3 and at > blank.count:
                 break
+    check(tried or ONLY, "not one point was tried")
     if failures:
         scene.close()
         raise Failure(f"{len(failures)} of {tried} points:\n" + "\n".join(failures))
@@ -276,6 +278,23 @@ def change_fault(args=()):
             check("nothing to do" in again.stdout, f"not what it was: {result.text}{again.text}")
         else:
             lab.check_running("h1", "h2", "h3")
+    return one
+
+
+def node_fault(verb, args=()):
+    """A verb for one node of a running lab: killed, `repair` or `up` makes the lab whole; failed, it says so and `up` does."""
+    def one(lab, fault):
+        lab.netlab("up", *args)
+        machine = lab.pids()[1]["h1"]
+        result = run(lab, fault, *verb)
+        if result.returncode and fault.kills() and fault.at % 2:
+            lab.netlab("repair")
+        stays = fault.at % 3 != 0
+        if stays:
+            lab.netlab("up", *args)
+            lab.netlab("up", "h2", *args)
+            lab.check_running("h1", "h2")
+        check(lab.pids()[1]["h1"] == machine, f"the other node was touched: {result.text}")
     return one
 
 
@@ -400,6 +419,14 @@ def change_here():
     return sweep(Lab(), change_fault(HERE), EVERY, 150)
 
 
+def node_down():
+    return sweep(Lab(), node_fault(("down", "h2")), ALONE, 30)
+
+
+def node_restart():
+    return sweep(Lab(), node_fault(("restart", "h2")), ALONE, 30)
+
+
 def restart():
     return sweep(Lab(RESTARTED), restart_fault(), ALONE, 30)
 
@@ -490,6 +517,7 @@ def others_and_uplinks():
         # Where the NIC's addresses are just then.
         ("ip route add 10.44.0.0/16 via 192.0.2.9", "10.44.0.0/16", seen("10.44.0.0/16", "route")),
         ("tc qdisc replace dev lab.campus root pfifo", "pfifo", lambda: True),
+        ("nft flush ruleset", "", lambda: True),
         ("ip link add other0 type bridge; ip link set up0 master other0; ip link set up0 nomaster", "", seen("other0", "-o link"))),
         ("run",), 150)
 
@@ -517,6 +545,6 @@ def others_here():
 if __name__ == "__main__":
     tests = [up, down, repair, change]
     if MODE == "root":
-        tests += [up_here, down_here, repair_here, change_here, restart, up_uplinks, down_uplinks, repair_uplinks, others_here,
+        tests += [up_here, down_here, repair_here, change_here, restart, node_down, node_restart, up_uplinks, down_uplinks, repair_uplinks, others_here,
                   others_and_uplinks]
     main(*tests, finish=points_tried.show)

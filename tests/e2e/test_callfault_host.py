@@ -81,7 +81,8 @@ def verb_fault(setup, verb, makes):
 
 def shape(lab):
     """What a verb that failed has to leave as it was, but for what the kernel does to links in its own time."""
-    return re.sub(r"<\S+>|state \S+|qdisc \S+|\w+_timer +\S+|tso_max_size \d+", "", ip("-o -d link")), ip("-o addr"), ip("route show table all"), ip("rule"), lab.rows()
+    return (re.sub(r"<\S+>|state \S+|qdisc \S+|\w+_timer +\S+|tso_max_size \d+", "", ip("-o -d link")), ip("-o -4 addr"), ip("-o -6 addr show scope global"),
+            ip("-4 route show table all"), ip("rule"), lab.rows())
 
 
 def bridge_add():

@@ -3,6 +3,8 @@
 """SIGKILL at every point of the journal while a lab with all three kinds of uplinks goes up or down: the host's NIC with
 its addresses and routes, its switches, tables, links and processes are what they were."""
 import os
+import shutil
+import sqlite3
 
 from harness import Failure, Lab, check, main
 from test_uplinks import Outside, forwarding
@@ -72,5 +74,40 @@ def down_self():
     return sweep(one, 15)
 
 
+def reboot_in_between():
+    """The store says that a lab with all uplinks is up, of before a reboot: the network, set up anew since, is not touched."""
+    outside = Outside()
+    try:
+        for verb in ("down", "repair", "up"):
+            lab = Lab(TOPOLOGY)
+            lab.netlab("status", rc=4)
+            before = lab.dump()
+            lab.netlab("up")
+            state, kept = os.path.join(lab.base, "state"), os.path.join(lab.base, "kept")
+            shutil.copytree(state, kept)
+            lab.netlab("down")
+            lab.check_clean(before | {"files": lab.dump()["files"]}, "after down")
+            shutil.rmtree(state)
+            os.rename(kept, state)
+            with sqlite3.connect(os.path.join(state, "netlab.db")) as db:
+                db.execute("UPDATE lab SET boot_id = '00000000-0000-0000-0000-000000000000'")
+                boot = open("/proc/sys/kernel/random/boot_id").read().strip()
+                db.execute("UPDATE object SET identity = replace(identity, ?, '00000000-0000-0000-0000-000000000000')", (boot,))
+            db.close()
+            # What the host has under the old names meanwhile is not ours.
+            outside.ip("addr add 203.0.113.9/32 dev up0")
+            now = lab.dump()["network"]
+            lab.netlab(verb)
+            if verb == "up":
+                lab.check_running("@user", "h1")
+                lab.netlab("down")
+            lab.check_clean(before | {"network": now}, f"{verb} after a reboot")
+            outside.ip("addr del 203.0.113.9/32 dev up0")
+            lab.check_clean(before, f"{verb} after a reboot")
+            lab.remove()
+    finally:
+        outside.close()
+
+
 if __name__ == "__main__":
-    main(up_all, up_self, down_self)
+    main(up_all, up_self, down_self, reboot_in_between)

@@ -352,6 +352,61 @@ def full_at_every_write():
     return f"{failures} writes of up, {n - 1} of down"
 
 
+def disk_really_full():
+    """The file system of store and folders has no byte left, before `up`, in the midst of a lab, and when its supervisor is dead."""
+    if os.geteuid() != 0:
+        return "skipped: needs to mount"
+    lab, before = clean_lab()
+    disk = os.path.join(lab.base, "disk")
+    os.mkdir(disk)
+    before = lab.dump()
+    env = {"NETLAB_STATE_DIR": disk + "/state", "NETLAB_RUNTIME_DIR": disk + "/run"}
+    ballast = os.path.join(disk, "ballast")
+
+    def fill():
+        with open(ballast, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"x" * 4096)
+            except OSError:
+                pass
+
+    def drained():
+        return {part: value for part, value in lab.dump().items() if part in ("network", "processes", "sockets")} == {
+            part: before[part] for part in ("network", "processes", "sockets")}
+    for case in ("before", "up", "orphaned"):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "disk", disk], check=True)
+        try:
+            here = HERE[-1]
+            if case != "before":
+                lab.netlab("up", *here, env=env)
+            fill()
+            if case == "orphaned":
+                pid = json.loads(lab.netlab("status", "--json", env=env).stdout)["labs"][0]["supervisor"]
+                os.kill(pid, signal.SIGKILL)
+                wait_until("it to be gone", lambda: pid not in processes())
+            if case == "before":
+                failed = lab.netlab("up", *here, rc=None, env=env)
+                check(failed.returncode and "make room" in failed.stderr, failed.text)
+                wait_until("nothing to be there", drained)
+            else:
+                down = lab.netlab("down", rc=None, env=env)
+                check(down.returncode == 0 or "make room" in down.stderr or "free space" in down.stderr, down.text)
+            os.remove(ballast)
+            lab.netlab("down", "--lab", "lab", rc=None, env=env)
+            wait_until("nothing to be there", drained)
+            check(findings_of(lab, env) == [], "repair finds something")
+        finally:
+            subprocess.run(["umount", "-l", disk], check=False)
+    os.rmdir(disk)
+    lab.remove()
+    return ""
+
+
+def findings_of(lab, env):
+    return json.loads(lab.netlab("repair", "--json", env=env).stdout)["repair"]
+
+
 def read_only_store():
     if os.geteuid() != 0:
         return "skipped: needs to mount"
@@ -427,4 +482,4 @@ def clock_jumps():
 
 if __name__ == "__main__":
     main(all_is_well, store_lost, store_damaged, newer_store_is_left_alone, cut_off_up, cut_off_change, repair_killed, anew_killed, dead_supervisor,
-         after_a_reboot, what_is_not_ours, two_users, full_at_every_write, read_only_store, store_locked, clock_jumps)
+         after_a_reboot, what_is_not_ours, two_users, full_at_every_write, disk_really_full, read_only_store, store_locked, clock_jumps)

@@ -142,6 +142,11 @@ def folders_of_others():
                 for verb in verbs:
                     said = lab.netlab(*verb, rc=None, env={name: theirs + below})
                     check(said.returncode not in (0, 4) and word in said.text and name in said.text, f"{verb} in {below}: {said.returncode}: {said.text}")
+            if not below:
+                for name in ("NETLAB_IMAGE_DIR", "NETLAB_CACHE_DIR"):
+                    said = lab.netlab("image", "build", "mini", rc=None, env={"NETLAB_IMAGE_DIR": os.path.join(lab.base, "img"), "NETLAB_CACHE_DIR": os.path.join(lab.base, "cache"), name: theirs})
+                    check(said.returncode and word in said.text and name in said.text, f"{name}: {said.text}")
+                subprocess.run(["rm", "-rf", os.path.join(lab.base, "img"), os.path.join(lab.base, "cache")], check=True)
             said = lab.netlab("repair", rc=8, env={"NETLAB_RUNTIME_DIR": theirs + below})
             check(word in said.text, said.text)
             subprocess.run(["rm", "-r", theirs], check=True)

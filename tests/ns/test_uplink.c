@@ -313,7 +313,10 @@ static void test_foreign_hands(void)
     struct scene scene = scene_new();
     g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(hostnet_uplink) uplink = capture(&scene);
+    route_add(scene.host, scene.nic, "10.45.0.0/16", "192.0.2.1", 0, 0,
+              RTPROT_STATIC); /* after the capture */
     g_assert_true(hostnet_uplink_bridge(scene.host, uplink, NULL, &error));
+    g_assert_true(run_in(scene.host, "ip route | grep -q '10.45.0.0/16 via 192.0.2.1 dev nlu1'"));
     address_add(scene.host, uplink->bridge.index, "192.0.2.99/24", 0, 0);
     address_add(scene.host, scene.nic, "203.0.113.5/24", 0, 0);
     route_add(scene.host, uplink->bridge.index, "10.44.0.0/16", "192.0.2.1", 9, 0, RTPROT_STATIC);
@@ -329,7 +332,8 @@ static void test_foreign_hands(void)
     g_assert_cmpuint(count_notes(notes, "tap9, which is not ours"), ==, 1);
     g_assert_cmpuint(count_notes(notes, "the route 10.44.0.0/16 via 192.0.2.1 metric 9 was given to"), ==, 1);
     g_assert_cmpuint(count_notes(notes, "2001:db8:44::/48 via 2001:db8::1 metric 1024 table 77 was"), ==, 1);
-    g_assert_cmpuint(count_notes(notes, "the route "), ==, 2);
+    g_assert_cmpuint(count_notes(notes, "the route 10.45.0.0/16 via 192.0.2.1 was given to"), ==, 1);
+    g_assert_cmpuint(count_notes(notes, "the route "), ==, 3);
     g_assert_cmpuint(count_notes(notes, "discipline pfifo was given to"), ==, has_discipline);
     g_autoptr(hostnet_link) tap_left = hostnet_link_find(scene.host, "tap9", &error);
     g_assert_no_error(error);
