@@ -27,6 +27,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -211,14 +212,14 @@ bool uplink_watch(unsigned seconds)
 
 struct watchdog {
     pid_t pid;
-    int in, out; /* its standard input, its standard output */
+    int in, out; /* its standard input (a socket), its standard output */
 };
 
 static void watchdog_end(struct watchdog *dog, bool is_done)
 {
     if (dog->pid <= 0)
         return;
-    if (is_done && write(dog->in, "done\n", 5) != 5)
+    if (is_done && send(dog->in, "done\n", 5, MSG_NOSIGNAL) != 5)
         g_warning("the watchdog (pid %d) is gone", dog->pid);
     close(dog->in);
     close(dog->out);
@@ -229,7 +230,7 @@ static void watchdog_end(struct watchdog *dog, bool is_done)
 static bool write_all(int fd, const char *text, size_t length)
 {
     for (size_t done = 0; done < length;) {
-        ssize_t wrote = write(fd, text + done, length - done);
+        ssize_t wrote = send(fd, text + done, length - done, MSG_NOSIGNAL);
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote <= 0)
@@ -262,7 +263,8 @@ static bool watchdog_arm(struct watchdog *dog, struct hostnet *host, const struc
     g_autofree char *text = hostnet_uplink_format(uplink);
     g_autofree char *message = g_strconcat(text, "\nend\n", NULL);
     *dog = (struct watchdog){.pid = 0};
-    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) {
+    /* Not a pipe for its input: when it has died that must not end us by a signal. */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) != 0 || pipe2(out, O_CLOEXEC) != 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "pipe: %s", g_strerror(errno));
         if (in[0] >= 0) {
             close(in[0]);

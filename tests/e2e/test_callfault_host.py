@@ -15,7 +15,7 @@ import sys
 
 import points_tried
 from harness import check, main, processes, wait_until
-from test_callfault import ALONE, BROKEN, FULL, SEED, ip, run, supervisors, sweep
+from test_callfault import ALONE, BROKEN, FULL, SEED, Fault, ip, run, supervisors, sweep
 from test_host_dhcp import Net
 from test_host_links import Host
 from test_uplinks import Outside
@@ -120,6 +120,27 @@ def outside():
 def uplink_bridge():
     there = outside()
     return sweep(HostScene(Host(), (RESTORE,), (there,)), verb_fault((), BRIDGE, True), ALONE, 60)
+
+
+def watchdog_that_dies():
+    """While it is armed: `uplink bridge` says so, and is not ended by a signal itself."""
+    there, host = outside(), Host()
+    before = shape(host.lab)
+    for at in range(1, 20):
+        fault = Fault("fail", at)
+        fault.classes, fault.error = "spawn", "EEXIST"
+        result = run(host.lab, fault, "host", *BRIDGE)
+        if result.returncode:
+            check("watchdog" in result.text, result.text)
+            check(shape(host.lab) == before, f"{fault}: {result.text}")
+        else:
+            host.do(*RESTORE)
+        if not fault.hit:
+            break
+    check(at > 2, "it was not started at all")
+    host.close()
+    there.close()
+    return f"{at - 1} points"
 
 
 def uplink_restore():
@@ -233,4 +254,4 @@ if __name__ == "__main__":
     # The short version takes three sweeps, others each run; named ones and the long version are whole.
     if not FULL and not sys.argv[1:]:
         tests = random.Random(SEED).sample(tests, 3)
-    main(*tests, finish=points_tried.show)
+    main(watchdog_that_dies, *tests, finish=points_tried.show)
