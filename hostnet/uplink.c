@@ -418,7 +418,26 @@ static GHashTable *address_set(struct hostnet *net, uint32_t index, GError **err
     return set;
 }
 
-static void note_foreign_routes(struct hostnet *net, const struct hostnet_uplink *uplink, GPtrArray *notes)
+/* Of the lease that the bridge has: those of a client that renews it there. */
+static bool is_lease_route(const char *text, const struct hostnet_uplink *uplink, const GArray *addresses)
+{
+    const char *source = strstr(text, " src ");
+    for (unsigned i = 0; source && uplink->had_lease && addresses && i < addresses->len; i++) {
+        const struct hostnet_link_address *address =
+            &g_array_index(addresses, struct hostnet_link_address, i);
+        char plain[HOSTNET_ADDRESS_TEXT];
+        hostnet_address_format(&address->local.address, plain);
+        size_t length = strlen(plain);
+        const char *named = source + strlen(" src ");
+        if (address->valid != HOSTNET_FOREVER && strncmp(named, plain, length) == 0 &&
+            (!named[length] || named[length] == ' '))
+            return true;
+    }
+    return false;
+}
+
+static void note_foreign_routes(struct hostnet *net, const struct hostnet_uplink *uplink,
+                                const GArray *addresses, GPtrArray *notes)
 {
     g_autoptr(GBytes) there = take(net, HOSTNET_DUMP_ROUTES, uplink->bridge.index, NULL);
     g_autoptr(GBytes) queues = take(net, HOSTNET_DUMP_QDISCS, uplink->bridge.index, NULL);
@@ -430,7 +449,7 @@ static void note_foreign_routes(struct hostnet *net, const struct hostnet_uplink
     if (now)
         g_hash_table_iter_init(&iter, now);
     while (now && g_hash_table_iter_next(&iter, &key, NULL))
-        if (!g_hash_table_contains(ours, key))
+        if (!g_hash_table_contains(ours, key) && !is_lease_route(key, uplink, addresses))
             note(notes, "the route %s was given to the bridge %s while it was up; it is not put on %s",
                  (const char *)key, uplink->bridge.name, uplink->nic);
     if (disciplines)
@@ -491,8 +510,66 @@ static void late_tell(struct late *late, struct hostnet_monitor *monitor, const 
              (const char *)late->noticed->pdata[i], uplink->bridge.name, uplink->nic);
 }
 
+/* A lease that the bridge was given while it had the NIC's place, instead of the NIC's own: the NIC's now. */
+static bool is_new_lease(const struct hostnet_uplink *uplink, const struct hostnet_link_address *address)
+{
+    char text[HOSTNET_PREFIX_TEXT];
+    if (!uplink->had_lease || address->local.address.family != AF_INET || address->valid == HOSTNET_FOREVER ||
+        !address->valid || hostnet_address_is_link_local(&address->local.address))
+        return false;
+    g_autoptr(GHashTable) ours = hostnet_dump_address_set(uplink->addresses);
+    return !g_hash_table_contains(ours, hostnet_prefix_format(&address->local, text));
+}
+
+/* Texts of the new leases among these addresses (NULL: none). */
+static GHashTable *new_lease_set(const struct hostnet_uplink *uplink, const GArray *addresses)
+{
+    GHashTable *set = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (unsigned i = 0; addresses && i < addresses->len; i++) {
+        char text[HOSTNET_PREFIX_TEXT];
+        const struct hostnet_link_address *address =
+            &g_array_index(addresses, struct hostnet_link_address, i);
+        if (is_new_lease(uplink, address))
+            g_hash_table_add(set, g_strdup(hostnet_prefix_format(&address->local, text)));
+    }
+    return set;
+}
+
+/* Before the bridge goes, so that nothing is lost with whoever does it: such leases, and the routes that have
+ * them as their source. What the kernel refuses is told. */
+static void hand_over_leases(struct hostnet *net, const struct hostnet_uplink *uplink,
+                             const struct hostnet_link *nic, const GArray *addresses, GPtrArray *notes)
+{
+    g_autoptr(GArray) routes = hostnet_route_list(net, RT_TABLE_MAIN, uplink->bridge.index, NULL);
+    for (unsigned i = 0; addresses && i < addresses->len; i++) {
+        struct hostnet_link_address address = g_array_index(addresses, struct hostnet_link_address, i);
+        g_autoptr(GError) refusal = NULL;
+        char text[HOSTNET_PREFIX_TEXT];
+        if (!is_new_lease(uplink, &address))
+            continue;
+        address.index = nic->index;
+        g_strlcpy(address.label, nic->name, sizeof address.label);
+        bool good = hostnet_address_replace(net, &address, &refusal);
+        for (unsigned k = 0; good && routes && k < routes->len; k++) {
+            struct hostnet_route route = g_array_index(routes, struct hostnet_route, k);
+            if (route.protocol == RTPROT_KERNEL ||
+                !hostnet_address_equal(&route.source, &address.local.address))
+                continue;
+            route.index = nic->index;
+            good = hostnet_route_replace(net, &route, &refusal);
+        }
+        hostnet_prefix_format(&address.local, text);
+        if (good)
+            note(notes, "%s has %s, the lease that it was given while it was bridged", uplink->nic, text);
+        else
+            note(notes, "%s, the lease of %s, could not be put on it: %s", text, uplink->nic,
+                 refusal->message);
+    }
+}
+
 /* What others have put on the bridge goes with it; say so. */
-static void note_foreign(struct hostnet *net, const struct hostnet_uplink *uplink, GPtrArray *notes)
+static void note_foreign(struct hostnet *net, const struct hostnet_uplink *uplink, GHashTable *leases,
+                         GPtrArray *notes)
 {
     g_autoptr(GHashTable) now = address_set(net, uplink->bridge.index, NULL);
     g_autoptr(GHashTable) ours = hostnet_dump_address_set(uplink->addresses);
@@ -502,7 +579,7 @@ static void note_foreign(struct hostnet *net, const struct hostnet_uplink *uplin
         return;
     g_hash_table_iter_init(&iter, now);
     while (g_hash_table_iter_next(&iter, &key, NULL))
-        if (!g_hash_table_contains(ours, key))
+        if (!g_hash_table_contains(ours, key) && !g_hash_table_contains(leases, key))
             note(notes, "%s was given to the bridge %s while it was up; it is not put on %s",
                  (const char *)key, uplink->bridge.name, uplink->nic);
     g_autoptr(GPtrArray) ports = hostnet_bridge_list_ports(net, uplink->bridge.index, NULL);
@@ -514,7 +591,8 @@ static void note_foreign(struct hostnet *net, const struct hostnet_uplink *uplin
     }
 }
 
-static void note_missing(struct hostnet *net, const struct hostnet_uplink *uplink, GPtrArray *notes)
+static void note_missing(struct hostnet *net, const struct hostnet_uplink *uplink, GHashTable *leases,
+                         GPtrArray *notes)
 {
     g_autoptr(GHashTable) now = address_set(net, uplink->index, NULL);
     g_autoptr(GHashTable) wanted = hostnet_dump_address_set(uplink->addresses);
@@ -528,7 +606,7 @@ static void note_missing(struct hostnet *net, const struct hostnet_uplink *uplin
             note(notes, "%s has not got %s again: its lifetime is over", uplink->nic, (const char *)key);
     g_hash_table_iter_init(&iter, now);
     while (g_hash_table_iter_next(&iter, &key, NULL))
-        if (!g_hash_table_contains(wanted, key))
+        if (!g_hash_table_contains(wanted, key) && !g_hash_table_contains(leases, key))
             note(notes, "%s has %s, which somebody else gave it meanwhile; it stays", uplink->nic,
                  (const char *)key);
 }
@@ -631,17 +709,18 @@ bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *up
         return false;
     if (presence == HOSTNET_FOREIGN)
         note(notes, "the bridge %s is not ours any more; it stays as it is", uplink->bridge.name);
+    g_autoptr(GArray) renewed =
+        presence == HOSTNET_PRESENT ? hostnet_address_list(net, uplink->bridge.index, NULL) : NULL;
+    g_autoptr(GHashTable) leases = new_lease_set(uplink, renewed);
     g_autoptr(GHashTable) known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GPtrArray) noticed = g_ptr_array_new_with_free_func(g_free);
     struct late late = {uplink->bridge.index, known, noticed};
     g_autoptr(hostnet_monitor) monitor = NULL;
     if (presence == HOSTNET_PRESENT && notes) {
         monitor = late_watch(net, &late);
-        note_foreign(net, uplink, notes);
-        note_foreign_routes(net, uplink, notes);
+        note_foreign(net, uplink, leases, notes);
+        note_foreign_routes(net, uplink, renewed, notes);
     }
-    g_autoptr(GArray) renewed =
-        presence == HOSTNET_PRESENT ? hostnet_address_list(net, uplink->bridge.index, NULL) : NULL;
     g_autoptr(hostnet_link) nic = hostnet_link_get(net, uplink->index, &refusal);
     if (!nic && !g_error_matches(refusal, HOSTNET_ERROR, HOSTNET_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&refusal));
@@ -657,6 +736,8 @@ bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *up
         note(notes, "%s was put into another bridge meanwhile; it stays there as it is", uplink->nic);
     if (is_free && nic->master && !hostnet_bridge_remove_port(net, nic->master, nic->index, error))
         return false;
+    if (is_free && presence == HOSTNET_PRESENT)
+        hand_over_leases(net, uplink, nic, renewed, notes);
     if (presence == HOSTNET_PRESENT && !hostnet_link_delete(net, &uplink->bridge, error))
         return false;
     late_tell(&late, monitor, uplink, notes);
@@ -672,7 +753,7 @@ bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *up
         g_prefix_error(error, "putting %s back: ", uplink->nic);
         return false;
     }
-    note_missing(net, uplink, notes);
+    note_missing(net, uplink, leases, notes);
     return true;
 }
 

@@ -69,7 +69,8 @@ enum hostnet_uplink_answer {
 bool hostnet_uplink_confirm(struct hostnet *net, const struct hostnet_uplink *uplink, unsigned timeout_ms,
                             enum hostnet_uplink_answer *answer, GError **error);
 
-/* Puts everything back. `notes` (may be NULL) gets sentences (char *) about what is not as it was and why: an
+/* Puts everything back. A lease that the bridge has now instead of the one that the NIC had goes to the NIC,
+ * with its routes. `notes` (may be NULL) gets sentences (char *) about what is not as it was and why: an
  * address that has expired, something that others have put on the bridge or the NIC. Also true when the NIC
  * is gone, or the boot is another (then nothing is left to do). */
 bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *uplink, GPtrArray *notes,

@@ -449,6 +449,27 @@ static GPtrArray *read_file(const struct up *up, GError **error)
     return topology_report_ok(report, error) ? g_steal_pointer(&objects) : NULL;
 }
 
+static const struct store_object *find_existing(const struct up *up, enum object_kind kind, const char *key)
+{
+    for (guint i = 0; i < up->existing->len; i++) {
+        const struct store_object *object = up->existing->pdata[i];
+        if (is_kind(object, kind) && g_str_equal(object->key, key))
+            return object;
+    }
+    return NULL;
+}
+
+/* Whether a NIC's lease is to be renewed on its bridge only this host knows, not the file. */
+static void want_renewals(const struct up *up, GPtrArray *file)
+{
+    for (guint i = file->len; i-- > 0;) {
+        const struct object *object = file->pdata[i];
+        g_autofree char *nic = object->kind == OBJECT_UPLINK ? payload_string(object->payload, "nic") : NULL;
+        if (nic && uplink_has_lease(nic, find_existing(up, OBJECT_UPLINK, object->key)))
+            wanted_renewal(file, i + 1, object->key, nic);
+    }
+}
+
 static void tell_stopped(const struct up *up, const GString *stopped)
 {
     unsigned count = 0;
@@ -474,6 +495,8 @@ static bool make_plan(struct up *up, GError **error)
                            : g_ptr_array_new_with_free_func((GDestroyNotify)store_object_free);
     if (!up->existing)
         return false;
+    if (file)
+        want_renewals(up, file);
     up->wanted = choice_wanted(&o->choice, file, up->existing, !up->lab, stopped, error);
     if (!up->wanted)
         return false;

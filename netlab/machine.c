@@ -220,6 +220,15 @@ static bool build_server(const struct machine_spec *spec, struct command *comman
     return true;
 }
 
+/* What keeps a bridged NIC's lease: netlab itself. */
+static bool build_renewer(const struct machine_spec *spec, struct command *command)
+{
+    add(command, "netlab");
+    add(command, "renew");
+    addf(command, "--bridge=%s", spec->interface ? spec->interface : "?");
+    return true;
+}
+
 /* `opened` gets the fds opened here (NULL: only for show, nothing is opened). */
 static bool build_command(const struct machine_spec *spec, struct command *command, GArray *opened,
                           GError **error)
@@ -230,6 +239,8 @@ static bool build_command(const struct machine_spec *spec, struct command *comma
     JsonObject *payload = json_node_get_object(root);
     if (json_object_has_member(payload, "server"))
         return build_server(spec, command);
+    if (json_object_has_member(payload, "lease"))
+        return build_renewer(spec, command);
     if (json_object_has_member(payload, "gateway"))
         return build_gateway(spec, json_object_get_object_member(payload, "gateway"), command, error);
     add(command, spec->emulator);
@@ -384,8 +395,8 @@ struct launch {
     int directory, log, null, emulator, report; /* fds */
 };
 
-/* What a server needs: ports 53 and 67, answers to clients that have no address yet, pings before offers. A
- * machine needs nothing. */
+/* What a server needs: ports 53 and 67, answers to clients that have no address yet, pings before offers. So
+ * does the client of a bridge's lease, which puts it there. A machine needs nothing. */
 static bool needs_capability(bool is_server, int capability)
 {
     return is_server &&

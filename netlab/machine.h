@@ -44,7 +44,7 @@ struct machine_spec {
     const char *emulator;   /* absolute path */
     const char *owner_mark; /* goes into its environment: process_mark_format(); NULL: none */
     struct machine_user user;
-    const char *interface; /* of a network's server: the bridge that it serves; NULL: this is a machine */
+    const char *interface; /* of a network's own process: its bridge; NULL: this is a machine */
     const int *taps;       /* fds in the order of the payload's NICs */
 };
 

@@ -370,8 +370,8 @@ static int *collect_taps(struct operation_context *context, const char *node, co
     if (!root || !JSON_NODE_HOLDS_OBJECT(root))
         return NULL;
     JsonObject *object = json_node_get_object(root);
-    JsonArray *nics =
-        json_object_has_member(object, "server") ? NULL : json_object_get_array_member(object, "nics");
+    bool has_taps = !json_object_has_member(object, "server") && !json_object_has_member(object, "lease");
+    JsonArray *nics = has_taps ? json_object_get_array_member(object, "nics") : NULL;
     *count = nics ? json_array_get_length(nics) : 0;
     int *fds = g_new0(int, *count + 1);
     for (guint i = 0; i < *count; i++) {
@@ -404,18 +404,42 @@ static void release_taps(struct operation_context *context, const char *node)
     }
 }
 
-/* A network's own machine has no guest and is called "@NETWORK": its gateway, which is started from outside
- * the lab, or its DHCP server, in the lab. `server` (owned by the caller) is the network then. */
-static bool is_gateway(const char *key, const char *payload, char **server)
+/* A network's own machine has no guest and is called "@NETWORK". */
+enum own_machine {
+    OWN_NONE,
+    OWN_GATEWAY, /* user networking: one foot in the lab, one outside, from where it is started */
+    OWN_SERVER,  /* DHCP and DNS, in the lab */
+    OWN_RENEWER, /* of a bridged NIC's lease, outside */
+};
+
+/* Which one; `network` (owned by the caller) is where it works, but for a gateway. */
+static enum own_machine own_machine(const char *key, const char *payload, char **network)
 {
-    *server = key[0] == OBJECT_GATEWAY_SIGN ? payload_string(payload, "server") : NULL;
-    return key[0] == OBJECT_GATEWAY_SIGN && !*server;
+    *network = NULL;
+    if (key[0] != OBJECT_GATEWAY_SIGN)
+        return OWN_NONE;
+    if ((*network = payload_string(payload, "server")))
+        return OWN_SERVER;
+    return (*network = payload_string(payload, "lease")) ? OWN_RENEWER : OWN_GATEWAY;
+}
+
+/* The bridge that it is told of, and the program that it is. Both NULL: the emulator. */
+static void choose_program(const struct operation_context *context, enum own_machine own, const char *network,
+                           char **interface, char **program, GError **error)
+{
+    g_autofree char *uplink = own == OWN_RENEWER ? g_strdup_printf("%s uplink", network) : NULL;
+    *interface = own == OWN_SERVER    ? names_interface('b', context->owner, context->lab, network)
+                 : own == OWN_RENEWER ? names_interface('u', context->owner, context->lab, uplink)
+                                      : NULL;
+    *program = own == OWN_SERVER    ? paths_dnsmasq(error)
+               : own == OWN_RENEWER ? g_strdup("/proc/self/exe")
+                                    : g_strdup(context->emulator);
 }
 
 /* On its way through the gate. */
 struct begun {
-    bool is_gateway;
-    struct machine_start *start; /* of those that are none */
+    bool is_outside;
+    struct machine_start *start; /* of those inside */
     struct outside *outside;
 };
 
@@ -429,10 +453,9 @@ static void *begin_machine(struct operation_context *context, const char *key, c
         return NULL;
     g_autofree char *directory = paths_node_directory(context->runtime, context->lab, key);
     g_autofree char *owner_mark = process_mark_format(context->state, context->lab, key);
-    g_autofree char *server = NULL;
-    bool gateway = is_gateway(key, payload, &server);
-    g_autofree char *interface = server ? names_interface('b', context->owner, context->lab, server) : NULL;
-    g_autofree char *program = server ? paths_dnsmasq(error) : g_strdup(context->emulator);
+    g_autofree char *network = NULL, *interface = NULL, *program = NULL;
+    enum own_machine own = own_machine(key, payload, &network);
+    choose_program(context, own, network, &interface, &program, error);
     if (!program)
         return NULL;
     struct machine_spec spec = {.node = key,
@@ -446,12 +469,13 @@ static void *begin_machine(struct operation_context *context, const char *key, c
     if (!machine_prepare(&spec, error))
         return NULL;
     struct process_identity process;
-    struct begun begun = {.is_gateway = gateway, .outside = context->outside};
-    if (begun.is_gateway && !context->outside) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "only the lab's supervisor can start a gateway");
+    struct begun begun = {.is_outside = own == OWN_GATEWAY || own == OWN_RENEWER,
+                          .outside = context->outside};
+    if (begun.is_outside && !context->outside) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "only the lab's supervisor can start %s", key);
         return NULL;
     }
-    if (begun.is_gateway ? !outside_begin(context->outside, &spec, taps[0], &process, error)
+    if (begun.is_outside ? !outside_begin(context->outside, &spec, count ? taps[0] : -1, &process, error)
                          : !(begun.start = machine_start_begin(&spec, &process, error)))
         return NULL;
     *identity = process_format(&process);
@@ -461,7 +485,7 @@ static void *begin_machine(struct operation_context *context, const char *key, c
 static bool finish_machine(struct operation_context *context, const char *key, void *begun, GError **error)
 {
     g_autofree struct begun *machine = begun;
-    if (machine->is_gateway ? !outside_finish(machine->outside, error)
+    if (machine->is_outside ? !outside_finish(machine->outside, error)
                             : !machine_start_finish(machine->start, error))
         return false;
     /* The machine holds its TAPs now: they live as long as it does. */
@@ -472,7 +496,7 @@ static bool finish_machine(struct operation_context *context, const char *key, v
 static void cancel_machine(void *begun)
 {
     g_autofree struct begun *machine = begun;
-    if (machine->is_gateway)
+    if (machine->is_outside)
         outside_cancel(machine->outside);
     else
         machine_start_cancel(machine->start);
@@ -487,11 +511,18 @@ static bool unmake_machine(struct operation_context *context, const struct store
 
 static char *describe_machine(bool make, const char *key, const char *payload)
 {
-    g_autofree char *server = NULL;
-    if (is_gateway(key, payload, &server))
-        return g_strdup_printf("%s the gateway of %s (user networking)", make ? "start" : "stop", key + 1);
-    if (server)
-        return g_strdup_printf("%s the DHCP and DNS server of %s (dnsmasq)", make ? "start" : "stop", server);
+    g_autofree char *network = NULL;
+    const char *verb = make ? "start" : "stop";
+    switch (own_machine(key, payload, &network)) {
+    case OWN_GATEWAY:
+        return g_strdup_printf("%s the gateway of %s (user networking)", verb, key + 1);
+    case OWN_SERVER:
+        return g_strdup_printf("%s the DHCP and DNS server of %s (dnsmasq)", verb, network);
+    case OWN_RENEWER:
+        return g_strdup_printf("%s renewing the DHCP lease of %s's bridge", verb, network);
+    case OWN_NONE:
+        break;
+    }
     if (!make)
         return g_strdup_printf("stop machine %s", key);
     g_autofree char *image = payload_string(payload, "image");

@@ -2,9 +2,9 @@
  * SPDX-FileCopyrightText: The netlab authors */
 /*
  * See outside.h. The two speak JSON lines over a socket pair (channel.h):
- *   → {"node":…, "payload":…, "directory":…, "emulator":…, "mark":…, "change":…, "uid":…, "gid":…} with the
- * TAP ← {"identity":…} or {"error":…} → {"go":true}  ← {"done":true} or {"error":…}       → {"go":false}:
- * cancelled, no answer
+ *   → {"node":…, "payload":…, "directory":…, "emulator":…, "mark":…, "interface":…, "change":…, "uid":…,
+ * "gid":…} with the TAP ← {"identity":…} or {"error":…} → {"go":true}  ← {"done":true} or {"error":…}       →
+ * {"go":false}: cancelled, no answer
  */
 #include "netlab/outside.h"
 #include "netlab/channel.h"
@@ -43,6 +43,7 @@ static void serve_one(struct channel *channel, JsonObject *request, int tap)
                                 .directory = channel_string(request, "directory", ""),
                                 .emulator = channel_string(request, "emulator", ""),
                                 .owner_mark = channel_string(request, "mark", NULL),
+                                .interface = channel_string(request, "interface", NULL),
                                 .user = {.change = channel_flag(request, "change"),
                                          .uid = (uid_t)channel_number(request, "uid", 0),
                                          .gid = (gid_t)channel_number(request, "gid", 0)},
@@ -170,6 +171,8 @@ bool outside_begin(struct outside *outside, const struct machine_spec *spec, int
     json_object_set_string_member(request, "emulator", spec->emulator);
     if (spec->owner_mark)
         json_object_set_string_member(request, "mark", spec->owner_mark);
+    if (spec->interface)
+        json_object_set_string_member(request, "interface", spec->interface);
     json_object_set_boolean_member(request, "change", spec->user.change);
     json_object_set_int_member(request, "uid", spec->user.uid);
     json_object_set_int_member(request, "gid", spec->user.gid);

@@ -72,11 +72,15 @@ static void bind_all(struct planner *p)
             continue;
         if (kind == OBJECT_ADDRESS || kind == OBJECT_NAT || kind == OBJECT_UPLINK)
             bind(p, find(p, OBJECT_BRIDGE, object->key), i);
-        /* A server is bound to its bridge, and to the address that it had when it was started. */
+        /* A server is bound to its bridge, and to the address that it had when it was started; who renews a
+         * lease, to the NIC's bridge. */
         if (kind == OBJECT_MACHINE && object->key[0] == OBJECT_GATEWAY_SIGN) {
             g_autofree char *server = payload_string(object->payload, "server");
+            g_autofree char *lease = payload_string(object->payload, "lease");
             if (server)
                 bind(p, find(p, OBJECT_ADDRESS, server), i);
+            if (lease)
+                bind(p, find(p, OBJECT_UPLINK, lease), i);
         }
         if (kind != OBJECT_TAP)
             continue;

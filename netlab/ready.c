@@ -23,7 +23,7 @@ struct waiting {
     const char *node;
     char *directory, *payload;
     int pidfd;
-    bool has_agent, is_server, is_ready;
+    bool has_agent, is_server, is_renewer, is_ready;
     struct agent_probe probe;
 };
 
@@ -72,6 +72,8 @@ static bool is_ready(struct waiting *waiting)
 {
     if (waiting->has_agent)
         return agent_probe_step(&waiting->probe);
+    if (waiting->is_renewer)
+        return true; /* it has executed; the lease that is there goes on meanwhile */
     if (waiting->is_server) {
         g_autofree char *log = machine_log_tail(waiting->directory, "machine.log", SERVER_LINES);
         return strstr(log, ": started, version ") != NULL; /* dnsmasq, when it has bound its ports */
@@ -108,7 +110,9 @@ static GPtrArray *collect(struct store *store, int64_t lab, GPtrArray *nodes,
         waiting->pidfd = process_open(&identity);
         waiting->has_agent = g_strcmp0(ready, "agent") == 0;
         g_autofree char *server = payload_string(object->payload, "server");
+        g_autofree char *lease = payload_string(object->payload, "lease");
         waiting->is_server = server != NULL;
+        waiting->is_renewer = lease != NULL;
         agent_probe_init(&waiting->probe, waiting->directory);
         g_ptr_array_add(all, waiting);
     }

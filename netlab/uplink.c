@@ -115,6 +115,26 @@ bool uplink_plan(struct operation_context *context, const char *key, const char 
     return true;
 }
 
+bool uplink_has_lease(const char *nic, const struct store_object *uplink)
+{
+    identity_auto identity = {.uplink = NULL};
+    g_autofree char *before = uplink ? payload_string(uplink->payload, "nic") : NULL;
+    if (g_strcmp0(before, nic) == 0 && *uplink->identity && identity_parse(uplink->identity, &identity, NULL))
+        return identity.uplink && identity.uplink->had_lease;
+    g_autoptr(hostnet) host = hostnet_open(NULL);
+    g_autoptr(hostnet_link) link = host ? hostnet_link_find(host, nic, NULL) : NULL;
+    if (!link || link->kind == HOSTNET_LINK_BRIDGE)
+        return false;
+    g_autoptr(GArray) addresses = hostnet_address_list(host, link->index, NULL);
+    for (guint i = 0; addresses && i < addresses->len; i++) {
+        const struct hostnet_link_address *address =
+            &g_array_index(addresses, struct hostnet_link_address, i);
+        if (address->local.address.family == AF_INET && address->valid != HOSTNET_FOREVER)
+            return true;
+    }
+    return false;
+}
+
 bool uplink_look(const char *nic, GPtrArray *warnings, GError **error)
 {
     g_autoptr(hostnet) host = hostnet_open(error);

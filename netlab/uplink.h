@@ -23,6 +23,10 @@ bool uplink_unmake(struct operation_context *context, const struct store_object 
 bool uplink_is_there(const struct store_object *object);
 char *uplink_describe(bool make, const char *key, const char *payload);
 
+/* Does `nic`, which may be bridged by `uplink` (its row; NULL: not yet), have its address by DHCP? For
+ * commands, in the host's namespace. */
+bool uplink_has_lease(const char *nic, const struct store_object *uplink);
+
 /* What a person should know before `nic` is touched: sentences (char *), among them that this very session
  * comes in over it. False when it cannot be bridged. For commands, in the host's namespace. */
 bool uplink_look(const char *nic, GPtrArray *warnings, GError **error);

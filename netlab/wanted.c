@@ -141,10 +141,22 @@ static void put_forwards(JsonBuilder *builder, const struct topology_network *ne
     json_builder_end_array(builder);
 }
 
+struct object *own_policy(const char *name)
+{
+    enum { RESTARTS = 1000000 };
+    g_autoptr(JsonBuilder) policy = json_builder_new();
+    json_builder_begin_object(policy);
+    put_string(policy, "restart", "always");
+    put_number(policy, "most", RESTARTS);
+    json_builder_end_object(policy);
+    g_autofree char *payload = finish(policy);
+    return object_new(OBJECT_POLICY, name, payload);
+}
+
 /* A TAP and a process that has it and user networking (machine.c). It is started again whenever it ends. */
 static void want_gateway(GPtrArray *objects, const struct topology_network *network)
 {
-    enum { SHOWN_MEMORY_MIB = 16, RESTARTS = 1000000 };
+    enum { SHOWN_MEMORY_MIB = 16 };
     g_autofree char *name = g_strdup_printf("%c%s", OBJECT_GATEWAY_SIGN, network->name);
     g_autofree char *key = g_strdup_printf("%s:uplink", name);
     g_autofree char *subnet = ipv4_format(network->subnet), *host = plain(network->host.address),
@@ -161,13 +173,7 @@ static void want_gateway(GPtrArray *objects, const struct topology_network *netw
     json_builder_end_object(tap);
     g_autofree char *tap_payload = finish(tap);
     g_ptr_array_add(objects, object_new(OBJECT_TAP, key, tap_payload));
-    g_autoptr(JsonBuilder) policy = json_builder_new();
-    json_builder_begin_object(policy);
-    put_string(policy, "restart", "always");
-    put_number(policy, "most", RESTARTS);
-    json_builder_end_object(policy);
-    g_autofree char *policy_payload = finish(policy);
-    g_ptr_array_add(objects, object_new(OBJECT_POLICY, name, policy_payload));
+    g_ptr_array_add(objects, own_policy(name));
     g_autoptr(JsonBuilder) builder = json_builder_new();
     json_builder_begin_object(builder);
     put_string(builder, "image", "gateway");
@@ -234,6 +240,30 @@ static void want_uplink(GPtrArray *objects, const struct topology_network *netwo
     json_builder_end_object(builder);
     g_autofree char *payload = finish(builder);
     g_ptr_array_add(objects, object_new(OBJECT_UPLINK, network->name, payload));
+}
+
+void wanted_renewal(GPtrArray *objects, guint at, const char *network, const char *nic)
+{
+    g_autofree char *name = g_strdup_printf("%c%s", OBJECT_GATEWAY_SIGN, network);
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    json_builder_begin_object(builder);
+    put_string(builder, "image", "dhcp-client");
+    put_number(builder, "memory", OWN_MEMORY_MIB);
+    put_string(builder, "ready", "started");
+    put_string(builder, "lease", network);
+    json_builder_set_member_name(builder, "nics");
+    json_builder_begin_array(builder);
+    json_builder_begin_object(builder);
+    put_string(builder, "interface", nic);
+    put_string(builder, "network", network);
+    put_string(builder, "address", "dhcp");
+    json_builder_end_object(builder);
+    json_builder_end_array(builder);
+    put_string(builder, "config", "");
+    json_builder_end_object(builder);
+    g_autofree char *payload = finish(builder);
+    g_ptr_array_insert(objects, (gint)at, object_new(OBJECT_MACHINE, name, payload));
+    g_ptr_array_insert(objects, (gint)at, own_policy(name));
 }
 
 /* ---- machines ---- */

@@ -9,3 +9,6 @@
 /* Looks up images and files, so it depends on the machine; complaints (unknown image, no such file, too
  * little memory) go to the report with their places. GPtrArray of struct object *, freeing its elements. */
 GPtrArray *wanted_objects(const struct topology *topology, struct topology_report *report);
+
+/* Inserts at `at` what renews the DHCP lease of a bridged NIC. */
+void wanted_renewal(GPtrArray *objects, guint at, const char *network, const char *nic);

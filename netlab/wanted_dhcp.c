@@ -15,8 +15,6 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 
-enum { SHOWN_MEMORY_MIB = 4, RESTARTS = 1000000 };
-
 static char *plain(uint32_t address)
 {
     return ipv4_format((struct ipv4_prefix){address, IPV4_NO_LENGTH});
@@ -138,20 +136,13 @@ void want_dhcp(GPtrArray *objects, const struct topology *topology, const struct
     put_settings(config, network);
     for (guint i = 0; i < topology->nodes->len; i++)
         put_node(config, network, topology->nodes->pdata[i]);
-    g_autoptr(JsonBuilder) policy = json_builder_new();
-    json_builder_begin_object(policy);
-    json_builder_set_member_name(policy, "restart");
-    json_builder_add_string_value(policy, "always");
-    json_builder_set_member_name(policy, "most");
-    json_builder_add_int_value(policy, RESTARTS);
-    json_builder_end_object(policy);
-    add(objects, OBJECT_POLICY, name, policy);
+    g_ptr_array_add(objects, own_policy(name));
     g_autoptr(JsonBuilder) builder = json_builder_new();
     json_builder_begin_object(builder);
     json_builder_set_member_name(builder, "image");
     json_builder_add_string_value(builder, "dnsmasq");
     json_builder_set_member_name(builder, "memory");
-    json_builder_add_int_value(builder, SHOWN_MEMORY_MIB);
+    json_builder_add_int_value(builder, OWN_MEMORY_MIB);
     json_builder_set_member_name(builder, "ready");
     json_builder_add_string_value(builder, "started");
     json_builder_set_member_name(builder, "server");

@@ -5,10 +5,12 @@ import http.server
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.request
 
@@ -162,6 +164,7 @@ class Outside:
     """A neighbour of this host: a namespace with 192.0.2.9, its default gateway, and a web server that says who asks."""
 
     def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="netlab-outside.")
         self.holder = subprocess.Popen(["unshare", "--net", "sleep", "3600"])
         wait_until("the namespace", lambda: os.stat(f"/proc/{self.holder.pid}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino)
         self.ip(f"link add up0 type veth peer name out0 netns {self.holder.pid}")
@@ -188,6 +191,7 @@ class Outside:
 
     def close(self):
         self.ip("link del up0")
+        shutil.rmtree(self.folder)
         for process in (self.server, self.holder):
             process.kill()
             process.wait()
@@ -409,6 +413,116 @@ def confirm():
         outside.close()
 
 
+class Timeless(Lab):
+    """Compares without how long addresses still have."""
+
+    def dump(self):
+        dump = super().dump()
+        return dict(dump, network=re.sub(r"valid_lft \d+sec preferred_lft \d+sec", "", dump["network"]))
+
+
+def lease():
+    """The NIC's address came by DHCP: it is renewed on the bridge for as long as the lab is up; when the server says no,
+    there is another one; what there is in the end goes back to the NIC."""
+    if MODE == "user":
+        return
+    outside = Outside()
+    server, served = None, os.path.join(outside.folder, "server.log")
+
+    def serve(first, last):
+        nonlocal server
+        if server:
+            server.kill()
+            server.wait()
+        open(served, "w").close()
+        server = subprocess.Popen(["nsenter", "-t", str(outside.holder.pid), "-n", "dnsmasq", "--no-daemon", "--conf-file=/dev/null",
+                                   "--pid-file=", "--port=0", "--no-ping", "--log-facility=-", "--log-dhcp", "--dhcp-authoritative",
+                                   "--bind-interfaces", "--interface=out0", "--except-interface=lo", f"--dhcp-leasefile={outside.folder}/leases",
+                                   f"--dhcp-range=192.0.2.{first},192.0.2.{last},255.255.255.0,120", "--dhcp-option=option:T1,3s",
+                                   "--dhcp-option=option:router,192.0.2.9"], stdout=open(served, "w"), stderr=subprocess.STDOUT)
+        wait_until("dnsmasq", lambda: "DHCP, IP range" in open(served).read(), 60)
+
+    def left(link, address):
+        found = re.search(rf"inet {re.escape(address)}/24 .*\n *valid_lft (\d+)sec", ip_text(f"addr show {link}"))
+        return int(found.group(1)) if found else 0
+
+    def log():
+        with open(os.path.join(lab.base, "run", "lab", "@campus", "machine.log")) as file:
+            return file.read()
+
+    try:
+        serve(60, 69)
+        outside.ip("addr flush dev up0")
+        outside.ip("addr add 192.0.2.60/24 dev up0 valid_lft 20 preferred_lft 20")
+        outside.ip("route add default via 192.0.2.9")
+        lab = Timeless(NIC.replace("image: mini", "kernel: kernel, ready: agent"))
+        lab.netlab("status", rc=4)
+        before = lab.dump()
+        lab.netlab("up")
+        lab.check_running("@campus", "h")
+        bridge = next(word for word in ip_text("-br link").split() if word.startswith("nlu"))
+        helper = lab.node("@campus")
+        with open(f"/proc/{helper['pid']}/status") as file:
+            text = file.read()
+        check("CapEff:\t0000000000003400" in text and "NoNewPrivs:\t1" in text and not text.split("\nUid:\t")[1].startswith("0"), text)
+        wait_until("the lease to be renewed", lambda: left(bridge, "192.0.2.60") > 60, 30)
+        wait_until("and again", lambda: log().count("keeps 192.0.2.60") >= 2, 60)
+        check("nothing to do" in lab.netlab("up").stdout, "a second up does something")
+        # It is killed, with the supervisor: `up` starts it again, and it goes on.
+        supervisor = lab.pids()[0]
+        os.kill(supervisor, signal.SIGKILL)
+        os.kill(helper["pid"], signal.SIGKILL)
+        lab.netlab("up")
+        check(lab.node("@campus")["pid"] not in (0, None, helper["pid"]), "another one")
+        wait_until("it goes on", lambda: "keeps 192.0.2.60" in log(), 60)
+        lab.netlab("down")
+        check(left("up0", "192.0.2.60") > 60, ip_text("addr show up0"))
+        lab.check_clean(before, "after down")
+        # The server has forgotten it and gives others out: refused, another address, which the NIC has in the end.
+        lab.netlab("up")
+        wait_until("the lease to be renewed", lambda: "keeps 192.0.2.60" in log(), 30)
+        os.unlink(f"{outside.folder}/leases")
+        serve(80, 89)
+        wait_until("another lease", lambda: "has 192.0.2.8" in log(), 60)
+        fresh = re.search(r"has (192\.0\.2\.8\d)", log()).group(1)
+        check(left(bridge, fresh) > 60 and "192.0.2.60" not in ip_text(f"addr show {bridge}"), ip_text(f"addr show {bridge}"))
+        check(get("http://192.0.2.9:8000/") == fresh, "the host goes on")
+        down = lab.netlab("down").text
+        check(f"up0 has {fresh}/24, the lease that it was given" in down and "somebody else" not in down, down)
+        check(left("up0", fresh) > 60 and "default via 192.0.2.9 dev up0" in ip_text("route"), ip_text("route"))
+        check(get("http://192.0.2.9:8000/") == fresh, "the host still goes on")
+        if not os.environ.get("NETLAB_TEST_FULL"):
+            lab.remove()
+            return
+        # Nobody answers: it ends when it ends, and a new one comes with the server.
+        server.kill()
+        server.wait()
+        server = None
+        outside.ip("addr flush dev up0")
+        outside.ip("addr add 192.0.2.60/24 dev up0 valid_lft 5 preferred_lft 5")
+        outside.ip("route add default via 192.0.2.9")
+        lab.netlab("up")
+        bridge = next(word for word in ip_text("-br link").split() if word.startswith("nlu"))
+        wait_until("the lease to end", lambda: not left(bridge, "192.0.2.60"), 30)
+        serve(60, 69)
+        wait_until("a new lease", lambda: left(bridge, "192.0.2.60") > 60 or "has 192.0.2." in log(), 120)
+        lab.netlab("down")
+        check(re.search(r"inet 192.0.2.6\d/24", ip_text("addr show up0")), ip_text("addr show up0"))
+        # An address for ever needs nobody.
+        outside.ip("addr flush dev up0")
+        outside.ip("addr add 192.0.2.1/24 dev up0")
+        outside.ip("route replace default via 192.0.2.9")
+        lab.netlab("up")
+        lab.check_running("h")
+        lab.netlab("down")
+        lab.remove()
+    finally:
+        if server:
+            server.kill()
+            server.wait()
+        outside.close()
+
+
 def mistakes():
     for text, says in (
             ("a: {uplink: user, forward: [tcp 80]}", "there is no \"->\""),
@@ -435,4 +549,4 @@ if __name__ == "__main__":
     if listed.returncode or "mini" not in {image["name"] for image in json.loads(listed.stdout)}:
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
-    main(mistakes, nat, nic, watchdog, confirm, user_networking, killed_supervisor, busy_port)
+    main(mistakes, nat, nic, watchdog, confirm, lease, user_networking, killed_supervisor, busy_port)
