@@ -23,11 +23,16 @@ static char *describe_nics(const struct lab_node_status *node, enum density dens
     GString *text = g_string_new(NULL);
     for (guint i = 0; i < node->nics->len; i++) {
         const struct lab_nic_status *nic = node->nics->pdata[i];
-        g_string_append_printf(text, "%s%s %s %s",
+        g_string_append_printf(text, "%s%s %s%s%s %s",
                                !i                    ? ""
                                : density == IN_LINES ? "\n"
                                                      : ", ",
-                               nic->interface, nic->address ? nic->address : "-", nic->network);
+                               nic->interface,
+                               nic->address    ? nic->address
+                               : nic->address6 ? ""
+                                               : "-",
+                               nic->address && nic->address6 ? " " : "", nic->address6 ? nic->address6 : "",
+                               nic->network);
     }
     return g_string_free(text, FALSE);
 }
@@ -155,6 +160,8 @@ static JsonObject *node_json(const struct lab_node_status *node)
         json_object_set_string_member(item, "network", nic->network);
         if (nic->address)
             json_object_set_string_member(item, "address", nic->address);
+        if (nic->address6)
+            json_object_set_string_member(item, "address6", nic->address6);
         json_array_add_object_element(nics, item);
     }
     json_object_set_array_member(object, "nics", nics);

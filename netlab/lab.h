@@ -105,7 +105,7 @@ enum lab_node_state {
 const char *lab_node_state_name(enum lab_node_state state); /* "starting", "running", … */
 
 struct lab_nic_status {
-    char *interface, *mac, *network, *address; /* address NULL: none */
+    char *interface, *mac, *network, *address, *address6; /* addresses NULL: none */
 };
 struct lab_node_status {
     char *name;

@@ -36,6 +36,7 @@ static void nic_free(void *data)
     g_free(nic->mac);
     g_free(nic->network);
     g_free(nic->address);
+    g_free(nic->address6);
     g_free(nic);
 }
 
@@ -88,6 +89,7 @@ static void read_payload(struct lab_node_status *node, const char *text)
         nic->mac = member(object, "mac");
         nic->network = member(object, "network");
         nic->address = member(object, "address");
+        nic->address6 = member(object, "address6");
         g_ptr_array_add(node->nics, nic);
     }
 }

@@ -189,11 +189,9 @@ static bool build_gateway(const struct machine_spec *spec, JsonObject *gateway, 
     add(command, "-netdev");
     add(command, "hubport,id=p0,hubid=1,netdev=lab");
     g_autoptr(GString) user = g_string_new("user,id=user");
-    static const char *const words[][2] = {{"subnet", "net"},
-                                           {"host", "host"},
-                                           {"dns", "dns"},
-                                           {"dhcpstart", "dhcpstart"},
-                                           {"domain", "domainname"}};
+    static const char *const words[][2] = {
+        {"subnet", "net"},       {"host", "host"},       {"dns", "dns"},       {"dhcpstart", "dhcpstart"},
+        {"subnet6", "ipv6-net"}, {"host6", "ipv6-host"}, {"dns6", "ipv6-dns"}, {"domain", "domainname"}};
     for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
         const char *value = json_object_get_string_member_with_default(gateway, words[i][0], NULL);
         if (value)

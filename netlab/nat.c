@@ -24,14 +24,16 @@
 #include <string.h>
 
 #define GROUP "nat"
-enum { SWITCHES_MOST = 32 };
+enum { SWITCHES_MOST = 256 };
 
 /* ---- identities ---- */
 
 struct nat_identity {
     struct hostnet_link_identity near_end, far_end; /* in the host's namespace, in the lab's */
     struct hostnet_nat_identity table;
-    char **switches; /* "KEY BEFORE", those that will be changed; NULL-terminated */
+    /* "KEY BEFORE", those that will be changed, in that order; NULL-terminated. What is written is told by
+     * the key: 2 for accept_ra, 1 for the rest. */
+    char **switches;
 };
 
 static void identity_clear(struct nat_identity *identity)
@@ -75,38 +77,98 @@ static bool identity_parse(const char *text, struct nat_identity *identity, GErr
 
 /* ---- planning ---- */
 
-/* Links that default routes lead out by, whose forwarding is off: "KEY 0". */
-static char **find_switches(struct hostnet *host, GError **error)
+/* ---- switches ---- */
+
+#define ALL_SIX "net/ipv6/conf/all/forwarding"
+
+static const char *value_of(const char *key)
+{
+    return g_str_has_suffix(key, "/accept_ra") ? "2" : "1";
+}
+
+/* Notes a switch that is there, once. Its value, owned by the caller; NULL: there is none such. */
+static char *add_switch(struct hostnet *host, GPtrArray *found, const char *key)
+{
+    char *value = hostnet_sysctl_get(host, key, NULL);
+    g_autofree char *line = value ? g_strdup_printf("%s %s", key, value) : NULL;
+    if (line && found->len < SWITCHES_MOST &&
+        !g_ptr_array_find_with_equal_func(found, line, g_str_equal, NULL))
+        g_ptr_array_add(found, g_steal_pointer(&line));
+    return value;
+}
+
+/* Kernels before 6.17 forward IPv6 for all links or for none, and a link that forwards takes no routes from
+ * router advertisements, unless its accept_ra is 2: that first, then all links, whose own switches go along.
+ * Those that were on before are noted to be on again in the end. */
+static bool find_all_links(struct hostnet *host, GPtrArray *found, GError **error)
+{
+    g_autofree char *all = hostnet_sysctl_get(host, ALL_SIX, NULL);
+    g_autoptr(GPtrArray) links = hostnet_link_list(host, error);
+    g_autoptr(GPtrArray) on = g_ptr_array_new_with_free_func(g_free);
+    if (!links)
+        return false;
+    for (guint i = 0; i < links->len && g_strcmp0(all, "0") == 0; i++) {
+        const struct hostnet_link *link = links->pdata[i];
+        g_autofree char *forwarding = g_strdup_printf("net/ipv6/conf/%s/forwarding", link->name),
+                        *accept = g_strdup_printf("net/ipv6/conf/%s/accept_ra", link->name);
+        g_autofree char *forwards = hostnet_sysctl_get(host, forwarding, NULL),
+                        *accepts = hostnet_sysctl_get(host, accept, NULL);
+        if (g_strcmp0(forwards, "1") == 0)
+            g_ptr_array_add(on, g_steal_pointer(&forwarding));
+        else if (g_strcmp0(accepts, "1") == 0)
+            g_free(add_switch(host, found, accept));
+    }
+    g_free(add_switch(host, found, ALL_SIX));
+    for (guint i = 0; i < on->len; i++)
+        g_free(add_switch(host, found, on->pdata[i]));
+    return true;
+}
+
+/* Does this kernel forward IPv6 link by link? (NETLAB_FORWARD_ALL: tests say no.) */
+static bool has_own_switch(struct hostnet *host)
+{
+    g_autofree char *value = hostnet_sysctl_get(host, "net/ipv6/conf/all/force_forwarding", NULL);
+    return value && !g_getenv("NETLAB_FORWARD_ALL");
+}
+
+/* Forwarding of the links that default routes lead out by. */
+static char **find_switches(struct hostnet *host, bool has_six, GError **error)
 {
     g_autoptr(GArray) routes = hostnet_route_list(host, RT_TABLE_MAIN, 0, error);
     g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(g_free);
     if (!routes)
         return NULL;
-    for (unsigned i = 0; i < routes->len && found->len < SWITCHES_MOST; i++) {
+    for (unsigned i = 0; i < routes->len; i++) {
         const struct hostnet_route *route = &g_array_index(routes, struct hostnet_route, i);
-        if (route->destination.length || route->destination.address.family != AF_INET || !route->index)
+        bool is_six = route->destination.address.family == AF_INET6;
+        if (route->destination.length || !route->index || (is_six && !(has_six && has_own_switch(host))))
             continue;
         g_autoptr(hostnet_link) link = hostnet_link_get(host, route->index, NULL);
-        if (!link)
+        if (!link || link->kind == HOSTNET_LINK_LOOPBACK)
             continue;
-        g_autofree char *key = g_strdup_printf("net/ipv4/conf/%s/forwarding", link->name);
-        g_autofree char *value = hostnet_sysctl_get(host, key, NULL);
-        g_autofree char *line = value ? g_strdup_printf("%s %s", key, value) : NULL;
-        if (line && !g_ptr_array_find_with_equal_func(found, line, g_str_equal, NULL))
-            g_ptr_array_add(found, g_steal_pointer(&line));
+        g_autofree char *key = g_strdup_printf("net/ipv%d/conf/%s/%sforwarding", is_six ? 6 : 4, link->name,
+                                               is_six ? "force_" : "");
+        g_free(add_switch(host, found, key));
     }
+    if (has_six && !has_own_switch(host) && !find_all_links(host, found, error))
+        return NULL;
     g_ptr_array_add(found, NULL);
     return (char **)g_ptr_array_free(g_steal_pointer(&found), FALSE);
 }
 
+static bool is_six_switch(const char *line)
+{
+    return g_str_has_prefix(line, "net/ipv6/");
+}
+
 static void fill_spec(struct hostnet_nat_spec *spec, const struct nat_identity *identity,
-                      struct hostnet_prefix *inside)
+                      struct hostnet_prefix *inside, unsigned inside_count)
 {
     *spec = (struct hostnet_nat_spec){.table = identity->table.table,
                                       .mark = identity->table.mark,
                                       .link = identity->near_end.name,
                                       .inside = inside,
-                                      .inside_count = 1};
+                                      .inside_count = inside_count};
 }
 
 bool nat_plan(struct operation_context *context, const char *key, const char *payload, char **text,
@@ -116,6 +178,7 @@ bool nat_plan(struct operation_context *context, const char *key, const char *pa
     g_autoptr(hostnet) host = operation_open_host(context, error);
     g_autofree char *human = g_strdup_printf("%s uplink", key);
     /* Names go by the mark alone, so that `repair` knows them without the store. */
+    g_autofree char *subnet6 = payload_string(payload, "subnet6");
     g_autofree char *near_name = names_interface('v', context->owner, context->lab, human),
                     *far_name = names_interface('w', context->owner, context->lab, human),
                     *table_name = names_interface('n', context->owner, context->lab, human),
@@ -123,7 +186,7 @@ bool nat_plan(struct operation_context *context, const char *key, const char *pa
     if (!host || !mark || !context->net ||
         !hostnet_identity_plan(host, near_name, mark, &identity.near_end, error) ||
         !hostnet_identity_plan(context->net, far_name, mark, &identity.far_end, error) ||
-        !(identity.switches = find_switches(host, error)))
+        !(identity.switches = find_switches(host, subnet6 != NULL, error)))
         return false;
     g_strlcpy(identity.table.table, table_name, sizeof identity.table.table);
     g_strlcpy(identity.table.mark, mark, sizeof identity.table.mark);
@@ -158,14 +221,18 @@ static bool read_forwards(const char *payload, GArray *forwards, GError **error)
     return true;
 }
 
-static bool set_switches(struct hostnet *host, const struct nat_identity *identity, GError **error)
+static bool set_switches(struct hostnet *host, const struct nat_identity *identity, bool has_six,
+                         GError **error)
 {
-    g_autofree char *own = g_strdup_printf("net/ipv4/conf/%s/forwarding", identity->near_end.name);
-    if (!hostnet_sysctl_set(host, own, "1", NULL, error))
+    /* The host's end of the pair: its switches go with it. */
+    g_autofree char *own = g_strdup_printf("net/ipv4/conf/%s/forwarding", identity->near_end.name),
+                    *own_six = g_strdup_printf("net/ipv6/conf/%s/force_forwarding", identity->near_end.name);
+    if (!hostnet_sysctl_set(host, own, "1", NULL, error) ||
+        (has_six && has_own_switch(host) && !hostnet_sysctl_set(host, own_six, "1", NULL, error)))
         return false;
     for (char **line = identity->switches; *line; line++) {
         g_auto(GStrv) parts = g_strsplit(*line, " ", 2);
-        if (!hostnet_sysctl_set(host, parts[0], "1", NULL, error))
+        if (!hostnet_sysctl_set(host, parts[0], value_of(parts[0]), NULL, error))
             return false;
         fault_point();
     }
@@ -176,19 +243,23 @@ bool nat_make(struct operation_context *context, const char *key, const char *pa
               uint32_t bridge, GError **error)
 {
     identity_auto identity;
-    struct hostnet_link_address address = {.default_broadcast = true};
-    struct hostnet_prefix inside;
+    struct hostnet_link_address address = {.default_broadcast = true}, address_six = {.flags = IFA_F_NODAD};
+    struct hostnet_prefix inside[2];
     struct hostnet_nat_spec spec;
     g_autoptr(hostnet) host = operation_open_host(context, error);
     g_autoptr(GArray) forwards = g_array_new(FALSE, TRUE, sizeof(struct hostnet_nat_forward));
     g_autofree char *gateway = payload_string(payload, "address"),
-                    *subnet = payload_string(payload, "subnet");
+                    *subnet = payload_string(payload, "subnet"),
+                    *gateway6 = payload_string(payload, "address6"),
+                    *subnet6 = payload_string(payload, "subnet6");
     if (!host || !identity_parse(text, &identity, error) ||
         !hostnet_prefix_parse(gateway ? gateway : "", false, &address.local, error) ||
-        !hostnet_prefix_parse(subnet ? subnet : "", false, &inside, error) ||
+        !hostnet_prefix_parse(subnet ? subnet : "", false, &inside[0], error) ||
+        (subnet6 && (!hostnet_prefix_parse(subnet6, false, &inside[1], error) ||
+                     !hostnet_prefix_parse(gateway6 ? gateway6 : "", false, &address_six.local, error))) ||
         !read_forwards(payload, forwards, error))
         return false;
-    fill_spec(&spec, &identity, &inside);
+    fill_spec(&spec, &identity, inside, subnet6 ? 2 : 1);
     spec.forwards = (struct hostnet_nat_forward *)forwards->data;
     spec.forward_count = forwards->len;
     g_autofree char *altname = g_strdup_printf("%s.%s", context->lab, key);
@@ -206,12 +277,14 @@ bool nat_make(struct operation_context *context, const char *key, const char *pa
                                          .master = bridge,
                                          .up = true,
                                          .no_ipv6_address = true};
-    address.index = identity.near_end.index;
+    address.index = address_six.index = identity.near_end.index;
     fault_point();
     if (!hostnet_veth_create(host, &near_spec, context->net, &far_spec, NULL, NULL, error))
         return false;
     fault_point();
-    if (!hostnet_address_add(host, &address, error) || !set_switches(host, &identity, error))
+    if (!hostnet_address_add(host, &address, error) ||
+        (subnet6 && !hostnet_address_add(host, &address_six, error)) ||
+        !set_switches(host, &identity, subnet6 != NULL, error))
         return false;
     fault_point();
     return hostnet_nat_create(host, &spec, error);
@@ -219,10 +292,24 @@ bool nat_make(struct operation_context *context, const char *key, const char *pa
 
 /* ---- and away ---- */
 
+/* The others of IPv6 mean something only together with the one for all links: they go where that goes. */
+static void take_over_six(struct nat_identity *other, const struct nat_identity *ours)
+{
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+    for (char **line = other->switches; *line; line++)
+        g_ptr_array_add(all, *line);
+    for (char **line = ours->switches; *line; line++)
+        if (is_six_switch(*line) && !g_str_has_prefix(*line, ALL_SIX " "))
+            g_ptr_array_add(all, g_strdup(*line));
+    g_ptr_array_add(all, NULL);
+    g_free(other->switches);
+    other->switches = (char **)g_ptr_array_free(g_steal_pointer(&all), FALSE);
+}
+
 /* Another NAT network that has this switch in its record gets what it was before ours. True when there is
  * one: then it stays on. */
-static bool hand_on(struct operation_context *context, const struct store_object *ours, const char *key,
-                    const char *before)
+static bool hand_on(struct operation_context *context, const struct store_object *ours,
+                    const struct nat_identity *identity, const char *key, const char *before)
 {
     g_autoptr(GPtrArray) labs = store_list_labs(context->store, NULL);
     g_autofree char *prefix = g_strconcat(key, " ", NULL);
@@ -241,6 +328,8 @@ static bool hand_on(struct operation_context *context, const struct store_object
                     continue;
                 g_free(*line);
                 *line = g_strconcat(prefix, before, NULL);
+                if (g_str_equal(key, ALL_SIX))
+                    take_over_six(&other, identity);
                 g_autofree char *text = identity_format(&other);
                 return store_set_identity(context->store, lab->id, object->kind, object->key, text, NULL);
             }
@@ -249,17 +338,46 @@ static bool hand_on(struct operation_context *context, const struct store_object
     return false;
 }
 
+static bool undo_switch(struct operation_context *context, struct hostnet *host,
+                        const struct store_object *object, const struct nat_identity *identity,
+                        const char *line, bool *was_handed_on, GError **error)
+{
+    g_auto(GStrv) parts = g_strsplit(line, " ", 2);
+    *was_handed_on = false;
+    if (g_strv_length(parts) != 2)
+        return true;
+    char *after = (char *)value_of(parts[0]);
+    if (g_str_equal(parts[1], after))
+        return true;
+    *was_handed_on = hand_on(context, object, identity, parts[0], parts[1]);
+    struct hostnet_sysctl_change change = {.key = parts[0], .before = parts[1], .after = after};
+    return *was_handed_on || hostnet_sysctl_undo(host, &change, NULL, error);
+}
+
 static bool undo_switches(struct operation_context *context, struct hostnet *host,
                           const struct store_object *object, const struct nat_identity *identity,
                           GError **error)
 {
+    bool was_handed_on = false, six_goes_on = false, has_all = false;
+    /* The one for all IPv6 links first: it takes each link's along. */
     for (char **line = identity->switches; *line; line++) {
-        g_auto(GStrv) parts = g_strsplit(*line, " ", 2);
-        if (g_strv_length(parts) != 2 || g_str_equal(parts[1], "1") ||
-            hand_on(context, object, parts[0], parts[1]))
+        if (!g_str_has_prefix(*line, ALL_SIX " "))
             continue;
-        struct hostnet_sysctl_change change = {.key = parts[0], .before = parts[1], .after = "1"};
-        if (!hostnet_sysctl_undo(host, &change, NULL, error))
+        has_all = true;
+        if (!undo_switch(context, host, object, identity, *line, &six_goes_on, error))
+            return false;
+    }
+    for (char **line = identity->switches; *line; line++) {
+        bool is_six = is_six_switch(*line);
+        g_auto(GStrv) parts = g_strsplit(*line, " ", 2);
+        if (g_str_equal(parts[0], ALL_SIX) || (is_six && six_goes_on))
+            continue;
+        /* Was on before, and off with the rest just now. */
+        if (is_six && has_all && g_strcmp0(parts[1], "1") == 0 && g_str_has_suffix(parts[0], "/forwarding")) {
+            (void)hostnet_sysctl_set(host, parts[0], "1", NULL, NULL);
+            continue;
+        }
+        if (!undo_switch(context, host, object, identity, *line, &was_handed_on, error))
             return false;
     }
     return true;

@@ -28,6 +28,7 @@
 #include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
+#include <linux/if_addr.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -262,9 +263,10 @@ static uint32_t bridge_index(struct operation_context *context, const char *netw
 static bool fill_address(struct operation_context *context, const char *key, const char *payload,
                          struct hostnet_link_address *address, GError **error)
 {
-    g_autofree char *text = payload_string(payload, "address");
-    address->index = bridge_index(context, key, error);
-    address->default_broadcast = true;
+    g_autofree char *text = payload_string(payload, "address"), *network = payload_string(payload, "network");
+    address->index = bridge_index(context, network ? network : key, error);
+    address->default_broadcast = text && !strchr(text, ':');
+    address->flags = text && strchr(text, ':') ? IFA_F_NODAD : 0; /* usable at once */
     return address->index && hostnet_prefix_parse(text ? text : "", false, &address->local, error);
 }
 
@@ -282,8 +284,10 @@ static bool unmake_address(struct operation_context *context, const struct store
     struct hostnet_link_address address = {0};
     if (!context->net || (context->is_dying && context->is_own_namespace))
         return true;
-    g_autoptr(store_object) bridge = store_find_object(context->store, context->lab_id,
-                                                       object_kind_name(OBJECT_BRIDGE), object->key, NULL);
+    g_autofree char *network = payload_string(object->payload, "network");
+    g_autoptr(store_object) bridge =
+        store_find_object(context->store, context->lab_id, object_kind_name(OBJECT_BRIDGE),
+                          network ? network : object->key, NULL);
     struct hostnet_link_identity identity;
     enum hostnet_presence presence = HOSTNET_ABSENT;
     /* An address goes with its bridge; if that is not ours any more, it is not our address either. */
@@ -296,9 +300,10 @@ static bool unmake_address(struct operation_context *context, const struct store
 
 static char *describe_address(bool make, const char *key, const char *payload)
 {
-    g_autofree char *address = payload_string(payload, "address");
+    g_autofree char *address = payload_string(payload, "address"),
+                    *network = payload_string(payload, "network");
     return g_strdup_printf("%s the lab's own address %s on network %s", make ? "add" : "remove", address,
-                           key);
+                           network ? network : key);
 }
 
 static bool make_nat(struct operation_context *context, const char *key, const char *payload,

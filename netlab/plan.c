@@ -70,8 +70,12 @@ static void bind_all(struct planner *p)
         enum object_kind kind;
         if (!object_kind_parse(object->kind, &kind))
             continue;
-        if (kind == OBJECT_ADDRESS || kind == OBJECT_NAT || kind == OBJECT_UPLINK)
+        if (kind == OBJECT_NAT || kind == OBJECT_UPLINK)
             bind(p, find(p, OBJECT_BRIDGE, object->key), i);
+        if (kind == OBJECT_ADDRESS) {
+            g_autofree char *on = payload_string(object->payload, "network");
+            bind(p, find(p, OBJECT_BRIDGE, on ? on : object->key), i);
+        }
         /* A server is bound to its bridge, and to the address that it had when it was started; who renews a
          * lease, to the NIC's bridge. */
         if (kind == OBJECT_MACHINE && object->key[0] == OBJECT_GATEWAY_SIGN) {

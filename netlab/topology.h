@@ -59,6 +59,13 @@ bool ipv4_overlaps(struct ipv4_prefix a, struct ipv4_prefix b);
 bool mac_parse(const char *text, uint8_t mac[6]);
 char *mac_format(const uint8_t mac[6]);
 
+/* An IPv6 address with a prefix length; functions: topology_six.h. */
+struct ipv6_prefix {
+    uint8_t bytes[16];
+    uint8_t length; /* 0…128; IPV6_NO_LENGTH: none was given */
+};
+enum { IPV6_NO_LENGTH = 255 };
+
 enum topology_network_kind { TOPOLOGY_SEGMENT, TOPOLOGY_LINK };
 
 /* How a network reaches the world outside the lab. */
@@ -130,6 +137,12 @@ struct topology_network {
     bool has_subnet;
     struct ipv4_prefix subnet; /* address is the network's own */
     struct topology_mark subnet_mark;
+    bool has_subnet6, auto_subnet6;
+    struct ipv6_prefix subnet6;
+    struct topology_mark subnet6_mark;
+    bool has_host6;                 /* as `host` */
+    struct ipv6_prefix host6, dns6; /* dns6: of user networking, after the check */
+    struct topology_mark host6_mark;
     unsigned mtu; /* bytes; 1500 after the check when not given */
     struct topology_mark mtu_mark;
     bool has_host;
@@ -160,6 +173,9 @@ struct topology_nic {
     bool no_address;  /* `none`: stays without one although the network has a subnet */
     struct ipv4_prefix address;
     struct topology_mark address_mark;
+    bool has_address6, no_address6;
+    struct ipv6_prefix address6;
+    struct topology_mark address6_mark;
     bool has_mac;
     uint8_t mac[6];
     struct topology_mark mac_mark;
@@ -171,6 +187,8 @@ struct topology_route {
     struct topology_mark to_mark;
     uint32_t via;
     struct topology_mark via_mark;
+    bool is_six; /* then these instead of `to` and `via` */
+    struct ipv6_prefix to6, via6;
 };
 
 /* When a machine counts as ready. */

@@ -15,6 +15,7 @@
  */
 #include "netlab/topology_check.h"
 #include "netlab/topology_dhcp.h"
+#include "netlab/topology_six.h"
 #include "netlab/topology_uplink.h"
 
 #include <string.h>
@@ -655,15 +656,19 @@ static void check_routes(struct check *c, struct topology_node *node)
                           node->name, MOST_COMMANDS);
     for (guint i = 0; i < node->routes->len; i++) {
         struct topology_route *route = node->routes->pdata[i];
-        check_gateway(c, node, route);
+        if (!route->is_six)
+            check_gateway(c, node, route);
         for (guint k = 0; k < i; k++) {
             struct topology_route *other = node->routes->pdata[k];
-            if (other->to.address != route->to.address || other->to.length != route->to.length)
+            if (other->to.address != route->to.address || other->to.length != route->to.length ||
+                other->is_six != route->is_six || !ipv6_is_same(&other->to6, &route->to6) ||
+                other->to6.length != route->to6.length)
                 continue;
-            g_autofree char *to = ipv4_format(route->to);
+            g_autofree char *to = route->is_six ? ipv6_format(&route->to6) : ipv4_format(route->to);
+            bool is_default = route->is_six ? !route->to6.length : !route->to.length;
             topology_complain(c->report, route->to_mark,
                               "node \"%s\" has two routes to %s, the first in line %u; keep one", node->name,
-                              route->to.length ? to : "default", other->to_mark.line);
+                              is_default ? "default" : to, other->to_mark.line);
             break;
         }
     }
@@ -773,6 +778,7 @@ void topology_check(struct topology *topology, struct topology_report *report)
         check_overlaps(&c, topology->nodes->pdata[n]);
     check_addresses(&c);
     topology_check_dhcp_settings(topology, report);
+    topology_check_six(topology, report);
     topology_check_forwards(topology, report);
     check_macs(&c);
     for (guint n = 0; n < topology->nodes->len; n++)

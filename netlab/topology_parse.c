@@ -19,6 +19,7 @@
  */
 #include "netlab/topology_parse.h"
 #include "netlab/topology_line.h"
+#include "netlab/topology_six.h"
 #include "netlab/topology_uplink.h"
 
 #include <stdlib.h>
@@ -230,8 +231,8 @@ static bool read_prefix_text(struct parser *p, yaml_node_t *value, const char *t
     if (strchr(text, ':') && strspn(text, "0123456789abcdefABCDEF:./") == strlen(text))
         topology_complain(
             p->report, mark_of(value),
-            "\"%s\" is an IPv6 address; this version assigns IPv4 only (guests still speak IPv6 "
-            "link-local, and `run:` can set addresses)",
+            "\"%s\" is an IPv6 address, and an IPv4 one belongs here (\"subnet6\", \"host6\" and "
+            "\"address6\" are for IPv6)",
             text);
     else
         topology_complain(p->report, mark_of(value),
@@ -367,6 +368,43 @@ static void read_entries(struct parser *p, yaml_node_t *node, const char *what, 
 
 /* ---- NICs and link ends ---- */
 
+static bool read_six_text(struct parser *p, yaml_node_t *value, const char *text, struct ipv6_prefix *out)
+{
+    if (ipv6_parse(text, out))
+        return true;
+    topology_complain(p->report, mark_of(value), "\"%s\" is not an IPv6 address; write it like fd00:1::7/64",
+                      text);
+    return false;
+}
+
+static bool read_subnet_six_text(struct parser *p, yaml_node_t *value, const char *text,
+                                 struct ipv6_prefix *out)
+{
+    struct ipv6_prefix prefix;
+    if (!read_six_text(p, value, text, &prefix))
+        return false;
+    if (prefix.length == IPV6_NO_LENGTH || !ipv6_is_network(&prefix)) {
+        topology_complain(p->report, mark_of(value),
+                          "\"%s\" is not an IPv6 network; write it like fd00:1::/64", text);
+        return false;
+    }
+    *out = prefix;
+    return true;
+}
+
+static void read_address6(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_nic *nic = target;
+    const char *text = scalar(p, value, "an address");
+    if (!text || g_str_equal(text, "auto"))
+        return;
+    nic->address6_mark = mark_of(value);
+    if (g_str_equal(text, "none"))
+        nic->no_address6 = true;
+    else if (read_six_text(p, value, text, &nic->address6))
+        nic->has_address6 = true;
+}
+
 static void read_address(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
 {
     struct topology_nic *nic = target;
@@ -378,6 +416,8 @@ static void read_address(struct parser *p, yaml_node_t *value, const struct key 
         nic->no_address = true;
     else if (g_str_equal(text, "dhcp"))
         nic->dhcp = true;
+    else if (strchr(text, ':'))
+        read_address6(p, value, key, target);
     else if (read_prefix_text(p, value, text, &nic->address))
         nic->has_address = true;
 }
@@ -457,6 +497,7 @@ static void read_link_line(struct parser *p, yaml_node_t *value, const struct ke
 static const struct key nic_keys[] = {
     ROW("address", read_address,
         "address with prefix length; \"auto\" (from the subnet), \"dhcp\" or \"none\""),
+    ROW("address6", read_address6, "IPv6 address; \"auto\" (from subnet6) or \"none\""),
     ROW("mac", read_mac, "MAC address; otherwise made from the lab's, node's and NIC's names"),
     MARKED_ROW("interface", read_string, offsetof(struct topology_nic, interface),
                offsetof(struct topology_nic, interface_mark),
@@ -540,6 +581,7 @@ static const struct key end_keys[] = {
     ROW("node", read_end_node, "the node at this end"),
     ROW("interface", read_end_nic, "the NIC's name in the guest"),
     ROW("address", read_end_nic, "address with prefix length"),
+    ROW("address6", read_end_nic, "IPv6 address"),
     ROW("mac", read_end_nic, "MAC address"),
     IMPAIRMENT_KEYS(read_end_nic),
 };
@@ -639,6 +681,27 @@ static void read_subnet(struct parser *p, yaml_node_t *value, const struct key *
     if (text && read_subnet_text(p, value, text, &network->subnet)) {
         network->has_subnet = true;
         network->subnet_mark = mark_of(value);
+    }
+}
+
+static void read_subnet6(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_network *network = target;
+    const char *text = scalar(p, value, "\"subnet6\"");
+    if (!text)
+        return;
+    network->subnet6_mark = mark_of(value);
+    network->auto_subnet6 = g_str_equal(text, "auto");
+    network->has_subnet6 = network->auto_subnet6 || read_subnet_six_text(p, value, text, &network->subnet6);
+}
+
+static void read_host6(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_network *network = target;
+    const char *text = scalar(p, value, "\"host6\"");
+    if (text && read_six_text(p, value, text, &network->host6)) {
+        network->has_host6 = true;
+        network->host6_mark = mark_of(value);
     }
 }
 
@@ -912,7 +975,8 @@ static const struct key network_keys[] = {
     ROW("dns", read_dns, "name server that nodes are told; `user` has one of its own"),
     LATER("nat", "translate addresses to the outside", "write `uplink: nat`"),
     LATER("vlan", "VLAN of the segment", "use one network for each VLAN"),
-    LATER("subnet6", "IPv6 subnet", "this version assigns IPv4 only"),
+    ROW("subnet6", read_subnet6, "IPv6 subnet, or \"auto\": a unique local one; nodes get addresses from it"),
+    ROW("host6", read_host6, "IPv6 address of the lab's own namespace on this network"),
     IMPAIRMENT_KEYS(read_network_line),
 };
 static const struct mapping network_mapping = {"network", "a network", network_keys,
@@ -939,6 +1003,11 @@ static void read_link_subnet(struct parser *p, yaml_node_t *value, const struct 
     read_subnet(p, value, key, ((struct topology_link *)target)->network);
 }
 
+static void read_link_subnet6(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    read_subnet6(p, value, key, ((struct topology_link *)target)->network);
+}
+
 static void read_link_mtu(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
 {
     read_mtu(p, value, key, ((struct topology_link *)target)->network);
@@ -959,6 +1028,7 @@ static void read_link_name(struct parser *p, yaml_node_t *value, const struct ke
 static const struct key link_keys[] = {
     ROW("ends", read_ends, "the two ends: [r1, r2], [r1:eth1, r2:eth0] or mappings"),
     ROW("subnet", read_link_subnet, "IPv4 subnet; otherwise a /30 from the pool"),
+    ROW("subnet6", read_link_subnet6, "IPv6 subnet, or \"auto\""),
     MARKED_ROW("mtu", read_link_mtu, offsetof(struct topology_network, mtu),
                offsetof(struct topology_network, mtu_mark), "largest packet in bytes"),
     ROW("name", read_link_name, "the link's name in status and messages"),
@@ -1057,6 +1127,18 @@ static void add_route(struct parser *p, struct topology_node *node, yaml_node_t 
 {
     struct topology_route route = {.to_mark = mark_of(to), .via_mark = mark_of(via)};
     struct ipv4_prefix gateway;
+    if (strchr(via_text, ':')) {
+        route.is_six = true;
+        if ((!g_str_equal(to_text, "default") && !read_subnet_six_text(p, to, to_text, &route.to6)) ||
+            !read_six_text(p, via, via_text, &route.via6))
+            return;
+        if (route.via6.length != IPV6_NO_LENGTH)
+            topology_complain(p->report, mark_of(via),
+                              "the gateway \"%s\" must be an address without a prefix length", via_text);
+        else
+            g_ptr_array_add(node->routes, g_memdup2(&route, sizeof route));
+        return;
+    }
     if (!g_str_equal(to_text, "default") && !read_subnet_text(p, to, to_text, &route.to))
         return;
     if (!read_prefix_text(p, via, via_text, &gateway))

@@ -255,7 +255,8 @@ void topology_check_forwards(struct topology *topology, struct topology_report *
 const struct topology_network *topology_way_out(const struct topology_node *node)
 {
     for (guint i = 0; i < node->routes->len; i++)
-        if (((const struct topology_route *)node->routes->pdata[i])->to.length == 0)
+        if (!((const struct topology_route *)node->routes->pdata[i])->is_six &&
+            ((const struct topology_route *)node->routes->pdata[i])->to.length == 0)
             return NULL;
     for (guint i = 0; i < node->nics->len; i++) {
         const struct topology_nic *nic = node->nics->pdata[i];

@@ -12,6 +12,7 @@
 #include "netlab/wanted.h"
 #include "netlab/image.h"
 #include "netlab/topology_line.h"
+#include "netlab/topology_six.h"
 #include "netlab/topology_uplink.h"
 #include "netlab/trial.h"
 #include "netlab/wanted_dhcp.h"
@@ -73,28 +74,44 @@ static struct ipv4_prefix lab_address(const struct topology_network *network)
     return is_inside ? network->host : (struct ipv4_prefix){0, 0};
 }
 
+static bool has_lab_address6(const struct topology_network *network)
+{
+    return network->has_host6 && network->uplink == TOPOLOGY_UPLINK_NONE;
+}
+
 static void want_network(GPtrArray *objects, const struct topology_network *network)
 {
     g_autoptr(JsonBuilder) builder = json_builder_new();
     json_builder_begin_object(builder);
     put_string(builder, "kind", network->kind == TOPOLOGY_LINK ? "link" : "network");
     put_number(builder, "mtu", network->mtu);
-    put_number(builder, "host", lab_address(network).address != 0);
+    put_number(builder, "host", lab_address(network).address || has_lab_address6(network));
     json_builder_end_object(builder);
     g_autofree char *payload = finish(builder);
     g_ptr_array_add(objects, object_new(OBJECT_BRIDGE, network->name, payload));
 }
 
-static void want_address(GPtrArray *objects, const struct topology_network *network)
+static void want_address(GPtrArray *objects, const struct topology_network *network, const char *key,
+                         const char *address)
 {
-    g_autofree char *address = ipv4_format(lab_address(network));
     g_autoptr(JsonBuilder) builder = json_builder_new();
     json_builder_begin_object(builder);
     put_string(builder, "network", network->name);
     put_string(builder, "address", address);
     json_builder_end_object(builder);
     g_autofree char *payload = finish(builder);
-    g_ptr_array_add(objects, object_new(OBJECT_ADDRESS, network->name, payload));
+    g_ptr_array_add(objects, object_new(OBJECT_ADDRESS, key, payload));
+}
+
+static void want_addresses(GPtrArray *objects, const struct topology_network *network)
+{
+    struct ipv4_prefix four = lab_address(network);
+    g_autofree char *text = ipv4_format(four), *six = ipv6_format(&network->host6),
+                    *key = g_strdup_printf("%s/6", network->name);
+    if (four.address)
+        want_address(objects, network, network->name, text);
+    if (has_lab_address6(network))
+        want_address(objects, network, key, six);
 }
 
 static void want_tap(GPtrArray *objects, const struct topology_node *node, const struct topology_nic *nic)
@@ -185,6 +202,14 @@ static void want_gateway(GPtrArray *objects, const struct topology_network *netw
     put_string(builder, "host", host);
     put_string(builder, "dns", dns);
     put_string(builder, "dhcpstart", lease);
+    if (network->has_subnet6) {
+        g_autofree char *subnet6 = ipv6_format(&network->subnet6),
+                        *host6 = ipv6_format_plain(&network->host6),
+                        *dns6 = ipv6_format_plain(&network->dns6);
+        put_string(builder, "subnet6", subnet6);
+        put_string(builder, "host6", host6);
+        put_string(builder, "dns6", dns6);
+    }
     put_forwards(builder, network);
     json_builder_end_object(builder);
     json_builder_set_member_name(builder, "nics");
@@ -209,6 +234,11 @@ static void want_nat(GPtrArray *objects, const struct topology_network *network)
     json_builder_begin_object(builder);
     put_string(builder, "address", address);
     put_string(builder, "subnet", subnet);
+    if (network->has_subnet6) {
+        g_autofree char *subnet6 = ipv6_format(&network->subnet6), *address6 = ipv6_format(&network->host6);
+        put_string(builder, "address6", address6);
+        put_string(builder, "subnet6", subnet6);
+    }
     put_number(builder, "mtu", network->mtu);
     json_builder_set_member_name(builder, "forwards");
     json_builder_begin_array(builder);
@@ -426,6 +456,10 @@ static char *guest_config(const struct topology_node *node)
             g_autofree char *address = ipv4_format(nic->address);
             g_string_append_printf(config, " %s", address);
         }
+        if (nic->has_address6) {
+            g_autofree char *address = ipv6_format(&nic->address6);
+            g_string_append_printf(config, " %s", address);
+        }
         if (nic->dhcp)
             g_string_append(config, " dhcp");
         g_string_append_printf(config, " mtu %u\n", nic->network->mtu);
@@ -433,14 +467,21 @@ static char *guest_config(const struct topology_node *node)
     g_string_append_printf(config, "forwarding %s\n", node->machine.forwarding > 0 ? "on" : "off");
     for (guint i = 0; i < node->routes->len; i++) {
         struct topology_route *route = node->routes->pdata[i];
-        g_autofree char *to = route->to.length ? ipv4_format(route->to) : g_strdup("default");
-        g_autofree char *via = ipv4_format((struct ipv4_prefix){route->via, IPV4_NO_LENGTH});
+        bool is_default = route->is_six ? !route->to6.length : !route->to.length;
+        g_autofree char *to = is_default      ? g_strdup("default")
+                              : route->is_six ? ipv6_format(&route->to6)
+                                              : ipv4_format(route->to);
+        g_autofree char *via = route->is_six ? ipv6_format_plain(&route->via6) : plain(route->via);
         g_string_append_printf(config, "route %s via %s\n", to, via);
     }
     const struct topology_network *out = topology_way_out(node);
     g_autofree char *via = out ? plain(out->host.address) : NULL;
     if (out)
         g_string_append_printf(config, "route default via %s\n", via);
+    const struct topology_network *out_six = topology_way_out_six(node);
+    g_autofree char *via_six = out_six ? ipv6_format_plain(&out_six->host6) : NULL;
+    if (out_six)
+        g_string_append_printf(config, "route default via %s\n", via_six);
     put_name_servers(config, node, out);
     for (guint i = 0; i < node->run->len; i++)
         put_command(config, node->run->pdata[i]);
@@ -495,6 +536,8 @@ static void put_nics(JsonBuilder *builder, const struct topology_node *node)
         put_string(builder, "mac", mac);
         put_string(builder, "network", nic->network->name);
         put_string(builder, "address", nic->dhcp ? "dhcp" : address);
+        g_autofree char *six = nic->has_address6 ? ipv6_format(&nic->address6) : NULL;
+        put_string(builder, "address6", six);
         json_builder_end_object(builder);
     }
     json_builder_end_array(builder);
@@ -560,8 +603,7 @@ GPtrArray *wanted_objects(const struct topology *topology, struct topology_repor
     for (guint i = 0; i < topology->networks->len; i++) {
         const struct topology_network *network = topology->networks->pdata[i];
         want_network(objects, network);
-        if (lab_address(network).address)
-            want_address(objects, network);
+        want_addresses(objects, network);
         if (network->uplink == TOPOLOGY_UPLINK_USER)
             want_gateway(objects, network);
         if (network->uplink == TOPOLOGY_UPLINK_NAT)

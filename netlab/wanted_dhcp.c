@@ -11,6 +11,7 @@
  * Sources: dnsmasq(8).
  */
 #include "netlab/wanted_dhcp.h"
+#include "netlab/topology_six.h"
 
 #include <json-glib/json-glib.h>
 #include <string.h>
@@ -83,6 +84,14 @@ static bool has_address(const struct topology_nic *nic)
     return nic->has_address || nic->is_reserved;
 }
 
+/* ",10.1.0.1,fd00:1::1"; "" when it has none. */
+static char *addresses_of(const struct topology_nic *nic)
+{
+    g_autofree char *four = has_address(nic) ? plain(nic->address.address) : NULL,
+                    *six = nic->has_address6 ? ipv6_format_plain(&nic->address6) : NULL;
+    return g_strdup_printf("%s%s%s%s", four ? "," : "", four ? four : "", six ? "," : "", six ? six : "");
+}
+
 /* Its lease and name here; one that is elsewhere only is known by its addresses there. */
 static void put_node(GString *text, const struct topology_network *network, const struct topology_node *node)
 {
@@ -90,18 +99,19 @@ static void put_node(GString *text, const struct topology_network *network, cons
     bool is_here = false;
     for (guint i = 0; i < node->nics->len; i++) {
         const struct topology_nic *nic = node->nics->pdata[i];
-        if (nic->network != network || !has_address(nic))
+        g_autofree char *mac = mac_format(nic->mac), *address = plain(nic->address.address),
+                        *all = addresses_of(nic);
+        if (nic->network != network || !*all)
             continue;
-        g_autofree char *mac = mac_format(nic->mac), *address = plain(nic->address.address);
-        g_string_append_printf(text, "dhcp-host=%s,%s,%s\nhost-record=%s,%s\n", mac, address, node->name,
-                               names, address);
+        if (has_address(nic))
+            g_string_append_printf(text, "dhcp-host=%s,%s,%s\n", mac, address, node->name);
+        g_string_append_printf(text, "host-record=%s%s\n", names, all);
         is_here = true;
     }
     for (guint i = 0; i < node->nics->len && !is_here; i++) {
-        const struct topology_nic *nic = node->nics->pdata[i];
-        g_autofree char *address = has_address(nic) ? plain(nic->address.address) : NULL;
-        if (address)
-            g_string_append_printf(text, "host-record=%s,%s\n", names, address);
+        g_autofree char *all = addresses_of(node->nics->pdata[i]);
+        if (*all)
+            g_string_append_printf(text, "host-record=%s%s\n", names, all);
     }
 }
 

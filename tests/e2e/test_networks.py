@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: The netlab authors
 """What networks offer to their nodes: lines that are changed while the machines run, addresses and names by dnsmasq, IPv6."""
+import http.server
 import json
 import os
+import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 
-from harness import BIN, FAKE, MODE, Lab, check, main, processes, wait_until
+from harness import BIN, MODE, Lab, check, main, processes, wait_until
+from test_uplinks import Outside
+
+FULL = bool(os.environ.get("NETLAB_TEST_FULL"))
 
 LINES = """\
 name: {name}
@@ -67,7 +75,7 @@ def lines():
     lab.write(LINES.format(name=lab.name).replace("h1: {networks", "h1: {memory: 128M, networks"))
     lab.netlab("up")
     check("impair-out=delay=10ms\0" in argv("h1") and words("h2")[-1] == "delay=10ms,loss=1%", f"{argv('h1')} {words('h2')}")
-    if os.environ.get("NETLAB_TEST_FULL"):
+    if FULL:
         # A machine that cannot be told: the change is taken back, all of it.
         os.kill(lab.pids()[1]["h2"], signal.SIGSTOP)
         lab.write(LINES.format(name=lab.name).replace("h1: {networks", "h1: {memory: 128M, networks").replace("10ms", "30ms"))
@@ -170,6 +178,8 @@ def dhcp():
     """Leases that are known beforehand, names both ways, what clients are told; the server dies, is changed, goes."""
     if not has_mini():
         return "skipped: needs the image `mini`: netlab image build mini"
+    if MODE == "user" and not FULL:
+        return "skipped: with NETLAB_TEST_FULL; dhcp_crashes is short"
     lab = Lab(DHCP, emulator=None)
     lab.netlab("status", rc=4)
     before = lab.dump()
@@ -248,7 +258,7 @@ def dhcp_crashes():
     lab = Lab(SERVED)
     lab.netlab("status", rc=4)
     before = lab.dump()
-    stride = 1 if os.environ.get("NETLAB_TEST_FULL") else 8
+    stride = 1 if FULL else 12
     for args in ([], ["--here"])[:2 if MODE == "root" else 1]:
         for n in range(1 + os.getpid() % stride, 200, stride):
             result = lab.netlab("up", *args, rc=None, env={"NETLAB_CRASH_AT": str(n), "NETLAB_CRASH_KILL": "all"})
@@ -334,5 +344,177 @@ def dhcp_refused():
     lab.remove()
 
 
+SIX = """\
+name: {name}
+defaults: {{image: mini}}
+networks:
+  lan: {{subnet: 10.1.0.0/24, subnet6: fd00:1::/64, dhcp: true}}
+  dmz: {{subnet6: auto, host6: {host6}}}
+  internet: {{uplink: user, subnet6: fd00:77::/64}}
+nodes:
+  r1: {{networks: {{lan: 10.1.0.1, dmz: "{prefix}::1"}}, forwarding: true}}
+  h1: {{networks: {{lan: dhcp}}, routes: {{default: "fd00:1::1"}}}}
+  web: {{networks: [dmz], routes: [{{to: "fd00:1::/64", via: "{prefix}::1"}}]}}
+  out: {{networks: {{internet: {{address6: "fd00:77::99"}}}}}}
+links:
+  - {{ends: [h1, web], subnet6: fd00:2::/127}}
+"""
+
+
+class Six(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.client_address[0].encode())
+
+    def log_message(self, *what):
+        pass
+
+
+class SixServer(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
+def six():
+    """IPv6 subnets: addresses, routes, names; the lab's own side; out by user networking."""
+    if not has_mini():
+        return "skipped: needs the image `mini`: netlab image build mini"
+    if MODE == "user" and not FULL:
+        return "skipped: with NETLAB_TEST_FULL"
+    # The network's own /64 is a hash of its name and the lab's: what it is says a dry run.
+    lab = Lab(SIX.replace("{host6}", "fd00::1/64").replace("{prefix}", "fd00"), emulator=None)
+    failed = lab.netlab("up", "--dry-run", rc=None)
+    prefix = re.search(r"does not fit the subnet (fd[0-9a-f:]+)::/64", failed.stderr).group(1)
+    text = SIX.replace("{prefix}", prefix).replace("{host6}", prefix + "::ff").format(name="lab")
+    lab.write(text)
+    lab.netlab("status", rc=4)
+    before = lab.dump()
+    lab.netlab("up", timeout=180)
+    nics = {node["name"]: {nic["network"]: nic for nic in node["nics"]} for node in lab.status()["nodes"]}
+    check(nics["h1"]["lan"]["address6"] == "fd00:1::80/64" and nics["r1"]["lan"]["address6"] == "fd00:1::1/64", "the number of the IPv4 address")
+    check(nics["web"]["dmz"]["address6"] == f"{prefix}::2/64" and "address" not in nics["web"]["dmz"], f"{nics['web']}")
+    check(f"fd00:1::80/64" in lab.netlab("status").stdout, "status")
+    check("1 packets received" in run(lab, "h1", f"ping -6 -c 1 -W 5 {prefix}::2").stdout, run(lab, "h1", f"ping -6 -c 1 {prefix}::2; ip -6 route; ip -6 addr").text)
+    check("1 packets received" in run(lab, "web", "ping -6 -c 1 -W 5 fd00:1::80").stdout, run(lab, "web", "ip -6 route; ip -6 addr").text)
+    check("1 packets received" in run(lab, "h1", "ping -6 -c 1 -W 5 fd00:2::1 && ip -6 addr").stdout, run(lab, "h1", "ip -6 addr").text)
+    ping = subprocess.run([*enter(lab), "ping", "-6", "-c", "1", "-W", "10", f"{prefix}::2"], capture_output=True, text=True)
+    check(ping.returncode == 0, f"from the lab's own side: {ping}")
+    check(ask(lab, "h1", "AAAA") == "fd00:1::80" and ask(lab, "web", "AAAA") == f"{prefix}::2", f"{ask(lab, 'web', 'AAAA')}")
+    check(ask(lab, "h1", "AAAA", "fd00:1::fe") == "fd00:1::80", "by IPv6")
+    server = SixServer(("::1", 0), Six)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    found = run(lab, "out", f"wget -q -O - http://[fd00:77::1]:{server.server_port}/")
+    check(found.stdout == "::1", found.text + run(lab, "out", "ip -6 addr; ip -6 route").text)
+    server.shutdown()
+    server.server_close()
+    check("nothing to do" in lab.netlab("up").stdout, "up as it is")
+    lab.netlab("down")
+    lab.check_clean(before, "after down")
+    for text, says in (
+            ("a: {subnet6: fd00:1::1/64}", "is not an IPv6 network"),
+            ("a: {subnet6: fe80::/64}", "cannot be the IPv6 subnet"),
+            ("a: {subnet6: fd00::/64, mtu: 1000}", "IPv6 needs an MTU of 1280"),
+            ("a: {uplink: user, subnet6: fd00::/80}", "needs a /64"),
+            ("a: {uplink: up0, subnet6: fd00::/64, host6: fd00::1}", "\"host6\" is not for a network that is bridged"),
+            ("a: {subnet: fd00::/64}", "an IPv4 one belongs here"),
+    ):
+        lab.write(f"networks:\n  {text}\nnodes: {{h: {{networks: [a]}}}}\ndefaults: {{kernel: kernel}}\n")
+        failed = lab.netlab("up", "--dry-run", rc=None)
+        check(failed.returncode != 0 and says in failed.stderr and "topology.yml:2:" in failed.stderr, f"{text}: {failed.text}")
+    for node, says in (
+            ("{networks: {a: 'fd00:2::1'}}", "does not fit the subnet"),
+            ("{networks: {a: {address6: 'fd00:1::'}}}", "is not an address that a NIC can be given"),
+            ("{networks: {a: 'fd00:1::5', b: {address6: 'fd00:1::6'}}}", "needs a prefix length"),
+            ("{networks: [a], routes: {default: 'fd00:9::1'}}", "has no IPv6 address from which to reach"),
+            ("{networks: {a: 'fd00:1::5'}, routes: {default: 'fd00:1::5'}}", "itself; name the neighbour"),
+            ("{networks: {a: 'fd00:1::5', c: 'fd00:1::5/32'}}", "overlap"),
+    ):
+        lab.write(f"networks: {{a: {{subnet6: 'fd00:1::/64'}}, b: , c: }}\nnodes: {{h: {node}}}\ndefaults: {{kernel: kernel}}\n")
+        failed = lab.netlab("up", "--dry-run", rc=None)
+        check(failed.returncode != 0 and says in failed.stderr and "topology.yml:2:" in failed.stderr, f"{node}: {failed.text}")
+    lab.write("networks: {a: {subnet6: 'fd00:1::/64'}}\nnodes: {h: {networks: {a: 'fd00:1::5'}}, i: {networks: {a: 'fd00:1::5'}}}\ndefaults: {kernel: kernel}\n")
+    check("fd00:1::5 is already the address of node \"h\"" in lab.netlab("up", "--dry-run", rc=None).stderr, "twice")
+    lab.remove()
+    return ""
+
+
+NAT_SIX = """\
+name: {name}
+defaults: {{image: mini}}
+networks:
+  internet: {{uplink: nat, subnet: 10.77.0.0/24, subnet6: auto, dhcp: true}}
+nodes:
+  web: {{networks: [internet]}}
+  pc: {{networks: {{internet: dhcp}}}}
+"""
+
+
+def switches():
+    found = {}
+    for name in sorted(os.listdir("/proc/sys/net/ipv6/conf")):
+        for key in ("forwarding", "accept_ra", "force_forwarding"):
+            found[name, key] = read(f"/proc/sys/net/ipv6/conf/{name}/{key}").strip()
+    return found
+
+
+def nat_six():
+    """Out by the kernel with a unique local subnet, as IPv6 of the host; with the switch of each link and with that for all."""
+    if MODE == "user" or not has_mini():
+        return "skipped: needs root and the image `mini`"
+    outside = Outside()
+    server = None
+    try:
+        outside.ip("addr add 2001:db8::1/64 dev up0 nodad")
+        outside.enter("ip", "addr", "add", "2001:db8::9/64", "dev", "out0", "nodad")
+        outside.ip("-6 route add default via 2001:db8::9 dev up0")
+        outside.ip("link add on0 type bridge")
+        outside.ip("link add ra0 type bridge")
+        with open("/proc/sys/net/ipv6/conf/on0/forwarding", "w") as file:
+            file.write("1")
+        code = ("import http.server, socket\nclass S(http.server.ThreadingHTTPServer): address_family = socket.AF_INET6\n"
+                "class H(http.server.BaseHTTPRequestHandler):\n def do_GET(self): self.send_response(200); self.end_headers(); self.wfile.write(self.client_address[0].encode())\n"
+                " def log_message(self, *what): pass\nS(('2001:db8::9', 8006), H).serve_forever()\n")
+        server = subprocess.Popen(["nsenter", "-t", str(outside.holder.pid), "-n", sys.executable, "-c", code])
+        lab = Lab(NAT_SIX, emulator=None)
+        lab.netlab("status", rc=4)
+        before, were = lab.dump(), switches()
+        for env in ({"NETLAB_FORWARD_ALL": "1"}, {}) if FULL else ({},):
+            lab.netlab("up", env=env, timeout=180)
+            for node, four in (("web", "10.77.0.2"), ("pc", "10.77.0.128")):
+                got = ""
+                for _ in range(50):
+                    got = run(lab, node, "wget -q -O - http://[2001:db8::9]:8006/").stdout
+                    if got:
+                        break
+                check(got == "2001:db8::1", f"{env} {node}: {got} {run(lab, node, 'ip -6 addr; ip -6 route').text}{switches()}")
+                check(four in run(lab, node, "ip addr").stdout and "via 10.77.0.1" in run(lab, node, "ip route").stdout, f"{node}: IPv4")
+            now = switches()
+            if env:
+                check(now["all", "forwarding"] == "1" and now["ra0", "accept_ra"] == "2" and now["on0", "accept_ra"] == were["on0", "accept_ra"], f"{now}")
+                second = Lab(NAT_SIX.replace("10.77", "10.78"), name="second", base=lab.base, emulator=None)
+                second.netlab("up", env=env, timeout=180)
+                lab.netlab("down")
+                check(switches()["all", "forwarding"] == "1" and switches()["ra0", "accept_ra"] == "2", "the second lab still needs it")
+                check(run(second, "web", "wget -q -O - http://[2001:db8::9]:8006/").stdout == "2001:db8::1", "the second lab goes on")
+                second.netlab("down")
+                shutil.rmtree(second.folder)
+            elif now["all", "force_forwarding"]:
+                check(now["all", "forwarding"] == "0" and now["up0", "force_forwarding"] == "1" and now["ra0", "force_forwarding"] == "0", f"{now}")
+            check("nothing to do" in lab.netlab("up").stdout if not env else True, "up as it is")
+            if not env:
+                lab.netlab("down")
+            check(switches() == were, f"{env}: { {key: (were.get(key), value) for key, value in switches().items() if were.get(key) != value} }")
+            lab.check_clean(before, "after down")
+        lab.remove()
+        outside.ip("link del on0")
+        outside.ip("link del ra0")
+    finally:
+        if server:
+            server.kill()
+            server.wait()
+        outside.close()
+    return ""
+
+
 if __name__ == "__main__":
-    main(lines, dhcp, dhcp_crashes, dhcp_refused)
+    main(lines, dhcp, dhcp_crashes, dhcp_refused, six, nat_six)

@@ -118,8 +118,8 @@ static const struct {
      "t.yml:2:26: 224.0.0.0/24 cannot be the subnet of a network; use a unicast one from /4 to /31, like "
      "10.1.0.0/24"},
     {"ipv6", NODES "networks: {lan: {subnet: 'fd00::/64'}}\n",
-     "t.yml:2:26: \"fd00::/64\" is an IPv6 address; this version assigns IPv4 only (guests still speak IPv6 "
-     "link-local, and `run:` can set addresses)"},
+     "t.yml:2:26: \"fd00::/64\" is an IPv6 address, and an IPv4 one belongs here (\"subnet6\", \"host6\" and "
+     "\"address6\" are for IPv6)"},
     {"mtu", NODES "networks: {lan: {mtu: 9000}}\n",
      "t.yml:2:23: mtu \"9000\" is out of range; give 68 to 1500 bytes"},
     {"address", "nodes: {h1: {networks: {lan: 10.1.0.300}}}\n" LAN,
