@@ -20,6 +20,7 @@
 #include "netlab/operations.h"
 #include "netlab/paths.h"
 #include "netlab/plan.h"
+#include "netlab/unmanaged.h"
 #include "netlab/uplink.h"
 #include "netlab/wanted.h"
 
@@ -189,6 +190,8 @@ static bool is_alive(const struct store_object *object, void *opaque)
         if (up->lab->is_own_namespace)
             return up->holder != 0;
         return kind == OBJECT_ADDRESS || is_link_there(up, object);
+    case OBJECT_UNMANAGED:
+        return unmanaged_is_there(object);
     case OBJECT_NAT:
         return up->holder != 0 && nat_is_there(object);
     case OBJECT_UPLINK:
@@ -470,6 +473,18 @@ static void want_renewals(const struct up *up, GPtrArray *file)
     }
 }
 
+/* Services that take hold of links are kept from those that the lab has in the host's namespace. */
+static void want_unmanaged(const struct up *up, GPtrArray *file)
+{
+    bool has_any = !up->context.is_own_namespace;
+    for (guint i = 0; i < file->len; i++) {
+        const struct object *object = file->pdata[i];
+        has_any = has_any || object->kind == OBJECT_UPLINK || object->kind == OBJECT_NAT;
+    }
+    if (has_any && !up->context.is_rootless)
+        unmanaged_want(file, getuid(), up->name);
+}
+
 static void tell_stopped(const struct up *up, const GString *stopped)
 {
     unsigned count = 0;
@@ -495,8 +510,10 @@ static bool make_plan(struct up *up, GError **error)
                            : g_ptr_array_new_with_free_func((GDestroyNotify)store_object_free);
     if (!up->existing)
         return false;
-    if (file)
+    if (file) {
         want_renewals(up, file);
+        want_unmanaged(up, file);
+    }
     up->wanted = choice_wanted(&o->choice, file, up->existing, !up->lab, stopped, error);
     if (!up->wanted)
         return false;

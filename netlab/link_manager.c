@@ -21,10 +21,11 @@ enum { PROGRAM_MS = 10000 };
 
 static const struct manager {
     const char *service, *program;
-    const char *words[2]; /* before the NIC's name */
+    const char *words[2];  /* before the NIC's name */
+    const char *reload[3]; /* to read its files again */
 } managers[] = {
-    {"NetworkManager", "nmcli", {"device", "reapply"}},
-    {"systemd-networkd", "networkctl", {"reconfigure", NULL}},
+    {"NetworkManager", "nmcli", {"device", "reapply"}, {"general", "reload", "conf"}},
+    {"systemd-networkd", "networkctl", {"reconfigure", NULL}, {"reload", NULL, NULL}},
 };
 
 static bool is_of_first_process(const struct hostnet *host)
@@ -78,6 +79,31 @@ static int run(struct hostnet *host, const char *const *words)
     return wait_for(pid);
 }
 
+static bool is_active(struct hostnet *host, const char *service)
+{
+    const char *look[] = {"systemctl", "is-active", "--quiet", service, NULL};
+    return run(host, look) == 0;
+}
+
+bool link_manager_runs(struct hostnet *host, const char *service)
+{
+    return is_of_first_process(host) && is_active(host, service);
+}
+
+bool link_manager_reload(struct hostnet *host, const char *service)
+{
+    if (!link_manager_runs(host, service))
+        return false;
+    for (size_t i = 0; i < G_N_ELEMENTS(managers); i++) {
+        const struct manager *manager = &managers[i];
+        const char *ask[] = {manager->program, manager->reload[0], manager->reload[1], manager->reload[2],
+                             NULL};
+        if (g_str_equal(manager->service, service))
+            return run(host, ask) == 0;
+    }
+    return false;
+}
+
 bool link_manager_reapply(struct hostnet *host, const char *nic, GPtrArray *notes)
 {
     bool was_asked = false;
@@ -85,10 +111,9 @@ bool link_manager_reapply(struct hostnet *host, const char *nic, GPtrArray *note
         return false;
     for (size_t i = 0; i < G_N_ELEMENTS(managers); i++) {
         const struct manager *manager = &managers[i];
-        const char *look[] = {"systemctl", "is-active", "--quiet", manager->service, NULL};
         const char *ask[] = {manager->program, manager->words[0], manager->words[1] ? manager->words[1] : nic,
                              manager->words[1] ? nic : NULL, NULL};
-        if (run(host, look) != 0)
+        if (!is_active(host, manager->service))
             continue;
         g_autofree char *command = g_strjoinv(" ", (char **)ask);
         int status = run(host, ask);

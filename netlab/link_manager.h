@@ -8,6 +8,11 @@
 
 #include "hostnet/hostnet.h"
 
+/* Does it run, and does it see to links of this namespace (that of process 1)? */
+bool link_manager_runs(struct hostnet *host, const char *service);
+/* Asks it to read its files again. False when it does not run, or could not be asked. */
+bool link_manager_reload(struct hostnet *host, const char *service);
+
 /* True when one was asked. `notes` (may be NULL) gets a sentence (char *) about what was asked, or about why
  * that failed and what to do. Nobody is asked from another network namespace than that of process 1: there a
  * NIC of this name is another. Takes at most some seconds. */

@@ -9,12 +9,12 @@
 #include <json-glib/json-glib.h>
 
 static const char *const names[] = {
-    [OBJECT_RUNTIME] = "runtime", [OBJECT_SUPERVISOR] = "supervisor",
-    [OBJECT_BRIDGE] = "bridge",   [OBJECT_ADDRESS] = "address",
-    [OBJECT_NAT] = "nat",         [OBJECT_UPLINK] = "uplink",
-    [OBJECT_TAP] = "tap",         [OBJECT_LINE] = "line",
-    [OBJECT_MACHINE] = "machine", [OBJECT_POLICY] = "policy",
-    [OBJECT_STOPPED] = "stopped",
+    [OBJECT_RUNTIME] = "runtime",     [OBJECT_SUPERVISOR] = "supervisor",
+    [OBJECT_UNMANAGED] = "unmanaged", [OBJECT_BRIDGE] = "bridge",
+    [OBJECT_ADDRESS] = "address",     [OBJECT_NAT] = "nat",
+    [OBJECT_UPLINK] = "uplink",       [OBJECT_TAP] = "tap",
+    [OBJECT_LINE] = "line",           [OBJECT_MACHINE] = "machine",
+    [OBJECT_POLICY] = "policy",       [OBJECT_STOPPED] = "stopped",
 };
 static_assert(G_N_ELEMENTS(names) == OBJECT_KINDS, "every kind has a name");
 

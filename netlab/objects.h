@@ -15,6 +15,7 @@
 enum object_kind {
     OBJECT_RUNTIME,    /* the lab's folder for sockets and logs; key "" */
     OBJECT_SUPERVISOR, /* its supervisor, and with it the network namespace; key "" */
+    OBJECT_UNMANAGED,  /* links of the host's namespace, kept from a service; key: its name */
     OBJECT_BRIDGE,     /* key: the network */
     OBJECT_ADDRESS,    /* of a bridge; key: the network, "/6" behind it for IPv6 */
     OBJECT_NAT,        /* a network's way out through the host's kernel; key: the network */

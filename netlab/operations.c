@@ -21,6 +21,7 @@
 #include "netlab/nat.h"
 #include "netlab/paths.h"
 #include "netlab/spawn.h"
+#include "netlab/unmanaged.h"
 #include "netlab/uplink.h"
 
 #include <assert.h>
@@ -574,6 +575,11 @@ static const struct operation operations[] = {
                            .unmake = unmake_supervisor,
                            .describe = describe_supervisor,
                            .group = 1},
+    [OBJECT_UNMANAGED] = {.plan = unmanaged_plan,
+                          .make = unmanaged_make,
+                          .unmake = unmanaged_unmake,
+                          .describe = unmanaged_describe,
+                          .group = 1},
     [OBJECT_BRIDGE] = {.plan = plan_bridge,
                        .make = make_bridge,
                        .unmake = unmake_link,

@@ -31,6 +31,7 @@
 #include "netlab/paths.h"
 #include "netlab/process.h"
 #include "netlab/topology_parse.h"
+#include "netlab/unmanaged.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -365,6 +366,16 @@ static void delete_tables(struct repair *r)
     }
 }
 
+static bool is_stray_lab(void *opaque, const char *lab)
+{
+    return is_stray(opaque, lab);
+}
+
+static void find_unmanaged(void *opaque, const char *lab, const char *path)
+{
+    find(opaque, lab, g_strdup_printf("remove %s", path), NULL);
+}
+
 /* Files that a folder of ours may hold; anything else in it means hands off. An empty one is ours: somebody
  * was killed between its files and itself. */
 static bool holds_only(const char *folder, const char *const *names, bool with_folders)
@@ -470,6 +481,7 @@ GPtrArray *repair_run(const struct repair_options *options, GError **error)
     end_processes(&r);
     delete_links(&r);
     delete_tables(&r);
+    unmanaged_sweep(options->dry_run, is_stray_lab, find_unmanaged, &r);
     remove_folders(&r);
     g_hash_table_remove_all(claimed);
     if (!options->dry_run)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: The netlab authors
 """Ways out of a lab, with real machines: user networking (with and without privilege), port forwards, DHCP, names."""
+import fnmatch
 import http.server
 import json
 import os
@@ -523,6 +524,95 @@ def lease():
         outside.close()
 
 
+def managers():
+    """NetworkManager and systemd-networkd, as stand-ins: told of the lab's links on this host before the first is there, and
+    that it is over after the last; also after a crash, and with the store lost."""
+    if MODE == "user":
+        return
+    outside = Outside()
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
+    try:
+        lab = Lab(NAT.replace("image: mini", "kernel: kernel, ready: agent"))
+        tools, log, running = (os.path.join(lab.base, name) for name in ("tools", "asked", "running"))
+        os.mkdir(tools)
+        look = "$(ls /run/NetworkManager/conf.d /run/systemd/network 2>/dev/null | grep -c netlab) $(ip link | grep -c nl[bv])"
+        for name, text in (("systemctl", f'exec grep -qx "$3" {running}\n'), ("nmcli", f'echo "nmcli $*" {look} >> {log}\n'),
+                           ("networkctl", f'echo "networkctl $*" {look} >> {log}\n')):
+            with open(os.path.join(tools, name), "w") as file:
+                file.write("#!/bin/sh\n" + text)
+            os.chmod(file.name, 0o755)
+        lab.env["PATH"] = f"{tools}:{os.environ['PATH']}"
+        with open(running, "w") as file:
+            file.write("NetworkManager\nsystemd-networkd\n")
+        os.makedirs("/run/systemd/network")
+        os.makedirs("/run/NetworkManager")
+        with open("/run/systemd/network/00-netlab-mine.network", "w") as file:
+            file.write("[Match]\nName=nlb*\n")  # somebody else's
+        open(log, "w").close()
+        lab.netlab("status", rc=4)
+
+        def dump():
+            return dict(lab.dump(), files=[f for f in lab.dump()["files"] if f != "asked"],
+                        run=sorted(os.path.join(folder, name) for folder, folders, names in os.walk("/run") for name in folders + names))
+
+        def asked():
+            with open(log) as file:
+                lines = file.read().splitlines()
+            open(log, "w").close()
+            return lines
+
+        before = dump()
+        lab.netlab("up")
+        asked()
+        written = {}
+        for folder in ("/run/NetworkManager/conf.d", "/run/systemd/network"):
+            for name in os.listdir(folder):
+                with open(os.path.join(folder, name)) as file:
+                    written[name] = file.read()
+        nm = next(text for name, text in written.items() if name.endswith(".conf"))
+        nd = next(text for name, text in written.items() if name.startswith("00-netlab-nlm") and name.endswith(".network"))
+        check("match-device=interface-name:nlb??????????,interface-name:nlt??????????" in nm and "managed=0" in nm, nm)
+        check("Name=nlb?????????? nlt??????????" in nd and "Unmanaged=yes" in nd, nd)
+        names = re.findall(r"(nl[a-z2-7]+)[@:]", ip_text("link"))
+        check(names and all(any(fnmatch.fnmatch(name, p) for p in nd.split("Name=")[1].splitlines()[0].split()) for name in names), f"{names}")
+        check("nothing to do" in lab.netlab("up").stdout, "a second up does something")
+        lab.netlab("down")
+        check(len(asked()) == 2, "told when it is over")
+        check(dump() == before, f"after down: {before['run']} {dump()['run']}")
+        # Told before the first link is there, and after the last one is gone.
+        lab.netlab("up")
+        first = asked()
+        lab.netlab("down")
+        last = asked()
+        check(all(line.endswith(" 0") for line in first + last) and len(first) == len(last) == 2, f"{first} {last}")
+        # Killed at points of the journal; everything killed; the store lost.
+        for n in range(3, 60, 1 if os.environ.get("NETLAB_TEST_FULL") else 7):
+            result = lab.netlab("up", rc=None, env={"NETLAB_CRASH_AT": str(n), "NETLAB_CRASH_KILL": "all"})
+            lab.netlab("down", "--lab", lab.name, rc=None)
+            wait_until("processes to end", lambda: sorted(processes().values()) == before["processes"])
+            check(dump()["run"] == before["run"], f"killed at {n}: {dump()['run']}")
+            if result.returncode == 0:
+                break
+        lab.netlab("up", "--here")
+        for name in os.listdir(os.path.join(lab.base, "state")):
+            if name.startswith("netlab.db"):
+                os.unlink(os.path.join(lab.base, "state", name))
+        done = lab.netlab("repair").stdout
+        check("remove /run/NetworkManager/conf.d/00-netlab-" in done, done)
+        check([path for path in dump()["run"] if "netlab-nlm" in path] == [], f"{dump()['run']}")
+        # A lab in a namespace of its own has nothing here.
+        with open(lab.file, "w") as file:
+            file.write("name: lab\ndefaults: {kernel: kernel, ready: agent}\nnodes: {h1: , h2: }\nlinks: [h1 - h2]\n")
+        asked()
+        lab.netlab("up")
+        check(asked() == [], "asked for nothing")
+        lab.netlab("down")
+        lab.remove()
+    finally:
+        subprocess.run(["umount", "/run"], check=True)
+        outside.close()
+
+
 def mistakes():
     for text, says in (
             ("a: {uplink: user, forward: [tcp 80]}", "there is no \"->\""),
@@ -549,4 +639,4 @@ if __name__ == "__main__":
     if listed.returncode or "mini" not in {image["name"] for image in json.loads(listed.stdout)}:
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
-    main(mistakes, nat, nic, watchdog, confirm, lease, user_networking, killed_supervisor, busy_port)
+    main(mistakes, nat, nic, watchdog, confirm, lease, managers, user_networking, killed_supervisor, busy_port)
