@@ -188,7 +188,8 @@ static bool flush(void *opaque)
 
 static void note(void *opaque, const char *text)
 {
-    fprintf(stderr, "netlab: %s\n", text);
+    g_autofree char *plain = cli_printable(text);
+    fprintf(stderr, "netlab: %s\n", plain);
 }
 
 static uint64_t now_ns(void)

@@ -85,6 +85,10 @@ int cli_print_completion(const struct cli_call *call, const char *shell);
 /* The environment variable that stands for an option: "NETLAB_EXEC_TIMEOUT". Owned by the caller. */
 char *cli_variable(const struct cli_verb *verb, const struct cli_option *option);
 
+/* What came from a machine or its guest, without characters that a terminal would act on (newlines stay).
+ * Owned by the caller. */
+char *cli_printable(const char *text);
+
 /* Prints "netlab: message" and returns the exit status for that kind of error. */
 int cli_fail(const GError *error);
 /* A usage error: message, and where help is. Returns CLI_USAGE. */

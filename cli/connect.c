@@ -119,7 +119,7 @@ static int converse(struct cli_call *call, struct cli_node *node, struct agent *
                 "image anew (netlab image build) if it is one of ours\n",
                 node->node->name, node->node->name);
     else
-        fprintf(stderr, "netlab: %s: %s\n", node->node->name, error->message);
+        cli_fail(error);
     session_result_clear(&result);
     return status;
 }

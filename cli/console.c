@@ -111,8 +111,8 @@ static int converse_on_terminal(int console, const struct lab_node_status *node,
         raw = before;
         cfmakeraw(&raw);
         print_past(node, lines);
-        fprintf(stderr,
-                "Console of %s. Ctrl-] leaves; press Enter if nothing shows. (Above: what it said before.)\n",
+        fprintf(stderr, "Console of %s, below what it said before. Ctrl-] leaves; Enter if it is silent.
+                        ",
                 name);
         tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }

@@ -78,8 +78,8 @@ static void print_event(const struct watch *watch, int64_t at_ms, const char *so
         g_autofree char *text = json_to_string(json_object_get_member(object, each->data), FALSE);
         g_string_append_printf(more, " %s=%s", (char *)each->data, text);
     }
-    printf("%s.%03d  %-8s %-10s %s%s\n", clock, (int)(at_ms % 1000), source, node ? node : "", what,
-           more->str);
+    g_autofree char *plain = cli_printable(what), *rest = cli_printable(more->str);
+    printf("%s.%03d  %-8s %-10s %s%s\n", clock, (int)(at_ms % 1000), source, node ? node : "", plain, rest);
 }
 
 static int64_t now_ms(void)

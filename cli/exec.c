@@ -234,8 +234,10 @@ static void report(const struct job *job, JsonArray *out)
     copy_out(job->output, stdout);
     fflush(stdout);
     copy_out(job->error, stderr);
-    if (job->why)
-        fprintf(stderr, "netlab: %s: %s\n", job->node->name, job->why);
+    if (job->why) {
+        g_autofree char *why = cli_printable(job->why);
+        fprintf(stderr, "netlab: %s: %s\n", job->node->name, why);
+    }
 }
 
 static int run_several(struct cli_call *call, GPtrArray *jobs)
@@ -268,8 +270,10 @@ static int run_one(struct job *job)
 {
     signal(SIGPIPE, SIG_IGN);
     run_job(job);
-    if (job->why)
-        fprintf(stderr, "netlab: %s: %s\n", job->node->name, job->why);
+    if (job->why) {
+        g_autofree char *why = cli_printable(job->why);
+        fprintf(stderr, "netlab: %s: %s\n", job->node->name, why);
+    }
     return job->status;
 }
 

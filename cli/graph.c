@@ -79,7 +79,7 @@ static char *live_words(const char *text)
     for (guint i = 0; words[i] && !g_str_equal(line, "off"); i++)
         if (!g_str_has_prefix(words[i], "seed=") && !g_str_has_prefix(words[i], "limit="))
             g_string_append_printf(kept, "%s%s", kept->len ? " " : "", words[i]);
-    return g_strdup(kept->str);
+    return cli_printable(kept->str);
 }
 
 static const struct lab_node_status *status_of(const struct picture *picture, const char *name)

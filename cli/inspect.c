@@ -71,7 +71,7 @@ static JsonArray *guest_addresses(JsonArray *interfaces, const char *mac)
             const char *text = channel_string(address, "ip-address", NULL);
             g_autofree char *whole =
                 text ? g_strdup_printf("%.64s/%d", text, (int)channel_number(address, "prefix", 0)) : NULL;
-            if (whole && g_utf8_validate(whole, -1, NULL) && g_str_is_ascii(whole))
+            if (whole && strspn(whole, "0123456789abcdefABCDEF:./") == strlen(whole))
                 json_array_add_string_element(found, whole);
         }
     }
@@ -204,7 +204,7 @@ static const char *text_of(JsonObject *object, const char *name)
 static char *value_text(JsonNode *node)
 {
     if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING)
-        return g_strdup(json_node_get_string(node));
+        return cli_printable(json_node_get_string(node));
     return json_to_string(node, FALSE);
 }
 
@@ -222,8 +222,8 @@ static void print_nic(JsonObject *nic)
         printf("  %-12s %s\n", "in the guest", guest->len ? guest->str : "none");
     if (!json_object_has_member(nic, "link"))
         return;
-    printf("  %-12s %s, line %s, TAP %s\n", "link", channel_flag(nic, "link") ? "up" : "DOWN",
-           text_of(nic, "line"), text_of(nic, "tap"));
+    g_autofree char *line = cli_printable(text_of(nic, "line")), *tap = cli_printable(text_of(nic, "tap"));
+    printf("  %-12s %s, line %s, TAP %s\n", "link", channel_flag(nic, "link") ? "up" : "DOWN", line, tap);
     for (int i = 0; i < 2; i++) {
         const char *way = i ? "received" : "sent";
         g_autofree char *frames = g_strconcat(way, "_frames", NULL),
@@ -235,8 +235,10 @@ static void print_nic(JsonObject *nic)
         json_object_has_member(nic, "drops") ? json_object_get_array_member(nic, "drops") : NULL;
     for (guint i = 0; drops && i < json_array_get_length(drops); i++) {
         JsonObject *drop = json_array_get_object_element(drops, i);
+        g_autofree char *end = cli_printable(text_of(drop, "end")),
+                        *reason = cli_printable(text_of(drop, "reason"));
         printf("  %-12s %" G_GINT64_FORMAT " at %s: %s\n", i ? "" : "dropped",
-               channel_number(drop, "frames", 0), text_of(drop, "end"), text_of(drop, "reason"));
+               channel_number(drop, "frames", 0), end, reason);
     }
 }
 
@@ -255,7 +257,8 @@ static void print_node(JsonObject *object)
                 g_autofree char *quoted = strpbrk(word, " '\"$\\") ? g_shell_quote(word) : g_strdup(word);
                 g_string_append_printf(line, "%s%s", i ? " " : "", quoted);
             }
-            printf("%-18s %s\n", "command", line->str);
+            g_autofree char *plain = cli_printable(line->str);
+            printf("%-18s %s\n", "command", plain);
             continue;
         }
         g_autofree char *text = value_text(member), *label = g_strdup(each->data);

@@ -142,14 +142,26 @@ static enum cli_status status_of(const GError *error)
     return CLI_FAILED;
 }
 
+char *cli_printable(const char *text)
+{
+    char *plain = g_utf8_make_valid(text, -1);
+    for (char *c = plain; *c; c = g_utf8_next_char(c)) {
+        gunichar character = g_utf8_get_char(c);
+        if (*c != '\n' && g_unichar_iscntrl(character))
+            memset(c, '?', (size_t)(g_utf8_next_char(c) - c));
+    }
+    return plain;
+}
+
 int cli_fail(const GError *error)
 {
+    g_autofree char *text = cli_printable(error->message);
     fflush(stdout);
     /* Complaints about a topology begin with file:line:column, as editors want them. */
     if (error->domain == TOPOLOGY_ERROR)
-        fprintf(stderr, "%s\n", error->message);
+        fprintf(stderr, "%s\n", text);
     else
-        fprintf(stderr, "netlab: %s\n", error->message);
+        fprintf(stderr, "netlab: %s\n", text);
     return status_of(error);
 }
 

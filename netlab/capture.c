@@ -28,10 +28,12 @@ struct source {
     int fd; /* -1: ended */
     char *id;
     struct pcapng_reader *reader;
+    uint64_t latest; /* stamp: they do not go back, whatever the machine says */
 };
 
 struct held {
     unsigned nic;
+    uint64_t order;            /* by which it is sorted */
     struct pcapng_frame frame; /* data follows */
 };
 
@@ -66,9 +68,10 @@ static void hold(void *opaque, const struct pcapng_frame *frame)
     held->frame = *frame;
     memcpy(held + 1, frame->data, frame->captured);
     held->frame.data = (uint8_t *)(held + 1);
+    held->order = source->latest = MAX(source->latest, frame->time);
     run->held_bytes += sizeof *held + frame->captured;
     GList *after = run->held.tail;
-    while (after && ((struct held *)after->data)->frame.time > frame->time)
+    while (after && ((struct held *)after->data)->order > held->order)
         after = after->prev;
     g_queue_insert_after(&run->held, after, held);
 }
@@ -79,8 +82,8 @@ static void hand_on(struct run *run, uint64_t now)
     const struct capture_spec *spec = run->spec;
     struct held *held;
     while (!run->is_over && (held = g_queue_peek_head(&run->held))) {
-        bool is_old = now == UINT64_MAX || held->frame.time + REORDER_NS <= now;
-        bool is_odd = now != UINT64_MAX && held->frame.time > now + REORDER_NS; /* a clock was set */
+        bool is_old = now == UINT64_MAX || held->order + REORDER_NS <= now;
+        bool is_odd = now != UINT64_MAX && held->order > now + REORDER_NS; /* a clock was set */
         if (!is_old && !is_odd && run->held_bytes < HELD_MOST)
             break;
         g_queue_pop_head(&run->held);

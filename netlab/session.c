@@ -25,6 +25,7 @@ enum {
     LOST_MOST = 6,          /* answers in a row */
     GRACE_MS = 2000,        /* between asking a program to end and ending it */
     OPEN_MS = 20000,
+    LINE_MOST = 1 << 20, /* of what is no answer; an answer is far shorter */
 };
 
 struct stream {
@@ -220,7 +221,8 @@ static bool receive(struct run *run, bool *over, struct session_result *result, 
         g_autoptr(JsonObject) answer = NULL;
         g_autoptr(GError) cause = NULL;
         if (!channel_try(&run->agent->channel, &object, &cause)) {
-            if (g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_INVALID_DATA))
+            if (g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_INVALID_DATA) &&
+                run->agent->channel.in->len < LINE_MOST)
                 continue;
             g_propagate_prefixed_error(error, g_steal_pointer(&cause), "the machine has ended: ");
             return false;

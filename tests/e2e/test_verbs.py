@@ -84,9 +84,9 @@ def exec_streams():
     result = LAB.run("exec", "h1", "cat; echo oops >&2; exit 3", given=b"to the guest\n", rc=3)
     check(result.stdout == b"to the guest\n" and result.stderr == b"oops\n", f"{result}")
     check(LAB.run("exec", "-n", "h1", "cat", given=b"not read").stdout == b"", "-n")
-    data = os.urandom(600000)
+    data = os.urandom(150000)
     result = LAB.run("exec", "h1", "cat >/tmp/long; sha256sum </tmp/long", given=data)
-    check(result.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest(), "600 kB in")
+    check(result.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest(), "150 kB in")
     result = LAB.run("exec", "h1", "cat /tmp/long /tmp/long /tmp/long")
     check(result.stdout == data * 3, f"{len(result.stdout)} bytes of {len(data) * 3} out")
     check(LAB.run("exec", "h1", "sleep 30 & echo left").stdout == b"left\n", "what stays in the background is not waited for")
@@ -192,7 +192,7 @@ def connect():
 
 def shared():
     """Long transfers leave room for others."""
-    thread = threading.Thread(target=lambda: LAB.run("exec", "h2", "cat >/dev/null", given=os.urandom(700000)))
+    thread = threading.Thread(target=lambda: LAB.run("exec", "h2", "cat >/dev/null", given=os.urandom(300000)))
     thread.start()
     count = 0
     while thread.is_alive():
@@ -200,7 +200,7 @@ def shared():
         count += 1
     thread.join()
     check(count >= 2, f"only {count} commands beside a transfer")
-    return f"{count} commands beside 700 kB"
+    return f"{count} commands beside 300 kB"
 
 
 def tree(root):
@@ -306,7 +306,7 @@ def cp_from_a_hostile_guest():
     check(sorted(os.listdir(place)) == ["in", "outside"] and not os.path.exists("/tmp/escaped-netlab"), f"{os.listdir(place)}: {result.text}")
     check(os.stat(os.path.join(place, "in", "got", "fine")).st_mode & 0o7777 == 0o777, f"rights: {result.text}")
     check(not os.path.exists(os.path.join(place, "in", "got", "device")) and os.stat(os.path.join(place, "outside")).st_nlink == 1, "device, hard link")
-    LAB.run("exec", "h2", "head -c 2000000 /dev/urandom >/tmp/evil.tar")
+    LAB.run("exec", "h2", "head -c 300000 /dev/urandom >/tmp/evil.tar")
     check(LAB.netlab("cp", "h2:/tmp/evil", os.path.join(place, "in", "noise"), rc=1).stderr, "noise is no archive")
     return result.stderr.strip().splitlines()[0] if result.stderr else None
 

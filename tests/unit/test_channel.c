@@ -234,6 +234,98 @@ static void test_agent(void)
     guest_end(&guest);
 }
 
+/* ---- sessions ---- */
+
+/* What the guest says to each netlab-exchange in turn; the last one again and again. */
+static const char *const *exchanges;
+
+static void answer_session(int fd, const char *line)
+{
+    static unsigned count;
+    if (strstr(line, "netlab-open")) {
+        send_text(fd, "{\"return\":{\"session\":5,\"pid\":7}}\n");
+    } else if (strstr(line, "netlab-exchange")) {
+        send_text(fd, exchanges[count]);
+        count += exchanges[count + 1] != NULL;
+    } else if (strstr(line, "netlab-")) {
+        send_text(fd, "{\"return\":{}}\n");
+    } else {
+        answer_well(fd, line);
+    }
+}
+
+static void run_session(const char *const *answers, struct agent_result *result, GError **error)
+{
+    struct guest guest;
+    struct agent agent;
+    static const char *const argv[] = {"/bin/true", NULL};
+    exchanges = answers;
+    guest_start(&guest, NULL, answer_session);
+    g_assert_true(agent_open(&agent, guest.folder, 5000, -1, error));
+    agent_exec(&agent, argv, 5000, result, error);
+    agent_close(&agent);
+    guest_end(&guest);
+}
+
+/* Answers that come twice, overlap, and are mixed with noise and events. */
+static void test_session(void)
+{
+    static const char *const answers[] = {
+        "{\"event\":\"NETLAB_READY\"}\nnoise\n{\"return\":{\"input-taken\":0,\"out-at\":0,\"out-data\":"
+        "\"aGFs\"}}\n",
+        "{\"return\":{\"input-taken\":0,\"out-at\":0,\"out-data\":\"aGFs\"}}\n",
+        "{\"return\":{\"input-taken\":-7,\"out-at\":1,\"out-data\":\"YWxsbwo=\",\"err-at\":0,\"err-data\":"
+        "\"eA==\"}}\n",
+        "{\"return\":{\"input-taken\":1e300,\"out-data\":4,\"err-at\":\"x\",\"exitcode\":4}}\n", NULL};
+    struct agent_result result = {0};
+    g_autoptr(GError) error = NULL;
+    gsize length;
+    run_session(answers, &result, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(result.status, ==, 4);
+    const char *out = g_bytes_get_data(result.out, &length);
+    g_assert_cmpmem(out, length, "hallo\n", 6);
+    out = g_bytes_get_data(result.err, &length);
+    g_assert_cmpmem(out, length, "x", 1);
+    agent_result_clear(&result);
+}
+
+static void test_session_hostile(void)
+{
+    g_autofree char *flood = g_strnfill(3 << 20, 'x');
+    const struct {
+        const char *answer, *says;
+    } cases[] = {
+        {"{\"return\":{\"out-at\":100,\"out-data\":\"aGFs\"}}\n", "lost a part"},
+        {"{\"return\":{\"out-at\":9223372036854775807,\"out-data\":\"aGFs\"}}\n", "lost a part"},
+        {"{\"return\":{\"err-at\":-1,\"err-data\":\"aGFs\"}}\n", "lost a part"},
+        {"{\"error\":{\"class\":\"GenericError\",\"desc\":\"no such session\"}}\n", "session is lost"},
+        {flood, "sent a line of more"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const char *const answers[] = {cases[i].answer, NULL};
+        struct agent_result result = {0};
+        g_autoptr(GError) error = NULL;
+        run_session(answers, &result, &error);
+        g_assert_nonnull(error);
+        if (!strstr(error->message, cases[i].says) && cases[i].answer != flood)
+            g_error("%s instead of: %s", error->message, cases[i].says);
+    }
+}
+
+/* A command that never ends is told to, then forgotten. */
+static void test_session_endless(void)
+{
+    static const char *const answers[] = {"{\"return\":{\"input-taken\":0}}\n", NULL};
+    struct agent_result result = {0};
+    g_autoptr(GError) error = NULL;
+    gint64 began = g_get_monotonic_time();
+    run_session(answers, &result, &error);
+    g_assert_nonnull(error);
+    g_assert_nonnull(strstr(error->message, "cannot be ended"));
+    g_assert_cmpint(g_get_monotonic_time() - began, <, 60 * G_USEC_PER_SEC);
+}
+
 /* A guest that restarts under a command: the question is lost, and afterwards nobody knows the command. */
 static void answer_restarting(int fd, const char *line)
 {
@@ -315,6 +407,10 @@ int main(int argc, char **argv)
     g_test_add_func("/channel/line-without-end", test_line_without_end);
     g_test_add_func("/agent/exec", test_agent);
     g_test_add_func("/agent/restarting", test_restarting_guest);
+    g_test_add_func("/agent/session", test_session);
+    g_test_add_func("/agent/session-hostile", test_session_hostile);
+    if (g_test_slow() || g_getenv("NETLAB_TEST_FULL"))
+        g_test_add_func("/agent/session-endless", test_session_endless);
     g_test_add_func("/agent/silent", test_silent_agent);
     g_test_add_func("/agent/probe", test_probe);
     return g_test_run();
