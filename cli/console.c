@@ -111,8 +111,7 @@ static int converse_on_terminal(int console, const struct lab_node_status *node,
         raw = before;
         cfmakeraw(&raw);
         print_past(node, lines);
-        fprintf(stderr, "Console of %s, below what it said before. Ctrl-] leaves; Enter if it is silent.
-                        ",
+        fprintf(stderr, "Console of %s, below what it said before. Ctrl-] leaves; Enter if it is silent.\n",
                 name);
         tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }

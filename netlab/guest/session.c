@@ -244,20 +244,26 @@ static void move_input(struct session *s)
     }
 }
 
+/* To the program and what it has started; to itself alone while it is too young to lead a group. */
+static int send_signal(const struct session *s, int number)
+{
+    return kill(-s->pid, number) == 0 ? 0 : kill(s->pid, number);
+}
+
 /* The host is gone: as when a terminal is closed. */
 static void look_after(struct session *s, int64_t now)
 {
     if (!s->hung_up && now - s->asked > IDLE_S * 1000ll) {
         s->hung_up = now;
         if (!s->ended) {
-            kill(-s->pid, SIGHUP);
-            kill(-s->pid, SIGCONT);
-            kill(-s->pid, SIGTERM);
+            send_signal(s, SIGHUP);
+            send_signal(s, SIGCONT);
+            send_signal(s, SIGTERM);
         }
     }
     if (s->hung_up && (s->ended || now - s->hung_up > KILL_S * 1000ll)) {
         if (!s->ended)
-            kill(-s->pid, SIGKILL);
+            send_signal(s, SIGKILL);
         release(s);
     }
 }
@@ -387,7 +393,7 @@ const char *session_signal(long long number, int signal_number)
         return no_session;
     if (signal_number < 1 || signal_number > 64)
         return "no such signal";
-    if (!s->ended && kill(-s->pid, signal_number) != 0 && errno != ESRCH)
+    if (!s->ended && send_signal(s, signal_number) != 0 && errno != ESRCH)
         return "the signal could not be sent";
     return NULL;
 }
@@ -409,9 +415,9 @@ const char *session_close(long long number)
     if (!s)
         return no_session;
     if (!s->ended) {
-        kill(-s->pid, SIGHUP);
-        kill(-s->pid, SIGCONT);
-        kill(-s->pid, SIGKILL);
+        send_signal(s, SIGHUP);
+        send_signal(s, SIGCONT);
+        send_signal(s, SIGKILL);
     }
     release(s);
     return NULL;
