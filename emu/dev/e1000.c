@@ -26,6 +26,11 @@ enum {
     PM_PME_STATUS = 0x80
 };
 
+/* Moderation spares a busy guest. Its end may come this much late while the guest runs, for a wake-up of the
+ * thread costs more than the interrupt; a guest that halts has nothing to be spared, and gets what is held
+ * back. */
+enum { LATE_NS = 100000 };
+
 /* ---- alarms ---- */
 
 static void alarm_rings(struct e1000 *nic, enum e1000_alarm which);
@@ -38,7 +43,7 @@ static void alarm_fired(void *opaque)
     uint64_t when = nic->alarm[which];
     if (!when)
         return;
-    if (when > (uint64_t)clock_now(nic->clock)) {
+    if (when > (uint64_t)clock_now(nic->clock) && !clock_is_idle(nic->clock)) {
         clock_timer_set(clock->timer, (int64_t)when);
         return;
     }
@@ -66,7 +71,8 @@ static void update_interrupt(struct e1000 *nic)
         return;
     uint64_t now = (uint64_t)clock_now(nic->clock);
     uint64_t interval = (uint64_t)(*e1000_reg(nic, E1000_ITR) & 0xffff) * 256;
-    if (interval && nic->last_interrupt && now < nic->last_interrupt + interval) {
+    if (interval && nic->last_interrupt && now < nic->last_interrupt + interval &&
+        !clock_is_idle(nic->clock)) {
         e1000_alarm_set(nic, E1000_ALARM_ITR, (int64_t)(nic->last_interrupt + interval));
         return;
     }
@@ -92,6 +98,9 @@ void e1000_raise_delayed(struct e1000 *nic, enum e1000_alarm packet, uint32_t de
         return;
     }
     int64_t now = clock_now(nic->clock);
+    uint64_t due = MIN(nic->alarm[packet] - 1, nic->alarm[absolute] - 1); /* not set is the latest */
+    if (due < (uint64_t)now)
+        alarm_rings(nic, packet);
     e1000_alarm_set(nic, packet, now + delay * 1024ll);
     if (limit && !nic->alarm[absolute])
         e1000_alarm_set(nic, absolute, now + limit * 1024ll);
@@ -279,6 +288,8 @@ static void ims_written(void *opaque, unsigned i, uint32_t value)
     struct e1000 *nic = opaque;
     *e1000_reg(nic, E1000_IMS) |= value & E1000_INT_ALL;
     update_interrupt(nic);
+    if (value & E1000_INT_RXT0 && !nic->pci.intx) /* the driver thinks that it has seen everything */
+        net_poll(nic->port);
 }
 
 static void imc_written(void *opaque, unsigned i, uint32_t value)
@@ -291,6 +302,13 @@ static void imc_written(void *opaque, unsigned i, uint32_t value)
 static void receive_written(void *opaque, unsigned i, uint32_t value)
 {
     e1000_rx_room(opaque);
+}
+
+static void rdt_written(void *opaque, unsigned i, uint32_t value)
+{
+    struct e1000 *nic = opaque;
+    e1000_rx_room(nic);
+    net_poll(nic->port);
 }
 
 static void rdtr_written(void *opaque, unsigned i, uint32_t value)
@@ -389,7 +407,7 @@ static const struct reg_row rows[] = {
     PLAIN(RDBAH, 0xffffffff),
     ROW(RDLEN, .writable = 0xfff80, .on_write = receive_written),
     PLAIN(RDH, 0xffff),
-    ROW(RDT, .writable = 0xffff, .on_write = receive_written),
+    ROW(RDT, .writable = 0xffff, .on_write = rdt_written),
     ROW(RDTR, .writable = 0xffff, .on_write = rdtr_written),
     ROW(RXDCTL, .reset = 1u << 16, .writable = 0x013f3f3f),
     PLAIN(RADV, 0xffff),
@@ -793,6 +811,9 @@ struct device *e1000_new(struct pci_bus *bus, int slot, const struct e1000_confi
     for (unsigned i = 0; i < E1000_ALARM_COUNT; i++) {
         nic->clocks[i].nic = nic;
         nic->clocks[i].timer = clock_timer_new(clock, alarm_fired, &nic->clocks[i]);
+        if (i == E1000_ALARM_ITR || i == E1000_ALARM_TIDV || i == E1000_ALARM_TADV || i == E1000_ALARM_RDTR ||
+            i == E1000_ALARM_RADV)
+            clock_timer_relax(nic->clocks[i].timer, LATE_NS);
     }
     nic->port = net_port_new(config->id, &port_ops, nic, NET_CAN_CHECKSUM | NET_CAN_TSO4 | NET_CAN_TSO6);
     e1000_crc_init(nic);

@@ -15,7 +15,7 @@
 struct clock_timer {
     struct clock *clock;
     struct clock_timer *next, *previous; /* both NULL and not first: not armed */
-    int64_t deadline, slack;
+    int64_t deadline, slack, late;
     bool armed;
     void (*fire)(void *opaque);
     void *opaque;
@@ -25,6 +25,8 @@ struct clock {
     int64_t offset;     /* guest time = host time - offset, while running */
     int64_t stopped_at; /* guest time, while stopped */
     bool stopped, manual;
+    bool some_relaxed; /* a timer that is not the first may be the next to be rung for */
+    bool idle;         /* in clock_run_idle */
     struct clock_timer *first;
     void (*rearm)(void *opaque);
     void *rearm_opaque;
@@ -155,12 +157,11 @@ void clock_timer_set(struct clock_timer *timer, int64_t deadline_ns)
     timer->next = at;
     if (at)
         at->previous = timer;
-    if (after) {
+    if (after)
         after->next = timer;
-        return;
-    }
-    clock->first = timer;
-    if (clock->rearm)
+    else
+        clock->first = timer;
+    if (clock->rearm && (!after || clock->some_relaxed))
         clock->rearm(clock->rearm_opaque);
 }
 
@@ -168,6 +169,12 @@ void clock_timer_set_slack(struct clock_timer *timer, int64_t ns)
 {
     if (timer->armed)
         timer->slack = ns;
+}
+
+void clock_timer_relax(struct clock_timer *timer, int64_t ns)
+{
+    timer->late = ns;
+    timer->clock->some_relaxed |= ns > 0;
 }
 
 int64_t clock_timer_deadline(const struct clock_timer *timer)
@@ -178,6 +185,14 @@ int64_t clock_timer_deadline(const struct clock_timer *timer)
 int64_t clock_next_deadline(struct clock *clock)
 {
     return clock->first ? clock->first->deadline : CLOCK_NEVER;
+}
+
+int64_t clock_next_alarm(struct clock *clock)
+{
+    int64_t alarm = CLOCK_NEVER;
+    for (struct clock_timer *t = clock->first; t && t->deadline < alarm; t = t->next)
+        alarm = MIN(alarm, t->deadline + t->late);
+    return alarm;
 }
 
 int64_t clock_next_wake(struct clock *clock)
@@ -207,6 +222,33 @@ static void fire_due(struct clock *clock, int64_t now)
         clock_timer_cancel(t);
         t->fire(t->opaque);
     }
+}
+
+bool clock_run_idle(struct clock *clock)
+{
+    enum { MOST = 64 }; /* a callback may relax on and on */
+    bool any = false;
+    if (!clock->some_relaxed || clock->stopped)
+        return false;
+    clock->idle = true;
+    struct clock_timer *t = clock->first;
+    for (unsigned n = 0; t && n < MOST; n++) {
+        struct clock_timer *next = t->next;
+        if (t->late) {
+            clock_timer_cancel(t);
+            t->fire(t->opaque);
+            any = true;
+            next = clock->first; /* it may have changed the others */
+        }
+        t = next;
+    }
+    clock->idle = false;
+    return any;
+}
+
+bool clock_is_idle(const struct clock *clock)
+{
+    return clock->idle;
 }
 
 int64_t clock_run(struct clock *clock)

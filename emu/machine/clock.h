@@ -37,13 +37,22 @@ void clock_timer_cancel(struct clock_timer *timer);
 /* Allows a thread that sleeps until this deadline to sleep up to `ns` longer; whoever is awake fires it in
  * time. Until the timer is set, cancelled or fires. */
 void clock_timer_set_slack(struct clock_timer *timer, int64_t ns);
+/* For good: this timer only holds something back to spare a busy guest. While the guest runs it may fire up
+ * to `ns` late, so that its thread need not be rung for; when the guest halts it fires at once
+ * (clock_is_idle). */
+void clock_timer_relax(struct clock_timer *timer, int64_t ns);
 int64_t clock_timer_deadline(const struct clock_timer *timer); /* CLOCK_NEVER when not armed */
 
 int64_t clock_next_deadline(struct clock *clock);
 /* When a sleeper has to wake: the earliest deadline, slack added. */
 int64_t clock_next_wake(struct clock *clock);
+/* When a busy thread has to be rung: the earliest deadline, what may be late added. */
+int64_t clock_next_alarm(struct clock *clock);
 /* Fires what is due; each timer at most once a call. Returns the next deadline. */
 int64_t clock_run(struct clock *clock);
+/* The guest has halted: fires relaxed timers, due or not. Returns whether there were any. */
+bool clock_run_idle(struct clock *clock);
+bool clock_is_idle(const struct clock *clock); /* in their callbacks: true */
 /* Called when the earliest deadline moves forward in time, so that a sleeping loop can be re-armed. */
 void clock_set_rearm(struct clock *clock, void (*rearm)(void *opaque), void *opaque);
 

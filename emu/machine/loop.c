@@ -16,6 +16,12 @@
  * event wakes one thread, not two; but not after a few sleeps that ended by time-out alone, for then the two
  * system calls would be spent on each tick of an idle guest.
  *
+ * A guest that halts again soon after each event (an answer to a frame, a packet to forward) would pay two
+ * system calls and a wake-up for a doorbell that nobody needs. So when a sleep was ended by an event the
+ * member stays disarmed (`lazy`), and only `alarm` is set, LAZY_NS ahead, and then left alone: a guest that
+ * runs that long is rung by it, and the dispatch that follows arms the member. Who looks at descriptors by
+ * himself meanwhile says so (loop_looked): then it stays lazy.
+ *
  * `alarm` is a timerfd that rings for guest deadlines while the guest runs. It may ring too early (the
  * dispatch then sets it right) but never too late, so it is touched only when the earliest deadline moves to
  * an earlier moment than it is set for, and before a sleep that it would end. Then it is set to a little
@@ -66,7 +72,7 @@ struct loop_deferred {
 };
 
 enum { BATCH = 32, QUIET = 4 /* time-outs in a row */ };
-enum { GRACE_NS = 1000000, SLACK_NS = 1000 };
+enum { GRACE_NS = 1000000, SLACK_NS = 1000, LAZY_NS = 300000 };
 enum { OUTER_INNER, OUTER_QUIT, OUTER_ALARM };
 
 struct loop {
@@ -81,6 +87,8 @@ struct loop {
     int64_t offset;    /* of the clock when it was set */
     unsigned timeouts; /* sleeps in a row that ended by time-out */
     bool no_pwait2;    /* the host's kernel is older than 5.11 */
+    bool lazy;         /* the alarm stands in for the doorbell */
+    int64_t looked;    /* host time somebody last looked at descriptors */
 
     pthread_t thread;
     bool has_thread, doorbell_armed;
@@ -234,9 +242,9 @@ static void loop_rearm(void *opaque)
         return;
     if (loop->offset != clock_offset(loop->clock)) /* stopped, or saved state was loaded */
         loop->armed = CLOCK_NEVER;
-    int64_t deadline = clock_next_deadline(loop->clock);
-    if (deadline < loop->armed)
-        loop_set_alarm(loop, deadline);
+    int64_t alarm = clock_next_alarm(loop->clock);
+    if (alarm < loop->armed)
+        loop_set_alarm(loop, alarm);
 }
 
 /* ---- doorbell ---- */
@@ -416,10 +424,29 @@ static void loop_turn(struct loop *loop, int64_t timeout_ns)
     loop_rearm(loop);
 }
 
+/* The alarm in place of the doorbell. */
+static void loop_be_lazy(struct loop *loop)
+{
+    int64_t latest = clock_now(loop->clock) + LAZY_NS;
+    loop->lazy = true;
+    if (loop->armed > latest)
+        loop_set_alarm(loop, latest);
+}
+
+void loop_looked(struct loop *loop)
+{
+    loop->looked = clock_now(loop->clock);
+}
+
 void loop_dispatch(struct loop *loop)
 {
     loop->timeouts = 0;
     loop_turn(loop, 0);
+    if (loop->lazy && !clock_is_stopped(loop->clock) && clock_now(loop->clock) - loop->looked < LAZY_NS / 2) {
+        loop_be_lazy(loop);
+        return;
+    }
+    loop->lazy = false;
     loop_arm_doorbell(loop, true);
 }
 
@@ -430,7 +457,7 @@ void loop_wait(struct loop *loop, int64_t timeout_ns)
     if (wake != CLOCK_NEVER) {
         int64_t delay = MAX(wake - clock_now(loop->clock), 0);
         timeout_ns = timeout_ns < 0 ? delay : MIN(timeout_ns, delay);
-        if (loop->armed < wake + GRACE_NS / 2)
+        if (!loop->lazy && loop->armed < wake + GRACE_NS / 2)
             loop_set_alarm(loop, wake + GRACE_NS);
     } else if (loop->armed != CLOCK_NEVER) {
         loop_set_alarm(loop, CLOCK_NEVER);
@@ -438,7 +465,13 @@ void loop_wait(struct loop *loop, int64_t timeout_ns)
     if (loop->timeouts < QUIET)
         loop_arm_doorbell(loop, false);
     loop_turn(loop, timeout_ns);
-    loop_arm_doorbell(loop, true);
+    if (!loop->has_thread || loop->timeouts || stopped) {
+        loop->lazy = false;
+        loop_arm_doorbell(loop, true);
+        return;
+    }
+    loop_looked(loop);
+    loop_be_lazy(loop);
 }
 
 /* ---- life ---- */

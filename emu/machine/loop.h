@@ -42,8 +42,13 @@ void loop_dispatch(struct loop *loop);
 /* Waits until something is ready or a timer is due, then as loop_dispatch(). timeout_ns < 0: no limit. */
 void loop_wait(struct loop *loop, int64_t timeout_ns);
 
+/* Tells that whoever reads from descriptors has just looked at them, without being told to: as long as that
+ * goes on, no doorbell is needed to interrupt the guest. */
+void loop_looked(struct loop *loop);
+
 /* Starts the doorbell thread: `ring(opaque)` is called on it once something is ready, then not again before
- * loop_dispatch() was called. */
+ * loop_dispatch() was called. After a loop_wait() that an event ended it may come a fraction of a millisecond
+ * late: a guest that halts again by then is not rung. */
 bool loop_start_doorbell(struct loop *loop, void (*ring)(void *opaque), void *opaque, GError **error);
 /* Ends the thread; afterwards what `ring` uses may be freed. No effect when there is none. */
 void loop_stop_doorbell(struct loop *loop);

@@ -218,6 +218,8 @@ int machine_run(struct machine *m, GError **error)
             loop_dispatch(m->loop);
             break;
         case CPU_STOP_HALTED:
+            if (clock_run_idle(m->clock))
+                break;
             rest(m);
             loop_wait(m->loop, -1);
             break;

@@ -66,9 +66,10 @@ enum { NET_CAN_CHECKSUM = 1, NET_CAN_TSO4 = 2, NET_CAN_TSO6 = 4 };
 struct net_ops {
     const char *kind; /* "tap", "e1000" */
     enum net_result (*receive)(void *opaque, const struct net_frame *frame);
-    void (*room)(void *opaque);                         /* the peer has room again */
-    void (*link_changed)(void *opaque, bool up);        /* the cable was plugged or pulled */
-    void (*free)(void *opaque);                         /* back ends: close; NICs leave it NULL */
+    void (*room)(void *opaque);                  /* the peer has room again */
+    void (*link_changed)(void *opaque, bool up); /* the cable was plugged or pulled */
+    void (*poll)(void *opaque); /* the peer is at work on what it got: bring what is there; or NULL */
+    void (*free)(void *opaque); /* back ends: close; NICs leave it NULL */
     void (*describe)(const void *opaque, GString *out); /* what it is connected to, in a few words; or NULL */
 };
 
@@ -107,6 +108,8 @@ enum net_result net_send(struct net_port *port, const struct net_frame *frame);
 /* Says that this port has room again: runs the peer's room() if the peer was answered NET_FULL. Now, or when
  * a frame is just being delivered on this cable, as soon as that is over. */
 void net_room(struct net_port *port);
+/* Has the peer bring what it has at hand; from outside of receive() and room(). */
+void net_poll(struct net_port *port);
 /* Counts a frame this port refused or lost, with the reason. */
 void net_drop(struct net_port *port, enum net_drop why);
 const char *net_drop_name(enum net_drop why);

@@ -320,6 +320,13 @@ enum net_result net_deliver(struct net_port *port, const struct net_frame *frame
     return result;
 }
 
+void net_poll(struct net_port *port)
+{
+    struct net_port *peer = port->peer;
+    if (peer && peer->ops->poll && !port->depth && !peer->waiting && !peer->impair)
+        peer->ops->poll(peer->opaque);
+}
+
 void net_room(struct net_port *port)
 {
     struct net_port *peer = port->peer;

@@ -218,6 +218,8 @@ static void tap_ready(void *opaque, unsigned events)
     }
 }
 
+/* What came meanwhile is taken at once: the guest is at its ring now, and a watch would be set and taken back
+ * for each few descriptors that it gives. */
 static void tap_room(void *opaque)
 {
     struct net_tap *tap = opaque;
@@ -226,7 +228,18 @@ static void tap_room(void *opaque)
     if (deliver(tap) == NET_FULL)
         return;
     tap->holding = false;
-    loop_set_events(tap->watch, LOOP_READ);
+    tap_ready(tap, 0);
+    if (tap->watch && !tap->holding)
+        loop_set_events(tap->watch, LOOP_READ);
+}
+
+static void tap_poll(void *opaque)
+{
+    struct net_tap *tap = opaque;
+    if (!tap->watch || tap->holding)
+        return;
+    loop_looked(tap->loop);
+    tap_ready(tap, 0);
 }
 
 /* ---- setting up ---- */
@@ -285,6 +298,7 @@ static const struct net_ops tap_ops = {
     .kind = "tap",
     .receive = tap_receive,
     .room = tap_room,
+    .poll = tap_poll,
     .link_changed = tap_link_changed,
     .free = tap_free,
     .describe = tap_describe,

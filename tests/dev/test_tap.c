@@ -360,6 +360,40 @@ static void test_backpressure(void)
     bench_clear(&bench);
 }
 
+/* A guest at work on its ring gets what has come without a turn of the loop, and after having been full at
+ * once. */
+static void test_poll(void)
+{
+    if (skipped())
+        return;
+    struct bench bench;
+    bench_init(&bench, 0, 0);
+    uint8_t frame[100];
+    for (unsigned i = 0; i < 10; i++) {
+        test_frame(frame, sizeof frame, i);
+        g_assert_cmpint(write(bench.packet, frame, sizeof frame), ==, sizeof frame);
+    }
+    int64_t until = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    while (bench.frames->len < 10 && g_get_monotonic_time() < until)
+        net_poll(bench.guest);
+    g_assert_cmpuint(bench.frames->len, ==, 10);
+    bench.takes = 1;
+    for (unsigned i = 0; i < 10; i++)
+        g_assert_cmpint(write(bench.packet, frame, sizeof frame), ==, sizeof frame);
+    while (!net_port_counters(bench.tap)->full && g_get_monotonic_time() < until)
+        net_poll(bench.guest);
+    g_assert_cmpuint(bench.frames->len, ==, 11);
+    net_poll(bench.guest); /* it holds a frame: nothing overtakes it */
+    g_assert_cmpuint(bench.frames->len, ==, 11);
+    bench.takes = 5;
+    net_room(bench.guest);
+    g_assert_cmpuint(bench.frames->len, ==, 16);
+    bench.takes = -1;
+    net_room(bench.guest);
+    wait_frames(&bench, 20);
+    bench_clear(&bench);
+}
+
 static void test_down_and_gone(void)
 {
     if (skipped())
@@ -585,6 +619,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tap/burst-out-cut", test_burst_out_cut);
     g_test_add_func("/tap/burst-in", test_burst_in);
     g_test_add_func("/tap/backpressure", test_backpressure);
+    g_test_add_func("/tap/poll", test_poll);
     g_test_add_func("/tap/down-and-gone", test_down_and_gone);
     g_test_add_func("/tap/errors", test_errors);
     g_test_add_func("/tap/unprivileged", test_unprivileged);

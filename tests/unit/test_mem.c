@@ -263,6 +263,64 @@ static void test_timers(void)
     clock_free(clock);
 }
 
+static void count_idle(void *opaque)
+{
+    struct alarm *alarm = opaque;
+    g_assert_true(clock_is_idle(alarm->clock));
+    g_string_append_printf(alarm->log, "%s ", alarm->name);
+    if (alarm->again)
+        clock_timer_set(alarm->timer, clock_now(alarm->clock) + alarm->again);
+    if (alarm->other)
+        clock_timer_cancel(alarm->other);
+}
+
+static unsigned rearmed;
+
+static void count_rearm(void *opaque)
+{
+    rearmed++;
+}
+
+/* Timers that spare a busy guest: rung for later, fired at once when it halts, and not for ever. */
+static void test_relaxed_timers(void)
+{
+    struct clock *clock = clock_new();
+    g_autoptr(GString) log = g_string_new(NULL);
+    struct alarm a = {.clock = clock, .log = log, .name = "a"}, b = {.clock = clock, .log = log, .name = "b"},
+                 c = {.clock = clock, .log = log, .name = "c"};
+    int64_t soon = clock_now(clock) + 3600 * NANOSECONDS;
+    a.timer = clock_timer_new(clock, count_idle, &a);
+    b.timer = clock_timer_new(clock, count_idle, &b);
+    c.timer = clock_timer_new(clock, count_idle, &c);
+    g_assert_false(clock_run_idle(clock));
+    clock_timer_relax(a.timer, 100);
+    clock_timer_relax(b.timer, 100);
+    clock_set_rearm(clock, count_rearm, NULL);
+    clock_timer_set(a.timer, soon);
+    g_assert_cmpint(clock_next_alarm(clock), ==, soon + 100);
+    g_assert_cmpint(clock_next_wake(clock), ==, soon); /* a sleeper is on time */
+    rearmed = 0;
+    clock_timer_set(c.timer, soon + 50); /* behind it, and to be rung for before it */
+    g_assert_cmpuint(rearmed, ==, 1);
+    g_assert_cmpint(clock_next_alarm(clock), ==, soon + 50);
+    clock_timer_set(b.timer, soon + 20);
+    a.other = b.timer; /* its firing cancels the other */
+    g_assert_true(clock_run_idle(clock));
+    g_assert_cmpstr(log->str, ==, "a ");
+    g_assert_cmpint(clock_timer_deadline(c.timer), ==, soon + 50); /* others wait for their time */
+    g_assert_false(clock_run_idle(clock));
+    g_assert_false(clock_is_idle(clock));
+    a.again = 10; /* one that never has enough is left for the next time */
+    clock_timer_set(a.timer, soon);
+    g_assert_true(clock_run_idle(clock));
+    clock_stop(clock);
+    g_assert_false(clock_run_idle(clock));
+    clock_timer_free(a.timer);
+    clock_timer_free(b.timer);
+    clock_timer_free(c.timer);
+    clock_free(clock);
+}
+
 static void test_stopping(void)
 {
     struct clock *clock = clock_new();
@@ -417,6 +475,7 @@ int main(int argc, char **argv)
     g_test_add_func("/physmap/code-pages", test_code_pages);
     g_test_add_func("/portio/all", test_ports);
     g_test_add_func("/clock/timers", test_timers);
+    g_test_add_func("/clock/timers-relaxed", test_relaxed_timers);
     g_test_add_func("/clock/stopping", test_stopping);
     g_test_add_func("/state/round-trip", test_round_trip);
     g_test_add_func("/state/damage", test_damage);
