@@ -96,7 +96,7 @@ class Session:
                     return self.arrived, text
                 if text.startswith("? "):
                     raise self.failure(f"the program says: {text[2:]}")
-                self.seen = [*self.seen[-4:], text]
+                self.seen = [*self.seen[-199:], text]
             left = deadline - time.perf_counter()
             if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
                 raise self.failure(f"no '{marker}' within {limit:.0f} s")
@@ -112,7 +112,7 @@ class Session:
     def failure(self, why):
         self.errors.seek(0)
         last = self.errors.read().decode(errors="replace").strip().splitlines()[-3:]
-        return Failed(f"{why}: {shlex.join(self.command)}; last output: {' | '.join([*self.seen, *last]) or 'none'}")
+        return Failed(f"{why}: {shlex.join(self.command)}; last output: {' | '.join([*self.seen[-5:], *last]) or 'none'}")
 
     def run(self, line, limit):
         """Sends a command; (seconds between the markers, the words after E)."""

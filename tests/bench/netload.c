@@ -7,15 +7,17 @@
  * It serves TCP, a UDP sink and a UDP echo in processes of their own, prints "R", and then obeys lines of
  * its input: prints "S", does the work, prints "E result …". Times are taken by whoever reads those markers.
  *
+ * The last word after E is how many nanoseconds it took by this end's clock.
+ *
  *   tcp-send ADDRESS MS       sends for that long; E: bytes the other end has read
  *   tcp-receive ADDRESS MS    has the other end send for that long; E: bytes read here
  *   udp-send ADDRESS MS SIZE  sends as fast as it goes; E: datagrams sent
  *   udp-count ADDRESS         E: datagrams the other end's sink has read so far
  *   udp-echo ADDRESS MS       one datagram there and back after another; E: round trips, lost
  *   ping ADDRESS MS           the same by ICMP echo, which the other end's kernel answers
- *   check ADDRESS BYTES SEED  sends bytes that follow from the seed, gets as many of the same kind back, and both
- *                             ends compare them; E: bytes compared here, bytes compared there
- *   run COMMAND               by /bin/sh; E: its exit status
+ *   check ADDRESS BYTES SEED  sends bytes that follow from the seed, gets as many of the same kind back, and
+ * both ends compare them; E: bytes compared here, bytes compared there run COMMAND               by /bin/sh;
+ * E: its exit status
  *
  * Whatever fails is a line that begins with "?", and the end.
  */
@@ -157,7 +159,8 @@ static uint64_t check_both_ways(int fd, uint64_t bytes, uint32_t seed)
     size_t have = 0, at = 0, wanted = 0, seen = 0;
     bytes &= ~UINT64_C(65535);
     while (sent < bytes || good < bytes) {
-        struct pollfd p = {.fd = fd, .events = (short)((sent < bytes ? POLLOUT : 0) | (good < bytes ? POLLIN : 0))};
+        struct pollfd p = {.fd = fd,
+                           .events = (short)((sent < bytes ? POLLOUT : 0) | (good < bytes ? POLLIN : 0))};
         if (poll(&p, 1, PATIENCE_S * 1000) <= 0 || p.revents & (POLLERR | POLLNVAL))
             return good;
         if (p.revents & POLLOUT && sent < bytes) {
@@ -175,7 +178,9 @@ static uint64_t check_both_ways(int fd, uint64_t bytes, uint32_t seed)
             sent += n > 0 ? (uint64_t)n : 0;
         }
         if (p.revents & (POLLIN | POLLHUP) && good < bytes) {
-            ssize_t n = recv(fd, in, sizeof in, MSG_DONTWAIT);
+            size_t most =
+                bytes - good < sizeof in ? (size_t)(bytes - good) : sizeof in; /* the answer follows */
+            ssize_t n = recv(fd, in, most, MSG_DONTWAIT);
             if (n == 0 || (n < 0 && errno != EAGAIN))
                 return good;
             for (size_t i = 0; n > 0 && i < (size_t)n;) {
@@ -314,15 +319,26 @@ static uint64_t answer_of(int fd)
     return answer;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t began;
+
 static void say(const char *text)
 {
     puts(text);
     fflush(stdout);
+    began = now_ns();
 }
 
 static void end(uint64_t a, uint64_t b)
 {
-    printf("E %llu %llu\n", (unsigned long long)a, (unsigned long long)b);
+    printf("E %llu %llu %llu\n", (unsigned long long)a, (unsigned long long)b,
+           (unsigned long long)(now_ns() - began));
     fflush(stdout);
 }
 

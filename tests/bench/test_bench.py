@@ -134,6 +134,10 @@ class Net(unittest.TestCase):
             with self.assertRaises(Failed):
                 net.result(self.ROWS["echo"], took, first, lost)
 
+    def test_the_longer_time_counts(self):
+        self.assertEqual(net.longer(0.5, ["1", "0", "2000000000"]), 2)
+        self.assertEqual(net.longer(2.5, ["1", "0", "2000000000"]), 2.5)
+
     def test_ratios_are_of_pairs(self):
         # A slow moment in the middle meets both.
         judged = net.judge(self.ROWS["out.tcp"], self.ways(qemu=[400e6, 40e6, 400e6], ours=[2.4e9, 0.2e9, 2.8e9], capture=[2.4e9, 0.1e9, 2.8e9]))
