@@ -137,7 +137,7 @@ void topology_check_dhcp(struct topology *topology, struct topology_report *repo
         choose_server(topology, network, report);
         if (!dhcp->has_range) {
             dhcp->first = network->subnet.address + (1u << (31 - network->subnet.length));
-            dhcp->last = last - 1;
+            dhcp->last = last - 1 - (dhcp->server == last - 1);
             dhcp->has_range = true;
         }
         if (!dhcp->lease)
