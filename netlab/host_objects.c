@@ -13,6 +13,7 @@
 #include "hostnet/tap.h"
 #include "netlab/fault.h"
 #include "netlab/host_objects_internal.h"
+#include "netlab/unmanaged.h"
 #include "netlab/uplink.h"
 
 #include <assert.h>
@@ -192,11 +193,24 @@ struct store_host_object *host_begin_row(struct host_session *session, enum host
     }
     g_ptr_array_add(session->rows, row);
     fault_point();
+    if (kind != HOST_PORT)
+        unmanaged_keep_link(session->net, getuid(), identity->name);
+    fault_point();
     return row;
+}
+
+/* Who sees to links may see to one of that name again. */
+static void let_link(struct host_session *session, const struct store_host_object *row)
+{
+    struct hostnet_link_identity identity;
+    if (!is_kind(row, HOST_PORT) && hostnet_identity_parse(row->identity, &identity, NULL))
+        unmanaged_let_link(session->net, getuid(), identity.name);
 }
 
 static bool forget_row(struct host_session *session, struct store_host_object *row, GError **error)
 {
+    fault_point();
+    let_link(session, row);
     fault_point();
     if (!store_delete_host_object(session->store, row->id, error))
         return false;
@@ -304,6 +318,8 @@ static bool clear_leftovers(struct host_session *session, bool dry_run, find_fun
                 find(opaque, g_steal_pointer(&what), cause);
             continue; /* gone from the array, or kept in it */
         } else if (is_of_here(session, row) && is_over(session, row)) {
+            if (!dry_run)
+                let_link(session, row);
             if (!dry_run && !store_delete_host_object(session->store, row->id, error))
                 return false;
         } else if (is_of_here(session, row)) {

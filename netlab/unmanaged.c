@@ -24,16 +24,18 @@
 
 #define MARK   "# netlab lab "
 #define PREFIX "00-netlab-"
+#define HOST   "@host" /* no lab: what `netlab host` has made */
 
 static const struct place {
     const char *service, *folder, *suffix;
-    const char *before, *between, *after; /* around the patterns */
-    const char *pattern;
+    const char *section, *before, *between,
+        *after;                   /* around the patterns; section: of one's own, with a name */
+    const char *pattern, *single; /* of links that labs name, and of one */
 } places[] = {
-    {"NetworkManager", "/run/NetworkManager/conf.d", ".conf", "[device-netlab]\nmatch-device=", ",",
-     "\nmanaged=0\n", "interface-name:nl%c??????????"},
-    {"systemd-networkd", "/run/systemd/network", ".network", "[Match]\nName=", " ",
-     "\n[Link]\nUnmanaged=yes\n", "nl%c??????????"},
+    {"NetworkManager", "/run/NetworkManager/conf.d", ".conf", "[device-", "]\nmatch-device=", ",",
+     "\nmanaged=0\n", "interface-name:nl%c??????????", "interface-name:="},
+    {"systemd-networkd", "/run/systemd/network", ".network", "", "[Match]\nName=", " ",
+     "\n[Link]\nUnmanaged=yes\n", "nl%c??????????", ""},
 };
 
 static const struct place *find_place(const char *service)
@@ -49,12 +51,21 @@ static char *mark_of(const char *lab)
     return g_strdup_printf(MARK "%s\n", lab);
 }
 
-static char *file_text(const struct place *place, const char *lab)
+/* The first lines. `path`: of the file, whose name sections of files that are read as one are told apart by.
+ */
+static GString *begin_text(const struct place *place, const char *lab, const char *path)
+{
+    g_autofree char *mark = mark_of(lab), *name = g_path_get_basename(path);
+    GString *text = g_string_new(mark);
+    name[strcspn(name, ".")] = '\0';
+    g_string_append_printf(text, "%s%s%s", place->section, *place->section ? name : "", place->before);
+    return text;
+}
+
+static char *file_text(const struct place *place, const char *lab, const char *path)
 {
     static const char kinds[] = {'b', 't', 'u', 'v', 'w'}; /* names_interface() */
-    g_autofree char *mark = mark_of(lab);
-    GString *text = g_string_new(mark);
-    g_string_append(text, place->before);
+    GString *text = begin_text(place, lab, path);
     for (size_t i = 0; i < sizeof kinds; i++) {
         g_auto(GStrv) parts = g_strsplit(place->pattern, "%c", 2);
         g_string_append_printf(text, "%s%s%c%s", i ? place->between : "", parts[0], kinds[i], parts[1]);
@@ -96,7 +107,7 @@ bool unmanaged_make(struct operation_context *context, const char *key, const ch
 {
     const struct place *place = find_place(key);
     g_autofree char *path = payload_string(payload, "file");
-    g_autofree char *text = place ? file_text(place, context->lab) : NULL;
+    g_autofree char *text = place && path ? file_text(place, context->lab, path) : NULL;
     if (!path || !text) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "no service is called %s", key);
         return false;
@@ -168,6 +179,42 @@ void unmanaged_want(GPtrArray *objects, unsigned owner, const char *lab)
     }
 }
 
+static char *link_path(const struct place *place, unsigned owner, const char *link)
+{
+    g_autofree char *name = names_interface('m', owner, HOST, link);
+    return g_strdup_printf("%s/" PREFIX "%s%s", place->folder, name, place->suffix);
+}
+
+void unmanaged_keep_link(struct hostnet *host, unsigned owner, const char *link)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
+        const struct place *place = &places[i];
+        g_autofree char *path = link_path(place, owner, link);
+        g_autoptr(GString) text = begin_text(place, HOST, path);
+        g_string_append_printf(text, "%s%s%s", place->single, link, place->after);
+        g_autoptr(GError) error = NULL;
+        /* A name with signs that mean something in a pattern is left to them. */
+        if (strpbrk(link, "*?[]\\!, ;") || !link_manager_runs(host, place->service))
+            continue;
+        if (g_mkdir_with_parents(place->folder, 0755) != 0 ||
+            !g_file_set_contents_full(path, text->str, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, &error) ||
+            !link_manager_reload(host, place->service))
+            g_warning("%s could not be kept from %s: %s", place->service, link,
+                      error ? error->message : "it was not reached");
+    }
+}
+
+void unmanaged_let_link(struct hostnet *host, unsigned owner, const char *link)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
+        g_autofree char *path = link_path(&places[i], owner, link);
+        if (!read_mark(path, NULL) || g_unlink(path) != 0)
+            continue;
+        g_rmdir(places[i].folder); /* only when nothing else is in it */
+        (void)link_manager_reload(host, places[i].service);
+    }
+}
+
 void unmanaged_sweep(bool dry_run, bool (*is_stray)(void *opaque, const char *lab),
                      void (*find)(void *opaque, const char *lab, const char *path), void *opaque)
 {
@@ -176,7 +223,8 @@ void unmanaged_sweep(bool dry_run, bool (*is_stray)(void *opaque, const char *la
         bool has_any = false;
         for (const char *name; folder && (name = g_dir_read_name(folder));) {
             g_autofree char *path = g_build_filename(places[i].folder, name, NULL), *lab = NULL;
-            if (!g_str_has_prefix(name, PREFIX) || !read_mark(path, &lab) || !is_stray(opaque, lab))
+            if (!g_str_has_prefix(name, PREFIX) || !read_mark(path, &lab) || g_str_equal(lab, HOST) ||
+                !is_stray(opaque, lab))
                 continue;
             find(opaque, lab, path);
             has_any = !dry_run && g_unlink(path) == 0;

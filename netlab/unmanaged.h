@@ -21,6 +21,11 @@ char *unmanaged_describe(bool make, const char *key, const char *payload);
  * namespace. */
 void unmanaged_want(GPtrArray *objects, unsigned owner, const char *lab);
 
+/* The same for one link of `netlab host`, by its name, before it is there and when it is gone. What could not
+ * be written is no reason to fail. In the host's namespace `host`. */
+void unmanaged_keep_link(struct hostnet *host, unsigned owner, const char *link);
+void unmanaged_let_link(struct hostnet *host, unsigned owner, const char *link);
+
 /* Files of labs that nobody knows, when the store is lost. `is_stray` says of which; `find` is told of each,
  * which is removed unless it is a dry run. */
 void unmanaged_sweep(bool dry_run, bool (*is_stray)(void *opaque, const char *lab),

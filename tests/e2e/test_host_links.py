@@ -309,6 +309,7 @@ def confirm():
 
 def managers():
     """An address that ended while its NIC was bridged: who manages the NIC is asked to set it up again, if it runs."""
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
     outside = Outside()
     host = Host()
     tools = os.path.join(host.lab.base, "tools")
@@ -319,6 +320,11 @@ def managers():
         with open(os.path.join(tools, name), "w") as file:
             file.write("#!/bin/sh\n" + text)
         os.chmod(file.name, 0o755)
+
+    def asked_for():
+        """What it was asked for, but to read its files again."""
+        return "".join(line for line in open(log) if " reload" not in line)
+
     env = {"PATH": f"{tools}:{os.environ['PATH']}"}
     told = {"": "ask for one with `netlab host dhcp request up0`", "NetworkManager": "NetworkManager was asked to set up up0 again",
             "systemd-networkd": "`networkctl reconfigure up0` failed; try it by hand"}
@@ -331,13 +337,13 @@ def managers():
         outside.ip("route add default via 192.0.2.9")
         host.do("uplink", "bridge", "up0", env=env)
         said = host.do("uplink", "restore", "up0", env=env).stdout
-        check(not open(log).read() and "asked" not in said, f"asked for nothing: {said}")
+        check(not asked_for() and "asked" not in said, f"asked for nothing: {said}")
         outside.ip("addr change 192.0.2.1/24 dev up0 valid_lft 4 preferred_lft 4")
         host.do("uplink", "bridge", "up0", env=env)
         wait_until("the address to end", lambda: not host.links()["br0"]["addresses"], 60)
         said = host.do("uplink", "restore", "up0", env=env).stdout
         check(word in said and "its lifetime is over" in said, f"{service}: {said}")
-        asked = open(log).read()
+        asked = asked_for()
         check(asked == {"": "", "NetworkManager": "nmcli device reapply up0\n"}.get(service, asked), f"{service}: {asked}")
         check(service != "systemd-networkd" or asked.startswith("networkctl reconfigure up0  up0"), asked)
     # Renewed on the bridge meanwhile: the NIC has it for as long as the bridge would. The other one ends, and tells the time.
@@ -354,6 +360,58 @@ def managers():
     check("default via 192.0.2.9 dev up0" in ip("route"), ip("route"))
     host.close()
     outside.close()
+    subprocess.run(["umount", "/run"], check=True)
+
+
+def unmanaged():
+    """NetworkManager and systemd-networkd, as stand-ins, are kept from each link while it is there."""
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
+    outside = Outside()
+    host = Host()
+    try:
+        tools = os.path.join(host.lab.base, "tools")
+        os.mkdir(tools)
+        for name in ("systemctl", "nmcli", "networkctl"):
+            with open(os.path.join(tools, name), "w") as file:
+                file.write("#!/bin/sh\n")
+            os.chmod(file.name, 0o755)
+        env = {"PATH": f"{tools}:{os.environ['PATH']}"}
+        os.mkdir("/run/NetworkManager")
+
+        def written():
+            found = ""
+            for folder in ("/run/NetworkManager/conf.d", "/run/systemd/network"):
+                for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+                    with open(os.path.join(folder, name)) as file:
+                        found += file.read()
+            return found
+
+        host.do("bridge", "add", "br7", env=env)
+        host.do("tap", "add", "tap7", env=env)
+        host.do("uplink", "bridge", "up0", "--bridge=br8", env=env)
+        for link in ("br7", "tap7", "br8"):
+            check(f"match-device=interface-name:={link}\nmanaged=0" in written() and f"Name={link}\n[Link]\nUnmanaged=yes" in written(), written())
+        check(len(set(re.findall(r"\[device-.*\]", written()))) == 3, written())
+        host.lab.netlab("repair", env=env)
+        check("br7" in written(), "repair leaves them")
+        host.do("uplink", "restore", "up0", env=env)
+        host.do("tap", "del", "tap7", env=env)
+        check("br7" in written() and "br8" not in written() and "tap7" not in written(), written())
+        # Gone by another hand, and noticed by the next verb.
+        subprocess.run(["ip", "link", "del", "br7"], check=True)
+        host.do("bridge", "add", "br9", env=env)
+        host.do("bridge", "del", "br9", env=env)
+        check(written() == "", written())
+        # Killed on the way: the next verb clears away.
+        for n in range(1, 30, 4):
+            host.lab.netlab("host", "bridge", "add", "br7", rc=None, env=dict(env, NETLAB_CRASH_AT=str(n)))
+            host.do("bridge", "add", "br7", env=env)
+            host.do("bridge", "del", "br7", env=env)
+            check(written() == "", f"{n}: {written()}")
+    finally:
+        subprocess.run(["umount", "/run"], check=True)
+        host.close()
+        outside.close()
 
 
 def uplink_killed():
@@ -386,4 +444,4 @@ def uplink_killed():
 
 
 if __name__ == "__main__":
-    main(recipe, errors, lost_and_rebooted, killed_everywhere, uplink, confirm, managers, uplink_killed)
+    main(recipe, errors, lost_and_rebooted, killed_everywhere, uplink, confirm, managers, unmanaged, uplink_killed)
