@@ -10,6 +10,7 @@
 #include "netlab/channel.h"
 #include "netlab/nic.h"
 #include "netlab/topology_parse.h"
+#include "netlab/topology_six.h"
 
 #include <gio/gio.h>
 #include <stdio.h>
@@ -97,6 +98,16 @@ static bool is_running(const struct lab_node_status *node)
     return node && (node->state == LAB_NODE_RUNNING || node->state == LAB_NODE_STARTING);
 }
 
+/* "10.1.0.1/24 fd00::1/64"; "" without. */
+static char *addresses_of(const struct topology_nic *nic)
+{
+    g_autofree char *four = nic->dhcp          ? g_strdup("dhcp")
+                            : nic->has_address ? ipv4_format(nic->address)
+                                               : g_strdup("");
+    g_autofree char *six = nic->has_address6 ? ipv6_format(&nic->address6) : g_strdup("");
+    return g_strconcat(four, *four && *six ? " " : "", six, NULL);
+}
+
 static void gather_node(struct picture *picture, const struct topology_node *node)
 {
     const struct lab_node_status *status = status_of(picture, node->name);
@@ -106,9 +117,7 @@ static void gather_node(struct picture *picture, const struct topology_node *nod
         JsonObject *found = nic_find(nics, i);
         edge->node = node;
         edge->nic = node->nics->pdata[i];
-        edge->address = edge->nic->dhcp          ? g_strdup("dhcp")
-                        : edge->nic->has_address ? ipv4_format(edge->nic->address)
-                                                 : g_strdup("");
+        edge->address = addresses_of(edge->nic);
         edge->is_known = found != NULL;
         edge->is_up = found && channel_flag(found, "link");
         g_autofree char *live = found ? nic_impair(status->directory, i, NULL, NULL) : NULL;
@@ -139,6 +148,10 @@ static char *describe_network(const struct topology_network *network)
     if (network->has_subnet) {
         g_autofree char *subnet = ipv4_format(network->subnet);
         g_string_append(text, subnet);
+    }
+    if (network->has_subnet6) {
+        g_autofree char *subnet = ipv6_format(&network->subnet6);
+        g_string_append_printf(text, "%s%s", text->len ? ", " : "", subnet);
     }
     if (network->uplink != TOPOLOGY_UPLINK_NONE)
         g_string_append_printf(text, "%s%s%s", text->len ? ", " : "", ways[network->uplink],
@@ -352,7 +365,7 @@ static void dot_wire(struct picture *picture, const struct topology_network *net
     dot_quote(picture->out, from);
     g_string_append(picture->out, " -- ");
     dot_quote(picture->out, to);
-    g_string_append(picture->out, " [len=2.6 labeldistance=2.4 ");
+    g_string_append(picture->out, " [len=3.2 labeldistance=3 labelangle=15 ");
     dot_attribute(picture->out, "taillabel", tail);
     dot_attribute(picture->out, "headlabel", head);
     g_string_append_printf(picture->out, "%s]\n", is_down(a) || is_down(b) ? "color=red style=dashed" : "");
@@ -363,7 +376,7 @@ static void draw_dot(struct picture *picture)
     const struct topology *topology = picture->topology;
     g_string_append(picture->out, "graph ");
     dot_quote(picture->out, topology->name);
-    g_string_append(picture->out, " {\n  layout=neato overlap=false splines=true sep=\"+14\"\n"
+    g_string_append(picture->out, " {\n  layout=neato overlap=prism overlap_scaling=0 overlap_shrink=false splines=true sep=\"+14\"\n"
                                   "  node [fontname=\"sans-serif\" fontsize=12]\n"
                                   "  edge [fontname=\"sans-serif\" fontsize=9 len=1.9]\n");
     for (guint i = 0; i < topology->nodes->len; i++)

@@ -101,6 +101,7 @@ static JsonObject *nic_json(const struct lab_node_status *node, guint index, Jso
     set(object, "mac", nic->mac);
     set(object, "network", nic->network);
     set(object, "address", nic->address);
+    set(object, "address6", nic->address6);
     if (guest)
         json_object_set_array_member(object, "guest_addresses",
                                      guest_addresses(guest, nic->mac ? nic->mac : ""));
@@ -217,7 +218,8 @@ static void print_nic(JsonObject *nic)
                                : NULL;
     for (guint i = 0; addresses && i < json_array_get_length(addresses); i++)
         g_string_append_printf(guest, "%s%s", i ? ", " : "", json_array_get_string_element(addresses, i));
-    printf("  %-12s %s\n", "address", text_of(nic, "address"));
+    printf("  %-12s %s%s%s\n", "address", text_of(nic, "address"),
+           json_object_has_member(nic, "address6") ? ", " : "", channel_string(nic, "address6", ""));
     if (addresses)
         printf("  %-12s %s\n", "in the guest", guest->len ? guest->str : "none");
     if (!json_object_has_member(nic, "link"))

@@ -418,6 +418,13 @@ def graph():
     LAB.netlab("link", "h1:eth0", "reset")
     check("(not up)" in LAB.netlab("graph", "--file").stdout, "the file alone")
     check("no format" in LAB.netlab("graph", "-f", "png", rc=2).stderr, "png")
+    other = os.path.join(LAB.base, "six.yml")
+    with open(other, "w") as file:
+        file.write("name: six\nnetworks: {lan: {subnet: 10.1.0.0/24, subnet6: 'fd00:1::/64'}, out: {uplink: user}}\n"
+                   "nodes: {a: {image: mini, networks: [lan, out]}}\n")
+    text = LAB.netlab("graph", other, env={"LC_ALL": "C"}).stdout
+    check("`- a:eth0  10.1.0.1/24 fd00:1::1/64\n" in text and "user networking" in text and "(not up)" in text, text)
+    os.unlink(other)
 
 
 def inspect():
