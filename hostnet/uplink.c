@@ -692,8 +692,9 @@ static bool put_back(struct hostnet *net, const struct hostnet_uplink *uplink, c
            good;
     good = put_renewed_back(net, uplink, renewed, good ? error : NULL) && good;
     good = put_routes_back(net, uplink, passed, notes, good ? error : NULL) && good;
-    if (has_six)
-        (void)hostnet_sysctl_set(net, key, uplink->accept_dad, NULL, NULL);
+    /* Refused once, it is asked for again; then whoever called tries all of it again. */
+    if (has_six && !hostnet_sysctl_set(net, key, uplink->accept_dad, NULL, NULL))
+        good = hostnet_sysctl_set(net, key, uplink->accept_dad, NULL, good ? error : NULL) && good;
     return good;
 }
 
@@ -747,7 +748,7 @@ bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *up
         return true;
     if (!uplink->was_up && nic->up && !hostnet_link_set_up(net, nic->index, false, error))
         return false;
-    if (uplink->had_lro && get_lro(net, nic->name) == 0)
+    if (uplink->had_lro && get_lro(net, nic->name) == 0 && !set_lro(net, nic->name))
         (void)set_lro(net, nic->name);
     if (!put_back(net, uplink, renewed, notes, error)) {
         g_prefix_error(error, "putting %s back: ", uplink->nic);

@@ -9,6 +9,7 @@
  * before.
  */
 #include "netlab/supervisor.h"
+#include "netlab/caller.h"
 #include "hostnet/namespace.h"
 #include "netlab/channel.h"
 #include "netlab/cleanup.h"
@@ -549,6 +550,8 @@ static bool start(struct supervisor *s, GError **error)
     if (!s->store ||
         !store_set_lab_netns(s->store, options->lab_id, options->here ? 0 : process_netns(getpid()),
                              !options->here && !options->join, error))
+        return false;
+    if (!caller_trust_folder(options->runtime, true, "NETLAB_RUNTIME_DIR", error))
         return false;
     s->listener = paths_listen(socket_path);
     if (s->listener < 0) {

@@ -547,4 +547,7 @@ if __name__ == "__main__":
     if MODE == "root":
         tests += [up_here, down_here, repair_here, change_here, restart, node_down, node_restart, up_uplinks, down_uplinks, repair_uplinks, others_here,
                   others_and_uplinks]
+    # The two verbs for one node take turns in the short version.
+    if not FULL and MODE == "root" and not sys.argv[1:]:
+        tests.remove((node_down, node_restart)[SEED % 2])
     main(*tests, finish=points_tried.show)
