@@ -19,6 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A machine hands its frames over within a few ms, on a busy computer later. Into a file nobody waits for
+ * them. */
+enum { LIVE_MS = 30, FILE_MS = 500 };
+
 static const struct cli_option options[] = {
     CLI_LAB_OPTION,
     {"write", 'w', "FILE", "write pcapng to this file, or to standard output (-)"},
@@ -268,6 +272,7 @@ static int capture(struct cli_call *call, struct cli_node *lab, struct show *sho
                                 .nic_count = show->nics->len,
                                 .filter = show->filter,
                                 .most = show->most,
+                                .wait_ms = show->fd > STDERR_FILENO ? FILE_MS : LIVE_MS,
                                 .count = count,
                                 .cancel_fd = cli_cancel_fd(),
                                 .output = show->fd == STDOUT_FILENO || !file ? STDOUT_FILENO : -1,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * One socket a NIC. Frames wait in a list that is sorted by their stamps until they are REORDER_NS old, which
- * is longer than a machine keeps them; then they are handed on. The list is bounded in bytes.
+ * One socket a NIC. Frames wait in a list that is sorted by their stamps until they are as old as the
+ * caller will wait; then they are handed on. The list is bounded in bytes.
  */
 #include "netlab/capture.h"
 #include "netlab/capture_filter.h"
@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 enum { READ_MOST = 1 << 18, HELD_MOST = 64 << 20, POLL_MS = 10 };
-#define REORDER_NS UINT64_C(30000000)
 
 struct run;
 struct source {
@@ -80,10 +79,11 @@ static void hold(void *opaque, const struct pcapng_frame *frame)
 static void hand_on(struct run *run, uint64_t now)
 {
     const struct capture_spec *spec = run->spec;
+    uint64_t wait_ns = (uint64_t)spec->wait_ms * 1000000u;
     struct held *held;
     while (!run->is_over && (held = g_queue_peek_head(&run->held))) {
-        bool is_old = now == UINT64_MAX || held->order + REORDER_NS <= now;
-        bool is_odd = now != UINT64_MAX && held->order > now + REORDER_NS; /* a clock was set */
+        bool is_old = now == UINT64_MAX || held->order + wait_ns <= now;
+        bool is_odd = now != UINT64_MAX && held->order > now + wait_ns; /* a clock was set */
         if (!is_old && !is_odd && run->held_bytes < HELD_MOST)
             break;
         g_queue_pop_head(&run->held);

@@ -3,7 +3,8 @@
 /*
  * Capturing at the NICs of running machines, several at once, through their control sockets: no privilege is
  * needed, and no interface of the host is opened. Frames are stamped by the machines, by the host's clock,
- * and come here merged in the order of their stamps.
+ * and come here merged in the order of their stamps, but for those of a machine that is late by more than
+ * `wait_ms`.
  */
 #pragma once
 
@@ -25,6 +26,7 @@ struct capture_spec {
     unsigned nic_count;
     const char *filter; /* NULL: all */
     unsigned most;      /* bytes of each frame; 0: all */
+    unsigned wait_ms;   /* how long a frame waits for earlier ones of other machines */
     guint64 count;      /* frames; 0: no end */
     int cancel_fd;      /* readable: end; -1: none */
     int output;         /* hangs up (POLLERR): end; -1: none */
