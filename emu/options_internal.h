@@ -102,6 +102,7 @@ bool option_smp(struct options *o, const char *arg, GError **error);
 bool option_memory(struct options *o, const char *arg, GError **error);
 bool option_uuid(struct options *o, const char *arg, GError **error);
 bool option_rtc(struct options *o, const char *arg, GError **error);
+bool options_boot_letters(const char *letters, uint8_t order[3], GError **error);
 bool option_boot(struct options *o, const char *arg, GError **error);
 bool option_action(struct options *o, const char *arg, GError **error);
 bool option_trace(struct options *o, const char *arg, GError **error);

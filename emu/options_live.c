@@ -59,7 +59,14 @@ static struct machine_chardev *read_chardev(const char *words, GError **error)
     return read_one(option_chardev, offsetof(struct machine_config, chardevs), words, error);
 }
 
-const struct machine_words options_words = {.netdev = read_netdev,
+static struct machine_monitor *read_gdb(const char *words, GError **error)
+{
+    return read_one(option_gdb, offsetof(struct machine_config, monitors), words, error);
+}
+
+const struct machine_words options_words = {.gdb = read_gdb,
+                                            .boot = options_boot_letters,
+                                            .netdev = read_netdev,
                                             .nic = read_nic,
                                             .capture = read_capture,
                                             .chardev = read_chardev,

@@ -352,6 +352,11 @@ static bool boot_letters(const char *key, const char *text, uint8_t out[3], GErr
     return true;
 }
 
+bool options_boot_letters(const char *letters, uint8_t order[3], GError **error)
+{
+    return boot_letters("order", letters, order, error);
+}
+
 bool option_boot(struct options *o, const char *arg, GError **error)
 {
     KEYVAL_AUTO struct keyval *kv = keyval_parse(&option_boot_table, arg, error);

@@ -95,6 +95,11 @@ bool trace_enable(const char *list, GError **error)
     return true;
 }
 
+const char *trace_name(enum trace_category category)
+{
+    return categories[category].name;
+}
+
 void trace_describe(GString *out)
 {
     for (unsigned i = 0; i < TRACE_COUNT; i++)

@@ -73,5 +73,6 @@ bool trace_enable(const char *list, GError **error);
 /* Sends traces to a file instead of stderr; NULL goes back. */
 bool trace_set_file(const char *path, GError **error);
 FILE *trace_file(void);
+const char *trace_name(enum trace_category category);
 /* One line a category: name and help. */
 void trace_describe(GString *out);

@@ -101,6 +101,8 @@ const char *char_spec(const struct char_port *port);
 bool char_is_ringbuf(const struct char_port *port);
 size_t char_ringbuf_read(struct char_port *port, uint8_t *out, size_t len);
 void char_ringbuf_write(struct char_port *port, const uint8_t *data, size_t len);
+/* A break on the line, as if it came from outside. */
+void char_broken(struct char_port *port);
 /* Writes out what is waiting, as far as that goes without blocking. */
 void char_flush(struct char_port *port);
 

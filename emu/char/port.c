@@ -253,6 +253,12 @@ static const char escape_help[] = "\r\nCtrl-A h   this help\r\n"
                                   "Ctrl-A t   the time before each line, or not\r\n"
                                   "Ctrl-A Ctrl-A   send Ctrl-A\r\n";
 
+void char_broken(struct char_port *port)
+{
+    if (port->events && port->events->broke)
+        port->events->broke(port->opaque);
+}
+
 static void escape_command(struct char_port *port, uint8_t key)
 {
     switch (key) {
@@ -270,8 +276,7 @@ static void escape_command(struct char_port *port, uint8_t key)
         port->line_begun = false;
         break;
     case 'b':
-        if (port->events && port->events->broke)
-            port->events->broke(port->opaque);
+        char_broken(port);
         break;
     case 'h':
     case '?':

@@ -187,6 +187,100 @@ static JsonNode *do_set_password(struct qmp_session *session, JsonObject *argume
     return do_change_vnc_password(session, arguments, error);
 }
 
+static JsonNode *do_expire_password(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return control_expire_password(session->control, json_object_get_string_member(arguments, "time"), error)
+               ? qmp_nothing()
+               : NULL;
+}
+
+static JsonNode *do_set_action(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const char *action = qmp_optional(arguments, "watchdog");
+    const struct control_machine *m = session->control->machine;
+    return !action || m->watchdog_action(m->opaque, action, error) ? qmp_nothing() : NULL;
+}
+
+/* No interrupts of the clock are ever kept back to be made up for. */
+static JsonNode *do_nothing(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return qmp_nothing();
+}
+
+/* ---- traces: a category is an event; '*' at the end stands for any ---- */
+
+static bool trace_matches(const char *pattern, const char *name)
+{
+    size_t len = strlen(pattern);
+    return len && pattern[len - 1] == '*' ? !strncmp(pattern, name, len - 1) : g_str_equal(pattern, name);
+}
+
+static JsonNode *do_trace_get(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const char *pattern = json_object_get_string_member(arguments, "name");
+    JsonArray *list = json_array_new();
+    for (unsigned i = 0; i < TRACE_COUNT; i++) {
+        if (!trace_matches(pattern, trace_name((enum trace_category)i)))
+            continue;
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "name", trace_name((enum trace_category)i));
+        json_object_set_string_member(object, "state", trace_mask >> i & 1 ? "enabled" : "disabled");
+        json_object_set_boolean_member(object, "vcpu", FALSE);
+        json_array_add_object_element(list, object);
+    }
+    if (json_array_get_length(list) || strchr(pattern, '*'))
+        return qmp_array(list);
+    json_array_unref(list);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "unknown event \"%.100s\"", pattern);
+    return NULL;
+}
+
+static JsonNode *do_trace_set(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const char *pattern = json_object_get_string_member(arguments, "name");
+    uint64_t mask = 0;
+    for (unsigned i = 0; i < TRACE_COUNT; i++)
+        if (trace_matches(pattern, trace_name((enum trace_category)i)))
+            mask |= UINT64_C(1) << i;
+    if (!mask && !strchr(pattern, '*')) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "unknown event \"%.100s\"", pattern);
+        return NULL;
+    }
+    trace_mask = json_object_get_boolean_member(arguments, "enable") ? trace_mask | mask : trace_mask & ~mask;
+    return qmp_nothing();
+}
+
+/* ---- the monitor's words ---- */
+
+static JsonNode *text_of(struct qmp_session *session, const char *line)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    JsonObject *object = json_object_new();
+    monitor_execute(session->control, line, out);
+    json_object_set_string_member(object, "human-readable-text", out->str);
+    return qmp_object(object);
+}
+
+static JsonNode *do_text_jit(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return text_of(session, "info jit");
+}
+
+static JsonNode *do_text_numa(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return text_of(session, "info numa");
+}
+
+static JsonNode *do_text_ramblock(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return text_of(session, "info ramblock");
+}
+
+static JsonNode *do_text_roms(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return text_of(session, "info roms");
+}
+
 static JsonNode *do_monitor(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     g_autoptr(GString) out = g_string_new(NULL);
@@ -393,7 +487,16 @@ static const struct qmp_command rows[] = {
     {"ringbuf-write", do_ringbuf_write, "device:str data:str *format:DataFormat"},
     {"screendump", do_screendump, "filename:str *device:str *head:int *format:ImageFormat"},
     {"send-key", do_send_key, "keys:[KeyValue] *hold-time:int"},
-    {"set_password", do_set_password, "protocol:DisplayProtocol password:str"},
+    {"set_password", do_set_password, "protocol:DisplayProtocol password:str *connected:SetPasswordAction"},
+    {"expire_password", do_expire_password, "protocol:DisplayProtocol time:str"},
+    {"set-action", do_set_action, "*watchdog:WatchdogAction"},
+    {"trace-event-get-state", do_trace_get, "name:str *vcpu:int", "[TraceEventInfo]"},
+    {"trace-event-set-state", do_trace_set, "name:str enable:bool *ignore-unavailable:bool *vcpu:int"},
+    {"rtc-reset-reinjection", do_nothing},
+    {"x-query-jit", do_text_jit, .returns = "HumanReadableText"},
+    {"x-query-numa", do_text_numa, .returns = "HumanReadableText"},
+    {"x-query-ramblock", do_text_ramblock, .returns = "HumanReadableText"},
+    {"x-query-roms", do_text_roms, .returns = "HumanReadableText"},
     {"change-vnc-password", do_change_vnc_password, "password:str"},
     {"human-monitor-command", do_monitor, "command-line:str *cpu-index:int", "str"},
 };

@@ -199,13 +199,8 @@ static char *chardev_words(JsonObject *arguments)
     return g_string_free(words, FALSE);
 }
 
-static JsonNode *do_chardev_add(struct qmp_session *session, JsonObject *arguments, GError **error)
+static JsonNode *pty_of(const struct control_machine *m, const char *id)
 {
-    const struct control_machine *m = session->control->machine;
-    const char *id = json_object_get_string_member(arguments, "id");
-    g_autofree char *words = chardev_words(arguments);
-    if (!m->chardev_add(m->opaque, words, error))
-        return NULL;
     JsonObject *answer = json_object_new();
     struct control_char port;
     for (unsigned i = 0; m->chardev(m->opaque, i, &port); i++)
@@ -214,11 +209,34 @@ static JsonNode *do_chardev_add(struct qmp_session *session, JsonObject *argumen
     return qmp_object(answer);
 }
 
+static JsonNode *do_chardev_add(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *id = json_object_get_string_member(arguments, "id");
+    g_autofree char *words = chardev_words(arguments);
+    return m->chardev_add(m->opaque, words, error) ? pty_of(m, id) : NULL;
+}
+
 static JsonNode *do_chardev_remove(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
     return m->chardev_remove(m->opaque, json_object_get_string_member(arguments, "id"), error) ? qmp_nothing()
                                                                                                : NULL;
+}
+
+static JsonNode *do_chardev_change(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *id = json_object_get_string_member(arguments, "id");
+    g_autofree char *words = chardev_words(arguments);
+    return m->chardev_change(m->opaque, id, words, error) ? pty_of(m, id) : NULL;
+}
+
+static JsonNode *do_chardev_break(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    return m->chardev_break(m->opaque, json_object_get_string_member(arguments, "id"), error) ? qmp_nothing()
+                                                                                              : NULL;
 }
 
 static JsonNode *do_netdev_del(struct qmp_session *session, JsonObject *arguments, GError **error)
@@ -258,6 +276,8 @@ static const struct qmp_command rows[] = {
     {"device_add", do_device_add, "driver:str *bus:str *id:str ..."},
     {"device_del", do_device_del, "id:str"},
     {"chardev-add", do_chardev_add, "id:str backend:ChardevBackend", "ChardevReturn"},
+    {"chardev-change", do_chardev_change, "id:str backend:ChardevBackend", "ChardevReturn"},
+    {"chardev-send-break", do_chardev_break, "id:str"},
     {"chardev-remove", do_chardev_remove, "id:str"},
     {"object-add", do_object_add, "qom-type:str id:str ..."},
     {"object-del", do_object_del, "id:str"},

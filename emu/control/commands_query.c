@@ -189,17 +189,23 @@ static JsonNode *query_statistics(struct qmp_session *session, JsonObject *argum
     m->counters(m->opaque, take_counter, groups);
     return qmp_object(groups);
 }
-static JsonNode *query_uuid(struct qmp_session *session, JsonObject *arguments, GError **error)
+
+char *control_uuid(const struct control *control)
 {
-    const uint8_t *u = session->control->machine->uuid;
+    const uint8_t *u = control->machine->uuid;
     static const uint8_t none[16];
     GString *text = g_string_new(NULL);
     for (unsigned i = 0; i < sizeof none; i++)
         g_string_append_printf(text, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
                                (u ? u : none)[i]);
+    return g_string_free(text, FALSE);
+}
+
+static JsonNode *query_uuid(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    g_autofree char *text = control_uuid(session->control);
     JsonObject *object = json_object_new();
-    json_object_set_string_member(object, "UUID", text->str);
-    g_string_free(text, TRUE);
+    json_object_set_string_member(object, "UUID", text);
     return qmp_object(object);
 }
 

@@ -47,6 +47,7 @@ enum control_info {
     CONTROL_INFO_STATISTICS,
     CONTROL_INFO_VNC,
     CONTROL_INFO_MICE,
+    CONTROL_INFO_ROMS,
     CONTROL_INFO_STATE, /* every device's saved state */
     CONTROL_INFO_COUNT
 };
@@ -139,6 +140,7 @@ struct control_machine {
     const uint8_t *uuid; /* 16 bytes, as printed; NULL: none */
     uint64_t ram_size;
     uint32_t vga_memory;
+    bool has_vga;
     enum control_status (*status)(void *opaque);
     void (*stop)(void *opaque);
     bool (*cont)(void *opaque, GError **error);
@@ -154,6 +156,15 @@ struct control_machine {
     /* The words of -chardev; ports of the command line, and those in use, stay. */
     bool (*chardev_add)(void *opaque, const char *words, GError **error);
     bool (*chardev_remove)(void *opaque, const char *id, GError **error);
+    bool (*chardev_change)(void *opaque, const char *id, const char *words, GError **error);
+    bool (*chardev_break)(void *opaque, const char *id, GError **error);
+    /* The words of -gdb; "none" ends it. */
+    bool (*gdbserver)(void *opaque, const char *words, GError **error);
+    bool (*boot_set)(void *opaque, const char *order, GError **error); /* letters, as -boot order= */
+    /* Where RAM or ROM at that physical address is in this process; NULL: none is there. */
+    const void *(*host_address)(void *opaque, uint64_t addr);
+    /* When the VNC password ends, in seconds since 1970; 0: never. */
+    bool (*vnc_expire)(void *opaque, int64_t when, GError **error);
     bool (*pci)(void *opaque, unsigned index, struct control_pci *out);
     bool (*device)(void *opaque, unsigned index, const char **id, const char **class);
     /* What the command line knows: options, devices that can be added, CPUs. NULL, false: no more. */

@@ -69,8 +69,9 @@ struct control {
     GPtrArray *sessions; /* struct qmp_session * */
     GPtrArray *monitors; /* struct monitor_session * */
     struct gdbstub *debugger;
-    GHashTable *named_fds; /* getfd: descriptors by name, closed with it; NULL: none yet */
-    unsigned clients;      /* accepted so far, for their names */
+    GHashTable *named_fds;                /* getfd: descriptors by name, closed with it; NULL: none yet */
+    unsigned clients;                     /* accepted so far, for their names */
+    const struct monitor_session *typing; /* whose line is being run; NULL: nobody's */
     bool migration_events, dump_failed;
     uint64_t dumped; /* bytes of the last core */
     bool sweeping;   /* a deferred clean-up of dead sessions is on its way */
@@ -148,7 +149,43 @@ bool control_save_memory(struct control *control, bool physical, uint64_t addr, 
                          const char *path, GError **error);
 bool control_dump(struct control *control, const char *path, GError **error);
 
+/* monitor_more.c */
+void monitor_chardev_add(struct control *control, char **words, GString *out);
+void monitor_chardev_change(struct control *control, char **words, GString *out);
+void monitor_chardev_remove(struct control *control, char **words, GString *out);
+void monitor_chardev_break(struct control *control, char **words, GString *out);
+void monitor_closefd(struct control *control, char **words, GString *out);
+void monitor_logfile(struct control *control, char **words, GString *out);
+void monitor_trace_event(struct control *control, char **words, GString *out);
+void monitor_gdbserver(struct control *control, char **words, GString *out);
+void monitor_boot_set(struct control *control, char **words, GString *out);
+void monitor_cpu(struct control *control, char **words, GString *out);
+void monitor_mouse_set(struct control *control, char **words, GString *out);
+void monitor_expire_password(struct control *control, char **words, GString *out);
+void monitor_dump(struct control *control, char **words, GString *out);
+void monitor_qom_list(struct control *control, char **words, GString *out);
+void monitor_qom_get(struct control *control, char **words, GString *out);
+void monitor_sum(struct control *control, char **words, GString *out);
+void monitor_gpa2hva(struct control *control, char **words, GString *out);
+void monitor_gva2gpa(struct control *control, char **words, GString *out);
+void monitor_info_mem(struct control *control, char **words, GString *out);
+void monitor_info_tlb(struct control *control, char **words, GString *out);
+void monitor_info_qom_tree(struct control *control, char **words, GString *out);
+void monitor_info_trace_events(struct control *control, char **words, GString *out);
+bool control_expire_password(struct control *control, const char *when, GError **error);
+
+/* monitor_info.c: false: it is not one of these. */
+bool monitor_own_info(struct control *control, char **words, GString *out);
+const char *monitor_own_info_name(unsigned index, const char **help); /* NULL: no more */
+/* commands_query.c */
+char *control_uuid(const struct control *control);
+/* monitor_absent.c: why there is no such command, or nothing to look at; NULL: it is not QEMU's. */
+const char *monitor_absent(const char *word, bool info);
+/* monitor_memory.c: an expression's value; false with a word in `out`. */
+bool monitor_value(struct control *control, const char *text, uint64_t *value, GString *out);
+
 /* monitor_line.c */
+void monitor_history(const struct monitor_session *session, GString *out);
 struct monitor_session *monitor_session_new(struct control *control, struct char_port *port);
 void monitor_session_free(struct monitor_session *session);
 void monitor_prompt(struct monitor_session *session);

@@ -41,47 +41,37 @@ static const struct info_row {
     {"vnc", "VNC servers", CONTROL_INFO_VNC},
     {"mice", "pointing devices", CONTROL_INFO_MICE},
     {"jit", "counters of the engine (statistics: the same)", CONTROL_INFO_STATISTICS},
+    {"roms", "ROMs and where they are", CONTROL_INFO_ROMS},
     {"state", "every device's saved state", CONTROL_INFO_STATE},
 };
 _Static_assert(G_N_ELEMENTS(infos) == CONTROL_INFO_COUNT, "a word for each");
 
-static const char *const more_infos[] = {"status", "name", "version", "statistics"}; /* of few words */
-
 static void monitor_info(struct control *control, char **words, GString *out)
 {
     const struct control_machine *m = control->machine;
-    if (words[0] && g_str_equal(words[0], "status")) {
-        enum control_status status = m->status(m->opaque);
-        g_string_append_printf(out, "VM status: %s\n", control_status_name(status));
+    const char *names[128], *help, *why;
+    size_t count = 0;
+    if (words[0] && monitor_own_info(control, words, out))
         return;
-    }
-    if (words[0] && g_str_equal(words[0], "name")) {
-        g_string_append_printf(out, "%s\n", m->name ? m->name : "");
-        return;
-    }
-    if (words[0] && g_str_equal(words[0], "version")) {
-        g_string_append(out, NETLAB_VERSION "\n");
-        return;
-    }
-    if (words[0] && g_str_equal(words[0], "statistics")) {
-        m->describe(m->opaque, CONTROL_INFO_STATISTICS, out);
-        return;
-    }
-    const char *names[G_N_ELEMENTS(infos)];
     for (size_t i = 0; i < G_N_ELEMENTS(infos); i++) {
-        names[i] = infos[i].name;
+        names[count++] = infos[i].name;
         if (words[0] && g_str_equal(infos[i].name, words[0])) {
             m->describe(m->opaque, infos[i].what, out);
             return;
         }
     }
+    if (words[0] && (why = monitor_absent(words[0], true))) {
+        g_string_append_printf(out, "info %s: not on this machine: %s\n", words[0], why);
+        return;
+    }
+    for (unsigned i = 0; count < G_N_ELEMENTS(names) && (names[count] = monitor_own_info_name(i, &help)); i++)
+        count++;
     if (words[0]) {
-        g_autofree char *suggestion = keyval_suggestion(words[0], names, G_N_ELEMENTS(names));
+        g_autofree char *suggestion = keyval_suggestion(words[0], names, count);
         g_string_append_printf(out, "info: nothing called '%s'%s; there are:\n", words[0], suggestion);
     }
-    g_string_append(out,
-                    "info status -- running or not\ninfo name -- name of the machine\ninfo version -- the "
-                    "program's version\n");
+    for (unsigned i = 0; (names[0] = monitor_own_info_name(i, &help)); i++)
+        g_string_append_printf(out, "info %s -- %s\n", names[0], help);
     for (size_t i = 0; i < G_N_ELEMENTS(infos); i++)
         g_string_append_printf(out, "info %s -- %s\n", infos[i].name, infos[i].help);
 }
@@ -304,7 +294,10 @@ static void change_vnc(struct control *control, char **words, GString *out)
 
 static void monitor_set_password(struct control *control, char **words, GString *out)
 {
-    if (g_str_equal(words[0], "vnc"))
+    const char *connected = words[2] && g_str_equal(words[2], "-d") ? NULL : words[2];
+    if (g_str_equal(words[0], "vnc") && connected && !g_str_equal(connected, "keep"))
+        g_string_append(out, "viewers that are there stay: keep is the only action\n");
+    else if (g_str_equal(words[0], "vnc"))
         set_vnc_password(control, words[1], out);
     else
         g_string_append_printf(out, "no display '%s' has a password; vnc has\n", words[0]);
@@ -495,7 +488,7 @@ static void monitor_help(struct control *control, char **words, GString *out);
 
 static const struct monitor_command commands[] = {
     {"help", "?", "", "this list", 0, 1, monitor_help},
-    {"info", NULL, "WHAT", "look at something; info alone lists what", 0, 2, monitor_info},
+    {"info", NULL, "WHAT", "look at something; info alone lists what", 0, 4, monitor_info},
     {"stop", "s", "", "stop the machine", 0, 0, monitor_stop},
     {"cont", "c", "", "let it go on", 0, 0, monitor_cont},
     {"quit", "q", "", "end the emulator", 0, 0, monitor_quit},
@@ -554,6 +547,30 @@ static const struct monitor_command commands[] = {
     {"object_add", NULL, "filter-dump,id=ID,netdev=ID,file=FILE", "capture a back end's frames", 1, 1,
      monitor_object_add},
     {"object_del", NULL, "ID", "end a capture", 1, 1, monitor_object_del},
+    {"chardev-add", NULL, "KIND,id=ID,…", "add a character back end, in the words of -chardev", 1, 1,
+     monitor_chardev_add},
+    {"chardev-change", NULL, "ID KIND,…", "another back end in place of this one", 2, 2,
+     monitor_chardev_change},
+    {"chardev-remove", NULL, "ID", "take away one that nobody uses", 1, 1, monitor_chardev_remove},
+    {"chardev-send-break", NULL, "ID", "the guest sees a break on that line", 1, 1, monitor_chardev_break},
+    {"closefd", NULL, "NAME", "close a descriptor that QMP's getfd has named", 1, 1, monitor_closefd},
+    {"boot_set", NULL, "LETTERS", "what firmware tries from the next reset on, as -boot order=", 1, 1,
+     monitor_boot_set},
+    {"cpu", NULL, "0", "the CPU that others are about", 1, 1, monitor_cpu},
+    {"mouse_set", NULL, "INDEX", "the mouse that counts (info mice)", 1, 1, monitor_mouse_set},
+    {"expire_password", NULL, "vnc now|never|+SECONDS|SECONDS", "when VNC's password ends", 2, 4,
+     monitor_expire_password},
+    {"dump-guest-memory", NULL, "FILE", "an ELF core of RAM and registers, for gdb", 1, 4, monitor_dump},
+    {"gdbserver", NULL, "[tcp::1234|unix:PATH|none]", "let gdb debug the guest, or end that", 0, 1,
+     monitor_gdbserver},
+    {"gpa2hva", NULL, "ADDRESS", "where in this process a physical address of the guest is", 1, 1,
+     monitor_gpa2hva},
+    {"gva2gpa", NULL, "ADDRESS", "the physical address of a linear one", 1, 1, monitor_gva2gpa},
+    {"sum", NULL, "ADDRESS SIZE", "a checksum of physical memory", 2, 2, monitor_sum},
+    {"qom-list", NULL, "[PATH]", "what there is at a path", 0, 1, monitor_qom_list},
+    {"qom-get", NULL, "PATH PROPERTY", "a property of an object", 2, 2, monitor_qom_get},
+    {"logfile", NULL, "FILE", "traces go there", 1, 1, monitor_logfile},
+    {"trace-event", NULL, "LIST on|off", "categories of traces on or off", 2, 3, monitor_trace_event},
     {"trace", "log", "LIST|none|help", "trace these categories too", 1, 1, monitor_trace},
 };
 
@@ -633,6 +650,11 @@ void monitor_execute(struct control *control, const char *line, GString *out)
             c->run(control, words + 1, out);
         return;
     }
+    const char *why = monitor_absent(words[0], false);
+    if (why) {
+        g_string_append_printf(out, "%s: not on this machine: %s\n", words[0], why);
+        return;
+    }
     g_autofree char *suggestion = keyval_suggestion(words[0], names, G_N_ELEMENTS(names));
     g_string_append_printf(out, "unknown command: '%s'%s (try help)\n", words[0], suggestion);
 }
@@ -649,9 +671,10 @@ void monitor_complete(const char *line, GPtrArray *words)
     for (size_t i = 0; info && i < G_N_ELEMENTS(infos); i++)
         if (g_str_has_prefix(infos[i].name, from))
             g_ptr_array_add(words, (gpointer)infos[i].name);
-    for (size_t i = 0; info && i < G_N_ELEMENTS(more_infos); i++)
-        if (g_str_has_prefix(more_infos[i], from))
-            g_ptr_array_add(words, (gpointer)more_infos[i]);
+    const char *name, *about;
+    for (unsigned i = 0; info && (name = monitor_own_info_name(i, &about)); i++)
+        if (g_str_has_prefix(name, from))
+            g_ptr_array_add(words, (gpointer)name);
     for (size_t i = 0; !info && i < G_N_ELEMENTS(commands); i++)
         if (g_str_has_prefix(commands[i].name, from))
             g_ptr_array_add(words, (gpointer)commands[i].name);

@@ -156,6 +156,13 @@ static void remember(struct monitor_session *session, const char *line)
         g_free(g_queue_pop_head(session->history));
 }
 
+void monitor_history(const struct monitor_session *session, GString *out)
+{
+    unsigned number = 0;
+    for (const GList *at = session->history->head; at; at = at->next)
+        g_string_append_printf(out, "%u: '%s'\n", number++, (const char *)at->data);
+}
+
 /* As far as all candidates agree; when that is no further than what is there, they are listed. */
 static void complete(struct monitor_session *session)
 {
@@ -218,7 +225,9 @@ static void run_line(struct monitor_session *session)
     remember(session, line);
     drop_line(session);
     show(session, "\n");
+    session->control->typing = session;
     monitor_execute(session->control, line, out);
+    session->control->typing = NULL;
     show(session, out->str);
     show(session, prompt);
 }

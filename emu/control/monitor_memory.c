@@ -161,7 +161,7 @@ static bool expression_sum(struct expression *e, uint64_t *value)
     return true;
 }
 
-static bool parse_value(struct control *control, const char *text, uint64_t *value, GString *out)
+bool monitor_value(struct control *control, const char *text, uint64_t *value, GString *out)
 {
     struct expression e = {.control = control, .at = text, .out = out};
     uint64_t got;
@@ -253,7 +253,7 @@ void monitor_print(struct control *control, char **words, GString *out)
         g_string_append(out, "usage: print /FMT EXPRESSION\n");
         return;
     }
-    if (!parse_value(control, expression, &value, out))
+    if (!monitor_value(control, expression, &value, out))
         return;
     format.size = 8;
     if (format.kind == 'x')
@@ -323,7 +323,7 @@ static void examine(struct control *control, bool physical, char **words, GStrin
         g_string_append(out, "the address is missing\n");
         return;
     }
-    if (!parse_value(control, address, &addr, out))
+    if (!monitor_value(control, address, &addr, out))
         return;
     if (!physical)
         addr &= UINT32_MAX;
@@ -349,7 +349,7 @@ static void save_memory(struct control *control, bool physical, char **words, GS
 {
     g_autoptr(GError) error = NULL;
     uint64_t addr, size;
-    if (parse_value(control, words[0], &addr, out) && parse_value(control, words[1], &size, out) &&
+    if (monitor_value(control, words[0], &addr, out) && monitor_value(control, words[1], &size, out) &&
         !control_save_memory(control, physical, addr, size, words[2], &error))
         g_string_append_printf(out, "%s\n", error->message);
 }
@@ -389,7 +389,7 @@ static bool parse_port(struct control *control, const char *text, uint16_t *port
         g_string_append(out, "the port is missing\n");
         return false;
     }
-    if (!parse_value(control, text, &value, out))
+    if (!monitor_value(control, text, &value, out))
         return false;
     *port = (uint16_t)value;
     return true;
@@ -417,6 +417,6 @@ void monitor_port_out(struct control *control, char **words, GString *out)
         return;
     if (!words[0] || !words[1])
         g_string_append(out, "port and value are wanted\n");
-    else if (parse_port(control, words[0], &port, out) && parse_value(control, words[1], &value, out))
+    else if (parse_port(control, words[0], &port, out) && monitor_value(control, words[1], &value, out))
         m->write_port(m->opaque, port, (uint32_t)value, format.size);
 }

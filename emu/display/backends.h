@@ -29,6 +29,8 @@ struct vnc *vnc_new(struct display *display, const struct vnc_config *config, GE
 void vnc_free(struct vnc *vnc); /* NULL is allowed */
 /* The first eight characters count (RFB 7.2.2). False when this server wants none. */
 bool vnc_set_password(struct vnc *vnc, const char *password);
+/* Nobody gets in with it from `when` on, in seconds since 1970; 0: it does not end. */
+bool vnc_expire_password(struct vnc *vnc, int64_t when);
 bool vnc_wants_password(const struct vnc *vnc);
 const char *vnc_family(const struct vnc *vnc);  /* "ipv4", "ipv6", "unix" */
 const char *vnc_host(const struct vnc *vnc);    /* address or path */

@@ -85,6 +85,7 @@ struct shared {
     unsigned asks, answers; /* for a look at the screen */
     char password[PASSWORD_BYTES + 1];
     bool has_password;
+    int64_t password_ends; /* seconds since 1970; 0: never */
 };
 
 struct vnc {
@@ -288,7 +289,8 @@ static rfbBool check_password(rfbClientPtr client, const char *response, int len
     char password[PASSWORD_BYTES + 1];
     uint8_t want[CHALLENGE_BYTES], differ = 0;
     pthread_mutex_lock(&v->shared.lock);
-    bool has = v->shared.has_password;
+    int64_t ends = v->shared.password_ends;
+    bool has = v->shared.has_password && (!ends || g_get_real_time() / G_USEC_PER_SEC < ends);
     memcpy(password, v->shared.password, sizeof password);
     pthread_mutex_unlock(&v->shared.lock);
     if (!has || len != CHALLENGE_BYTES)
@@ -649,6 +651,16 @@ bool vnc_set_password(struct vnc *v, const char *password)
     memset(v->shared.password, 0, sizeof v->shared.password);
     strncpy(v->shared.password, password, PASSWORD_BYTES);
     v->shared.has_password = *password != 0;
+    pthread_mutex_unlock(&v->shared.lock);
+    return true;
+}
+
+bool vnc_expire_password(struct vnc *v, int64_t when)
+{
+    if (!v->wants_password)
+        return false;
+    pthread_mutex_lock(&v->shared.lock);
+    v->shared.password_ends = when;
     pthread_mutex_unlock(&v->shared.lock);
     return true;
 }

@@ -25,9 +25,11 @@ void machine_chardev_free(void *data)
     g_free(chardev);
 }
 
-static void free_monitor(void *data)
+void machine_monitor_free(void *data)
 {
     struct machine_monitor *monitor = data;
+    if (!monitor)
+        return;
     char_spec_clear(&monitor->spec);
     g_free(monitor);
 }
@@ -166,7 +168,7 @@ struct machine_config *machine_config_new(void)
     config->vncs = g_ptr_array_new_with_free_func(free_vnc);
     config->serials = g_ptr_array_new_with_free_func(free_spec);
     config->chardevs = g_ptr_array_new_with_free_func(machine_chardev_free);
-    config->monitors = g_ptr_array_new_with_free_func(free_monitor);
+    config->monitors = g_ptr_array_new_with_free_func(machine_monitor_free);
     config->netdevs = g_ptr_array_new_with_free_func(machine_netdev_free);
     config->nics = g_ptr_array_new_with_free_func(machine_nic_free);
     config->boot_splash_time = config->boot_fail_wait = -1;

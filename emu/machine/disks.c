@@ -356,9 +356,9 @@ void machine_disks_tell_cmos(struct machine *m)
 
 void machine_disks_boot_order(struct machine *m)
 {
-    const uint8_t *order = m->config->boot_order;
+    const uint8_t *order = m->has_boot_set ? m->boot_set : m->config->boot_order;
     uint8_t low = rtc_cmos_read(m->rtc, CMOS_BOOT3) & 15;
-    if (!m->config->boot_once[0])
+    if (!m->config->boot_once[0] && !m->has_boot_set)
         return;
     rtc_cmos_write(m->rtc, CMOS_BOOT12, (uint8_t)(order[1] << 4 | order[0]));
     rtc_cmos_write(m->rtc, CMOS_BOOT3, (uint8_t)(order[2] << 4 | low));

@@ -185,6 +185,8 @@ struct machine_words {
     struct machine_nic *(*nic)(const char *words, GError **error); /* of -device */
     struct machine_capture *(*capture)(const char *words, GError **error);
     struct machine_chardev *(*chardev)(const char *words, GError **error);
+    struct machine_monitor *(*gdb)(const char *words, GError **error);
+    bool (*boot)(const char *letters, uint8_t order[3], GError **error); /* -boot order= */
     /* What there is to be said. NULL, false: no more. options_ask.c. */
     const char *(*device_name)(unsigned index);
     const char *(*option_name)(unsigned index);
@@ -278,6 +280,7 @@ struct machine_config {
 struct machine_config *machine_config_new(void); /* the defaults: 128 MiB, n270, no devices */
 void machine_config_free(struct machine_config *config);
 void machine_chardev_free(void *chardev);
+void machine_monitor_free(void *monitor);
 void machine_netdev_free(void *netdev);
 void machine_nic_free(void *nic);
 void machine_capture_free(void *capture);

@@ -153,6 +153,9 @@ struct machine {
     struct control_machine offer;
     struct control_debug debug_offer;
     struct gdbstub *gdb; /* NULL: no -gdb */
+    bool gdb_ending;     /* from the loop */
+    bool has_boot_set;   /* boot_set in the monitor */
+    uint8_t boot_set[3];
 
     /* what is booted */
     struct boot_board board;
@@ -266,6 +269,13 @@ bool machine_press_keys(void *machine, const unsigned *codes, unsigned count, un
 void machine_keys_free(struct machine *machine); /* before the display */
 /* dump.c */
 bool machine_dump(void *machine, int fd, GError **error);
+/* operate_late.c: control.h */
+bool operate_chardev_change(void *machine, const char *id, const char *words, GError **error);
+bool operate_chardev_break(void *machine, const char *id, GError **error);
+bool operate_gdbserver(void *machine, const char *words, GError **error);
+bool operate_boot_set(void *machine, const char *order, GError **error);
+const void *operate_host_address(void *machine, uint64_t addr);
+bool operate_vnc_expire(void *machine, int64_t when, GError **error);
 /* operate.c, debug.c */
 void machine_offer(struct machine *machine);
 void machine_offer_debug(struct machine *machine);

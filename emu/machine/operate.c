@@ -620,6 +620,20 @@ static void describe_mice(struct machine *m, GString *out)
                                    ((struct machine_port *)m->ports->pdata[i])->id);
 }
 
+static void describe_roms(struct machine *m, GString *out)
+{
+    if (m->rom_size)
+        g_string_append_printf(out, "addr=%08" G_GINT64_MODIFIER "x size=0x%06zx mem=rom name=\"%s\"\n",
+                               (UINT64_C(1) << 32) - m->rom_size, m->rom_size,
+                               m->config->bios ? m->config->bios : "flash");
+    if (m->vga_rom_size)
+        g_string_append_printf(out, "VGA size=0x%06x mem=pci name=\"video BIOS\"\n", m->vga_rom_size);
+    for (guint i = 0; m->option_roms && i < m->option_roms->len; i++) {
+        const struct machine_rom *rom = m->option_roms->pdata[i];
+        g_string_append_printf(out, "PCI size=0x%06x mem=pci name=\"%s\"\n", rom->size, rom->path);
+    }
+}
+
 static void operate_describe(void *opaque, enum control_info what, GString *out)
 {
     struct machine *m = opaque;
@@ -667,6 +681,9 @@ static void operate_describe(void *opaque, enum control_info what, GString *out)
     case CONTROL_INFO_MICE:
         describe_mice(m, out);
         break;
+    case CONTROL_INFO_ROMS:
+        describe_roms(m, out);
+        break;
     case CONTROL_INFO_STATE:
         machine_foreach_device(m, describe_state, out);
         break;
@@ -704,6 +721,13 @@ void machine_offer(struct machine *m)
         .vga_memory = m->config->vga_memory,
         .chardev_add = operate_chardev_add,
         .chardev_remove = operate_chardev_remove,
+        .chardev_change = operate_chardev_change,
+        .chardev_break = operate_chardev_break,
+        .gdbserver = operate_gdbserver,
+        .boot_set = operate_boot_set,
+        .host_address = operate_host_address,
+        .vnc_expire = operate_vnc_expire,
+        .has_vga = m->config->vga,
         .pci = operate_pci,
         .device = operate_device,
         .option_name = operate_option_name,

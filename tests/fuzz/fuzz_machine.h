@@ -192,7 +192,44 @@ static unsigned disassemble(void *opaque, bool physical, uint64_t addr, char *te
     return addr < 256;
 }
 
+static const void *no_address(void *opaque, uint64_t addr)
+{
+    return NULL;
+}
+
+static const char *no_name(void *opaque, unsigned index)
+{
+    return NULL;
+}
+
+static bool no_key(void *opaque, const char *of, unsigned index, struct control_key *out)
+{
+    return false;
+}
+
+static bool change_port(void *opaque, const char *id, const char *words, GError **error)
+{
+    return plug(opaque, words, error);
+}
+
+static bool expire(void *opaque, int64_t when, GError **error)
+{
+    return true;
+}
+
 static const struct control_machine fuzz_machine = {.name = "fuzz",
+                                                    .cpu = "c",
+                                                    .chardev_change = change_port,
+                                                    .chardev_break = plug,
+                                                    .gdbserver = plug,
+                                                    .boot_set = plug,
+                                                    .host_address = no_address,
+                                                    .vnc_expire = expire,
+                                                    .option_name = no_name,
+                                                    .option_key = no_key,
+                                                    .device_type = no_name,
+                                                    .device_key = no_key,
+                                                    .cpu_model = no_name,
                                                     .status = status,
                                                     .stop = nothing,
                                                     .cont = cont,

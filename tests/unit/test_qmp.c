@@ -310,6 +310,42 @@ static bool fake_vnc_password(void *opaque, const char *password, GError **error
     return true;
 }
 
+static const void *no_address(void *opaque, uint64_t addr)
+{
+    return NULL;
+}
+
+static const char *no_name(void *opaque, unsigned index)
+{
+    return NULL;
+}
+
+static bool no_key(void *opaque, const char *of, unsigned index, struct control_key *out)
+{
+    return false;
+}
+
+static bool fake_change_port(void *opaque, const char *id, const char *words, GError **error)
+{
+    struct bench *b = opaque;
+    g_snprintf(b->keys, sizeof b->keys, "change %s %s", id, words);
+    return true;
+}
+
+static bool fake_port_word(void *opaque, const char *word, GError **error)
+{
+    struct bench *b = opaque;
+    g_snprintf(b->keys, sizeof b->keys, "word %s", word);
+    return true;
+}
+
+static bool fake_expire(void *opaque, int64_t when, GError **error)
+{
+    struct bench *b = opaque;
+    g_snprintf(b->keys, sizeof b->keys, "expire %d", (int)MIN(when, 99));
+    return true;
+}
+
 static void setup(struct bench *b, gconstpointer data)
 {
     GError *error = NULL;
@@ -319,6 +355,18 @@ static void setup(struct bench *b, gconstpointer data)
     b->link = true;
     b->machine = (struct control_machine){.opaque = b,
                                           .name = "r1",
+                                          .cpu = "c",
+                                          .chardev_change = fake_change_port,
+                                          .chardev_break = fake_port_word,
+                                          .gdbserver = fake_port_word,
+                                          .boot_set = fake_port_word,
+                                          .host_address = no_address,
+                                          .vnc_expire = fake_expire,
+                                          .option_name = no_name,
+                                          .option_key = no_key,
+                                          .device_type = no_name,
+                                          .device_key = no_key,
+                                          .cpu_model = no_name,
                                           .status = fake_status,
                                           .stop = fake_stop,
                                           .cont = fake_cont,
@@ -941,6 +989,37 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         {"change floppy0 password x", "Device 'floppy0' not found"},
         {"change vnc password", "give the password too"},
         {"change vnc port 5", "only the password"},
+        {"info kvm", "kvm support: not compiled"},
+        {"info uuid", "00000000-0000-0000-0000-000000000000"},
+        {"info cpus", "* CPU #0"},
+        {"info history", ""},
+        {"info sev", "info sev: not on this machine"},
+        {"info nonsense", "nothing called 'nonsense'"},
+        {"migrate tcp:x", "migrate: not on this machine: machines are not saved or moved"},
+        {"gpa2hpa 0", "not on this machine"},
+        {"cpu 0", ""},
+        {"cpu 1", "there is one CPU"},
+        {"sum 0 4 5", "usage: sum"},
+        {"sum 0xfffffffff000 8", "not all of that is memory"},
+        {"sum 0 0x7fffffff0", "at most 1 GiB"},
+        {"gpa2hva 0x1000", "No memory is mapped at address 0x1000"},
+        {"mouse_set 4", "there is no such mouse"},
+        {"trace-event nonsense on", "no trace category 'nonsense'"},
+        {"trace-event e1000 maybe", "on or off is wanted"},
+        {"trace-event e1000 on", ""},
+        {"trace-event e1000 off", ""},
+        {"expire_password spice now", "no display 'spice'"},
+        {"expire_password vnc soon", "'soon' is not a number"},
+        {"expire_password vnc never", ""},
+        {"set_password vnc w disconnect", "keep is the only action"},
+        {"closefd none", "File descriptor named 'none' not found"},
+        {"logfile /nowhere/x", "Could not open '/nowhere/x'"},
+        {"dump-guest-memory -p x", "by physical addresses"},
+        {"chardev-change r null", ""},
+        {"chardev-send-break r", ""},
+        {"gdbserver", "Waiting for gdb connection on device 'tcp::1234'"},
+        {"gdbserver none", "Disabled gdbserver"},
+        {"boot_set dc", "boot device list now set to dc"},
         {"set_password spice x", "no display 'spice'"},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
