@@ -11,6 +11,8 @@
  */
 #include "emu/options_internal.h"
 
+#include "emu/machine/boot.h"
+
 #include <gio/gio.h>
 #include <string.h>
 
@@ -580,6 +582,9 @@ static bool apply_use(struct options *o, const struct option_use *use, GError **
 
 static bool finish(struct options *o, GError **error)
 {
+    struct machine_config *config = o->config;
+    config->direct =
+        config->kernel && !config->bios && !options_has_flash(o) && !boot_needs_firmware(config->kernel);
     return options_finish_memory(o, error) && options_finish_network(o, error) &&
            options_finish_display(o, error) && options_finish_drives(o, error) &&
            options_finish_devices(o, error) && options_finish_process(o, error) &&

@@ -316,7 +316,7 @@ bool options_finish_display(struct options *o, GError **error)
         return false;
     struct machine_config *config = o->config;
     /* Firmware and what it boots speak to the screen. On a desktop that is a window; else the terminal. */
-    bool alone = !config->kernel && !o->has_display && !config->daemonize && o->vga != OPTION_VGA_NONE &&
+    bool alone = !config->direct && !o->has_display && !config->daemonize && o->vga != OPTION_VGA_NONE &&
                  !config->no_guest;
     bool desktop = g_getenv("DISPLAY") || g_getenv("WAYLAND_DISPLAY");
     if (alone && desktop && desktop_possible())
@@ -334,7 +334,7 @@ bool options_finish_display(struct options *o, GError **error)
             option_note(o, "the display has nothing to show: -vga none");
         break;
     case OPTION_VGA_AUTO:
-        config->vga = shown || (!config->kernel && !config->no_guest && !o->nodefaults);
+        config->vga = shown || (!config->direct && !config->no_guest && !o->nodefaults);
         break;
     }
     if (config->vga && !o->vga_device) {

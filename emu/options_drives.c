@@ -483,7 +483,7 @@ static struct machine_drive *drive_at(struct options *o, enum machine_bus bus, i
 
 bool options_has_flash(struct options *o)
 {
-    return drive_at(o, MACHINE_BUS_PFLASH, 0) != NULL;
+    return o->flash_chip[0] || drive_at(o, MACHINE_BUS_PFLASH, 0);
 }
 
 static bool find_place(struct options *o, struct machine_drive *drive, GError **error)
@@ -563,9 +563,6 @@ static bool check_chips(struct options *o, GError **error)
                                   "unit=1 out");
     if (!drive_at(o, MACHINE_BUS_PFLASH, 0))
         return true;
-    if (config->kernel)
-        return option_fail(error, "-kernel and -pflash exclude each other: a kernel is started without "
-                                  "firmware; leave one of the two out");
     if (config->bios) {
         option_note(o, "-bios %s is not used: the firmware is the one in -pflash", config->bios);
         g_clear_pointer(&config->bios, g_free);
@@ -605,7 +602,7 @@ bool options_finish_drives(struct options *o, GError **error)
         first->translation = o->hdachs_translation;
     }
     /* An empty CD drive, as QEMU plugs in: something `change` can put a CD into. */
-    if (!config->kernel && drives->len && !o->nodefaults && !drive_at(o, MACHINE_BUS_IDE, CD_PLACE))
+    if (!config->direct && drives->len && !o->nodefaults && !drive_at(o, MACHINE_BUS_IDE, CD_PLACE))
         drive_new(o, MACHINE_BUS_IDE, MACHINE_MEDIA_CD)->index = CD_PLACE;
     for (guint i = 0; i < drives->len; i++) {
         struct machine_drive *drive = drives->pdata[i];

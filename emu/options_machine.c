@@ -533,18 +533,14 @@ bool options_finish_machine(struct options *o, GError **error)
     struct machine_config *config = o->config;
     if (config->no_guest && !finish_no_guest(o, error))
         return false;
-    if (config->kernel && config->bios)
-        return option_fail(error,
-                           "-kernel and -bios together are QEMU's and not in netlab-emu yet; a kernel is "
-                           "started without firmware: leave -bios out");
     if (!config->no_guest && !config->kernel && !config->bios && !config->drives->len &&
         (o->own_network || !config->nics->len) && !config->boot_order[0])
         return option_fail(
             error, "nothing to boot: give -kernel FILE (a Linux bzImage or a Multiboot kernel), a disk "
                    "(-hda, -cdrom, -fda, -drive), or -bios FILE");
-    if (!config->no_guest && !config->kernel && !config->bios && !options_has_flash(o))
+    if (!config->no_guest && !config->direct && !config->bios && !options_has_flash(o))
         config->bios = g_strdup("bios-256k.bin");
-    if (!config->kernel && !config->boot_order[0])
+    if (!config->direct && !config->boot_order[0])
         memcpy(config->boot_order, (uint8_t[3]){2, 3, 1}, 3); /* disk, CD, floppy */
     if (!config->kernel && config->initrd)
         return option_fail(error, "-initrd needs -kernel");

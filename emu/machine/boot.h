@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * Starting a kernel without firmware: Linux by its 32-bit boot protocol, or Multiboot 1.
+ * Starting a kernel: Linux by its 32-bit boot protocol, or Multiboot 1, both without firmware; Linux behind
+ * firmware, at its 16-bit entry.
  *
  *   boot_file_open() → boot_identify() → linux_plan() / multiboot_plan() → linux_place() / multiboot_place()
  *
@@ -93,6 +94,30 @@ bool linux_plan(struct boot_file *kernel, struct boot_file *initrd, const char *
 bool linux_place(const struct linux_plan *plan, struct boot_file *kernel, struct boot_file *initrd,
                  const char *cmdline, const struct boot_board *board, struct physmap *mem,
                  struct cpu_boot_state *state, GError **error);
+
+/* ---- Linux behind firmware (linuxrom.c) ---- */
+
+#define LINUX_ROM "genroms/linux" /* the option ROM's file of fw_cfg */
+struct fwcfg;
+
+struct linux_rom_plan {
+    uint16_t version;                    /* of the boot protocol */
+    uint32_t setup_addr, setup_size;     /* real-mode code */
+    uint32_t cmdline_addr, cmdline_size; /* with the final zero */
+    uint32_t kernel_addr, kernel_size;   /* the rest of the file */
+    uint32_t initrd_addr, initrd_size;
+};
+
+/* Whether a file with Linux's setup header cannot be entered without firmware. */
+bool linux_needs_firmware(struct boot_file *kernel);
+/* The same of a path, before anything is opened; what cannot be read or read twice needs none. */
+bool boot_needs_firmware(const char *path);
+/* initrd and cmdline may be NULL. */
+bool linux_rom_plan(struct boot_file *kernel, struct boot_file *initrd, const char *cmdline,
+                    const struct boot_board *board, struct linux_rom_plan *plan, GError **error);
+/* Gives all parts, and the ROM that loads them, to fw_cfg: firmware comes by after each reset. */
+bool linux_rom_offer(const struct linux_rom_plan *plan, struct boot_file *kernel, struct boot_file *initrd,
+                     const char *cmdline, struct fwcfg *fw, GError **error);
 
 /* ---- Multiboot (multiboot.c) ---- */
 

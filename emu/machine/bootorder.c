@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * What has a bootindex=, told to firmware: fw_cfg's file "bootorder", Open Firmware paths, a line each, the
- * lowest first. Drives and NICs count together. -boot order= is in CMOS (disks.c); this file goes before it.
+ * What has a bootindex=, and -kernel before it, told to firmware: fw_cfg's file "bootorder", Open Firmware
+ * paths, a line each, the lowest first. Drives and NICs count together. -boot order= is in CMOS (disks.c);
+ * this file goes before it.
  *
  * With -boot strict=on the list ends in HALT, at which SeaBIOS leaves everything else out. As in QEMU that
  * is for lists alone: where nothing has a bootindex=, the order is all there is, and strict= has no effect.
@@ -55,6 +56,8 @@ bool machine_boot_order_tell(struct machine *m, GError **error)
             add(order, m->cards[i].config->bootindex,
                 g_strdup_printf("/pci@i0cf8/ethernet@%x/ethernet-phy@0", pci->devfn >> 3));
     }
+    if (m->kernel) /* before all else, as if it had bootindex=0 first */
+        add(order, INT_MIN, g_strdup("/rom@" LINUX_ROM));
     if (!order->len)
         return true;
     g_ptr_array_sort(order, by_bootindex);

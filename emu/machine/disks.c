@@ -262,7 +262,7 @@ bool machine_disks_open(struct machine *m, GError **error)
 bool machine_disks_build(struct machine *m, GError **error)
 {
     /* A machine started without firmware and without drives is spared the function. */
-    if (m->config->kernel && !m->drive_count)
+    if (m->config->direct && !m->drive_count)
         return true;
     return build_ide(m, error);
 }

@@ -42,7 +42,7 @@ bool machine_extras_read(struct machine *m, GError **error)
                                        .uuid = config->uuid,
                                        .ram_size = config->ram_size,
                                        .extra = m->smbios_extra,
-                                       .bios = config->kernel != NULL};
+                                       .bios = config->direct};
     return true;
 }
 

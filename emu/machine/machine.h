@@ -215,6 +215,7 @@ struct machine_config {
     bool mem_prealloc, mem_lock;
 
     char *kernel, *append, *bios;
+    bool direct; /* the kernel is started without firmware */
     char *initrd;           /* Linux: one file; Multiboot: "file args,file args" */
     GPtrArray *search_path; /* -L, for -bios */
     GPtrArray *option_roms; /* char *: files */

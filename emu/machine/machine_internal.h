@@ -236,6 +236,9 @@ void machine_extras_free(struct machine *m);
 bool machine_splash(struct machine *m, GError **error);
 /* optionrom.c */
 bool machine_option_roms(struct machine *machine, GError **error);
+/* -kernel behind firmware: whether it can be; and the parts of it in fw_cfg. */
+bool machine_rom_kernel_check(struct machine *machine, GError **error);
+bool machine_rom_kernel_offer(struct machine *machine, GError **error);
 bool machine_nic_rom(struct machine *machine, struct pci_device *pci, const struct machine_nic *nic,
                      GError **error);
 /* bootorder.c: when drives and NICs are in their places */

@@ -65,6 +65,29 @@ static uint8_t *read_option_rom(const struct machine *m, const char *name, uint3
     return data;
 }
 
+bool machine_rom_kernel_check(struct machine *m, GError **error)
+{
+    struct linux_rom_plan plan;
+    if (m->kind != BOOT_LINUX) {
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+            "kernel %s: this is a Multiboot kernel, which is started without firmware: leave -bios and "
+            "-pflash out",
+            boot_file_path(m->kernel));
+        return false;
+    }
+    if (m->config->initrd && !(m->initrd = boot_file_open("initrd", m->config->initrd, error)))
+        return false;
+    return linux_rom_plan(m->kernel, m->initrd, m->config->append, &m->board, &plan, error);
+}
+
+bool machine_rom_kernel_offer(struct machine *m, GError **error)
+{
+    struct linux_rom_plan plan;
+    return !m->kernel || (linux_rom_plan(m->kernel, m->initrd, m->config->append, &m->board, &plan, error) &&
+                          linux_rom_offer(&plan, m->kernel, m->initrd, m->config->append, m->fwcfg, error));
+}
+
 bool machine_option_roms(struct machine *m, GError **error)
 {
     const GPtrArray *roms = m->config->option_roms;

@@ -93,7 +93,7 @@ static bool read_vga_rom(struct machine *m, GError **error)
         (void)g_file_get_contents(path, &data, &size, NULL); /* the next folder may have it */
     }
     if (!size || size > VGA_ROM_MOST) {
-        if (m->config->kernel || !m->config->vga_wanted)
+        if (m->config->direct || !m->config->vga_wanted)
             return true;
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
                     "-vga std: no usable %s in %s, %s or a folder given with -L; install Debian's package "
@@ -163,13 +163,15 @@ static bool board_files(struct machine *m, GError **error)
         config->vncs->len || config->window.open; /* text consoles, with the letters of the video BIOS */
     if ((config->vga || shown) && !read_vga_rom(m, error))
         return false;
-    if (config->bios)
-        return read_rom(m, error);
-    if (!config->kernel) /* flash: machine_disks_build_flash() */
+    if (config->bios && !read_rom(m, error)) /* flash: machine_disks_build_flash() */
+        return false;
+    if (!config->kernel)
         return true;
     m->kernel = boot_file_open("kernel", config->kernel, error);
     if (!m->kernel || !boot_identify(m->kernel, &m->kind, error))
         return false;
+    if (!config->direct)
+        return machine_rom_kernel_check(m, error);
     if (m->kind == BOOT_LINUX) {
         struct linux_plan plan;
         if (config->initrd && !(m->initrd = boot_file_open("initrd", config->initrd, error)))
@@ -573,6 +575,8 @@ static bool board_boot_files(struct machine *m, GError **error)
         return false;
     if (!m->rom)
         return true;
+    if (!machine_rom_kernel_offer(m, error))
+        return false;
     enum { OFFERED = 0x80, S3 = 3, S4 = 4, S5 = 5 };
     uint8_t states[6] = {OFFERED, 0, 0, PIIX4_SUSPEND, PIIX4_HIBERNATE, OFFERED | PIIX4_SOFT_OFF};
     states[S3] |= config->no_suspend ? 0 : OFFERED;

@@ -427,7 +427,7 @@ def flash():
         for words, says in ((["-pflash", firmware, "-pflash", below], "multiple of 4096"),
                             (["-drive", chip + ",unit=1", "-hda", disk], "without unit 0"),
                             (["-pflash", firmware] * 3, "two flash chips are the most"),
-                            (["-kernel", disk, "-pflash", firmware], "-kernel and -pflash")):
+                            (["-kernel", disk, "-pflash", firmware], "this is a disk or boot sector")):
             refused = subprocess.run([EMU, "-check", "-vga", "none", *words], capture_output=True, text=True)
             check(refused.returncode == 1 and says in refused.stderr, f"{words}: {refused}")
     finally:

@@ -247,7 +247,6 @@ static const struct {
     {"-machine none -hda d", "-machine none has no guest that could use a drive"},
     {"-kernel", "-kernel: needs a value: FILE"},
     {"-kernel ''", "-kernel : needs the name of a file"},
-    {"-kernel k -bios b", "-kernel and -bios together"},
     {"-bios b -initrd i", "-initrd needs -kernel"},
     {"-bios b -append a", "-append needs -kernel"},
     {"-krenel k", "-krenel: unknown option (did you mean -kernel?)"},
