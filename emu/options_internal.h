@@ -119,6 +119,8 @@ bool option_msg(struct options *o, const char *arg, GError **error);
 bool option_name(struct options *o, const char *arg, GError **error);
 bool option_tb_size(struct options *o, const char *arg, GError **error);
 bool option_code_size(struct options *o, uint64_t mib, GError **error);
+bool option_icount(struct options *o, const char *arg, GError **error);
+bool option_win2k_hack(struct options *o, const char *arg, GError **error);
 bool option_singlestep(struct options *o, const char *arg, GError **error);
 bool option_fips(struct options *o, const char *arg, GError **error);
 bool option_sandbox(struct options *o, const char *arg, GError **error);

@@ -540,6 +540,11 @@ bool options_finish_machine(struct options *o, GError **error)
                    "(-hda, -cdrom, -fda, -drive), or -bios FILE");
     if (!config->no_guest && !config->direct && !config->bios && !options_has_flash(o))
         config->bios = g_strdup("bios-256k.bin");
+    if (config->icount.on && config->lockstep)
+        return option_fail(
+            error,
+            "-icount and -accel jit,lockstep=on exclude each other: instructions are executed twice in "
+            "lockstep; leave one of the two out");
     if (!config->direct && !config->boot_order[0])
         memcpy(config->boot_order, (uint8_t[3]){2, 3, 1}, 3); /* disk, CD, floppy */
     if (!config->kernel && config->initrd)

@@ -8,6 +8,7 @@
 #include "emu/options_internal.h"
 
 #include <gio/gio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CODE_LEAST_MIB = 4, CODE_MOST_MIB = 512 };
@@ -45,6 +46,58 @@ bool option_realtime(struct options *o, const char *arg, GError **error)
     if (kv)
         o->config->mem_lock = keyval_bool(kv, "mlock", true);
     return kv != NULL;
+}
+
+/* ---- time by instructions ---- */
+
+static const struct keyval_row icount_rows[] = {
+    {"shift", KEYVAL_STRING,
+     .help = "an instruction takes 2^N ns, N from 0 to 10; auto: as many as it takes the host"},
+    {"sleep", KEYVAL_BOOL, .help = "off: a halted guest is at its next deadline at once (on)"},
+    {"align", KEYVAL_BOOL,
+     .help = "on: guest time does not run ahead of the host's, and a warning says when it is late (off)"},
+    {"rr", KEYVAL_STRING, .help = "not here: record and replay"},
+    {"rrfile", KEYVAL_STRING, .help = "not here: record and replay"},
+    {"rrsnapshot", KEYVAL_STRING, .help = "not here: record and replay"},
+};
+static const struct keyval_table icount_table = {"", icount_rows, G_N_ELEMENTS(icount_rows), "shift"};
+
+bool option_icount(struct options *o, const char *arg, GError **error)
+{
+    struct icount_config icount = {.on = true};
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&icount_table, arg, error);
+    if (!kv)
+        return false;
+    if (keyval_has(kv, "rr") || keyval_has(kv, "rrfile") || keyval_has(kv, "rrsnapshot"))
+        return option_fail(
+            error, "rr: what comes from outside is not recorded here; a guest without it runs the same each "
+                   "time with shift=N,sleep=off alone, so leave rr, rrfile and rrsnapshot out");
+    const char *shift = keyval_string(kv, "shift", NULL);
+    if (!shift)
+        return option_fail(error, "shift= is missing: 0 to %d, or auto", ICOUNT_SHIFT_MOST);
+    if (g_str_equal(shift, "auto"))
+        icount.shift = ICOUNT_SHIFT_AUTO;
+    else if (g_ascii_isdigit(shift[0]) && (!shift[1] || g_str_equal(shift, "10")))
+        icount.shift = atoi(shift);
+    else
+        return option_fail(error, "shift=%s: 0 to %d, or auto", shift, ICOUNT_SHIFT_MOST);
+    icount.sleep = keyval_bool(kv, "sleep", true);
+    icount.align = keyval_bool(kv, "align", false);
+    if (icount.shift == ICOUNT_SHIFT_AUTO && (icount.align || !icount.sleep))
+        return option_fail(error,
+                           "shift=auto follows the host's time by itself: leave %s out, or name a shift",
+                           icount.align ? "align=on" : "sleep=off");
+    if (icount.align && !icount.sleep)
+        return option_fail(
+            error, "align=on waits for the host's time and sleep=off does not: leave one of them out");
+    o->config->icount = icount;
+    return true;
+}
+
+bool option_win2k_hack(struct options *o, const char *arg, GError **error)
+{
+    o->config->win2k_hack = true;
+    return true;
 }
 
 static const struct keyval_row overcommit_rows[] = {

@@ -82,6 +82,8 @@ struct block_counters {
 
 /* loop NULL: see above. A failure names file and what to do. */
 struct block *block_new(const struct block_config *config, struct loop *loop, GError **error);
+/* Requests are answered at fixed times of `clock`, and not when the host is done. Before the first one. */
+void block_set_steady(struct block *block, struct clock *clock);
 void block_free(struct block *block); /* ends what is in flight, flushes */
 
 void block_submit(struct block *block, struct block_request *request);

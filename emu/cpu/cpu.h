@@ -49,6 +49,13 @@ enum cpu_accel { CPU_ACCEL_INTERP, CPU_ACCEL_JIT };
 bool cpu_set_accel(struct cpu *cpu, enum cpu_accel accel, GError **error);
 /* Bytes of memory for translated code, 4 MiB to 512 MiB, a multiple of 1 MiB. Before cpu_set_accel(). */
 void cpu_set_code_size(struct cpu *cpu, size_t bytes);
+/* Instructions are counted exactly from now on (icount.h); after cpu_set_accel(), before anything is
+ * executed. */
+void cpu_set_icount(struct cpu *cpu);
+/* How many were executed; from within one (a device's register): before it. */
+uint64_t cpu_icount(const struct cpu *cpu);
+/* cpu_run() returns CPU_STOP_REQUESTED when that many were. Not less than were already. */
+void cpu_icount_until(struct cpu *cpu, uint64_t count);
 /* Blocks of one instruction each: slow, and every instruction shows in traces of blocks. Before cpu_run(). */
 void cpu_set_single(struct cpu *cpu, bool on);
 /* Entries of a block by which the translator takes it for hot. After cpu_set_accel(…, CPU_ACCEL_JIT). */

@@ -234,6 +234,12 @@ struct cpu {
     void *jit_stack_user;  /* CPL 3's while the kernel runs, good as long as */
     uint32_t jit_stack_generation; /* flat_generation() is this */
     uint64_t jit_saved;    /* r10 while C runs */
+    /* icount.h */
+    int64_t icount_left;              /* instructions until cpu_run() returns */
+    const struct block *icount_block; /* the one that translated code counted last, while that runs; or NULL */
+    uint32_t icount_offset;           /* where it begins on its page */
+    uint64_t icount_target;           /* the count at which none are left */
+    bool icount;
     struct segment seg[SEG_COUNT];
 
     struct segment_memo segment_memo[SEG_COUNT];

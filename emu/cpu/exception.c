@@ -104,6 +104,9 @@ void cpu_update_events(struct cpu *cpu)
     if (cpu->dr6_pending)
         events |= CPU_EVENT_TRAP;
     cpu->events = events;
+    if (access_unlikely(cpu->icount) &&
+        events) /* seen after the present instruction, not at some block's end */
+        cpu->block_stale = true;
 }
 
 void cpu_set_eflags(struct cpu *cpu, uint32_t value)

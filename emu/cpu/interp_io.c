@@ -129,6 +129,7 @@ static void string_io(struct cpu *cpu, const struct insn *in, bool input, unsign
         if (cpu->events || __atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED)) {
             cpu->eip = cpu->insn_eip;
             cpu->rep_paused = true;
+            cpu->icount_left++; /* it has not ended */
             return;
         }
     }

@@ -67,6 +67,7 @@ static inline void pause_here(struct cpu *cpu)
     cpu->eip = cpu->insn_eip;
     cpu->rep_paused = true;
     cpu->block_stale = true;
+    cpu->icount_left++; /* it has not ended */
 }
 
 /* ---- host memory ---- */

@@ -79,8 +79,10 @@ void op_sti(struct cpu *cpu, const struct insn *in)
         if (cpu->eflags & FLAG_IF)
             return;
         cpu->eflags |= FLAG_IF;
-        if (cpu->intr)
+        if (cpu->intr) {
             cpu->events |= CPU_EVENT_INTR;
+            cpu->block_stale |= cpu->icount;
+        }
         cpu_set_shadow(cpu, false);
     } else if (cpu_v86(cpu) ? cpu->cr4 & CR4_VME : cpu->cpl == 3 && (cpu->cr4 & CR4_PVI)) {
         if (cpu->eflags & FLAG_VIP)
@@ -279,7 +281,8 @@ void op_arpl(struct cpu *cpu, const struct insn *in)
     uint16_t rpl = cpu->gpr[in->reg] & 3, selector;
     if (in->flags & INSN_MEM) {
         uint32_t ea = insn_ea(cpu, in);
-        selector = mem_read16(cpu, in->seg, ea); /* a place that cannot be written does when nothing changes */
+        selector =
+            mem_read16(cpu, in->seg, ea); /* a place that cannot be written does when nothing changes */
         if ((selector & 3) < rpl)
             mem_write16(cpu, in->seg, ea, (uint16_t)((selector & ~3u) | rpl));
     } else {

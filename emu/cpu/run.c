@@ -17,6 +17,7 @@
 #include "emu/cpu/access.h"
 #include "emu/cpu/block.h"
 #include "emu/cpu/debugger.h"
+#include "emu/cpu/icount.h"
 #include "emu/cpu/jit/jit.h"
 #include "emu/cpu/lockstep.h"
 
@@ -32,8 +33,10 @@ static void settle_statistics(struct cpu *cpu, uint32_t eip)
     const struct block *b = cpu->blocks->running;
     uint32_t done = eip - cpu->blocks->running_eip;
 
-    for (unsigned i = b->count; i-- > 0 && (uint32_t)(b->insns[i].end - b->insns[i].length) >= done;)
+    for (unsigned i = b->count; i-- > 0 && (uint32_t)(b->insns[i].end - b->insns[i].length) >= done;) {
         cpu->stats.instructions--;
+        cpu->icount_left++;
+    }
     cpu->blocks->running = &cpu->blocks->none;
 }
 
@@ -46,6 +49,7 @@ static void run_one(struct cpu *cpu)
     cpu->eip += in.length;
     in.run(cpu, &in);
     cpu->stats.instructions++;
+    cpu->icount_left--;
     cpu->block_stale = false;
 }
 
@@ -91,6 +95,17 @@ static inline struct block *find_quickly(struct cpu *cpu, unsigned mode)
     return find_slowly(cpu, mode);
 }
 
+/* Whether all of `b` may be executed; if not, one instruction was, unless none is left. */
+static bool icount_admits(struct cpu *cpu, const struct block *b)
+{
+    if (cpu->icount_left >= b->count)
+        return true;
+    cpu->blocks->running = &cpu->blocks->none;
+    if (cpu->icount_left > 0 && !(cpu->debugger && debugger_stops(cpu)))
+        run_one(cpu);
+    return false;
+}
+
 /* Executes blocks until something is pending. */
 static void run_blocks(struct cpu *cpu)
 {
@@ -108,11 +123,15 @@ static void run_blocks(struct cpu *cpu)
                 run_one(cpu);
             return;
         }
+        if (access_unlikely(cpu->icount) && !icount_admits(cpu, b))
+            return;
         trace(EXEC, "%04x:%08x cpl %u mode %u", cpu->seg[SEG_CS].selector, cpu->eip, cpu->cpl, mode);
         if (cpu->jit) {
             cache->running = &cache->none;
             if (access_unlikely(cpu->lockstep) ? (b->mode & BLOCK_MODE_FLAT) && lockstep_run(cpu, b)
                                                : jit_enter(cpu, b)) {
+                if (access_unlikely(cpu->icount))
+                    icount_came_back(cpu);
                 if (cpu->block_stale || something_pending(cpu) || cpu->halted)
                     break;
                 mode = block_mode(cpu);
@@ -124,6 +143,8 @@ static void run_blocks(struct cpu *cpu)
         cache->running = b;
         cache->running_eip = from;
         cpu->stats.instructions += b->count;
+        if (access_unlikely(cpu->icount))
+            cpu->icount_left -= b->count;
         b->insns[0].go(cpu, b->insns);
         if (access_unlikely(cpu->block_stale)) {
             settle_statistics(cpu, cpu->insn_eip + 1);
@@ -161,6 +182,7 @@ enum cpu_stop cpu_run(struct cpu *cpu)
 {
     if (setjmp(cpu->fault_exit)) {
         settle_statistics(cpu, cpu->insn_eip);
+        icount_settle(cpu, cpu->insn_eip);
         if (!cpu_deliver_fault(cpu))
             return CPU_STOP_SHUTDOWN;
     }
@@ -169,6 +191,8 @@ enum cpu_stop cpu_run(struct cpu *cpu)
             return CPU_STOP_DIFFERENCE;
         if (access_unlikely(cpu->debugger) && cpu->debugger->stopped)
             return CPU_STOP_DEBUG;
+        if (access_unlikely(cpu->icount) && cpu->icount_left <= 0)
+            return CPU_STOP_REQUESTED;
         if (something_pending(cpu)) {
             if (__atomic_exchange_n(&cpu->exit_request, 0, __ATOMIC_ACQUIRE))
                 return CPU_STOP_REQUESTED;

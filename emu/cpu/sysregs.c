@@ -70,6 +70,8 @@ static void measure_rate(struct cpu_tsc_clock *k, uint64_t tsc, uint64_t now, in
 static uint64_t guest_time_slowly(struct cpu *cpu)
 {
     struct cpu_tsc_clock *k = &cpu->tsc_clock;
+    if (cpu->icount) /* the span stays 0: translated code asks each time as well */
+        return (uint64_t)clock_now(cpu->board.clock);
     uint64_t before = __rdtsc(), now = (uint64_t)clock_now(cpu->board.clock), tsc = __rdtsc();
     uint64_t ahead, span;
 

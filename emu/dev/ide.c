@@ -18,6 +18,8 @@
  */
 #include "emu/dev/ide_internal.h"
 
+#include "emu/machine/clock.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -31,6 +33,7 @@ enum { COMMAND_DEVICE_RESET = 0x08, COMMAND_DIAGNOSTIC = 0x90 };
 struct ide {
     struct pci_device pci;
     struct ide_channel channel[IDE_CHANNELS];
+    struct clock *slow; /* ide_slow_writes() */
 };
 
 static void transfer_step(struct ide_channel *ch);
@@ -50,11 +53,28 @@ void ide_interrupt(struct ide_channel *ch)
     update_line(ch);
 }
 
+static void interrupt_late(void *opaque)
+{
+    ide_interrupt(opaque);
+}
+
+/* A DRQ block was taken, or a command has ended. */
+static void interrupt_after(struct ide_drive *drive)
+{
+    enum { SLOW_EACH = 16, SLOW_BY = 1000000 };
+    struct ide_channel *ch = drive->channel;
+    bool wrote = drive->kind == IDE_DISK && ch->transfer.out && !ch->transfer.dma;
+    if (ch->late && wrote && ++ch->written % SLOW_EACH == 0)
+        clock_timer_set(ch->late, clock_now(ch->ide->slow) + SLOW_BY);
+    else
+        ide_interrupt(ch);
+}
+
 void ide_done(struct ide_drive *drive)
 {
     drive->channel->phase = PHASE_IDLE;
     drive->status = (uint8_t)(ST_READY | ST_SEEK | (drive->status & ST_ERR));
-    ide_interrupt(drive->channel);
+    interrupt_after(drive);
 }
 
 void ide_abort(struct ide_drive *drive, uint8_t error)
@@ -253,7 +273,7 @@ static void offer_block(struct ide_drive *drive, bool interrupt)
     if (drive->kind == IDE_CD)
         atapi_data_ready(drive, len);
     if (interrupt)
-        ide_interrupt(ch);
+        interrupt_after(drive);
 }
 
 static void step_in(struct ide_drive *drive)
@@ -404,6 +424,8 @@ static void end_transfer(struct ide_channel *ch)
             block_cancel(ch->drive[u].block, &ch->request);
     ch->phase = PHASE_IDLE;
     ch->transfer = (struct ide_transfer){0};
+    if (ch->late)
+        clock_timer_cancel(ch->late);
 }
 
 void ide_set_signature(struct ide_drive *drive)
@@ -664,6 +686,13 @@ static void ide_before_save(void *device)
         for (unsigned u = 0; u < IDE_UNITS; u++)
             if (ide->channel[n].drive[u].block)
                 block_drain(ide->channel[n].drive[u].block);
+    for (unsigned n = 0; n < IDE_CHANNELS; n++) { /* a late interrupt is not saved as such: it comes now */
+        struct ide_channel *ch = &ide->channel[n];
+        if (ch->late && clock_timer_deadline(ch->late) != CLOCK_NEVER) {
+            clock_timer_cancel(ch->late);
+            ide_interrupt(ch);
+        }
+    }
 }
 
 static bool transfer_is_sane(const struct ide_channel *ch)
@@ -754,13 +783,14 @@ static bool ide_after_load(void *device, GError **error)
         STATE(struct ide, U8, channel[n].master.command), STATE(struct ide, U8, channel[n].master.status),   \
         STATE(struct ide, U32, channel[n].master.table), STATE(struct ide, U32, channel[n].master.at),       \
         STATE(struct ide, U32, channel[n].master.address), STATE(struct ide, U32, channel[n].master.left),   \
-        STATE(struct ide, BOOL, channel[n].master.last), STATE(struct ide, BOOL, channel[n].master.fresh)
+        STATE(struct ide, BOOL, channel[n].master.last), STATE(struct ide, BOOL, channel[n].master.fresh),   \
+        STATE_SINCE(struct ide, U8, channel[n].written, 4)
 
 static const struct state_field ide_fields[] = {PCI_STATE_ROWS(struct ide), IDE_CHANNEL_STATE(0),
                                                 IDE_CHANNEL_STATE(1)};
 static const struct state_table ide_state = {
     .name = "ide",
-    .version = 3,
+    .version = 4,
     .fields = ide_fields,
     .count = G_N_ELEMENTS(ide_fields),
     .before_save = ide_before_save,
@@ -773,6 +803,7 @@ static void ide_free(struct device *device)
     for (unsigned n = 0; n < IDE_CHANNELS; n++) {
         end_transfer(&ide->channel[n]);
         free(ide->channel[n].buffer);
+        clock_timer_free(ide->channel[n].late);
     }
     pci_device_remove(&ide->pci);
     g_free(ide);
@@ -828,4 +859,11 @@ struct ide *ide_new(struct pci_bus *bus, struct portio *io, int slot, const stru
         make_channel(ide, n, io, &irq[n], drives[n]);
     ide_reset(&ide->pci.device);
     return ide;
+}
+
+void ide_slow_writes(struct ide *ide, struct clock *clock)
+{
+    ide->slow = clock;
+    for (unsigned n = 0; n < IDE_CHANNELS; n++)
+        ide->channel[n].late = clock_timer_new(clock, interrupt_late, &ide->channel[n]);
 }

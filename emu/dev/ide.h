@@ -12,6 +12,7 @@
 enum { IDE_CHANNELS = 2, IDE_UNITS = 2, IDE_SERIAL_MOST = 20, IDE_MODEL_MOST = 40, IDE_VERSION_MOST = 8 };
 enum ide_kind { IDE_NONE, IDE_DISK, IDE_CD };
 
+struct clock;
 struct ide;
 
 /* What a drive says about itself; all zeros is a drive as every other. */
@@ -35,4 +36,7 @@ struct ide_plug {
 /* drives[channel][unit]; slot: the ISA bridge's, function 1. */
 struct ide *ide_new(struct pci_bus *bus, struct portio *io, int slot, const struct irq_line irq[IDE_CHANNELS],
                     const struct ide_plug drives[IDE_CHANNELS][IDE_UNITS], GError **error);
+/* -win2k-hack: the interrupt of every sixteenth piece written by PIO comes a millisecond late, for the disk
+ * driver of Windows 2000's setup, which loses track when they come at once. */
+void ide_slow_writes(struct ide *ide, struct clock *clock);
 enum ide_kind ide_kind(const struct ide *ide, unsigned channel, unsigned unit);

@@ -57,8 +57,8 @@ struct ide_drive {
     uint8_t packet[IDE_PACKET];
     uint8_t sense_key, sense_code, sense_qualifier;
     uint32_t sense_sector; /* with SENSE_MEDIUM: the one that could not be read */
-    uint8_t attention;   /* unit attention to be reported: its additional sense code, 0: none */
-    uint8_t media_event; /* GET EVENT STATUS NOTIFICATION: 0 none, 1 eject asked, 2 new, 3 gone */
+    uint8_t attention;     /* unit attention to be reported: its additional sense code, 0: none */
+    uint8_t media_event;   /* GET EVENT STATUS NOTIFICATION: 0 none, 1 eject asked, 2 new, 3 gone */
     bool locked;
 };
 
@@ -96,6 +96,8 @@ struct ide_channel {
     struct block_request request;
     uint8_t *buffer;
     struct irq_line irq;
+    struct clock_timer *late; /* NULL: ide_slow_writes() was not called */
+    uint8_t written;          /* pieces by PIO, for it */
     struct {
         uint8_t command, status;
         uint32_t table;

@@ -59,6 +59,7 @@ enum {
 struct boot_board {
     uint64_t ram_below_4g; /* bytes, from address 0 */
     uint64_t ram_above_4g; /* bytes, from 4 GiB */
+    bool steady;           /* the same each time: no seed of the host's */
     bool screen;           /* a VGA shows 80×25 characters */
     uint32_t rsdp;         /* address of the ACPI RSDP, 0: no ACPI */
 };

@@ -28,6 +28,8 @@ struct clock {
     bool some_relaxed; /* a timer that is not the first may be the next to be rung for */
     bool idle;         /* in clock_run_idle */
     struct clock_timer *first;
+    int64_t (*source)(void *opaque); /* NULL: the host's clock */
+    void *source_opaque;
     void (*rearm)(void *opaque);
     void *rearm_opaque;
 };
@@ -37,6 +39,17 @@ static int64_t host_now(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return ts.tv_sec * NANOSECONDS + ts.tv_nsec;
+}
+
+static inline int64_t source_now(const struct clock *clock)
+{
+    return G_UNLIKELY(clock->source) ? clock->source(clock->source_opaque) : host_now();
+}
+
+void clock_set_source(struct clock *clock, int64_t (*source)(void *opaque), void *opaque)
+{
+    clock->source = source;
+    clock->source_opaque = opaque;
 }
 
 struct clock *clock_new(void)
@@ -60,7 +73,7 @@ void clock_free(struct clock *clock)
 
 int64_t clock_now(struct clock *clock)
 {
-    return clock->stopped ? clock->stopped_at : host_now() - clock->offset;
+    return clock->stopped ? clock->stopped_at : source_now(clock) - clock->offset;
 }
 
 void clock_stop(struct clock *clock)
@@ -75,7 +88,7 @@ void clock_continue(struct clock *clock)
 {
     if (!clock->stopped || clock->manual)
         return;
-    clock->offset = host_now() - clock->stopped_at;
+    clock->offset = source_now(clock) - clock->stopped_at;
     clock->stopped = false;
     if (clock->rearm)
         clock->rearm(clock->rearm_opaque);
@@ -95,7 +108,7 @@ void clock_set(struct clock *clock, int64_t ns)
 {
     clock->stopped_at = ns;
     if (!clock->stopped)
-        clock->offset = host_now() - ns;
+        clock->offset = source_now(clock) - ns;
     if (clock->rearm)
         clock->rearm(clock->rearm_opaque);
 }

@@ -3,7 +3,8 @@
 /*
  * Guest time and timers. Guest time is host CLOCK_MONOTONIC less the time the machine was stopped (-S, QMP
  * `stop`); it starts at 0 and never goes back. Devices derive everything from it: PIT, RTC, PM timer, LAPIC,
- * TSC. Timers fire on the machine's thread, from clock_run().
+ * TSC. Timers fire on the machine's thread, from clock_run(). With -icount something else than the host's
+ * clock is the source (machine/icount.h).
  */
 #pragma once
 
@@ -21,6 +22,10 @@ void clock_free(struct clock *clock);
 /* A clock that only moves when told, for tests and replay. */
 struct clock *clock_new_manual(void);
 void clock_manual_advance(struct clock *clock, int64_t ns); /* fires timers on the way, in order */
+
+/* What guest time is derived from instead of the host's clock; NULL: that again. While the clock is stopped.
+ */
+void clock_set_source(struct clock *clock, int64_t (*source)(void *opaque), void *opaque);
 
 int64_t clock_now(struct clock *clock); /* ns of guest time; cheap (vDSO) */
 void clock_stop(struct clock *clock);

@@ -137,6 +137,8 @@ static bool open_drive(struct machine *m, const struct machine_drive *drive, GEr
         g_prefix_error(error, "drive %s: ", drive->id);
         return false;
     }
+    if (m->config->icount.on)
+        block_set_steady(block, m->clock);
     m->drives[m->drive_count++] = (struct machine_disk){.block = block, .config = drive};
     block_set_error_listener(block, drive_failed, m);
     block_set_tray_listener(block, tray_moved, m);
@@ -242,6 +244,8 @@ static bool build_ide(struct machine *m, GError **error)
         identify(&plug->identity, &m->drives[i]);
     }
     struct ide *ide = ide_new(m->bus, m->io, IDE_SLOT, irqs, plugs, error);
+    if (ide && m->config->win2k_hack)
+        ide_slow_writes(ide, m->clock);
     if (ide)
         g_ptr_array_add(m->devices, ide);
     return ide != NULL;

@@ -224,12 +224,15 @@ bool linux_plan(struct boot_file *kernel, struct boot_file *initrd, const char *
     return !initrd || plan_initrd(initrd, board, plan, error);
 }
 
-static void place_seed(struct physmap *mem, uint8_t *zero_page)
+/* With `steady` it is always the same one. */
+static void place_seed(struct physmap *mem, bool steady, uint8_t *zero_page)
 {
     uint8_t node[16 + SEED_SIZE] = {0}; /* struct setup_data: next, type, len, data */
     put32(node + 8, SETUP_RNG_SEED);
     put32(node + 12, SEED_SIZE);
-    if (getrandom(node + 16, SEED_SIZE, GRND_NONBLOCK) != SEED_SIZE)
+    for (unsigned i = 0; i < SEED_SIZE; i++)
+        node[16 + i] = (uint8_t)(i * 7 + 1);
+    if (!steady && getrandom(node + 16, SEED_SIZE, GRND_NONBLOCK) != SEED_SIZE)
         return;
     phys_write(mem, BOOT_SETUP_DATA, node, sizeof node);
     put64(zero_page + HDR_SETUP_DATA, BOOT_SETUP_DATA);
@@ -253,7 +256,7 @@ bool linux_place(const struct linux_plan *plan, struct boot_file *kernel, struct
     put32(zp + HDR_RAMDISK_IMAGE, plan->initrd_start);
     put32(zp + HDR_RAMDISK_SIZE, plan->initrd_size);
     if (plan->version >= 0x0209)
-        place_seed(mem, zp);
+        place_seed(mem, board->steady, zp);
     put64(zp + ZP_ACPI_RSDP, board->rsdp);
     if (board->screen) { /* struct screen_info: what a BIOS would say of mode 3 */
         zp[ZP_VIDEO_MODE] = 3;

@@ -16,6 +16,7 @@
 #include "emu/char/backend.h"
 #include "emu/dev/rtc.h"
 #include "emu/keyval.h"
+#include "emu/machine/icount.h"
 #include "emu/machine/smbios.h"
 #include "emu/machine/tables.h"
 #include "emu/sandbox.h"
@@ -209,13 +210,15 @@ struct machine_config {
         unsigned insns, sample, links;
     } lockstep_options; /* cpu.h */
     bool perfmap;
+    bool win2k_hack; /* dev/ide.h */
+    struct icount_config icount;
     bool single;      /* blocks of one instruction */
     size_t code_size; /* bytes for translations; 0: as usual */
     char *mem_path;   /* folder or file of guest RAM; NULL: memory of its own */
     bool mem_prealloc, mem_lock;
 
     char *kernel, *append, *bios;
-    bool direct; /* the kernel is started without firmware */
+    bool direct;            /* the kernel is started without firmware */
     char *initrd;           /* Linux: one file; Multiboot: "file args,file args" */
     GPtrArray *search_path; /* -L, for -bios */
     GPtrArray *option_roms; /* char *: files */

@@ -30,6 +30,7 @@
 #include "emu/machine/boot.h"
 #include "emu/machine/clock.h"
 #include "emu/machine/firmware.h"
+#include "emu/machine/icount.h"
 #include "emu/machine/loop.h"
 #include "emu/machine/machine.h"
 #include "emu/mem/physmap.h"
@@ -102,8 +103,9 @@ struct machine {
     struct physmap *mem;
     struct portio *io;
     struct cpu *cpu;
-    char *accel_refusal; /* why the interpreter runs, not the translator that was asked for; or NULL */
-    GPtrArray *devices;  /* struct device *, all chips in build order */
+    struct icount *icount; /* NULL: guest time is the host's */
+    char *accel_refusal;   /* why the interpreter runs, not the translator that was asked for; or NULL */
+    GPtrArray *devices;    /* struct device *, all chips in build order */
 
     struct pic *pic;
     struct lapic *lapic;

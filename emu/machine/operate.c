@@ -584,6 +584,8 @@ static void describe_statistics(struct machine *m, GString *out)
         {"TLB flushes", s->tlb_flushes},       {"page walks", s->page_walks},
         {"interrupts", s->interrupts},         {"exceptions", s->exceptions},
     };
+    if (m->icount)
+        icount_describe(m->icount, out);
     g_string_append_printf(out, "guest time      %.3f s\n", (double)clock_now(m->clock) / 1e9);
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
         g_string_append_printf(out, "%-15s %" G_GUINT64_FORMAT "\n", rows[i].name, rows[i].value);

@@ -157,6 +157,7 @@ static bool board_files(struct machine *m, GError **error)
     m->board.ram_above_4g = config->ram_size - m->board.ram_below_4g;
     m->board.rsdp = config->acpi ? FIRMWARE_ACPI_BASE : 0;
     m->board.screen = config->vga;
+    m->board.steady = config->icount.on;
     if (config->no_guest)
         return true;
     bool shown =
@@ -428,6 +429,8 @@ static bool board_processor(struct machine *m, GError **error)
     }
     if (m->config->engine == MACHINE_ENGINE_JIT && !m->config->no_guest && m->config->jit_heat)
         cpu_set_heat(m->cpu, m->config->jit_heat);
+    if (m->config->icount.on)
+        m->icount = icount_new(&m->config->icount, m->cpu, m->clock, m->loop);
     if (m->config->lockstep)
         cpu_set_lockstep(m->cpu, &(struct cpu_lockstep){.from = m->config->lockstep_options.from,
                                                         .insns = m->config->lockstep_options.insns,
@@ -440,17 +443,18 @@ static bool board_processor(struct machine *m, GError **error)
         return false;
     physmap_set_change_listener(m->mem, cpu_memory_changed, m->cpu);
     physmap_set_code_listener(m->mem, cpu_code_written, m->cpu);
-    m->lapic = keep(m, lapic_new(m->mem, m->clock,
-                                 &(struct lapic_wiring){.intr = {wire_intr, m, 0},
-                                                        .nmi = {wire_nmi, m, 0},
-                                                        .init = {wire_init, m, 0},
-                                                        .pic_acknowledge = lapic_asks_pic,
-                                                        .pic = m,
-                                                        .eoi = lapic_tells_ioapic,
-                                                        .ioapic = m,
-                                                        .asleep = m->config->exact_ticks ? NULL : cpu_sleeps,
-                                                        .stirs = cpu_stirs,
-                                                        .cpu = m}));
+    m->lapic = keep(
+        m, lapic_new(m->mem, m->clock,
+                     &(struct lapic_wiring){.intr = {wire_intr, m, 0},
+                                            .nmi = {wire_nmi, m, 0},
+                                            .init = {wire_init, m, 0},
+                                            .pic_acknowledge = lapic_asks_pic,
+                                            .pic = m,
+                                            .eoi = lapic_tells_ioapic,
+                                            .ioapic = m,
+                                            .asleep = m->config->exact_ticks || m->icount ? NULL : cpu_sleeps,
+                                            .stirs = cpu_stirs,
+                                            .cpu = m}));
     m->ioapic =
         keep(m, ioapic_new(m->mem, &(struct ioapic_bus){.deliver = lapic_deliver, .opaque = m->lapic}));
     struct irq_line lint0 = lapic_lint(m->lapic, 0);
@@ -672,7 +676,8 @@ static bool board_control(struct machine *m, GError **error)
 static bool board_build(struct machine *m, GError **error)
 {
     m->clock = clock_new();
-    clock_stop(m->clock); /* guest time begins when the guest does */
+    clock_stop(m->clock); /* guest time begins when the guest does, */
+    clock_set(m->clock, 0); /* and the host has taken a few nanoseconds */
     m->loop = loop_new(m->clock, error);
     if (!m->loop || !machine_disks_open(m, error) ||
         !(m->mem = physmap_new_backed(
@@ -852,6 +857,7 @@ void machine_free(struct machine *m)
         portio_free(m->io);
     if (m->mem)
         physmap_free(m->mem);
+    icount_free(m->icount);
     loop_free(m->loop);
     if (m->clock)
         clock_free(m->clock);

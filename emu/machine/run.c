@@ -70,6 +70,8 @@ bool machine_cont(struct machine *m, GError **error)
         display_set_stopped(m->display, false);
         cpu_debug_resume(m->cpu);
         clock_continue(m->clock);
+        if (m->icount)
+            icount_resume(m->icount);
         loop_wake(m->loop);
         control_event(m->control, "RESUME", NULL);
         machine_disks_retry(m);
@@ -213,15 +215,24 @@ int machine_run(struct machine *m, GError **error)
             loop_wait(m->loop, -1);
             continue;
         }
+        if (m->icount && !icount_begin(m->icount)) {
+            loop_dispatch(m->loop);
+            continue;
+        }
         switch (cpu_run(m->cpu)) {
         case CPU_STOP_REQUESTED:
             loop_dispatch(m->loop);
+            if (m->icount)
+                icount_ran(m->icount);
             break;
         case CPU_STOP_HALTED:
             if (clock_run_idle(m->clock))
                 break;
             rest(m);
-            loop_wait(m->loop, -1);
+            if (m->icount)
+                icount_halted(m->icount);
+            else
+                loop_wait(m->loop, -1);
             break;
         case CPU_STOP_SHUTDOWN:
             trace(RESET, "triple fault");

@@ -395,6 +395,12 @@ void jit_block_dropped(struct cpu *cpu, struct block *b)
     cpu->block_stale = true;
 }
 
+void jit_set_icount(struct jit *jit)
+{
+    jit->icount = true;
+    jit->heat = UINT32_MAX;
+}
+
 /* ---- entering ---- */
 
 static bool block_translate(struct cpu *cpu, struct block *b)
@@ -437,7 +443,8 @@ static bool make_hot(struct cpu *cpu, struct block *b)
     unsigned window = cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR;
 
     t->heat = MAX(jit->heat, 2); /* with 1 it would be left at once, and again */
-    if (!(b->mode & BLOCK_MODE_FLAT) || !jit->window || jit->unlinked || !jit_has_room(jit, JIT_HOT_ROOM))
+    if (!(b->mode & BLOCK_MODE_FLAT) || !jit->window || jit->unlinked || jit->icount ||
+        !jit_has_room(jit, JIT_HOT_ROOM))
         return true;
     window_refresh(cpu);
     if (!*window_on(jit->window, window))

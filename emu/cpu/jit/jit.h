@@ -34,6 +34,9 @@ void jit_give_back(struct cpu *cpu);
 bool jit_set_index(struct cpu *cpu, const char *name);
 /* Without links every block is left at its end: for lockstep and -d exec. Before anything is translated. */
 void jit_set_linking(struct cpu *cpu, bool linking);
+/* Translated code counts instructions from now on (icount.h), and there is no hot code. Before anything is
+ * translated. */
+void jit_set_icount(struct jit *jit);
 /* Shows what is translated from now on; `debug` becomes the translator's. */
 struct jit_debug;
 void jit_set_debug(struct cpu *cpu, struct jit_debug *debug);

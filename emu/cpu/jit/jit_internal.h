@@ -11,7 +11,7 @@
 
 #define JIT_CODE_SIZE  (32u << 20) /* unless asked for otherwise */
 #define JIT_DATA_SIZE  (16u << 20)
-#define JIT_BLOCK_ROOM 32768u /* no translation is larger, */
+#define JIT_BLOCK_ROOM 32768u  /* no translation is larger, */
 #define JIT_HOT_ROOM   131072u /* unless it is a hot one */
 
 struct jit_block;
@@ -68,7 +68,8 @@ enum jit_index_mask { JIT_MASK_2, JIT_MASK_8, JIT_MASK_10, JIT_MASK_16, JIT_MASK
 enum jit_piece_size { PIECE_1, PIECE_2, PIECE_4, PIECE_4_SOON, PIECE_8, PIECE_10, PIECE_16, PIECE_SIZES };
 
 struct jit {
-    uint8_t *code;  /* writable */
+    bool icount;
+    uint8_t *code; /* writable */
     size_t code_size;
     ptrdiff_t exec; /* what to add to get the executable address, which is below 4 GiB */
     uint8_t *at, *start;
@@ -88,9 +89,9 @@ struct jit {
     bool unlinked;                /* no links, and no look-up finds anything */
     struct jit_debug *debug;      /* NULL: nobody looks */
     const uint8_t *insns;         /* start of the pool of decoded blocks */
-    const uint32_t *now;     /* flat_generation(), for translated code */
-    uint8_t *stack;          /* of return addresses: the memory, */
-    uint8_t *stack_top[2];   /* and where those of the supervisor and of the user begin */
+    const uint32_t *now;          /* flat_generation(), for translated code */
+    uint8_t *stack;               /* of return addresses: the memory, */
+    uint8_t *stack_top[2];        /* and where those of the supervisor and of the user begin */
     uint64_t translated, hot, flushes, branches, links, fallbacks[INSN_COUNT];
     uint64_t entered, continued, fills, runs[INSN_COUNT];
 
@@ -108,7 +109,7 @@ struct jit {
     const uint8_t *read_tsc;              /* called; insn_system.c */
     const uint8_t *sysenter, *sysexit;    /* jumped to, as run_last; gate.c */
     const uint8_t *int_user, *iret_user;
-    const uint8_t *fp_load[4];            /* fp_live.c */
+    const uint8_t *fp_load[4]; /* fp_live.c */
 };
 
 /* Behind `call piece; jmp rel32` out of line: what to run when the piece finds no place. */

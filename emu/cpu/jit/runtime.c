@@ -11,6 +11,7 @@
  * While C runs, the guest's registers are in cpu->gpr and the flags, as LAHF and SETO leave them, in
  * cpu->jit_flags; live FPU state was put away (fp_spill()).
  */
+#include "emu/cpu/icount.h"
 #include "emu/cpu/jit/fp.h"
 #include "emu/cpu/jit/translate.h"
 #include "emu/cpu/jit/window.h"
@@ -138,13 +139,25 @@ static bool run_instruction(struct cpu *cpu, uint32_t insn, uint32_t offset)
         poll_stop(cpu);
     if (changes_segments(in))
         note_all_segments(cpu);
-    return !cpu->block_stale && jit->generation == flat_generation(cpu->flat);
+    if (!cpu->block_stale && jit->generation == flat_generation(cpu->flat))
+        return true;
+    if (jit->icount)
+        icount_settle(cpu, cpu->insn_eip + 1);
+    return false;
 }
 
 /* The last of its block: where to go on, or NULL. */
 static const uint8_t *run_last_instruction(struct cpu *cpu, uint32_t insn, uint32_t offset)
 {
     run_instruction(cpu, insn, offset);
+    return jit_continue(cpu);
+}
+
+/* After an instruction in the middle of its block, which is not gone on with. */
+static const uint8_t *continue_behind(struct cpu *cpu)
+{
+    if (cpu->jit->icount)
+        icount_settle(cpu, cpu->insn_eip + 1);
     return jit_continue(cpu);
 }
 
@@ -321,7 +334,7 @@ static uint8_t *emit_find_next(struct emit *e, uint8_t **found)
 {
     uint8_t *at = e->at, *none;
 
-    emit_call_c(e, (uintptr_t)jit_continue);
+    emit_call_c(e, (uintptr_t)continue_behind);
     *found = e->at;
     emit_rr(e, 8, 0x85, RAX, RAX);
     none = emit_jump_if(e, CC_E);

@@ -471,12 +471,32 @@ static void emit_heat(struct translation *t, uint32_t *heat)
     emit_out(t, slow_new(t, NULL, EMIT_NONE));
 }
 
+/* All of the block is counted; what is too much is left before it begins. */
+static void emit_icount(struct translation *t)
+{
+    struct emit *e = &t->e;
+
+    emit_room(t, 70);
+    emit_imm64(e, RCX, (uintptr_t)t->b);
+    emit_store(e, 8, RCX, R15, CPU(icount_block));
+    emit_imm32(e, RCX, t->offset);
+    emit_store(e, 4, RCX, R15, CPU(icount_offset));
+    emit_load(e, 8, RCX, R15, CPU(icount_left));
+    emit_lea(e, 8, RCX, RCX, -(int32_t)t->b->count);
+    emit_store(e, 8, RCX, R15, CPU(icount_left));
+    emit_rm(e, 4, 0x0fb6, RCX, R15, EMIT_NONE, 0, CPU(icount_left) + 7); /* movzx: 0xff when it is negative */
+    emit_lea(e, 4, RCX, RCX, -0xff);
+    emit_out(t, slow_new(t, NULL, EMIT_NONE));
+}
+
 static void emit_body(struct translation *t)
 {
     uint8_t *behind;
 
     if (t->b->host2)
         emit_second_page(t);
+    if (t->jit->icount)
+        emit_icount(t);
     for (unsigned i = 0, run; i < t->b->count && !t->ended; i += run ? run : 1) {
         unsigned slow = t->slows;
 
@@ -528,6 +548,10 @@ static void emit_entries(struct translation *t, struct jit_block *result, const 
     if (result->fp_wanted) { /* long, and links mostly go behind it: so do the islands */
         uint8_t *over;
 
+        if (t->jit->icount) { /* a unit that cannot be live has nothing to do with the block before */
+            emit_imm32(&t->e, RCX, 0);
+            emit_store(&t->e, 8, RCX, R15, CPU(icount_block));
+        }
         fp_emit_entry(t, result->fp_wanted);
         over = emit_jump(&t->e);
         emit_before(t, flat);
