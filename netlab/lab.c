@@ -15,6 +15,7 @@
 #include "netlab/channel.h"
 #include "netlab/cleanup.h"
 #include "netlab/fault.h"
+#include "netlab/hosts.h"
 #include "netlab/lock.h"
 #include "netlab/nat.h"
 #include "netlab/operations.h"
@@ -198,6 +199,11 @@ static bool is_alive(const struct store_object *object, void *opaque)
         return up->holder != 0 && uplink_is_there(object);
     case OBJECT_TAP: /* lives as long as the machine that holds it, see plan.c */
         return up->lab->is_own_namespace ? up->holder != 0 : is_link_there(up, object);
+    case OBJECT_HOSTS: {
+        g_autofree char *folder = paths_lab_directory(up->options->place->runtime, up->name);
+        g_autofree char *path = g_build_filename(folder, HOSTS_FILE, NULL);
+        return g_file_test(path, G_FILE_TEST_IS_REGULAR);
+    }
     case OBJECT_LINE:
     case OBJECT_POLICY:
     case OBJECT_STOPPED:

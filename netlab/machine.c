@@ -10,6 +10,7 @@
 #include "netlab/machine.h"
 #include "netlab/caller.h"
 #include "netlab/fault.h"
+#include "netlab/hosts.h"
 #include "netlab/objects.h"
 
 #include <errno.h>
@@ -274,6 +275,15 @@ static bool build_command(const struct machine_spec *spec, struct command *comma
     };
     for (size_t i = 0; i < G_N_ELEMENTS(fixed); i++)
         add(command, fixed[i]);
+    if (json_object_has_member(payload, "files")) {
+        add(command, "-fw_cfg");
+        add(command, "name=opt/netlab/files,file=files");
+    }
+    g_autofree char *hosts = spec->directory ? g_build_filename(spec->directory, "..", HOSTS_FILE, NULL) : NULL;
+    if (hosts && access(hosts, F_OK) == 0) {
+        add(command, "-fw_cfg");
+        add(command, "name=opt/netlab/hosts,file=../" HOSTS_FILE);
+    }
     JsonArray *nics = json_object_get_array_member(payload, "nics");
     guint count = nics ? json_array_get_length(nics) : 0;
     if (count == 0) {
@@ -562,6 +572,24 @@ static void leave_leases(const struct machine_spec *spec, const char *text)
     close(fd);
 }
 
+/* A file for the machine in its folder. */
+static bool leave_file(const struct machine_spec *spec, const char *name, const void *data, size_t length, GError **error)
+{
+    g_autofree char *path = g_build_filename(spec->directory, name, NULL);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return fail_errno(error, path);
+    errno = 0;
+    bool good = write(fd, data, length) == (ssize_t)length;
+    if (!good) {
+        if (errno == 0)
+            errno = ENOSPC;
+        fail_errno(error, path);
+    }
+    close(fd);
+    return good;
+}
+
 bool machine_prepare(const struct machine_spec *spec, GError **error)
 {
     g_autofree char *leases = spec->interface ? read_leases(spec->directory) : NULL;
@@ -575,18 +603,13 @@ bool machine_prepare(const struct machine_spec *spec, GError **error)
     if (!root)
         return false;
     const char *config = json_object_get_string_member_with_default(json_node_get_object(root), "config", "");
-    g_autofree char *path = g_build_filename(spec->directory, "config", NULL);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0)
-        return fail_errno(error, path);
-    size_t length = strlen(config);
-    bool good = write(fd, config, length) == (ssize_t)length;
-    if (!good) {
-        if (errno == 0)
-            errno = ENOSPC;
-        fail_errno(error, path);
+    const char *files = json_object_get_string_member_with_default(json_node_get_object(root), "files", NULL);
+    bool good = leave_file(spec, "config", config, strlen(config), error);
+    if (good && files) {
+        gsize size;
+        g_autofree guchar *archive = g_base64_decode(files, &size);
+        good = leave_file(spec, "files", archive, size, error);
     }
-    close(fd);
     if (good && spec->user.change && chown(spec->directory, spec->user.uid, spec->user.gid) != 0)
         good = fail_errno(error, spec->directory);
     return good;

@@ -21,6 +21,7 @@ enum object_kind {
     OBJECT_NAT,        /* a network's way out through the host's kernel; key: the network */
     OBJECT_UPLINK,     /* a network's bridge to a NIC of the host; key: the network */
     OBJECT_TAP,        /* key: "node:interface" */
+    OBJECT_HOSTS,      /* the names of all nodes, which each finds in /etc/hosts; key "" */
     OBJECT_LINE,       /* what becomes of what a NIC sends, unless it is good; key: "node:interface" */
     OBJECT_MACHINE,    /* key: the node */
     OBJECT_POLICY,     /* what is done when a node's machine ends by itself; key: the node */

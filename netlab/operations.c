@@ -17,6 +17,7 @@
 #include "hostnet/namespace.h"
 #include "hostnet/tap.h"
 #include "netlab/fault.h"
+#include "netlab/hosts.h"
 #include "netlab/line.h"
 #include "netlab/nat.h"
 #include "netlab/paths.h"
@@ -601,6 +602,10 @@ static const struct operation operations[] = {
                     .unmake = unmake_tap,
                     .describe = describe_tap,
                     .group = LINK_GROUP},
+    [OBJECT_HOSTS] = {.make = hosts_make,
+                      .unmake = hosts_unmake,
+                      .describe = hosts_describe,
+                      .group = LINK_GROUP},
     [OBJECT_LINE] = {.make = line_make,
                      .unmake = line_unmake,
                      .describe = line_describe,

@@ -231,6 +231,15 @@ static void nic_free(void *data)
     g_free(nic);
 }
 
+static void file_free(void *data)
+{
+    struct topology_file *file = data;
+    g_free(file->path);
+    g_free(file->source);
+    g_free(file->text);
+    g_free(file);
+}
+
 static void node_free(void *data)
 {
     struct topology_node *node = data;
@@ -240,6 +249,7 @@ static void node_free(void *data)
     g_ptr_array_unref(node->nics);
     g_ptr_array_unref(node->routes);
     g_ptr_array_unref(node->run);
+    g_ptr_array_unref(node->files);
     g_free(node);
 }
 
@@ -288,6 +298,7 @@ struct topology_node *topology_node_new(const char *name, struct topology_mark m
     node->nics = g_ptr_array_new_with_free_func(nic_free);
     node->routes = g_ptr_array_new_with_free_func(g_free);
     node->run = g_ptr_array_new_with_free_func(g_free);
+    node->files = g_ptr_array_new_with_free_func(file_free);
     return node;
 }
 

@@ -226,6 +226,16 @@ struct topology_machine {
     struct topology_restart_policy restart;
 };
 
+/* Something that goes into a guest's file system before its commands run. */
+struct topology_file {
+    struct topology_mark mark;
+    char *path;   /* in the guest, absolute; of a folder: where its contents go */
+    char *source; /* file or folder on this computer, absolute after the check; NULL: `text` */
+    char *text;
+    unsigned mode;   /* permissions; 0: those of the source, 0644 of texts */
+    bool is_optional; /* a folder that is taken when it is there */
+};
+
 struct topology_node {
     char *name;
     struct topology_mark mark;
@@ -235,6 +245,10 @@ struct topology_node {
     GPtrArray *nics;   /* struct topology_nic *, in the order of their PCI slots */
     GPtrArray *routes; /* struct topology_route * */
     GPtrArray *run;    /* char *: shell commands, in order */
+    GPtrArray *files;  /* struct topology_file *; later ones replace earlier ones */
+    bool wants_loopback, has_loopback; /* has: after the check it has one */
+    struct ipv4_prefix loopback;
+    struct topology_mark loopback_mark;
 };
 
 /* One end of a link, until the check turns it into a NIC. */
@@ -272,6 +286,9 @@ struct topology {
     bool has_pool;
     struct ipv4_prefix pool; /* links without a subnet get a /30 each from here; 10.255.0.0/16 unless said */
     struct topology_mark pool_mark;
+    bool has_loopbacks;
+    struct ipv4_prefix loopbacks; /* where loopbacks without an address get one; 10.254.0.0/24 unless said */
+    struct topology_mark loopbacks_mark;
     GPtrArray *networks; /* struct topology_network *; links' own at the end after the check */
     GPtrArray *nodes;    /* struct topology_node * */
     GPtrArray *links;    /* struct topology_link * */

@@ -16,6 +16,7 @@
 #include "netlab/topology_check.h"
 #include "netlab/topology_dhcp.h"
 #include "netlab/topology_six.h"
+#include "netlab/topology_node.h"
 #include "netlab/topology_uplink.h"
 
 #include <string.h>
@@ -780,6 +781,7 @@ void topology_check(struct topology *topology, struct topology_report *report)
     topology_check_dhcp_settings(topology, report);
     topology_check_six(topology, report);
     topology_check_forwards(topology, report);
+    topology_check_insides(topology, report);
     check_macs(&c);
     for (guint n = 0; n < topology->nodes->len; n++)
         check_routes(&c, topology->nodes->pdata[n]);

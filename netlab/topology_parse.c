@@ -1236,6 +1236,123 @@ static void read_run(struct parser *p, yaml_node_t *value, const struct key *key
         g_ptr_array_add(node->run, g_strchomp(g_strdup(text)));
 }
 
+/* ---- files ---- */
+
+enum { MOST_FILES_READ = 256 };
+
+static struct topology_file *add_file(struct topology_node *node, const char *path, yaml_node_t *at)
+{
+    struct topology_file *file = g_new0(struct topology_file, 1);
+    file->path = g_strdup(path);
+    file->mark = mark_of(at);
+    if (node->files->len < MOST_FILES_READ) /* by aliases of aliases */
+        g_ptr_array_add(node->files, file);
+    else
+        g_ptr_array_insert(node->files, (gint)node->files->len - 1, file);
+    return file;
+}
+
+static void read_file_text(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_file *file = target;
+    if (value->type != YAML_SCALAR_NODE || strlen((const char *)value->data.scalar.value) != value->data.scalar.length) {
+        topology_complain(p->report, mark_of(value), "\"text\" must be a text; write it as a block (text: |)");
+        return;
+    }
+    g_free(file->text);
+    file->text = g_strdup((const char *)value->data.scalar.value);
+}
+
+static void read_file_mode(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    const char *text = scalar(p, value, "\"mode\"");
+    char *end = NULL;
+    guint64 mode = text ? g_ascii_strtoull(text, &end, 8) : 0;
+    if (text && (!g_ascii_isdigit(*text) || *end || mode < 1 || mode > 07777))
+        topology_complain(p->report, mark_of(value), "\"%s\" is no file mode; write it like 0755", text);
+    else if (text)
+        ((struct topology_file *)target)->mode = (unsigned)mode;
+}
+
+static const struct key file_keys[] = {
+    FIELD_ROW("from", read_string, offsetof(struct topology_file, source), "file or folder, relative to the topology file"),
+    ROW("text", read_file_text, "what is in it, instead of \"from\""),
+    ROW("mode", read_file_mode, "permissions, like 0755"),
+};
+static const struct mapping file_mapping = {"file", "a file", file_keys, G_N_ELEMENTS(file_keys)};
+
+static void read_file_entry(struct parser *p, const char *name, yaml_node_t *key, yaml_node_t *value, void *target)
+{
+    struct topology_file *file = add_file(target, name, key);
+    if (value->type != YAML_MAPPING_NODE) {
+        const char *text = scalar(p, value, "a file");
+        file->source = g_strdup(text ? text : "/dev/null");
+        return;
+    }
+    guint before = p->report->complaints->len;
+    read_mapping(p, value, &file_mapping, "a file", file);
+    if (p->report->complaints->len == before && !file->source == !file->text)
+        topology_complain(p->report, mark_of(key), "the file %s needs a \"from\" or a \"text\"; give one of them", name);
+}
+
+/* A folder, a list of folders, or paths in the guest with what goes there. */
+static void read_files(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    if (is_null(value))
+        return;
+    if (value->type == YAML_MAPPING_NODE) {
+        read_entries(p, value, "\"files\"", "/etc/motd: motd.txt", read_file_entry, target);
+    } else if (value->type == YAML_SCALAR_NODE) {
+        const char *text = scalar(p, value, "\"files\"");
+        if (text)
+            add_file(target, "/", value)->source = g_strdup(text);
+    } else {
+        for (yaml_node_item_t *item = value->data.sequence.items.start; item < value->data.sequence.items.top; item++) {
+            yaml_node_t *entry = yaml_document_get_node(p->document, *item);
+            const char *text = scalar(p, entry, "an entry of \"files\"");
+            if (text)
+                add_file(target, "/", entry)->source = g_strdup(text);
+        }
+    }
+}
+
+/* A daemon's configuration: the name of a file, or the text itself when it has several lines. */
+static void read_daemon(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    g_autofree char *what = g_strdup_printf("\"%s\"", key->name);
+    const char *text = scalar(p, value, what);
+    if (!text)
+        return;
+    struct topology_file *file =
+        add_file(target, g_str_equal(key->name, "frr") ? "/etc/frr/frr.conf" : "/etc/bird/bird.conf", value);
+    if (strchr(text, '\n'))
+        file->text = g_strdup(text);
+    else
+        file->source = g_strdup(text);
+}
+
+static void read_loopback(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_node *node = target;
+    const char *text = scalar(p, value, "\"loopback\"");
+    if (!text)
+        return;
+    node->loopback_mark = mark_of(value);
+    if (g_str_equal(text, "true") || g_str_equal(text, "auto"))
+        node->wants_loopback = true;
+    else if (read_prefix_text(p, value, text, &node->loopback))
+        node->has_loopback = true;
+}
+
+static void read_loopbacks(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    const char *text = scalar(p, value, "\"loopbacks\"");
+    if (text && read_subnet_text(p, value, text, &p->topology->loopbacks)) {
+        p->topology->has_loopbacks = true;
+        p->topology->loopbacks_mark = mark_of(value);
+    }
+}
+
 /* The rows that stand in nodes (at .machine) and in defaults alike. */
 #define AT(at, field_) ((at) + offsetof(struct topology_machine, field_))
 #define MACHINE_KEYS(at)                                                                                     \
@@ -1263,8 +1380,10 @@ static const struct key node_keys[] = {
     ROW("run", read_run, "shell commands run in the guest once its network is up"),
     MARKED_ROW("hostname", read_string, offsetof(struct topology_node, hostname),
                offsetof(struct topology_node, hostname_mark), "otherwise the node's name"),
-    LATER("files", "files copied into the guest",
-          "put them into an initrd of your own, or write them with `run:`"),
+    ROW("files", read_files, "files copied into the guest: a folder, or {/etc/motd: motd.txt}"),
+    ROW("frr", read_daemon, "FRR's configuration: a file, or the text itself"),
+    ROW("bird", read_daemon, "BIRD's configuration: a file, or the text itself"),
+    ROW("loopback", read_loopback, "an address of the loopback interface; true: one of \"loopbacks\""),
     LATER("cdrom", "CD image", "use `kernel:` and `initrd:` to boot"),
     LATER("disk", "disk image", "use `kernel:` and `initrd:` to boot"),
     LATER("boot", "boot order", "use `kernel:` and `initrd:` to boot"),
@@ -1346,6 +1465,7 @@ static const struct key topology_keys[] = {
     ROW("nodes", read_nodes, "the machines"),
     ROW("links", read_links, "point-to-point links between two nodes"),
     ROW("pool", read_pool, "where links without a subnet get theirs; 10.255.0.0/16 unless said"),
+    ROW("loopbacks", read_loopbacks, "where the nodes' loopback addresses come from; every node gets one"),
     ROW("checks", read_tests, "tests that `netlab validate` runs inside the guests"),
     LATER("images", "images of this lab", "make them with `netlab image build`"),
     LATER("groups", "nodes alike", "use `defaults:` or YAML anchors (&name, *name)"),
@@ -1355,7 +1475,7 @@ static const struct mapping topology_mapping = {"topology", "the topology", topo
 
 static const struct mapping *const all_mappings[] = {
     &topology_mapping, &defaults_mapping, &network_mapping, &dhcp_mapping,  &node_mapping,
-    &nic_mapping,      &link_mapping,     &end_mapping,     &route_mapping, &test_mapping};
+    &nic_mapping,      &link_mapping,     &end_mapping,     &route_mapping, &file_mapping, &test_mapping};
 
 bool topology_grammar(size_t index, struct topology_mapping_info *out)
 {

@@ -13,6 +13,7 @@
 #include "netlab/image.h"
 #include "netlab/topology_line.h"
 #include "netlab/topology_six.h"
+#include "netlab/topology_node.h"
 #include "netlab/topology_uplink.h"
 #include "netlab/trial.h"
 #include "netlab/wanted_dhcp.h"
@@ -464,6 +465,10 @@ static char *guest_config(const struct topology_node *node)
             g_string_append(config, " dhcp");
         g_string_append_printf(config, " mtu %u\n", nic->network->mtu);
     }
+    if (node->has_loopback) {
+        g_autofree char *address = ipv4_format(node->loopback);
+        g_string_append_printf(config, "loopback %s\n", address);
+    }
     g_string_append_printf(config, "forwarding %s\n", node->machine.forwarding > 0 ? "on" : "off");
     for (guint i = 0; i < node->routes->len; i++) {
         struct topology_route *route = node->routes->pdata[i];
@@ -557,6 +562,7 @@ static void want_machine(GPtrArray *objects, const struct topology_node *node, G
                           node->name, LONGEST_CONFIG);
         good = false;
     }
+    g_autofree char *files = topology_pack_files(node, report, &good);
     good = good && try_machine(machine, &boot, trials, report);
     if (good) {
         bool agent =
@@ -575,6 +581,7 @@ static void want_machine(GPtrArray *objects, const struct topology_node *node, G
         put_string(builder, "ready", agent ? "agent" : "started");
         put_nics(builder, node);
         put_string(builder, "config", config);
+        put_string(builder, "files", files);
         json_builder_end_object(builder);
         g_autofree char *payload = finish(builder);
         g_ptr_array_add(objects, object_new(OBJECT_MACHINE, node->name, payload));
@@ -596,6 +603,19 @@ static void want_policy(GPtrArray *objects, const struct topology_node *node)
     g_ptr_array_add(objects, object_new(OBJECT_POLICY, node->name, payload));
 }
 
+static void want_hosts(GPtrArray *objects, const struct topology *topology)
+{
+    g_autofree char *hosts = topology_hosts(topology);
+    if (!*hosts)
+        return;
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    json_builder_begin_object(builder);
+    put_string(builder, "hosts", hosts);
+    json_builder_end_object(builder);
+    g_autofree char *payload = finish(builder);
+    g_ptr_array_add(objects, object_new(OBJECT_HOSTS, "", payload));
+}
+
 GPtrArray *wanted_objects(const struct topology *topology, struct topology_report *report)
 {
     GPtrArray *objects = g_ptr_array_new_with_free_func(object_free);
@@ -613,6 +633,7 @@ GPtrArray *wanted_objects(const struct topology *topology, struct topology_repor
         if (network->dhcp.is_on)
             want_dhcp(objects, topology, network);
     }
+    want_hosts(objects, topology);
     /* Some nodes' TAPs, then their machines: a group of each is one step for the journal, and only the TAPs
      * of one group are open at a time. */
     for (guint from = 0; from < topology->nodes->len; from += NODES_AT_ONCE) {

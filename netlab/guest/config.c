@@ -11,6 +11,7 @@
  *   route 10.2.0.0/24 via 10.1.0.254        route default via 10.1.0.1 dev eth0
  *   interface 52:54:00:00:00:02 eth1 dhcp
  *   nameserver 10.0.2.3
+ *   loopback 10.254.0.1/32
  *   forwarding on
  *   run <rest of the line: a shell command>
  */
@@ -143,6 +144,9 @@ static bool parse_line(struct guest_config *config, char *line)
                strcmp(rest, "default") != 0 &&
                address_parse(rest, &config->name_server[config->name_server_count]) &&
                ++config->name_server_count;
+    if (strcmp(line, "loopback") == 0)
+        return config->loopback_count < MAX_ADDRESSES && strcmp(rest, "default") != 0 &&
+               address_parse(rest, &config->loopback[config->loopback_count]) && ++config->loopback_count;
     if (strcmp(line, "forwarding") == 0) {
         config->forwarding = strcmp(rest, "on") == 0;
         return config->forwarding || strcmp(rest, "off") == 0;

@@ -56,6 +56,8 @@ struct guest_config {
     char *run[MAX_RUNS];
     unsigned name_server_count;
     struct guest_address name_server[MAX_NAME_SERVERS];
+    unsigned loopback_count;
+    struct guest_address loopback[MAX_ADDRESSES];
 };
 
 /* config.c: fw_cfg file opt/netlab/config, else netlab.config= (percent-encoded) on the kernel command line.
@@ -64,6 +66,10 @@ struct guest_config {
 bool config_read(struct guest_config *config);
 bool config_parse(struct guest_config *config, char *text);
 bool address_parse(const char *text, struct guest_address *out); /* "10.0.0.1/24", "fd00::1/64", "default" */
+
+/* files.c: what the host hands over besides. */
+void files_unpack(void);          /* fw_cfg file opt/netlab/files, into the file system */
+char *files_hosts(size_t *length); /* fw_cfg file opt/netlab/hosts: lines for /etc/hosts; allocated, NULL: none */
 
 /* network.c */
 void network_apply(const struct guest_config *config);

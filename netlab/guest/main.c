@@ -227,7 +227,15 @@ static void set_identity(const struct guest_config *config)
     snprintf(text, sizeof text, "%s\n", name);
     guest_write_file("/etc/hostname", text);
     snprintf(text, sizeof text, "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n", name);
-    guest_write_file("/etc/hosts", text);
+    struct text hosts = {0};
+    size_t length = 0;
+    char *lab = files_hosts(&length);
+    text_add(&hosts, text);
+    if (lab)
+        text_add_bytes(&hosts, lab, length);
+    free(lab);
+    guest_write_file("/etc/hosts", hosts.at);
+    text_free(&hosts);
     if (config->name_server_count) {
         struct text resolver = {0};
         for (unsigned i = 0; i < config->name_server_count; i++) {
@@ -435,6 +443,7 @@ int main(int argc, char **argv)
     if (!config_read(&config))
         guest_log("no configuration was handed over: this node has its NICs and no addresses");
     set_identity(&config);
+    files_unpack();
     network_apply(&config);
     dhcp_start(&config);
     wait_for_leases();
