@@ -265,14 +265,41 @@ struct topology_link {
     bool has_name;
 };
 
-/* `checks:`: run in a guest, compare what it prints. */
+/* `checks:`: what is looked at in a guest (check.h says how). */
+enum topology_test_kind {
+    TOPOLOGY_TEST_RUN,     /* a shell command */
+    TOPOLOGY_TEST_PING,    /* a node or an address answers */
+    TOPOLOGY_TEST_ADDRESS, /* the node has this address */
+    TOPOLOGY_TEST_ROUTE,   /* the node has a route to this network */
+    TOPOLOGY_TEST_OSPF,    /* FRR: the adjacency is full */
+    TOPOLOGY_TEST_BGP,     /* FRR: the session is established */
+    TOPOLOGY_TEST_ISIS,    /* FRR: the adjacency is up */
+    TOPOLOGY_TEST_SERVICE, /* host:port takes a connection, or a URL answers */
+    TOPOLOGY_TEST_FILE,    /* a file is there */
+    TOPOLOGY_TEST_KINDS
+};
 struct topology_test {
     char *name;
     struct topology_mark mark;
     char *node;
     struct topology_mark node_mark;
-    char *run;
+    char *what[TOPOLOGY_TEST_KINDS]; /* as given: exactly one after the check */
+    struct topology_mark what_mark[TOPOLOGY_TEST_KINDS];
+    enum topology_test_kind kind;    /* after the check */
+    char *via, *interface;           /* of routes; of addresses and routes */
+    struct topology_mark via_mark;
     char *expect;    /* text that must occur in the output besides exit status 0; NULL: any */
+    char *match;     /* regular expression that must match it */
+    struct topology_mark match_mark;
+    char *json;      /* JSONPath that must find something in it … */
+    struct topology_mark json_mark;
+    char *equals;    /* … and this, if given */
+    char *hint;      /* what a person is told when it fails */
+    int fails;       /* 1: it must not succeed */
+    int optional;    /* 1: when it fails that is a warning */
+    bool is_hidden;  /* from a second file */
+    unsigned points; /* 1 unless said */
+    unsigned stage;  /* 0: none. Checks of a stage count once all of the stages before have passed */
     unsigned within; /* seconds to keep trying; 10 unless said */
 };
 

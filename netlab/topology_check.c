@@ -19,6 +19,7 @@
 #include "netlab/topology_node.h"
 #include "netlab/topology_uplink.h"
 
+#include <json-glib/json-glib.h>
 #include <string.h>
 
 enum {
@@ -750,12 +751,76 @@ static void check_machines(struct check *c)
     }
 }
 
-static void check_tests(struct check *c)
+static const char *const test_words[] = {
+    [TOPOLOGY_TEST_RUN] = "run",         [TOPOLOGY_TEST_PING] = "ping",   [TOPOLOGY_TEST_ADDRESS] = "address",
+    [TOPOLOGY_TEST_ROUTE] = "route",     [TOPOLOGY_TEST_OSPF] = "ospf",   [TOPOLOGY_TEST_BGP] = "bgp",
+    [TOPOLOGY_TEST_ISIS] = "isis",       [TOPOLOGY_TEST_SERVICE] = "service", [TOPOLOGY_TEST_FILE] = "file"};
+_Static_assert(G_N_ELEMENTS(test_words) == TOPOLOGY_TEST_KINDS, "a word for each");
+
+/* A word that goes into a command: what hosts, addresses, networks and URLs are made of, and nothing that a shell knows. */
+static bool is_plain_word(const char *text)
 {
-    for (guint i = 0; i < c->topology->tests->len; i++) {
-        struct topology_test *test = c->topology->tests->pdata[i];
+    return *text && *text != '-' &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:/-_%@?=+,~[]") == strlen(text);
+}
+
+static void check_test_kind(struct check *c, struct topology_test *test)
+{
+    int found = -1;
+    for (int i = 0; i < TOPOLOGY_TEST_KINDS; i++) {
+        if (!test->what[i])
+            continue;
+        if (found >= 0) {
+            topology_complain(c->report, test->what_mark[i], "check \"%s\" has a \"%s\" and a \"%s\"; make two checks of it",
+                              test->name, test_words[found], test_words[i]);
+            return;
+        }
+        found = i;
+    }
+    if (found < 0) {
+        topology_complain(c->report, test->mark,
+                          "check \"%s\" has nothing to look at; give it one of run, ping, address, route, ospf, bgp, isis, service, "
+                          "file, like {node: h1, ping: h2}",
+                          test->name);
+        return;
+    }
+    test->kind = (enum topology_test_kind)found;
+    if (test->kind != TOPOLOGY_TEST_RUN && test->kind != TOPOLOGY_TEST_FILE && !is_plain_word(test->what[found]))
+        topology_complain(c->report, test->what_mark[found], "\"%s\" cannot be looked for; give a name, an address or a URL without blanks",
+                          test->what[found]);
+    if (test->kind == TOPOLOGY_TEST_SERVICE && !strstr(test->what[found], "://") && !strrchr(test->what[found], ':'))
+        topology_complain(c->report, test->what_mark[found], "\"%s\" has no port; write it like web:80 or http://web/",
+                          test->what[found]);
+    if (test->kind == TOPOLOGY_TEST_FILE && test->what[found][0] != '/')
+        topology_complain(c->report, test->what_mark[found], "\"%s\" is no path in the guest; write it like /etc/hosts",
+                          test->what[found]);
+    if (test->via && test->kind != TOPOLOGY_TEST_ROUTE)
+        topology_complain(c->report, test->via_mark, "\"via\" goes with \"route\"; remove it");
+}
+
+static void check_test_patterns(struct check *c, struct topology_test *test)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GRegex) regex = test->match ? g_regex_new(test->match, G_REGEX_MULTILINE, 0, &error) : NULL;
+    if (test->match && !regex)
+        topology_complain(c->report, test->match_mark, "not a regular expression: %s", error->message);
+    g_clear_error(&error);
+    g_autoptr(JsonPath) path = test->json ? json_path_new() : NULL;
+    if (path && !json_path_compile(path, test->json, &error))
+        topology_complain(c->report, test->json_mark, "not a JSONPath: %s; write it like $.neighbors", error->message);
+    if (test->equals && !test->json)
+        topology_complain(c->report, test->mark, "check \"%s\" has \"equals\" without \"json\"; say where to look", test->name);
+}
+
+void topology_check_tests(struct topology *topology, guint from, struct topology_report *report)
+{
+    struct check c = {.topology = topology, .report = report};
+    for (guint i = from; i < topology->tests->len; i++) {
+        struct topology_test *test = topology->tests->pdata[i];
         if (test->node)
-            need_node(c, test->node, test->node_mark);
+            need_node(&c, test->node, test->node_mark);
+        check_test_kind(&c, test);
+        check_test_patterns(&c, test);
     }
 }
 
@@ -786,5 +851,5 @@ void topology_check(struct topology *topology, struct topology_report *report)
     for (guint n = 0; n < topology->nodes->len; n++)
         check_routes(&c, topology->nodes->pdata[n]);
     check_machines(&c);
-    check_tests(&c);
+    topology_check_tests(topology, 0, report);
 }

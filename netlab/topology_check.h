@@ -10,3 +10,5 @@
  * Asks nothing of the machine it runs on; images and files are looked up when machines are planned.
  * Complaints go to the report. */
 void topology_check(struct topology *topology, struct topology_report *report);
+/* The checks from the `from`th on. */
+void topology_check_tests(struct topology *topology, guint from, struct topology_report *report);

@@ -18,6 +18,7 @@
  * alone.
  */
 #include "netlab/topology_parse.h"
+#include "netlab/topology_check.h"
 #include "netlab/topology_line.h"
 #include "netlab/topology_six.h"
 #include "netlab/topology_uplink.h"
@@ -1384,8 +1385,8 @@ static const struct key node_keys[] = {
     ROW("frr", read_daemon, "FRR's configuration: a file, or the text itself"),
     ROW("bird", read_daemon, "BIRD's configuration: a file, or the text itself"),
     ROW("loopback", read_loopback, "an address of the loopback interface; true: one of \"loopbacks\""),
-    LATER("cdrom", "CD image", "use `kernel:` and `initrd:` to boot"),
-    LATER("disk", "disk image", "use `kernel:` and `initrd:` to boot"),
+    LATER("cdrom", "CD image", "make an image of it (netlab image import) and use `image:`"),
+    LATER("disk", "disk image", "make an image of it (netlab image import) and use `image:`"),
     LATER("boot", "boot order", "use `kernel:` and `initrd:` to boot"),
     LATER("display", "screen", "use `netlab console`"),
 };
@@ -1415,15 +1416,52 @@ static void read_defaults(struct parser *p, yaml_node_t *value, const struct key
 
 /* ---- checks and the top ---- */
 
+static void read_count(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    g_autofree char *what = g_strdup_printf("\"%s\"", key->name);
+    const char *text = scalar(p, value, what);
+    char *end = NULL;
+    guint64 number = text ? g_ascii_strtoull(text, &end, 10) : 0;
+    if (text && (!g_ascii_isdigit(*text) || *end || number > 1000))
+        topology_complain(p->report, mark_of(value), "\"%s\" is no number of %s; give 0 to 1000", text, key->name);
+    else if (text)
+        *FIELD(unsigned, key, target) = (unsigned)number;
+}
+
+#define TEST_ROW(name_, kind, help_)                                                                         \
+    MARKED_ROW(name_, read_string, offsetof(struct topology_test, what) + sizeof(char *) * (kind),           \
+               offsetof(struct topology_test, what_mark) + sizeof(struct topology_mark) * (kind), help_)
+
 static const struct key test_keys[] = {
     MARKED_ROW("node", read_string, offsetof(struct topology_test, node),
-               offsetof(struct topology_test, node_mark), "the node to run it in"),
-    FIELD_ROW("run", read_string, offsetof(struct topology_test, run), "shell command"),
+               offsetof(struct topology_test, node_mark), "the node to look in"),
+    TEST_ROW("run", TOPOLOGY_TEST_RUN, "shell command"),
+    TEST_ROW("ping", TOPOLOGY_TEST_PING, "a node or address that answers"),
+    TEST_ROW("address", TOPOLOGY_TEST_ADDRESS, "an address that the node has, like 10.1.0.1/24"),
+    TEST_ROW("route", TOPOLOGY_TEST_ROUTE, "a network that the node has a route to, or \"default\""),
+    TEST_ROW("ospf", TOPOLOGY_TEST_OSPF, "a node, router id or address: FRR's adjacency with it is full"),
+    TEST_ROW("bgp", TOPOLOGY_TEST_BGP, "a node or address: FRR's session with it is established"),
+    TEST_ROW("isis", TOPOLOGY_TEST_ISIS, "a node: FRR's adjacency with it is up"),
+    TEST_ROW("service", TOPOLOGY_TEST_SERVICE, "host:port that takes a connection, or a URL that answers"),
+    TEST_ROW("file", TOPOLOGY_TEST_FILE, "a file that is there; its contents are what \"expect\" and others look at"),
+    MARKED_ROW("via", read_string, offsetof(struct topology_test, via), offsetof(struct topology_test, via_mark),
+               "with route: the gateway"),
+    FIELD_ROW("interface", read_string, offsetof(struct topology_test, interface), "with address and route: the interface"),
     FIELD_ROW("expect", read_string, offsetof(struct topology_test, expect),
               "text that must occur in what it prints; its exit status must be 0 in any case"),
+    MARKED_ROW("match", read_string, offsetof(struct topology_test, match), offsetof(struct topology_test, match_mark),
+               "regular expression that must match what it prints"),
+    MARKED_ROW("json", read_string, offsetof(struct topology_test, json), offsetof(struct topology_test, json_mark),
+               "JSONPath that must find something in what it prints, like $.neighbors"),
+    FIELD_ROW("equals", read_string, offsetof(struct topology_test, equals), "with json: what it must find"),
+    FIELD_ROW("fails", read_tristate, offsetof(struct topology_test, fails), "true: it must not succeed"),
+    FIELD_ROW("hint", read_string, offsetof(struct topology_test, hint), "what a person is told when it fails"),
+    FIELD_ROW("points", read_count, offsetof(struct topology_test, points), "weight in grading; 1 unless said"),
+    FIELD_ROW("stage", read_count, offsetof(struct topology_test, stage),
+              "checks of stage 2 are looked at once all of stage 1 pass"),
+    FIELD_ROW("optional", read_tristate, offsetof(struct topology_test, optional), "true: a failure is a warning"),
     FIELD_ROW("within", read_seconds, offsetof(struct topology_test, within),
               "how long to keep trying, like 30s"),
-    LATER("points", "weight in grading", "every check counts the same"),
 };
 static const struct mapping test_mapping = {"check", "a check", test_keys, G_N_ELEMENTS(test_keys)};
 
@@ -1433,14 +1471,13 @@ static void read_test(struct parser *p, const char *name, yaml_node_t *key, yaml
     test->name = g_strdup(name);
     test->mark = mark_of(key);
     test->within = 10;
+    test->points = 1;
     g_ptr_array_add(p->topology->tests, test);
     g_autofree char *what = g_strdup_printf("check \"%s\"", name);
     guint before = p->report->complaints->len;
     read_mapping(p, value, &test_mapping, what, test);
-    if (p->report->complaints->len == before && (!test->node || !test->run))
-        topology_complain(p->report, mark_of(key),
-                          "check \"%s\" has no \"%s\"; write {node: h1, run: ping -c1 h2}", name,
-                          test->node ? "run" : "node");
+    if (p->report->complaints->len == before && !test->node)
+        topology_complain(p->report, mark_of(key), "check \"%s\" has no \"node\"; write {node: h1, ping: h2}", name);
 }
 
 static void read_tests(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
@@ -1473,9 +1510,12 @@ static const struct key topology_keys[] = {
 static const struct mapping topology_mapping = {"topology", "the topology", topology_keys,
                                                 G_N_ELEMENTS(topology_keys)};
 
+static const struct key checks_keys[] = {ROW("checks", read_tests, "tests, as in a topology")};
+static const struct mapping checks_mapping = {"checks", "a file of checks", checks_keys, G_N_ELEMENTS(checks_keys)};
+
 static const struct mapping *const all_mappings[] = {
     &topology_mapping, &defaults_mapping, &network_mapping, &dhcp_mapping,  &node_mapping,
-    &nic_mapping,      &link_mapping,     &end_mapping,     &route_mapping, &file_mapping, &test_mapping};
+    &nic_mapping,      &link_mapping,     &end_mapping,     &route_mapping, &file_mapping, &test_mapping, &checks_mapping};
 
 bool topology_grammar(size_t index, struct topology_mapping_info *out)
 {
@@ -1577,6 +1617,34 @@ static bool check_depth(struct topology_report *report, const char *text, size_t
     }
     yaml_parser_delete(&yaml);
     return good;
+}
+
+/* ---- a second file with checks ---- */
+
+bool topology_add_checks(struct topology *topology, const char *shown, const char *text, GError **error)
+{
+    topology_report_auto struct topology_report *report = topology_report_new(shown, text);
+    guint had = topology->tests->len;
+    yaml_parser_t yaml;
+    yaml_document_t document;
+    report->show_source = true;
+    if (check_depth(report, text, strlen(text)) && yaml_parser_initialize(&yaml)) {
+        yaml_parser_set_input_string(&yaml, (const unsigned char *)text, strlen(text));
+        if (!yaml_parser_load(&yaml, &document)) {
+            complain_yaml(report, &yaml, text, strlen(text));
+        } else {
+            yaml_node_t *root = yaml_document_get_root_node(&document);
+            struct parser p = {.document = &document, .report = report, .topology = topology};
+            if (root)
+                read_mapping(&p, root, &checks_mapping, "a file of checks", topology);
+            yaml_document_delete(&document);
+        }
+        yaml_parser_delete(&yaml);
+    }
+    for (guint i = had; i < topology->tests->len; i++)
+        ((struct topology_test *)topology->tests->pdata[i])->is_hidden = true;
+    topology_check_tests(topology, had, report);
+    return topology_report_ok(report, error);
 }
 
 struct topology *topology_parse_text(const char *file, const char *text, size_t length,

@@ -17,6 +17,9 @@ struct topology *topology_load_text(const char *file, const char *shown, const c
 /* The same from a file (at most 1 MiB). */
 struct topology *topology_load_file(const char *path, GError **error);
 
+/* Adds the checks of a second file (`shown` in messages); what is complained about is the error. */
+bool topology_add_checks(struct topology *topology, const char *shown, const char *text, GError **error);
+
 /* The grammar as data: every mapping with its keys, for the schema test, help and completion. */
 struct topology_key_info {
     const char *name;

@@ -84,7 +84,7 @@ def schema_has_the_parsers_keys():
             mapping = grammar.setdefault(line.rstrip(":"), set())
         elif line.strip() and "not yet in this version" not in line:
             mapping.add(line.split()[0])
-    check(len(grammar) == 10, f"{grammar}")
+    check(len(grammar) == 12, f"{grammar}")
     for name, keys in grammar.items():
         found = set(schema["$defs"][name]["properties"])
         check(found == keys, f"{name}: the schema has {sorted(found)}, the parser {sorted(keys)}")
@@ -116,7 +116,12 @@ DOCUMENTS = [
     (False, {}),
     (False, {"nodes": {}}),
     (False, {"nodes": {"h1": {"imgae": "mini"}}}),
-    (False, {"nodes": {"h1": {"files": "x"}}}),
+    (False, {"nodes": {"h1": {"disk": "x"}}}),
+    (True, {"nodes": {"h1": {"files": {"/etc/motd": {"text": "hello", "mode": "0600"}}, "loopback": "10.0.0.1", "frr": "router ospf\n"}, "h2": {"loopback": True}}, "loopbacks": "10.0.0.0/24"}),
+    (False, {"nodes": {"h1": {"files": {"motd": "x"}}}}),
+    (False, {"nodes": {"h1": {"loopback": "lo"}}}),
+    (True, {"nodes": {"a": None}, "checks": {"c": {"node": "a", "route": "default", "via": "10.0.0.1", "points": 3, "stage": 1, "fails": True}}}),
+    (False, {"nodes": {"a": None}, "checks": {"c": {"node": "a", "ping": "b", "points": 5000}}}),
     (False, {"nodes": {"h_1": None}}),
     (False, {"nodes": {"h1": {"memory": "lots"}}}),
     (False, {"nodes": {"h1": {"networks": "lan"}}, "networks": {"lan": None}}),

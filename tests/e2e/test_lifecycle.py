@@ -288,7 +288,7 @@ def commands_inside():
     check(console.returncode == 0 and "abc" in console.stdout and "fake#" in console.stdout, f"{console}")
     check(lab.netlab("console", "--log", "h1").stdout == "fake console\n", "log")
     journal = json.loads(lab.netlab("status", "--journal", "--json").stdout)["journal"]
-    check(len(journal) == 11 and all(step["state"] == "done" for step in journal), f"{journal}")
+    check(len(journal) == 12 and all(step["state"] == "done" for step in journal), f"{journal}")
     lab.netlab("down")
     lab.check_clean(before, "after down")
     lab.remove()

@@ -64,13 +64,38 @@ static const struct {
      "t.yml:1:14: unknown key \"memry\" in node \"h1\"; did you mean \"memory\"?"},
     {"unknown key", "nodes: {h1: {frobnicate: 1}}\n",
      "t.yml:1:14: unknown key \"frobnicate\" in node \"h1\"; the keys are: image, memory, cpu, kernel, "
-     "initrd, append, ready, forwarding, restart, networks, routes, run, hostname"},
+     "initrd, append, ready, forwarding, restart, networks, routes, run, hostname, files, frr, bird, loopback"
+    },
     {"top level", "nodse: {h1: }\n",
      "t.yml:1:1: unknown key \"nodse\" in the topology; did you mean \"nodes\"?\nt.yml:1:1: the topology has "
      "no nodes; add at least \"nodes: {h1: {image: mini}}\""},
-    {"later", "nodes: {h1: {files: x}}\n",
-     "t.yml:1:14: \"files\" is not yet in this version of netlab; put them into an initrd of your own, or "
-     "write them with `run:`"},
+    {"later", "nodes: {h1: {disk: x}}\n",
+     "t.yml:1:14: \"disk\" is not yet in this version of netlab; make an image of it (netlab image import) and use `image:`"},
+    {"files mode", "nodes: {h1: {files: {/a: {text: x, mode: 9}}}}\n", "t.yml:1:42: \"9\" is no file mode; write it like 0755"},
+    {"files both", "nodes: {h1: {files: {/a: {text: x, from: y}}}}\n",
+     "t.yml:1:22: the file /a needs a \"from\" or a \"text\"; give one of them"},
+    {"files path", "nodes: {h1: {files: {a/../b: x}}}\n",
+     "t.yml:1:22: \"a/../b\" is no path in the guest; write it like /etc/motd"},
+    {"loopback", "nodes: {h1: {loopback: 127.0.0.1}}\n",
+     "t.yml:1:24: 127.0.0.1 cannot be a loopback's address here; use a unicast one like 10.0.0.1"},
+    {"loopback twice", "nodes: {a: {loopback: 10.0.0.1}, b: {loopback: 10.0.0.1}}\n",
+     "t.yml:1:48: 10.0.0.1 is already an address of node \"a\"; give node \"b\" another loopback"},
+    {"loopbacks", "loopbacks: 10.0.0.0/31\nnodes: {a: , b: , c: }\n",
+     "t.yml:2:19: the loopbacks 10.0.0.0/31 have no address left for node \"c\"; give a larger network"},
+    {"check kinds", "nodes: {h1: }\nchecks: {c: {node: h1, ping: h1, route: default}}\n",
+     "t.yml:2:41: check \"c\" has a \"ping\" and a \"route\"; make two checks of it"},
+    {"check shell", "nodes: {h1: }\nchecks: {c: {node: h1, ping: $(reboot)}}\n",
+     "t.yml:2:30: \"$(reboot)\" cannot be looked for; give a name, an address or a URL without blanks"},
+    {"check option", "nodes: {h1: }\nchecks: {c: {node: h1, ping: -f}}\n",
+     "t.yml:2:30: \"-f\" cannot be looked for; give a name, an address or a URL without blanks"},
+    {"check port", "nodes: {h1: }\nchecks: {c: {node: h1, service: web}}\n",
+     "t.yml:2:33: \"web\" has no port; write it like web:80 or http://web/"},
+    {"check file", "nodes: {h1: }\nchecks: {c: {node: h1, file: etc}}\n", "t.yml:2:30: \"etc\" is no path in the guest; write it like /etc/hosts"},
+    {"check via", "nodes: {h1: }\nchecks: {c: {node: h1, ping: h1, via: 10.0.0.1}}\n", "t.yml:2:39: \"via\" goes with \"route\"; remove it"},
+    {"check points", "nodes: {h1: }\nchecks: {c: {node: h1, ping: h1, points: many}}\n",
+     "t.yml:2:42: \"many\" is no number of points; give 0 to 1000"},
+    {"check equals", "nodes: {h1: }\nchecks: {c: {node: h1, run: x, equals: y}}\n",
+     "t.yml:2:10: check \"c\" has \"equals\" without \"json\"; say where to look"},
     {"uplink", NODES "networks: {lan: {uplink: a/b}}\n",
      "t.yml:2:26: \"a/b\" is no uplink; write \"user\", \"nat\" or the name of a NIC of this host (`ip link` "
      "lists them)"},
@@ -203,7 +228,8 @@ static const struct {
     {"check node", "nodes: {web: }\nchecks: {c: {node: wep, run: x}}\n",
      "t.yml:2:20: there is no node \"wep\"; did you mean \"web\"?"},
     {"check half", "nodes: {web: }\nchecks: {c: {node: web}}\n",
-     "t.yml:2:10: check \"c\" has no \"run\"; write {node: h1, run: ping -c1 h2}"},
+     "t.yml:2:10: check \"c\" has nothing to look at; give it one of run, ping, address, route, ospf, bgp, isis, service, "
+     "file, like {node: h1, ping: h2}"},
     {"check time", "nodes: {web: }\nchecks: {c: {node: web, run: x, within: soon}}\n",
      "t.yml:2:41: \"soon\" is not a time; write it like 30s or 2m, at most 1 hour"},
     {"two mistakes", "nodes: {h1: {memry: 1, networks: [x]}}\n",
@@ -211,7 +237,7 @@ static const struct {
      "on network \"x\", which does not exist; add \"x: {subnet: 10.1.0.0/24}\" under \"networks\""},
     {"anchor in itself", "nodes: &a {h1: *a}\n",
      "t.yml:1:12: unknown key \"h1\" in node \"h1\"; the keys are: image, memory, cpu, kernel, initrd, "
-     "append, ready, forwarding, restart, networks, routes, run, hostname"},
+     "append, ready, forwarding, restart, networks, routes, run, hostname, files, frr, bird, loopback"},
 };
 
 static void test_mistake(gconstpointer data)
@@ -412,7 +438,7 @@ static void test_print_grammar(void)
             g_assert_nonnull(mapping.keys[k].help);
         g_free((void *)mapping.keys);
     }
-    g_assert_cmpuint(count, ==, 10);
+    g_assert_cmpuint(count, ==, 12);
 }
 
 int main(int argc, char **argv)
