@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PAUSE_MS = 500, CONNECT_MS = 5000, CHECKS_FILE_MOST = 1 << 20 };
+enum { PAUSE_MS = 500, ATTEMPT_MS = 10000, WITHIN_MOST = 3600, CONNECT_MS = 5000, CHECKS_FILE_MOST = 1 << 20 };
 /* As ipspace netlab has them. */
 enum { ALL_PASS = 0, SOME_FAIL = 1, NONE_USABLE = 2, SOME_WARN = 3 };
 
@@ -22,6 +22,7 @@ static const struct cli_option options[] = {
     {"list", 0, NULL, "print the checks and do not run them"},
     {"checks", 'c', "FILE", "checks of a second file, which the lab's users need not see"},
     {"format", 'f', "FORMAT", "text (as is), json, junit or csv"},
+    {"within", 'w', "SECONDS", "keep trying at most so long, whatever the checks say (0: look once)"},
     {"quiet", 'q', NULL, "print nothing; the exit status tells"},
     CLI_JSON_OPTION,
     CLI_HELP_OPTION,
@@ -47,6 +48,7 @@ struct session {
     struct cli_node *lab;
     const struct topology *topology;
     GArray *outcomes; /* struct outcome */
+    unsigned most;    /* seconds for each check */
     enum { FORMAT_TEXT, FORMAT_JSON, FORMAT_JUNIT, FORMAT_CSV } format;
 };
 
@@ -60,7 +62,7 @@ static char *attempt(const struct session *s, const struct lab_node_status *node
     struct agent_result result = {0};
     if (!agent_open(&agent, node->directory, CONNECT_MS, -1, &error))
         return g_strdup(error->message);
-    bool good = agent_exec(&agent, argv, MAX(left_ms, 1000), &result, &error);
+    bool good = agent_exec(&agent, argv, left_ms, &result, &error);
     agent_close(&agent);
     if (!good)
         return test->fails > 0 ? NULL : g_strdup(error->message);
@@ -74,9 +76,10 @@ static char *attempt(const struct session *s, const struct lab_node_status *node
 
 static char *run_test(const struct session *s, const struct lab_node_status *node, const struct topology_test *test)
 {
-    gint64 deadline = g_get_monotonic_time() + (gint64)test->within * G_USEC_PER_SEC;
+    gint64 deadline = g_get_monotonic_time() + (gint64)MIN(test->within, s->most) * G_USEC_PER_SEC;
     for (;;) {
-        int left = (int)((deadline - g_get_monotonic_time()) / 1000);
+        /* One attempt has the time that it needs, and the last one what is left. */
+        int left = MAX((int)((deadline - g_get_monotonic_time()) / 1000), ATTEMPT_MS);
         g_autofree char *why = attempt(s, node, test, left);
         if (!why)
             return NULL;
@@ -335,7 +338,8 @@ static int run(struct cli_call *call)
     int status;
     topology_auto struct topology *topology = NULL;
     struct session session = {.call = call, .lab = &lab};
-    if (!read_format(&session))
+    session.most = WITHIN_MOST;
+    if (!read_format(&session) || !cli_number(call, "within", 0, WITHIN_MOST, &session.most))
         return CLI_USAGE;
     if (!cli_node_find_lab(call, &lab, &error) ||
         !(topology = topology_load_text(lab.lab->file, lab.lab->file, lab.lab->source, &error)) ||

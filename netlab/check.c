@@ -31,7 +31,7 @@ char *check_command(const struct topology_test *test)
         return g_strdup("vtysh -c 'show isis neighbor'");
     case TOPOLOGY_TEST_SERVICE:
         if (strstr(what, "://"))
-            return g_strdup_printf("if command -v curl >/dev/null; then curl -fsS -m 5 '%1$s'; else wget -q -T 5 -O - '%1$s'; fi", what);
+            return g_strdup_printf("if command -v curl >/dev/null; then curl -fsS -m 5 '%1$s'; else timeout 8 wget -q -O - '%1$s'; fi", what);
         return g_strdup_printf("nc -w 3 -z '%1$.*2$s' '%3$s' 2>/dev/null || nc -w 3 '%1$.*2$s' '%3$s' </dev/null", what,
                                (int)(strrchr(what, ':') - what), strrchr(what, ':') + 1);
     case TOPOLOGY_TEST_FILE: {

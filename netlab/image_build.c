@@ -27,7 +27,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { RECIPE_VERSION = 6, NEEDED_MIB = 600 };
+enum { RECIPE_VERSION = 7, NEEDED_MIB = 600 };
 
 struct build {
     struct recipe *recipe;

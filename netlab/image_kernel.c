@@ -121,18 +121,19 @@ static int compare_texts(gconstpointer a, gconstpointer b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* A module and, behind it, all that it needs, the nearest first. */
+/* All that a module needs and then itself, each behind what it needs. */
 static void add_closure(GHashTable *index, const struct image_file *module, GPtrArray *out, unsigned depth)
 {
     if (depth > 16 || g_ptr_array_find(out, module, NULL))
         return;
-    g_ptr_array_add(out, (gpointer)module);
     g_auto(GStrv) names = module_depends(module);
     for (char **n = names; *n; n++) {
         const struct image_file *needed = find_module(index, *n);
         if (needed)
             add_closure(index, needed, out, depth + 1);
     }
+    if (!g_ptr_array_find(out, module, NULL))
+        g_ptr_array_add(out, (gpointer)module);
 }
 
 static bool belongs_on_disk(const char *path)
@@ -190,7 +191,7 @@ void image_kernel_add_tables(GHashTable *kernel_tree, GHashTable *index, GHashTa
         add_closure(index, module, closure, 0);
         GString *line = g_string_new(within(module->path));
         g_string_append_c(line, ':');
-        for (guint i = 1; i < closure->len; i++)
+        for (guint i = closure->len - 1; i-- > 0;) /* modprobe loads from the end */
             g_string_append_printf(line, " %s", within(((const struct image_file *)closure->pdata[i])->path));
         g_string_append_c(line, '\n');
         g_ptr_array_add(depends, g_string_free(line, FALSE));

@@ -26,6 +26,7 @@
 #include "netlab/caller.h"
 #include "netlab/cleanup.h"
 #include "netlab/host_objects.h"
+#include "netlab/hosts.h"
 #include "netlab/lock.h"
 #include "netlab/machine.h"
 #include "netlab/paths.h"
@@ -390,10 +391,10 @@ static bool holds_only(const char *folder, const char *const *names, bool with_f
     return good;
 }
 
-static const char *const lab_files[] = {"supervisor.sock", "supervisor.log", NULL};
+static const char *const lab_files[] = {"supervisor.sock", "supervisor.log", HOSTS_FILE, HOSTS_FILE ".new", NULL};
 static const char *const node_files[] = {"config",       "console.sock", "agent.sock",
                                          "qmp.sock",     "console.log",  "machine.log",
-                                         "previous.log", "leases",       NULL};
+                                         "previous.log", "leases",       "files", NULL};
 
 static bool is_lab_folder(const char *folder)
 {

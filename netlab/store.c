@@ -456,7 +456,7 @@ bool store_set_lab_netns(struct store *store, int64_t lab, uint64_t netns, bool 
         run_sql(store, doing, error, "UPDATE lab SET netns = ? WHERE id = ?", "ii", (int64_t)netns, lab) &&
         (!is_new || run_sql(store, doing, error,
                             "UPDATE object SET state = 'making' WHERE lab_id = ? AND state = "
-                            "'present' AND kind NOT IN ('runtime', 'supervisor', 'policy', 'line', "
+                            "'present' AND kind NOT IN ('runtime', 'supervisor', 'policy', 'line', 'hosts', "
                             "'stopped', 'unmanaged')",
                             "i", lab));
     return end(store, good, doing, error);

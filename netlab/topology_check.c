@@ -382,7 +382,7 @@ static void check_overlaps(struct check *c, struct topology_node *node)
         struct topology_nic *a = node->nics->pdata[i];
         for (guint k = 0; a->network && k < i; k++) {
             struct topology_nic *b = node->nics->pdata[k];
-            if (!b->network || a->network == b->network || !a->network->has_subnet ||
+            if (!b->network || a->network == b->network || a->no_address || b->no_address || !a->network->has_subnet ||
                 !b->network->has_subnet || !ipv4_overlaps(a->network->subnet, b->network->subnet))
                 continue;
             g_autofree char *x = ipv4_format(a->network->subnet), *y = ipv4_format(b->network->subnet);
