@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * `netlab validate`: looks at what stands under `checks:` inside the guests. Each is repeated until it passes or its time (`within`)
- * is over, for networks need a moment to settle. Stages go in order: when a check of one fails, those of later stages are not looked
- * at and count as failed.
+ * `netlab validate`: looks at what stands under `checks:` inside the guests. Each is repeated until it passes
+ * or its time (`within`) is over, for networks need a moment to settle. Stages go in order: when a check of
+ * one fails, those of later stages are not looked at and count as failed.
  */
 #include "cli/node.h"
 #include "netlab/agent.h"
@@ -13,7 +13,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PAUSE_MS = 500, ATTEMPT_MS = 10000, WITHIN_MOST = 3600, CONNECT_MS = 5000, CHECKS_FILE_MOST = 1 << 20 };
+enum {
+    PAUSE_MS = 500,
+    ATTEMPT_MS = 10000,
+    WITHIN_MOST = 3600,
+    CONNECT_MS = 5000,
+    CHECKS_FILE_MOST = 1 << 20
+};
 /* As ipspace netlab has them. */
 enum { ALL_PASS = 0, SOME_FAIL = 1, NONE_USABLE = 2, SOME_WARN = 3 };
 
@@ -53,7 +59,8 @@ struct session {
 };
 
 /* One attempt. NULL: passed; else why not. */
-static char *attempt(const struct session *s, const struct lab_node_status *node, const struct topology_test *test, int left_ms)
+static char *attempt(const struct session *s, const struct lab_node_status *node,
+                     const struct topology_test *test, int left_ms)
 {
     g_autofree char *command = check_command(test);
     const char *argv[] = {"/bin/sh", "-c", command, NULL};
@@ -74,7 +81,8 @@ static char *attempt(const struct session *s, const struct lab_node_status *node
     return why;
 }
 
-static char *run_test(const struct session *s, const struct lab_node_status *node, const struct topology_test *test)
+static char *run_test(const struct session *s, const struct lab_node_status *node,
+                      const struct topology_test *test)
 {
     gint64 deadline = g_get_monotonic_time() + (gint64)MIN(test->within, s->most) * G_USEC_PER_SEC;
     for (;;) {
@@ -100,11 +108,14 @@ static void run_one(struct session *s, const struct topology_test *test, bool re
         outcome.why = g_strdup("an earlier stage has not passed yet");
     } else if (!node || node->state != LAB_NODE_RUNNING) {
         outcome.verdict = VERDICT_UNUSABLE;
-        outcome.why = node ? g_strdup_printf("the machine of %s does not run; start it with `netlab up %s`", test->node, test->node)
+        outcome.why = node ? g_strdup_printf("the machine of %s does not run; start it with `netlab up %s`",
+                                             test->node, test->node)
                            : g_strdup(error->message);
     } else {
         outcome.why = run_test(s, node, test);
-        outcome.verdict = !outcome.why ? VERDICT_PASSED : test->optional > 0 ? VERDICT_WARNING : VERDICT_FAILED;
+        outcome.verdict = !outcome.why         ? VERDICT_PASSED
+                          : test->optional > 0 ? VERDICT_WARNING
+                                               : VERDICT_FAILED;
     }
     outcome.seconds = (double)(g_get_monotonic_time() - began) / G_USEC_PER_SEC;
     g_array_append_val(s->outcomes, outcome);
@@ -118,8 +129,8 @@ static void print_outcome(const struct session *s, const struct outcome *o)
         return;
     g_autofree char *what = check_describe(o->test);
     bool colour = cli_is_terminal();
-    printf("%s%s%s  %s (%s: %s)\n", colour ? colours[o->verdict] : "", marks[o->verdict], colour ? "\033[0m" : "", o->test->name,
-           o->test->node, what);
+    printf("%s%s%s  %s (%s: %s)\n", colour ? colours[o->verdict] : "", marks[o->verdict],
+           colour ? "\033[0m" : "", o->test->name, o->test->node, what);
     if (o->why && o->verdict != VERDICT_NOT_REACHED)
         printf("         %s\n", o->why);
     if (o->test->hint && (o->verdict == VERDICT_FAILED || o->verdict == VERDICT_WARNING))
@@ -187,13 +198,15 @@ static void print_junit(const struct session *s)
 {
     struct totals t = count(s);
     g_autofree char *lab = for_xml(s->topology->name);
-    printf("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"%s\" tests=\"%u\" failures=\"%u\" errors=\"%u\" "
+    printf("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"%s\" tests=\"%u\" failures=\"%u\" "
+           "errors=\"%u\" "
            "skipped=\"%u\">\n",
            lab, s->outcomes->len, t.failed, t.unusable, t.warned);
     for (guint i = 0; i < s->outcomes->len; i++) {
         const struct outcome *o = &g_array_index(s->outcomes, struct outcome, i);
         static const char *const elements[] = {NULL, "failure", "skipped", "failure", "error"};
-        g_autofree char *name = for_xml(o->test->name), *node = for_xml(o->test->node), *why = for_xml(o->why ? o->why : "");
+        g_autofree char *name = for_xml(o->test->name), *node = for_xml(o->test->node),
+                        *why = for_xml(o->why ? o->why : "");
         printf("  <testcase classname=\"%s.%s\" name=\"%s\" time=\"%.3f\"", lab, node, name, o->seconds);
         if (elements[o->verdict])
             printf(">\n    <%1$s message=\"%2$s\"></%1$s>\n  </testcase>\n", elements[o->verdict], why);
@@ -222,7 +235,8 @@ static void print_csv(const struct session *s)
         print_cell(o->test->node, ",");
         printf("%u,", o->test->stage);
         print_cell(verdict_words[o->verdict], ",");
-        printf("%u,%u,%.1f,", o->verdict == VERDICT_PASSED ? o->test->points : 0, o->test->points, o->seconds);
+        printf("%u,%u,%.1f,", o->verdict == VERDICT_PASSED ? o->test->points : 0, o->test->points,
+               o->seconds);
         print_cell(o->why ? o->why : "", "\r\n");
     }
 }
@@ -244,7 +258,8 @@ static void print_summary(const struct session *s)
 
 static int compare_stages(gconstpointer a, gconstpointer b)
 {
-    const struct topology_test *one = *(struct topology_test *const *)a, *two = *(struct topology_test *const *)b;
+    const struct topology_test *one = *(struct topology_test *const *)a,
+                               *two = *(struct topology_test *const *)b;
     return one->stage < two->stage ? -1 : one->stage > two->stage;
 }
 
@@ -259,7 +274,8 @@ static void run_all(struct session *s)
         const struct topology_test *test = tests->pdata[i];
         run_one(s, test, test->stage <= failed_stage);
         const struct outcome *o = &g_array_index(s->outcomes, struct outcome, i);
-        if (test->stage && failed_stage == G_MAXUINT && (o->verdict == VERDICT_FAILED || o->verdict == VERDICT_UNUSABLE))
+        if (test->stage && failed_stage == G_MAXUINT &&
+            (o->verdict == VERDICT_FAILED || o->verdict == VERDICT_UNUSABLE))
             failed_stage = test->stage;
         print_outcome(s, o);
     }
@@ -327,7 +343,8 @@ static bool add_hidden(struct cli_call *call, struct topology *topology, GError 
     }
     if (length <= CHECKS_FILE_MOST && strlen(text) == length)
         return topology_add_checks(topology, file, text, error);
-    g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE, "%s is no text file of at most 1 MiB with \"checks:\"", file);
+    g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE,
+                "%s is no text file of at most 1 MiB with \"checks:\"", file);
     return false;
 }
 
@@ -366,8 +383,10 @@ const struct cli_verb verb_validate = {
     .name = "validate",
     .arguments = "",
     .summary = "run the lab's checks inside its nodes",
-    .description = "Looks at what stands under `checks:` in the topology as it was brought up, and in the file of --checks. Ends with 0 "
-                   "when all pass, with 1 when one fails, with 2 when none could be looked at, with 3 when only optional ones fail.",
+    .description = "Looks at what stands under `checks:` in the topology as it was brought up, and in the "
+                   "file of --checks. Ends with 0 "
+                   "when all pass, with 1 when one fails, with 2 when none could be looked at, with 3 when "
+                   "only optional ones fail.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .run = run,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * See check.h. Commands use what mini (busybox), host and router all have; what they print is judged here and not in the guest, so
- * that a guest without grep or jq can be checked, too.
+ * See check.h. Commands use what mini (busybox), host and router all have; what they print is judged here and
+ * not in the guest, so that a guest without grep or jq can be checked, too.
  */
 #include "netlab/check.h"
 
@@ -31,9 +31,12 @@ char *check_command(const struct topology_test *test)
         return g_strdup("vtysh -c 'show isis neighbor'");
     case TOPOLOGY_TEST_SERVICE:
         if (strstr(what, "://"))
-            return g_strdup_printf("if command -v curl >/dev/null; then curl -fsS -m 5 '%1$s'; else timeout 8 wget -q -O - '%1$s'; fi", what);
-        return g_strdup_printf("nc -w 3 -z '%1$.*2$s' '%3$s' 2>/dev/null || nc -w 3 '%1$.*2$s' '%3$s' </dev/null", what,
-                               (int)(strrchr(what, ':') - what), strrchr(what, ':') + 1);
+            return g_strdup_printf("if command -v curl >/dev/null; then curl -fsS -m 5 '%1$s'; else timeout "
+                                   "8 wget -q -O - '%1$s'; fi",
+                                   what);
+        return g_strdup_printf(
+            "nc -w 3 -z '%1$.*2$s' '%3$s' 2>/dev/null || nc -w 3 '%1$.*2$s' '%3$s' </dev/null", what,
+            (int)(strrchr(what, ':') - what), strrchr(what, ':') + 1);
     case TOPOLOGY_TEST_FILE: {
         g_autofree char *quoted = g_shell_quote(what);
         return g_strdup_printf("cat %s", quoted);
@@ -46,14 +49,20 @@ char *check_command(const struct topology_test *test)
 
 char *check_describe(const struct topology_test *test)
 {
-    static const char *const words[] = {
-        [TOPOLOGY_TEST_RUN] = "",         [TOPOLOGY_TEST_PING] = "ping ",          [TOPOLOGY_TEST_ADDRESS] = "has address ",
-        [TOPOLOGY_TEST_ROUTE] = "route to ", [TOPOLOGY_TEST_OSPF] = "OSPF with ",  [TOPOLOGY_TEST_BGP] = "BGP with ",
-        [TOPOLOGY_TEST_ISIS] = "IS-IS with ", [TOPOLOGY_TEST_SERVICE] = "service ", [TOPOLOGY_TEST_FILE] = "file "};
+    static const char *const words[] = {[TOPOLOGY_TEST_RUN] = "",
+                                        [TOPOLOGY_TEST_PING] = "ping ",
+                                        [TOPOLOGY_TEST_ADDRESS] = "has address ",
+                                        [TOPOLOGY_TEST_ROUTE] = "route to ",
+                                        [TOPOLOGY_TEST_OSPF] = "OSPF with ",
+                                        [TOPOLOGY_TEST_BGP] = "BGP with ",
+                                        [TOPOLOGY_TEST_ISIS] = "IS-IS with ",
+                                        [TOPOLOGY_TEST_SERVICE] = "service ",
+                                        [TOPOLOGY_TEST_FILE] = "file "};
     _Static_assert(G_N_ELEMENTS(words) == TOPOLOGY_TEST_KINDS, "a word for each");
     g_autofree char *line = g_strdelimit(g_strdup(test->what[test->kind]), "\n", ' ');
-    return g_strconcat(test->fails > 0 ? "not: " : "", words[test->kind], line, test->via ? " via " : "", test->via ? test->via : "",
-                       test->interface ? " on " : "", test->interface ? test->interface : "", NULL);
+    return g_strconcat(test->fails > 0 ? "not: " : "", words[test->kind], line, test->via ? " via " : "",
+                       test->via ? test->via : "", test->interface ? " on " : "",
+                       test->interface ? test->interface : "", NULL);
 }
 
 /* What was printed, on a line, cut short. */
@@ -106,7 +115,8 @@ static char *judge_address(const struct topology_test *test, const char *out)
         g_string_append_printf(have, "%s%s on %s", have->len ? ", " : "", word[1], interface);
         if (!has_length)
             word[1][strcspn(word[1], "/")] = 0;
-        if (g_ascii_strcasecmp(word[1], wanted) == 0 && (!test->interface || g_str_equal(test->interface, interface)))
+        if (g_ascii_strcasecmp(word[1], wanted) == 0 &&
+            (!test->interface || g_str_equal(test->interface, interface)))
             return NULL;
     }
     return g_strdup_printf("the node has %s", have->len ? have->str : "no address");
@@ -116,7 +126,8 @@ static char *judge_address(const struct topology_test *test, const char *out)
 static char *judge_route(const struct topology_test *test, const char *out)
 {
     const char *wanted = test->what[test->kind];
-    g_autofree char *host = g_str_has_suffix(wanted, "/32") ? g_strndup(wanted, strlen(wanted) - 3) : g_strdup(wanted);
+    g_autofree char *host =
+        g_str_has_suffix(wanted, "/32") ? g_strndup(wanted, strlen(wanted) - 3) : g_strdup(wanted);
     g_auto(GStrv) lines = g_strsplit(out, "\n", -1);
     bool is_ours = false, seen = false;
     g_autoptr(GString) found = g_string_new(NULL);
@@ -126,7 +137,8 @@ static char *judge_route(const struct topology_test *test, const char *out)
             size_t length = strcspn(*line, " ");
             g_autofree char *to = g_strndup(*line, length);
             is_ours = g_str_equal(to, wanted) || g_str_equal(to, host) ||
-                      (g_str_equal(to, "default") && (g_str_equal(wanted, "0.0.0.0/0") || g_str_equal(wanted, "::/0")));
+                      (g_str_equal(to, "default") &&
+                       (g_str_equal(wanted, "0.0.0.0/0") || g_str_equal(wanted, "::/0")));
         }
         if (!is_ours)
             continue;
@@ -137,7 +149,8 @@ static char *judge_route(const struct topology_test *test, const char *out)
         if ((!via || has_word(*line, via)) && (!device || has_word(*line, device)))
             return NULL;
     }
-    return seen ? g_strdup_printf("the route is: %s", found->str) : g_strdup_printf("there is no route to %s", wanted);
+    return seen ? g_strdup_printf("the route is: %s", found->str)
+                : g_strdup_printf("there is no route to %s", wanted);
 }
 
 /* What a neighbour may be called: as written, or any address of the node of that name. */
@@ -167,7 +180,9 @@ static bool is_named(GPtrArray *names, const char *text)
 static const char *text_of(JsonObject *object, const char *key)
 {
     JsonNode *node = json_object_get_member(object, key);
-    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING ? json_node_get_string(node) : NULL;
+    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
+               ? json_node_get_string(node)
+               : NULL;
 }
 
 static JsonObject *object_of(JsonObject *object, const char *key)
@@ -185,16 +200,20 @@ static char *judge_ospf(const struct topology *topology, const struct topology_t
     g_autoptr(GList) ids = neighbours ? json_object_get_members(neighbours) : NULL;
     for (GList *id = ids; id; id = id->next) {
         JsonNode *list = json_object_get_member(neighbours, id->data);
-        for (guint i = 0; JSON_NODE_HOLDS_ARRAY(list) && i < json_array_get_length(json_node_get_array(list)); i++) {
+        for (guint i = 0; JSON_NODE_HOLDS_ARRAY(list) && i < json_array_get_length(json_node_get_array(list));
+             i++) {
             JsonNode *one = json_array_get_element(json_node_get_array(list), i);
             if (!JSON_NODE_HOLDS_OBJECT(one))
                 continue;
             JsonObject *entry = json_node_get_object(one);
-            const char *state = text_of(entry, "nbrState") ? text_of(entry, "nbrState") : text_of(entry, "state");
-            const char *address = text_of(entry, "ifaceAddress") ? text_of(entry, "ifaceAddress") : text_of(entry, "address");
-            g_string_append_printf(seen, "%s%s (%s) is %s", seen->len ? ", " : "", (char *)id->data, address ? address : "?",
-                                   state ? state : "?");
-            if (state && g_str_has_prefix(state, "Full") && (is_named(names, id->data) || is_named(names, address)))
+            const char *state =
+                text_of(entry, "nbrState") ? text_of(entry, "nbrState") : text_of(entry, "state");
+            const char *address =
+                text_of(entry, "ifaceAddress") ? text_of(entry, "ifaceAddress") : text_of(entry, "address");
+            g_string_append_printf(seen, "%s%s (%s) is %s", seen->len ? ", " : "", (char *)id->data,
+                                   address ? address : "?", state ? state : "?");
+            if (state && g_str_has_prefix(state, "Full") &&
+                (is_named(names, id->data) || is_named(names, address)))
                 return NULL;
         }
     }
@@ -213,7 +232,8 @@ static char *judge_bgp(const struct topology *topology, const struct topology_te
         for (GList *address = addresses; address; address = address->next) {
             JsonObject *peer = object_of(peers, address->data);
             const char *state = peer ? text_of(peer, "state") : NULL;
-            g_string_append_printf(seen, "%s%s is %s", seen->len ? ", " : "", (char *)address->data, state ? state : "?");
+            g_string_append_printf(seen, "%s%s is %s", seen->len ? ", " : "", (char *)address->data,
+                                   state ? state : "?");
             if (g_strcmp0(state, "Established") == 0 && is_named(names, address->data))
                 return NULL;
         }
@@ -249,8 +269,9 @@ static char *judge_json(const struct topology_test *test, const char *out)
     for (guint i = 0; i < json_array_get_length(list); i++) {
         JsonNode *node = json_array_get_element(list, i);
         g_free(value);
-        value = JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING ? g_strdup(json_node_get_string(node))
-                                                                                            : json_to_string(node, FALSE);
+        value = JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
+                    ? g_strdup(json_node_get_string(node))
+                    : json_to_string(node, FALSE);
         if (g_str_equal(value, test->equals))
             return NULL;
     }
@@ -259,7 +280,9 @@ static char *judge_json(const struct topology_test *test, const char *out)
 
 static char *judge_kind(const struct topology *topology, const struct topology_test *test, const char *out)
 {
-    g_autoptr(JsonNode) json = test->kind == TOPOLOGY_TEST_OSPF || test->kind == TOPOLOGY_TEST_BGP ? json_from_string(out, NULL) : NULL;
+    g_autoptr(JsonNode) json = test->kind == TOPOLOGY_TEST_OSPF || test->kind == TOPOLOGY_TEST_BGP
+                                   ? json_from_string(out, NULL)
+                                   : NULL;
     JsonObject *root = json && JSON_NODE_HOLDS_OBJECT(json) ? json_node_get_object(json) : NULL;
     switch (test->kind) {
     case TOPOLOGY_TEST_ADDRESS:
@@ -282,7 +305,8 @@ static char *judge_kind(const struct topology *topology, const struct topology_t
     return NULL;
 }
 
-static char *judge(const struct topology *topology, const struct topology_test *test, int status, const char *out)
+static char *judge(const struct topology *topology, const struct topology_test *test, int status,
+                   const char *out)
 {
     if (status != 0) {
         g_autofree char *text = shown(out);
@@ -302,7 +326,8 @@ static char *judge(const struct topology *topology, const struct topology_test *
     return test->json ? judge_json(test, out) : NULL;
 }
 
-char *check_judge(const struct topology *topology, const struct topology_test *test, int status, const char *out)
+char *check_judge(const struct topology *topology, const struct topology_test *test, int status,
+                  const char *out)
 {
     g_autofree char *valid = g_utf8_make_valid(out, -1);
     char *why = judge(topology, test, status, valid);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * See hosts.h. The file is the truth; a guest that cannot be told now (no agent, busy) reads it when it is started again.
+ * See hosts.h. The file is the truth; a guest that cannot be told now (no agent, busy) reads it when it is
+ * started again.
  */
 #include "netlab/hosts.h"
 #include "netlab/agent.h"
@@ -32,8 +33,9 @@ static void tell(struct operation_context *context, const struct store_object *m
     const char *argv[] = {"/bin/sh", "-c", script, "sh", hosts, NULL};
     struct process_identity identity;
     g_autofree char *ready = payload_string(machine->payload, "ready");
-    if (machine->state != STORE_PRESENT || machine->key[0] == OBJECT_GATEWAY_SIGN || g_strcmp0(ready, "agent") != 0 ||
-        !process_parse(machine->identity, &identity) || !process_is_alive(&identity))
+    if (machine->state != STORE_PRESENT || machine->key[0] == OBJECT_GATEWAY_SIGN ||
+        g_strcmp0(ready, "agent") != 0 || !process_parse(machine->identity, &identity) ||
+        !process_is_alive(&identity))
         return;
     g_autofree char *directory = paths_node_directory(context->runtime, context->lab, machine->key);
     struct agent agent;
@@ -45,7 +47,8 @@ static void tell(struct operation_context *context, const struct store_object *m
     agent_close(&agent);
 }
 
-bool hosts_make(struct operation_context *context, const char *key, const char *payload, const char *identity, GError **error)
+bool hosts_make(struct operation_context *context, const char *key, const char *payload, const char *identity,
+                GError **error)
 {
     g_autofree char *hosts = payload_string(payload, "hosts"), *path = path_of(context, HOSTS_FILE),
                     *beside = path_of(context, HOSTS_FILE ".new");
@@ -64,7 +67,8 @@ bool hosts_make(struct operation_context *context, const char *key, const char *
     }
     if (!good) {
         g_unlink(beside);
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(cause), "writing %s: %s; make room there", path, g_strerror(cause));
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(cause), "writing %s: %s; make room there", path,
+                    g_strerror(cause));
         return false;
     }
     g_autoptr(GPtrArray) objects = store_list_objects(context->store, context->lab_id, error);

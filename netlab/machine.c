@@ -279,7 +279,8 @@ static bool build_command(const struct machine_spec *spec, struct command *comma
         add(command, "-fw_cfg");
         add(command, "name=opt/netlab/files,file=files");
     }
-    g_autofree char *hosts = spec->directory ? g_build_filename(spec->directory, "..", HOSTS_FILE, NULL) : NULL;
+    g_autofree char *hosts =
+        spec->directory ? g_build_filename(spec->directory, "..", HOSTS_FILE, NULL) : NULL;
     if (hosts && access(hosts, F_OK) == 0) {
         add(command, "-fw_cfg");
         add(command, "name=opt/netlab/hosts,file=../" HOSTS_FILE);
@@ -573,7 +574,8 @@ static void leave_leases(const struct machine_spec *spec, const char *text)
 }
 
 /* A file for the machine in its folder. */
-static bool leave_file(const struct machine_spec *spec, const char *name, const void *data, size_t length, GError **error)
+static bool leave_file(const struct machine_spec *spec, const char *name, const void *data, size_t length,
+                       GError **error)
 {
     g_autofree char *path = g_build_filename(spec->directory, name, NULL);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);

@@ -391,10 +391,11 @@ static bool holds_only(const char *folder, const char *const *names, bool with_f
     return good;
 }
 
-static const char *const lab_files[] = {"supervisor.sock", "supervisor.log", HOSTS_FILE, HOSTS_FILE ".new", NULL};
-static const char *const node_files[] = {"config",       "console.sock", "agent.sock",
-                                         "qmp.sock",     "console.log",  "machine.log",
-                                         "previous.log", "leases",       "files", NULL};
+static const char *const lab_files[] = {"supervisor.sock", "supervisor.log", HOSTS_FILE, HOSTS_FILE ".new",
+                                        NULL};
+static const char *const node_files[] = {
+    "config",      "console.sock", "agent.sock", "qmp.sock", "console.log",
+    "machine.log", "previous.log", "leases",     "files",    NULL};
 
 static bool is_lab_folder(const char *folder)
 {

@@ -272,7 +272,8 @@ static void test_free(void *data)
     g_free(test->node);
     for (int i = 0; i < TOPOLOGY_TEST_KINDS; i++)
         g_free(test->what[i]);
-    char *const texts[] = {test->via, test->interface, test->expect, test->match, test->json, test->equals, test->hint};
+    char *const texts[] = {test->via,  test->interface, test->expect, test->match,
+                           test->json, test->equals,    test->hint};
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
     g_free(test);

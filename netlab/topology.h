@@ -232,7 +232,7 @@ struct topology_file {
     char *path;   /* in the guest, absolute; of a folder: where its contents go */
     char *source; /* file or folder on this computer, absolute after the check; NULL: `text` */
     char *text;
-    unsigned mode;   /* permissions; 0: those of the source, 0644 of texts */
+    unsigned mode;    /* permissions; 0: those of the source, 0644 of texts */
     bool is_optional; /* a folder that is taken when it is there */
 };
 
@@ -242,10 +242,10 @@ struct topology_node {
     struct topology_machine machine;
     char *hostname;
     struct topology_mark hostname_mark;
-    GPtrArray *nics;   /* struct topology_nic *, in the order of their PCI slots */
-    GPtrArray *routes; /* struct topology_route * */
-    GPtrArray *run;    /* char *: shell commands, in order */
-    GPtrArray *files;  /* struct topology_file *; later ones replace earlier ones */
+    GPtrArray *nics;                   /* struct topology_nic *, in the order of their PCI slots */
+    GPtrArray *routes;                 /* struct topology_route * */
+    GPtrArray *run;                    /* char *: shell commands, in order */
+    GPtrArray *files;                  /* struct topology_file *; later ones replace earlier ones */
     bool wants_loopback, has_loopback; /* has: after the check it has one */
     struct ipv4_prefix loopback;
     struct topology_mark loopback_mark;
@@ -285,13 +285,13 @@ struct topology_test {
     struct topology_mark node_mark;
     char *what[TOPOLOGY_TEST_KINDS]; /* as given: exactly one after the check */
     struct topology_mark what_mark[TOPOLOGY_TEST_KINDS];
-    enum topology_test_kind kind;    /* after the check */
-    char *via, *interface;           /* of routes; of addresses and routes */
+    enum topology_test_kind kind; /* after the check */
+    char *via, *interface;        /* of routes; of addresses and routes */
     struct topology_mark via_mark;
-    char *expect;    /* text that must occur in the output besides exit status 0; NULL: any */
-    char *match;     /* regular expression that must match it */
+    char *expect; /* text that must occur in the output besides exit status 0; NULL: any */
+    char *match;  /* regular expression that must match it */
     struct topology_mark match_mark;
-    char *json;      /* JSONPath that must find something in it … */
+    char *json; /* JSONPath that must find something in it … */
     struct topology_mark json_mark;
     char *equals;    /* … and this, if given */
     char *hint;      /* what a person is told when it fails */

@@ -382,8 +382,9 @@ static void check_overlaps(struct check *c, struct topology_node *node)
         struct topology_nic *a = node->nics->pdata[i];
         for (guint k = 0; a->network && k < i; k++) {
             struct topology_nic *b = node->nics->pdata[k];
-            if (!b->network || a->network == b->network || a->no_address || b->no_address || !a->network->has_subnet ||
-                !b->network->has_subnet || !ipv4_overlaps(a->network->subnet, b->network->subnet))
+            if (!b->network || a->network == b->network || a->no_address || b->no_address ||
+                !a->network->has_subnet || !b->network->has_subnet ||
+                !ipv4_overlaps(a->network->subnet, b->network->subnet))
                 continue;
             g_autofree char *x = ipv4_format(a->network->subnet), *y = ipv4_format(b->network->subnet);
             topology_complain(c->report, a->mark,
@@ -752,16 +753,18 @@ static void check_machines(struct check *c)
 }
 
 static const char *const test_words[] = {
-    [TOPOLOGY_TEST_RUN] = "run",         [TOPOLOGY_TEST_PING] = "ping",   [TOPOLOGY_TEST_ADDRESS] = "address",
-    [TOPOLOGY_TEST_ROUTE] = "route",     [TOPOLOGY_TEST_OSPF] = "ospf",   [TOPOLOGY_TEST_BGP] = "bgp",
-    [TOPOLOGY_TEST_ISIS] = "isis",       [TOPOLOGY_TEST_SERVICE] = "service", [TOPOLOGY_TEST_FILE] = "file"};
+    [TOPOLOGY_TEST_RUN] = "run",     [TOPOLOGY_TEST_PING] = "ping",       [TOPOLOGY_TEST_ADDRESS] = "address",
+    [TOPOLOGY_TEST_ROUTE] = "route", [TOPOLOGY_TEST_OSPF] = "ospf",       [TOPOLOGY_TEST_BGP] = "bgp",
+    [TOPOLOGY_TEST_ISIS] = "isis",   [TOPOLOGY_TEST_SERVICE] = "service", [TOPOLOGY_TEST_FILE] = "file"};
 _Static_assert(G_N_ELEMENTS(test_words) == TOPOLOGY_TEST_KINDS, "a word for each");
 
-/* A word that goes into a command: what hosts, addresses, networks and URLs are made of, and nothing that a shell knows. */
+/* A word that goes into a command: what hosts, addresses, networks and URLs are made of, and nothing that a
+ * shell knows. */
 static bool is_plain_word(const char *text)
 {
     return *text && *text != '-' &&
-           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:/-_%@?=+,~[]") == strlen(text);
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:/-_%@?=+,~[]") ==
+               strlen(text);
 }
 
 static void check_test_kind(struct check *c, struct topology_test *test)
@@ -771,29 +774,34 @@ static void check_test_kind(struct check *c, struct topology_test *test)
         if (!test->what[i])
             continue;
         if (found >= 0) {
-            topology_complain(c->report, test->what_mark[i], "check \"%s\" has a \"%s\" and a \"%s\"; make two checks of it",
-                              test->name, test_words[found], test_words[i]);
+            topology_complain(c->report, test->what_mark[i],
+                              "check \"%s\" has a \"%s\" and a \"%s\"; make two checks of it", test->name,
+                              test_words[found], test_words[i]);
             return;
         }
         found = i;
     }
     if (found < 0) {
         topology_complain(c->report, test->mark,
-                          "check \"%s\" has nothing to look at; give it one of run, ping, address, route, ospf, bgp, isis, service, "
+                          "check \"%s\" has nothing to look at; give it one of run, ping, address, route, "
+                          "ospf, bgp, isis, service, "
                           "file, like {node: h1, ping: h2}",
                           test->name);
         return;
     }
     test->kind = (enum topology_test_kind)found;
-    if (test->kind != TOPOLOGY_TEST_RUN && test->kind != TOPOLOGY_TEST_FILE && !is_plain_word(test->what[found]))
-        topology_complain(c->report, test->what_mark[found], "\"%s\" cannot be looked for; give a name, an address or a URL without blanks",
+    if (test->kind != TOPOLOGY_TEST_RUN && test->kind != TOPOLOGY_TEST_FILE &&
+        !is_plain_word(test->what[found]))
+        topology_complain(c->report, test->what_mark[found],
+                          "\"%s\" cannot be looked for; give a name, an address or a URL without blanks",
                           test->what[found]);
-    if (test->kind == TOPOLOGY_TEST_SERVICE && !strstr(test->what[found], "://") && !strrchr(test->what[found], ':'))
-        topology_complain(c->report, test->what_mark[found], "\"%s\" has no port; write it like web:80 or http://web/",
-                          test->what[found]);
+    if (test->kind == TOPOLOGY_TEST_SERVICE && !strstr(test->what[found], "://") &&
+        !strrchr(test->what[found], ':'))
+        topology_complain(c->report, test->what_mark[found],
+                          "\"%s\" has no port; write it like web:80 or http://web/", test->what[found]);
     if (test->kind == TOPOLOGY_TEST_FILE && test->what[found][0] != '/')
-        topology_complain(c->report, test->what_mark[found], "\"%s\" is no path in the guest; write it like /etc/hosts",
-                          test->what[found]);
+        topology_complain(c->report, test->what_mark[found],
+                          "\"%s\" is no path in the guest; write it like /etc/hosts", test->what[found]);
     if (test->via && test->kind != TOPOLOGY_TEST_ROUTE)
         topology_complain(c->report, test->via_mark, "\"via\" goes with \"route\"; remove it");
 }
@@ -807,9 +815,11 @@ static void check_test_patterns(struct check *c, struct topology_test *test)
     g_clear_error(&error);
     g_autoptr(JsonPath) path = test->json ? json_path_new() : NULL;
     if (path && !json_path_compile(path, test->json, &error))
-        topology_complain(c->report, test->json_mark, "not a JSONPath: %s; write it like $.neighbors", error->message);
+        topology_complain(c->report, test->json_mark, "not a JSONPath: %s; write it like $.neighbors",
+                          error->message);
     if (test->equals && !test->json)
-        topology_complain(c->report, test->mark, "check \"%s\" has \"equals\" without \"json\"; say where to look", test->name);
+        topology_complain(c->report, test->mark,
+                          "check \"%s\" has \"equals\" without \"json\"; say where to look", test->name);
 }
 
 void topology_check_tests(struct topology *topology, guint from, struct topology_report *report)

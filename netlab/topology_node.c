@@ -3,9 +3,9 @@
 /*
  * See topology_node.h.
  *
- * Files are read when the lab is brought up and become part of the machine's payload, so that nothing later needs the folder, and a
- * changed file is a changed machine. Links in a folder are copied as links and never followed; what is neither file, folder nor link
- * is complained about.
+ * Files are read when the lab is brought up and become part of the machine's payload, so that nothing later
+ * needs the folder, and a changed file is a changed machine. Links in a folder are copied as links and never
+ * followed; what is neither file, folder nor link is complained about.
  */
 #include "netlab/topology_node.h"
 
@@ -19,11 +19,13 @@ enum { DEPTH_MOST = 32 };
 
 /* ---- loopbacks ---- */
 
-static void complain_taken(struct topology_report *report, const struct topology_node *node, const char *owner)
+static void complain_taken(struct topology_report *report, const struct topology_node *node,
+                           const char *owner)
 {
     g_autofree char *text = ipv4_format((struct ipv4_prefix){node->loopback.address, IPV4_NO_LENGTH});
-    topology_complain(report, node->loopback_mark, "%s is already an address of node \"%s\"; give node \"%s\" another loopback",
-                      text, owner, node->name);
+    topology_complain(report, node->loopback_mark,
+                      "%s is already an address of node \"%s\"; give node \"%s\" another loopback", text,
+                      owner, node->name);
 }
 
 static void check_loopback(const struct topology *topology, struct topology_node *node, GHashTable *taken,
@@ -35,16 +37,16 @@ static void check_loopback(const struct topology *topology, struct topology_node
         node->loopback.length = 32;
     const char *owner = g_hash_table_lookup(taken, GUINT_TO_POINTER(node->loopback.address));
     if (first == 0 || first == 127 || first >= 224)
-        topology_complain(report, node->loopback_mark, "%s cannot be a loopback's address here; use a unicast one like 10.0.0.1",
-                          text);
+        topology_complain(report, node->loopback_mark,
+                          "%s cannot be a loopback's address here; use a unicast one like 10.0.0.1", text);
     else if (owner)
         complain_taken(report, node, owner);
     else
         g_hash_table_insert(taken, GUINT_TO_POINTER(node->loopback.address), node->name);
 }
 
-static void assign_loopback(const struct topology *topology, struct topology_node *node, GHashTable *taken, uint32_t *next,
-                            struct topology_report *report)
+static void assign_loopback(const struct topology *topology, struct topology_node *node, GHashTable *taken,
+                            uint32_t *next, struct topology_report *report)
 {
     struct ipv4_prefix pool = topology->loopbacks;
     uint32_t last = pool.address | ~ipv4_mask(pool.length);
@@ -60,7 +62,8 @@ static void assign_loopback(const struct topology *topology, struct topology_nod
     }
     g_autofree char *text = ipv4_format(pool);
     topology_complain(report, node->loopback_mark.line ? node->loopback_mark : node->mark,
-                      "the loopbacks %s have no address left for node \"%s\"; give a larger network", text, node->name);
+                      "the loopbacks %s have no address left for node \"%s\"; give a larger network", text,
+                      node->name);
 }
 
 static void check_loopbacks(struct topology *topology, struct topology_report *report)
@@ -96,9 +99,11 @@ static bool is_guest_path(const char *path)
            !g_str_has_suffix(path, "/..") && strlen(path) < 1024 && !strchr(path, '\n');
 }
 
-static void check_files(const struct topology *topology, struct topology_node *node, struct topology_report *report)
+static void check_files(const struct topology *topology, struct topology_node *node,
+                        struct topology_report *report)
 {
-    /* Kathará's way: a folder that is called like the node is copied into it, before all that is said explicitly. */
+    /* Kathará's way: a folder that is called like the node is copied into it, before all that is said
+     * explicitly. */
     struct topology_file *own = g_new0(struct topology_file, 1);
     own->path = g_strdup("/");
     own->source = g_build_filename(topology->directory, node->name, NULL);
@@ -108,7 +113,8 @@ static void check_files(const struct topology *topology, struct topology_node *n
     for (guint i = 0; i < node->files->len; i++) {
         struct topology_file *file = node->files->pdata[i];
         if (!is_guest_path(file->path))
-            topology_complain(report, file->mark, "\"%s\" is no path in the guest; write it like /etc/motd", file->path);
+            topology_complain(report, file->mark, "\"%s\" is no path in the guest; write it like /etc/motd",
+                              file->path);
         if (!file->source || g_path_is_absolute(file->source))
             continue;
         char *absolute = g_canonicalize_filename(file->source, topology->directory);
@@ -136,7 +142,8 @@ struct packer {
 static void complain(struct packer *p, const char *path, const char *why)
 {
     if (*p->good)
-        topology_complain(p->report, p->file->mark, "the file %s cannot be copied into node \"%s\": %s", path, p->node->name, why);
+        topology_complain(p->report, p->file->mark, "the file %s cannot be copied into node \"%s\": %s", path,
+                          p->node->name, why);
     *p->good = false;
 }
 
@@ -144,15 +151,16 @@ static bool fits(struct packer *p, const char *path, gsize more)
 {
     if (p->out->len + more <= TOPOLOGY_FILES_MOST && ++p->count <= TOPOLOGY_FILES_COUNT)
         return true;
-    g_autofree char *why =
-        g_strdup_printf("a node's files are at most %d MiB and %d together; put large ones into an image (netlab image build)",
-                        TOPOLOGY_FILES_MOST >> 20, TOPOLOGY_FILES_COUNT);
+    g_autofree char *why = g_strdup_printf("a node's files are at most %d MiB and %d together; put large "
+                                           "ones into an image (netlab image build)",
+                                           TOPOLOGY_FILES_MOST >> 20, TOPOLOGY_FILES_COUNT);
     complain(p, path, why);
     return false;
 }
 
 /* One entry: "KIND MODE LENGTH PATH\n" and LENGTH bytes. */
-static void put(struct packer *p, char kind, unsigned mode, const char *guest_path, const char *data, gsize length)
+static void put(struct packer *p, char kind, unsigned mode, const char *guest_path, const char *data,
+                gsize length)
 {
     if (!fits(p, guest_path, length))
         return;
@@ -160,7 +168,8 @@ static void put(struct packer *p, char kind, unsigned mode, const char *guest_pa
     g_string_append_len(p->out, data, (gssize)length);
 }
 
-static void pack_file(struct packer *p, int folder, const char *name, const char *shown, const char *guest_path)
+static void pack_file(struct packer *p, int folder, const char *name, const char *shown,
+                      const char *guest_path)
 {
     int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat found;
@@ -191,7 +200,8 @@ static int compare_names(gconstpointer a, gconstpointer b)
 
 static void pack_folder(struct packer *p, const char *path, const char *guest_path, unsigned depth);
 
-static void pack_entry(struct packer *p, int folder, const char *name, const char *shown, const char *inside, unsigned depth)
+static void pack_entry(struct packer *p, int folder, const char *name, const char *shown, const char *inside,
+                       unsigned depth)
 {
     struct stat found;
     if (fstatat(folder, name, &found, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -219,7 +229,10 @@ static void pack_folder(struct packer *p, const char *path, const char *guest_pa
     g_autoptr(GError) error = NULL;
     g_autoptr(GDir) dir = depth < DEPTH_MOST ? g_dir_open(path, 0, &error) : NULL;
     if (folder < 0 || !dir) {
-        complain(p, path, error ? error->message : depth >= DEPTH_MOST ? "folders are nested too deep" : g_strerror(errno));
+        complain(p, path,
+                 error                 ? error->message
+                 : depth >= DEPTH_MOST ? "folders are nested too deep"
+                                       : g_strerror(errno));
         if (folder >= 0)
             close(folder);
         return;
@@ -247,7 +260,8 @@ static void pack_one(struct packer *p)
     }
     if (stat(file->source, &found) != 0 || (file->is_optional && !S_ISDIR(found.st_mode))) {
         if (!file->is_optional)
-            topology_complain(p->report, file->mark, "%s: %s; correct the path (it is relative to the topology file)", file->source,
+            topology_complain(p->report, file->mark,
+                              "%s: %s; correct the path (it is relative to the topology file)", file->source,
                               g_strerror(errno));
         *p->good &= file->is_optional;
         return;
@@ -257,7 +271,8 @@ static void pack_one(struct packer *p)
         return;
     }
     if (g_str_has_suffix(file->path, "/")) {
-        g_autofree char *base = g_path_get_basename(file->source), *inside = g_build_filename(file->path, base, NULL);
+        g_autofree char *base = g_path_get_basename(file->source),
+                        *inside = g_build_filename(file->path, base, NULL);
         g_autofree char *real = g_str_equal(file->path, "/") ? NULL : g_strdup(inside);
         if (real)
             pack_file(p, AT_FDCWD, file->source, file->source, real);

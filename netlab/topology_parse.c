@@ -1256,8 +1256,10 @@ static struct topology_file *add_file(struct topology_node *node, const char *pa
 static void read_file_text(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
 {
     struct topology_file *file = target;
-    if (value->type != YAML_SCALAR_NODE || strlen((const char *)value->data.scalar.value) != value->data.scalar.length) {
-        topology_complain(p->report, mark_of(value), "\"text\" must be a text; write it as a block (text: |)");
+    if (value->type != YAML_SCALAR_NODE ||
+        strlen((const char *)value->data.scalar.value) != value->data.scalar.length) {
+        topology_complain(p->report, mark_of(value),
+                          "\"text\" must be a text; write it as a block (text: |)");
         return;
     }
     g_free(file->text);
@@ -1276,13 +1278,15 @@ static void read_file_mode(struct parser *p, yaml_node_t *value, const struct ke
 }
 
 static const struct key file_keys[] = {
-    FIELD_ROW("from", read_string, offsetof(struct topology_file, source), "file or folder, relative to the topology file"),
+    FIELD_ROW("from", read_string, offsetof(struct topology_file, source),
+              "file or folder, relative to the topology file"),
     ROW("text", read_file_text, "what is in it, instead of \"from\""),
     ROW("mode", read_file_mode, "permissions, like 0755"),
 };
 static const struct mapping file_mapping = {"file", "a file", file_keys, G_N_ELEMENTS(file_keys)};
 
-static void read_file_entry(struct parser *p, const char *name, yaml_node_t *key, yaml_node_t *value, void *target)
+static void read_file_entry(struct parser *p, const char *name, yaml_node_t *key, yaml_node_t *value,
+                            void *target)
 {
     struct topology_file *file = add_file(target, name, key);
     if (value->type != YAML_MAPPING_NODE) {
@@ -1293,7 +1297,8 @@ static void read_file_entry(struct parser *p, const char *name, yaml_node_t *key
     guint before = p->report->complaints->len;
     read_mapping(p, value, &file_mapping, "a file", file);
     if (p->report->complaints->len == before && !file->source == !file->text)
-        topology_complain(p->report, mark_of(key), "the file %s needs a \"from\" or a \"text\"; give one of them", name);
+        topology_complain(p->report, mark_of(key),
+                          "the file %s needs a \"from\" or a \"text\"; give one of them", name);
 }
 
 /* A folder, a list of folders, or paths in the guest with what goes there. */
@@ -1308,7 +1313,8 @@ static void read_files(struct parser *p, yaml_node_t *value, const struct key *k
         if (text)
             add_file(target, "/", value)->source = g_strdup(text);
     } else {
-        for (yaml_node_item_t *item = value->data.sequence.items.start; item < value->data.sequence.items.top; item++) {
+        for (yaml_node_item_t *item = value->data.sequence.items.start; item < value->data.sequence.items.top;
+             item++) {
             yaml_node_t *entry = yaml_document_get_node(p->document, *item);
             const char *text = scalar(p, entry, "an entry of \"files\"");
             if (text)
@@ -1423,7 +1429,8 @@ static void read_count(struct parser *p, yaml_node_t *value, const struct key *k
     char *end = NULL;
     guint64 number = text ? g_ascii_strtoull(text, &end, 10) : 0;
     if (text && (!g_ascii_isdigit(*text) || *end || number > 1000))
-        topology_complain(p->report, mark_of(value), "\"%s\" is no number of %s; give 0 to 1000", text, key->name);
+        topology_complain(p->report, mark_of(value), "\"%s\" is no number of %s; give 0 to 1000", text,
+                          key->name);
     else if (text)
         *FIELD(unsigned, key, target) = (unsigned)number;
 }
@@ -1443,23 +1450,30 @@ static const struct key test_keys[] = {
     TEST_ROW("bgp", TOPOLOGY_TEST_BGP, "a node or address: FRR's session with it is established"),
     TEST_ROW("isis", TOPOLOGY_TEST_ISIS, "a node: FRR's adjacency with it is up"),
     TEST_ROW("service", TOPOLOGY_TEST_SERVICE, "host:port that takes a connection, or a URL that answers"),
-    TEST_ROW("file", TOPOLOGY_TEST_FILE, "a file that is there; its contents are what \"expect\" and others look at"),
-    MARKED_ROW("via", read_string, offsetof(struct topology_test, via), offsetof(struct topology_test, via_mark),
-               "with route: the gateway"),
-    FIELD_ROW("interface", read_string, offsetof(struct topology_test, interface), "with address and route: the interface"),
+    TEST_ROW("file", TOPOLOGY_TEST_FILE,
+             "a file that is there; its contents are what \"expect\" and others look at"),
+    MARKED_ROW("via", read_string, offsetof(struct topology_test, via),
+               offsetof(struct topology_test, via_mark), "with route: the gateway"),
+    FIELD_ROW("interface", read_string, offsetof(struct topology_test, interface),
+              "with address and route: the interface"),
     FIELD_ROW("expect", read_string, offsetof(struct topology_test, expect),
               "text that must occur in what it prints; its exit status must be 0 in any case"),
-    MARKED_ROW("match", read_string, offsetof(struct topology_test, match), offsetof(struct topology_test, match_mark),
+    MARKED_ROW("match", read_string, offsetof(struct topology_test, match),
+               offsetof(struct topology_test, match_mark),
                "regular expression that must match what it prints"),
-    MARKED_ROW("json", read_string, offsetof(struct topology_test, json), offsetof(struct topology_test, json_mark),
+    MARKED_ROW("json", read_string, offsetof(struct topology_test, json),
+               offsetof(struct topology_test, json_mark),
                "JSONPath that must find something in what it prints, like $.neighbors"),
     FIELD_ROW("equals", read_string, offsetof(struct topology_test, equals), "with json: what it must find"),
     FIELD_ROW("fails", read_tristate, offsetof(struct topology_test, fails), "true: it must not succeed"),
-    FIELD_ROW("hint", read_string, offsetof(struct topology_test, hint), "what a person is told when it fails"),
-    FIELD_ROW("points", read_count, offsetof(struct topology_test, points), "weight in grading; 1 unless said"),
+    FIELD_ROW("hint", read_string, offsetof(struct topology_test, hint),
+              "what a person is told when it fails"),
+    FIELD_ROW("points", read_count, offsetof(struct topology_test, points),
+              "weight in grading; 1 unless said"),
     FIELD_ROW("stage", read_count, offsetof(struct topology_test, stage),
               "checks of stage 2 are looked at once all of stage 1 pass"),
-    FIELD_ROW("optional", read_tristate, offsetof(struct topology_test, optional), "true: a failure is a warning"),
+    FIELD_ROW("optional", read_tristate, offsetof(struct topology_test, optional),
+              "true: a failure is a warning"),
     FIELD_ROW("within", read_seconds, offsetof(struct topology_test, within),
               "how long to keep trying, like 30s"),
 };
@@ -1477,7 +1491,8 @@ static void read_test(struct parser *p, const char *name, yaml_node_t *key, yaml
     guint before = p->report->complaints->len;
     read_mapping(p, value, &test_mapping, what, test);
     if (p->report->complaints->len == before && !test->node)
-        topology_complain(p->report, mark_of(key), "check \"%s\" has no \"node\"; write {node: h1, ping: h2}", name);
+        topology_complain(p->report, mark_of(key), "check \"%s\" has no \"node\"; write {node: h1, ping: h2}",
+                          name);
 }
 
 static void read_tests(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
@@ -1511,11 +1526,12 @@ static const struct mapping topology_mapping = {"topology", "the topology", topo
                                                 G_N_ELEMENTS(topology_keys)};
 
 static const struct key checks_keys[] = {ROW("checks", read_tests, "tests, as in a topology")};
-static const struct mapping checks_mapping = {"checks", "a file of checks", checks_keys, G_N_ELEMENTS(checks_keys)};
+static const struct mapping checks_mapping = {"checks", "a file of checks", checks_keys,
+                                              G_N_ELEMENTS(checks_keys)};
 
 static const struct mapping *const all_mappings[] = {
-    &topology_mapping, &defaults_mapping, &network_mapping, &dhcp_mapping,  &node_mapping,
-    &nic_mapping,      &link_mapping,     &end_mapping,     &route_mapping, &file_mapping, &test_mapping, &checks_mapping};
+    &topology_mapping, &defaults_mapping, &network_mapping, &dhcp_mapping, &node_mapping, &nic_mapping,
+    &link_mapping,     &end_mapping,      &route_mapping,   &file_mapping, &test_mapping, &checks_mapping};
 
 bool topology_grammar(size_t index, struct topology_mapping_info *out)
 {

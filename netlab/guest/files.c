@@ -2,10 +2,12 @@
  * SPDX-FileCopyrightText: The netlab authors
  */
 /*
- * Files that the host hands over as fw_cfg files: the lab's names, and an archive of what the node has of its own.
+ * Files that the host hands over as fw_cfg files: the lab's names, and an archive of what the node has of its
+ * own.
  *
- * The archive is entries of "KIND MODE LENGTH PATH\n" and LENGTH bytes; KIND is F (file), D (folder) or L (link, the bytes are its
- * target). Later entries replace earlier ones. An entry that cannot be made is one line on the console, and the next is tried.
+ * The archive is entries of "KIND MODE LENGTH PATH\n" and LENGTH bytes; KIND is F (file), D (folder) or L
+ * (link, the bytes are its target). Later entries replace earlier ones. An entry that cannot be made is one
+ * line on the console, and the next is tried.
  */
 #include "guest.h"
 

@@ -68,8 +68,9 @@ bool config_parse(struct guest_config *config, char *text);
 bool address_parse(const char *text, struct guest_address *out); /* "10.0.0.1/24", "fd00::1/64", "default" */
 
 /* files.c: what the host hands over besides. */
-void files_unpack(void);          /* fw_cfg file opt/netlab/files, into the file system */
-char *files_hosts(size_t *length); /* fw_cfg file opt/netlab/hosts: lines for /etc/hosts; allocated, NULL: none */
+void files_unpack(void); /* fw_cfg file opt/netlab/files, into the file system */
+char *
+files_hosts(size_t *length); /* fw_cfg file opt/netlab/hosts: lines for /etc/hosts; allocated, NULL: none */
 
 /* network.c */
 void network_apply(const struct guest_config *config);

@@ -305,7 +305,7 @@ static void wait_for_leases(void)
 
 static void start_shell(void)
 {
-    char *const argv[] = {"/bin/sh", "-l", NULL};
+    char *const argv[] = {access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh", "-l", NULL};
     shell_started = time(NULL);
     shell_pid = guest_spawn(argv, "/dev/ttyS0", -1, -1, -1);
     if (shell_pid < 0)

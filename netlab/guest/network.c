@@ -198,7 +198,8 @@ void network_apply(const struct guest_config *config)
                    address_text(&nic->address[a], text));
     }
     for (unsigned i = 0; i < config->loopback_count; i++)
-        report(add_address(1, &config->loopback[i]), "adding address", address_text(&config->loopback[i], text));
+        report(add_address(1, &config->loopback[i]), "adding address",
+               address_text(&config->loopback[i], text));
     for (unsigned i = 0; i < config->route_count; i++)
         report(add_route(&config->route[i]), "adding route", address_text(&config->route[i].to, text));
 }

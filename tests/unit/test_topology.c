@@ -64,14 +64,16 @@ static const struct {
      "t.yml:1:14: unknown key \"memry\" in node \"h1\"; did you mean \"memory\"?"},
     {"unknown key", "nodes: {h1: {frobnicate: 1}}\n",
      "t.yml:1:14: unknown key \"frobnicate\" in node \"h1\"; the keys are: image, memory, cpu, kernel, "
-     "initrd, append, ready, forwarding, restart, networks, routes, run, hostname, files, frr, bird, loopback"
-    },
+     "initrd, append, ready, forwarding, restart, networks, routes, run, hostname, files, frr, bird, "
+     "loopback"},
     {"top level", "nodse: {h1: }\n",
      "t.yml:1:1: unknown key \"nodse\" in the topology; did you mean \"nodes\"?\nt.yml:1:1: the topology has "
      "no nodes; add at least \"nodes: {h1: {image: mini}}\""},
     {"later", "nodes: {h1: {disk: x}}\n",
-     "t.yml:1:14: \"disk\" is not yet in this version of netlab; make an image of it (netlab image import) and use `image:`"},
-    {"files mode", "nodes: {h1: {files: {/a: {text: x, mode: 9}}}}\n", "t.yml:1:42: \"9\" is no file mode; write it like 0755"},
+     "t.yml:1:14: \"disk\" is not yet in this version of netlab; make an image of it (netlab image import) "
+     "and use `image:`"},
+    {"files mode", "nodes: {h1: {files: {/a: {text: x, mode: 9}}}}\n",
+     "t.yml:1:42: \"9\" is no file mode; write it like 0755"},
     {"files both", "nodes: {h1: {files: {/a: {text: x, from: y}}}}\n",
      "t.yml:1:22: the file /a needs a \"from\" or a \"text\"; give one of them"},
     {"files path", "nodes: {h1: {files: {a/../b: x}}}\n",
@@ -90,8 +92,10 @@ static const struct {
      "t.yml:2:30: \"-f\" cannot be looked for; give a name, an address or a URL without blanks"},
     {"check port", "nodes: {h1: }\nchecks: {c: {node: h1, service: web}}\n",
      "t.yml:2:33: \"web\" has no port; write it like web:80 or http://web/"},
-    {"check file", "nodes: {h1: }\nchecks: {c: {node: h1, file: etc}}\n", "t.yml:2:30: \"etc\" is no path in the guest; write it like /etc/hosts"},
-    {"check via", "nodes: {h1: }\nchecks: {c: {node: h1, ping: h1, via: 10.0.0.1}}\n", "t.yml:2:39: \"via\" goes with \"route\"; remove it"},
+    {"check file", "nodes: {h1: }\nchecks: {c: {node: h1, file: etc}}\n",
+     "t.yml:2:30: \"etc\" is no path in the guest; write it like /etc/hosts"},
+    {"check via", "nodes: {h1: }\nchecks: {c: {node: h1, ping: h1, via: 10.0.0.1}}\n",
+     "t.yml:2:39: \"via\" goes with \"route\"; remove it"},
     {"check points", "nodes: {h1: }\nchecks: {c: {node: h1, ping: h1, points: many}}\n",
      "t.yml:2:42: \"many\" is no number of points; give 0 to 1000"},
     {"check equals", "nodes: {h1: }\nchecks: {c: {node: h1, run: x, equals: y}}\n",
@@ -228,7 +232,8 @@ static const struct {
     {"check node", "nodes: {web: }\nchecks: {c: {node: wep, run: x}}\n",
      "t.yml:2:20: there is no node \"wep\"; did you mean \"web\"?"},
     {"check half", "nodes: {web: }\nchecks: {c: {node: web}}\n",
-     "t.yml:2:10: check \"c\" has nothing to look at; give it one of run, ping, address, route, ospf, bgp, isis, service, "
+     "t.yml:2:10: check \"c\" has nothing to look at; give it one of run, ping, address, route, ospf, bgp, "
+     "isis, service, "
      "file, like {node: h1, ping: h2}"},
     {"check time", "nodes: {web: }\nchecks: {c: {node: web, run: x, within: soon}}\n",
      "t.yml:2:41: \"soon\" is not a time; write it like 30s or 2m, at most 1 hour"},
