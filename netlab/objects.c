@@ -14,8 +14,8 @@ static const char *const names[] = {
     [OBJECT_ADDRESS] = "address",     [OBJECT_NAT] = "nat",
     [OBJECT_UPLINK] = "uplink",       [OBJECT_TAP] = "tap",
     [OBJECT_LINE] = "line",           [OBJECT_HOSTS] = "hosts",
-               [OBJECT_MACHINE] = "machine",
-    [OBJECT_POLICY] = "policy",       [OBJECT_STOPPED] = "stopped",
+    [OBJECT_MACHINE] = "machine",     [OBJECT_POLICY] = "policy",
+    [OBJECT_STOPPED] = "stopped",
 };
 static_assert(G_N_ELEMENTS(names) == OBJECT_KINDS, "every kind has a name");
 
