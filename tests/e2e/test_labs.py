@@ -163,8 +163,8 @@ def images():
         hosts = run(node, "cat /etc/hosts")
         check("10.0.0.1 r1\n" in hosts and "10.0.0.2 r2\n" in hosts and "10.0.0.3 h1\n" in hosts, hosts)
     check("10.0.0.2/32" in run("r2", "ip -br addr show lo"), "the loopback's address")
-    run("h1", "ip link add link eth0 name v type vlan id 5 && ip link add dummy7 type dummy && ip link add br type bridge && nft add table ip nat && "
-              "ip link add vr type vrf table 7 && ip link add g type gre local 10.0.0.3")
+    run("h1", "ip link add link eth0 name v type vlan id 5 && ip link add dummy7 type dummy && ip link add br7 type bridge && nft add table ip nat && "
+              "ip link add vrf7 type vrf table 7 && ip link add gre7 type gre local 10.0.0.3")
     run("h1", "for p in ip ping tcpdump iperf3 curl nginx dnsmasq nft ethtool python3 dig traceroute; do command -v $p || exit 1; done && python3 -c 'import json, ssl'")
     total = int(run("r1", "grep MemTotal: /proc/meminfo").split()[1])
     check(total < 96 * 1024, f"{total} kB of memory")
