@@ -174,7 +174,7 @@ def images():
     check("router is as it was built" in lab.netlab("image", "verify", "router").stdout, "the image has changed")
     # A node more: the others go on, and know it.
     pids = lab.pids()[1]
-    lab.write(ROUTERS.format(name="routers").replace("links:", "  h2: {image: mini}\nlinks:\n  - h2 - r2"))
+    lab.write(ROUTERS.format(name="routers").replace("links:", "  h2: {image: mini}\nlinks:") + "  - r2 - h2\n")
     lab.netlab("up", "--timeout", str(UP_SECONDS), timeout=UP_SECONDS + 20)
     check(lab.pids()[1]["h1"] == pids["h1"] and "h2\n" in run("h1", "cat /etc/hosts"), "a new name in a machine that runs")
     put_away(lab, before)
