@@ -104,6 +104,64 @@ static JsonNode *query_network(struct qmp_session *session, JsonObject *argument
     return qmp_array(list);
 }
 
+static JsonObject *rx_filter(const struct control_nic *nic, const struct control_rx_filter *filter)
+{
+    JsonObject *object = json_object_new();
+    JsonArray *lists[] = {json_array_new(), json_array_new()}; /* stations, groups */
+    JsonArray *vlans = json_array_new();
+    const char *multicast = filter->all_multicast || filter->promiscuous ? "all" : "none";
+    g_autofree char *own = g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", nic->mac[0], nic->mac[1],
+                                           nic->mac[2], nic->mac[3], nic->mac[4], nic->mac[5]);
+    g_autofree char *first = NULL;
+    for (unsigned i = 0; i < filter->count; i++) {
+        const uint8_t *a = filter->address[i];
+        g_autofree char *text =
+            g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", a[0], a[1], a[2], a[3], a[4], a[5]);
+        if (i)
+            json_array_add_string_element(lists[a[0] & 1], text);
+        else
+            first = g_steal_pointer(&text);
+    }
+    if (g_str_equal(multicast, "none") && (filter->by_hash || json_array_get_length(lists[1])))
+        multicast = "normal";
+    for (unsigned id = 0; filter->by_vlan && id < 4096; id++)
+        if (filter->vlan_table[id / 32] >> id % 32 & 1)
+            json_array_add_int_element(vlans, id);
+    json_object_set_string_member(object, "name", nic->id);
+    json_object_set_boolean_member(object, "promiscuous", filter->promiscuous);
+    json_object_set_string_member(object, "multicast", filter->receiving ? multicast : "none");
+    json_object_set_string_member(object, "unicast",
+                                  !filter->receiving    ? "none"
+                                  : filter->promiscuous ? "all"
+                                                        : "normal");
+    json_object_set_string_member(object, "vlan", filter->by_vlan ? "normal" : "all");
+    json_object_set_boolean_member(object, "broadcast-allowed", filter->broadcast);
+    json_object_set_boolean_member(object, "multicast-overflow", filter->by_hash);
+    json_object_set_boolean_member(object, "unicast-overflow", FALSE);
+    json_object_set_string_member(object, "main-mac", first ? first : own);
+    json_object_set_array_member(object, "vlan-table", vlans);
+    json_object_set_array_member(object, "unicast-table", lists[0]);
+    json_object_set_array_member(object, "multicast-table", lists[1]);
+    return object;
+}
+
+static JsonNode *query_rx_filter(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *name = arguments ? json_object_get_string_member_with_default(arguments, "name", NULL) : NULL;
+    JsonArray *list = json_array_new();
+    struct control_nic nic;
+    struct control_rx_filter filter;
+    for (unsigned i = 0; m->nic(m->opaque, i, &nic) && m->rx_filter(m->opaque, i, &filter); i++)
+        if (!name || g_str_equal(name, nic.id))
+            json_array_add_object_element(list, rx_filter(&nic, &filter));
+    if (!name || json_array_get_length(list))
+        return qmp_array(list);
+    json_array_unref(list);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "invalid net client name: %s", name);
+    return NULL;
+}
+
 static JsonNode *query_captures(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
@@ -142,6 +200,45 @@ static JsonNode *query_cpus(struct qmp_session *session, JsonObject *arguments, 
     return qmp_array(list);
 }
 
+static JsonArray *vnc_clients(const struct control_machine *m, unsigned server)
+{
+    JsonArray *list = json_array_new();
+    struct control_vnc_client client;
+    for (unsigned i = 0; m->vnc_client(m->opaque, server, i, &client); i++) {
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "host", client.host);
+        json_object_set_string_member(object, "service", client.service);
+        json_object_set_string_member(object, "family", client.family);
+        json_object_set_boolean_member(object, "websocket", FALSE);
+        json_array_add_object_element(list, object);
+    }
+    return list;
+}
+
+static JsonNode *query_vnc_servers(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    JsonArray *list = json_array_new();
+    struct control_vnc vnc;
+    for (unsigned i = 0; m->vnc(m->opaque, i, &vnc); i++) {
+        JsonObject *object = json_object_new(), *server = json_object_new();
+        JsonArray *servers = json_array_new();
+        g_autofree char *id = i ? g_strdup_printf("vnc%u", i + 1) : g_strdup("default");
+        json_object_set_string_member(server, "host", vnc.host);
+        json_object_set_string_member(server, "service", vnc.service);
+        json_object_set_string_member(server, "family", vnc.family);
+        json_object_set_boolean_member(server, "websocket", FALSE);
+        json_object_set_string_member(server, "auth", vnc.password ? "vnc" : "none");
+        json_array_add_object_element(servers, server);
+        json_object_set_string_member(object, "id", id);
+        json_object_set_array_member(object, "server", servers);
+        json_object_set_array_member(object, "clients", vnc_clients(m, i));
+        json_object_set_string_member(object, "auth", vnc.password ? "vnc" : "none");
+        json_array_add_object_element(list, object);
+    }
+    return qmp_array(list);
+}
+
 static JsonNode *query_vnc(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
@@ -154,7 +251,7 @@ static JsonNode *query_vnc(struct qmp_session *session, JsonObject *arguments, G
         json_object_set_string_member(object, "service", vnc.service);
         json_object_set_string_member(object, "family", vnc.family);
         json_object_set_string_member(object, "auth", vnc.password ? "vnc" : "none");
-        json_object_set_array_member(object, "clients", json_array_new());
+        json_object_set_array_member(object, "clients", vnc_clients(m, 0));
         json_object_set_int_member(object, "x-netlab-viewers", vnc.viewers);
     }
     return qmp_object(object);
@@ -481,7 +578,9 @@ static const struct qmp_command rows[] = {
     {"qom-list", qom_list, "path:str", "[QomPathItem]"},
     {"qom-get", qom_get, "path:str property:str", "any"},
     {"query-vnc", query_vnc, .returns = "VncInfo"},
+    {"query-vnc-servers", query_vnc_servers, .returns = "[VncInfo2]"},
     {"query-mice", query_mice, .returns = "[MouseInfo]"},
+    {"query-rx-filter", query_rx_filter, "*name:str", "[RxFilterInfo]"},
     {"x-netlab-query-network", query_network, .returns = "[NetworkNic]"},
     {"x-netlab-query-captures", query_captures, .returns = "[NetworkCapture]"},
     {"x-netlab-query-statistics", query_statistics, .returns = "any"},

@@ -90,6 +90,13 @@ struct control_nic {
     struct control_drop drops[CONTROL_DROPS_MOST]; /* reasons there were */
 };
 
+struct control_rx_filter {
+    bool receiving, promiscuous, all_multicast, broadcast, by_vlan, by_hash;
+    unsigned count;
+    const uint8_t (*address)[6]; /* the station's own first; valid until the next call */
+    const uint32_t *vlan_table;  /* 128 words, a bit for each VLAN id */
+};
+
 struct control_capture {
     const char *id, *netdev, *file;
     bool pcapng, live, ended; /* live: to a reader */
@@ -100,6 +107,10 @@ struct control_vnc {
     bool password;
     const char *family, *host, *service; /* "ipv4", "127.0.0.1", "5900"; "unix", its path, "" */
     unsigned viewers;
+};
+
+struct control_vnc_client {
+    const char *family, *host, *service;
 };
 
 struct control_drive {
@@ -179,6 +190,7 @@ struct control_machine {
     /* An ELF core of guest RAM and registers. */
     bool (*dump)(void *opaque, int fd, GError **error);
     bool (*nic)(void *opaque, unsigned index, struct control_nic *out);
+    bool (*rx_filter)(void *opaque, unsigned index, struct control_rx_filter *out); /* of the same NIC */
     bool (*capture)(void *opaque, unsigned index, struct control_capture *out);
     /* `name`: id of a NIC or of its back end. */
     bool (*set_link)(void *opaque, const char *name, bool up, GError **error);
@@ -226,6 +238,7 @@ struct control_machine {
     /* A picture of the screen; format "png", "ppm" or NULL: by the end of the name. */
     bool (*screendump)(void *opaque, const char *path, const char *format, GError **error);
     bool (*vnc)(void *opaque, unsigned index, struct control_vnc *out); /* false: no more */
+    bool (*vnc_client)(void *opaque, unsigned server, unsigned index, struct control_vnc_client *out);
     bool (*vnc_password)(void *opaque, const char *password, GError **error);
     /* "eip", "eax"…; false: no such register. */
     bool (*register_value)(void *opaque, const char *name, uint32_t *value);

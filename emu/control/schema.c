@@ -139,6 +139,11 @@ static const char *const types[] = {
     "VncClientInfo host:str service:str family:NetworkAddressFamily websocket:bool",
     "VncInfo enabled:bool *host:str *family:NetworkAddressFamily *service:str *auth:str "
     "*clients:[VncClientInfo] *x-netlab-viewers:int",
+    "VncPrimaryAuth = none vnc ra2 ra2ne tight ultra tls vencrypt sasl",
+    "VncServerInfo2 host:str service:str family:NetworkAddressFamily websocket:bool auth:VncPrimaryAuth",
+    "VncInfo2 id:str server:[VncServerInfo2] clients:[VncClientInfo] auth:VncPrimaryAuth",
+    "VncBasicInfo host:str service:str family:NetworkAddressFamily websocket:bool",
+    "VncServerInfo host:str service:str family:NetworkAddressFamily websocket:bool *auth:str",
     "MouseInfo name:str index:int current:bool absolute:bool",
     "DisplayProtocol = vnc",
     "SetPasswordAction = keep",

@@ -35,5 +35,14 @@ struct device *e1000_new(struct pci_bus *bus, int slot, const struct e1000_confi
                          struct clock *clock, GError **error);
 /* The NIC's end of the cable; the NIC's own. */
 struct net_port *e1000_port(struct device *device);
+/* What the receiver lets in, as the guest has set it (manual 3.2.1). */
+struct e1000_filter {
+    bool receiving, promiscuous, all_multicast, broadcast, by_vlan;
+    bool by_hash; /* a bit of the multicast table array is set: more groups than listed */
+    unsigned count;
+    uint8_t address[16][6];   /* exact ones, groups among them; the first is the station's own */
+    uint32_t vlan_table[128]; /* a bit for each VLAN id */
+};
+void e1000_filter(struct device *device, struct e1000_filter *out);
 /* 52:54:00:12:34:56 for the machine's first NIC, counting up in the last byte (modulo 256). */
 void e1000_default_mac(unsigned n, uint8_t mac[6]);

@@ -171,6 +171,28 @@ static enum match match_address(struct e1000 *nic, const uint8_t *head)
     return control & E1000_RCTL_UPE ? INEXACT : NO_MATCH;
 }
 
+void e1000_filter(struct device *device, struct e1000_filter *out)
+{
+    struct e1000 *nic = (struct e1000 *)device;
+    uint32_t control = *e1000_reg(nic, E1000_RCTL);
+    const uint32_t *ra = e1000_reg(nic, E1000_RA);
+    *out = (struct e1000_filter){.receiving = control & E1000_RCTL_EN,
+                                 .promiscuous = control & E1000_RCTL_UPE,
+                                 .all_multicast = control & E1000_RCTL_MPE,
+                                 .broadcast = control & E1000_RCTL_BAM,
+                                 .by_vlan = control & E1000_RCTL_VFE};
+    for (unsigned i = 0; i < 16; i++, ra += 2) {
+        if (!(ra[1] & E1000_RAH_AV) || E1000_RAH_AS(ra[1]))
+            continue;
+        uint8_t *address = out->address[out->count++];
+        memcpy(address, &ra[0], 4);
+        memcpy(address + 4, &ra[1], 2);
+    }
+    for (unsigned i = 0; i < 128; i++)
+        out->by_hash = out->by_hash || e1000_reg(nic, E1000_MTA)[i];
+    memcpy(out->vlan_table, e1000_reg(nic, E1000_VFTA), sizeof out->vlan_table);
+}
+
 static bool is_tagged(struct e1000 *nic, const uint8_t *head)
 {
     return get16(head + 12) == *e1000_reg(nic, E1000_VET);

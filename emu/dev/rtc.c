@@ -72,6 +72,9 @@ struct rtc {
     int64_t host_seconds;   /* clock = host's clock + this, when it follows that */
     int64_t host_ns;        /* 0…999999999 */
     bool guest_clock;
+    int64_t first_seconds; /* host_seconds, or with guest_clock offset_seconds, at the start */
+    void (*changed)(void *opaque, int64_t seconds);
+    void *changed_opaque;
     int64_t flags_since;   /* guest time */
     uint8_t weekday_shift; /* software may have set a weekday that is not the date's */
 };
@@ -224,6 +227,13 @@ static void store_time(struct rtc *rtc)
     cmos[CENTURY] = cmos[CENTURY_PS2] = encode(rtc, t.year / 100);
 }
 
+/* Nanoseconds are rounded: setting the clock keeps the phase within the second, the host's is another. */
+static int64_t ahead_of_start(const struct rtc *rtc)
+{
+    return rtc->guest_clock ? rtc->offset_seconds + (rtc->offset_ns >= NANOSECONDS / 2) - rtc->first_seconds
+                            : rtc->host_seconds + (rtc->host_ns >= NANOSECONDS / 2) - rtc->first_seconds;
+}
+
 /* Registers → clock. Whatever a guest put there becomes some date; the phase within the second is kept. */
 static void take_time(struct rtc *rtc)
 {
@@ -238,6 +248,8 @@ static void take_time(struct rtc *rtc)
     int weekday = civil_of(days * DAY_SECONDS).weekday;
     rtc->weekday_shift = (uint8_t)((unsigned)(decode(rtc, cmos[WEEKDAY]) - 1 - weekday + 7 * 64) % 7);
     compare_with_host(rtc);
+    if (rtc->changed)
+        rtc->changed(rtc->changed_opaque, ahead_of_start(rtc));
 }
 
 /* ---- flags and IRQ 8 ---- */
@@ -404,6 +416,12 @@ void rtc_set_alarm_line(struct rtc *rtc, const struct irq_line *alarm)
     update_irq(rtc);
 }
 
+void rtc_on_change(struct rtc *rtc, void (*changed)(void *opaque, int64_t seconds), void *opaque)
+{
+    rtc->changed = changed;
+    rtc->changed_opaque = opaque;
+}
+
 uint8_t rtc_cmos_read(struct rtc *rtc, uint8_t index)
 {
     if (!held(rtc))
@@ -542,6 +560,8 @@ static void set_start(struct rtc *rtc, const struct rtc_config *config)
     normalise(&rtc->offset_seconds, &rtc->offset_ns);
     rtc->guest_clock = config->guest_clock;
     compare_with_host(rtc);
+    rtc->first_seconds = 0;
+    rtc->first_seconds = ahead_of_start(rtc);
 }
 
 static bool parse_date(const char *text, int64_t *out)

@@ -36,6 +36,8 @@ struct rtc *rtc_new(struct portio *io, struct clock *clock, const struct irq_lin
 bool rtc_config_parse(const char *text, struct rtc_config *config, GError **error);
 /* A wire that is up while an enabled alarm has come and register C was not read. */
 void rtc_set_alarm_line(struct rtc *rtc, const struct irq_line *alarm);
+/* Called when the guest has set the clock: by how much it is now ahead of what -rtc said, in seconds. */
+void rtc_on_change(struct rtc *rtc, void (*changed)(void *opaque, int64_t seconds), void *opaque);
 enum { RTC_CMOS_SHUTDOWN = 0x0f, RTC_SHUTDOWN_S3 = 0xfe }; /* tells firmware that it starts to resume */
 /* CMOS byte, as the guest would read it through 0x71; for firmware-less boot and the monitor. */
 uint8_t rtc_cmos_read(struct rtc *rtc, uint8_t index);

@@ -15,6 +15,15 @@ struct vnc;
 /* What becomes of the others when a viewer wants to be alone: nothing; they go; it is turned away. */
 enum vnc_share { VNC_SHARE_IGNORE, VNC_SHARE_EXCLUSIVE, VNC_SHARE_FORCED };
 
+struct vnc_peer {
+    unsigned serial;
+    const char *family;         /* "ipv4", "ipv6", "unix" */
+    char host[64], service[16]; /* address and port; "" for a UNIX socket's */
+    bool ready;                 /* has passed the password and sees the screen */
+};
+
+enum vnc_news { VNC_NEWS_CONNECTED, VNC_NEWS_INITIALIZED, VNC_NEWS_DISCONNECTED };
+
 struct vnc_config {
     const char *where;      /* "unix:PATH", or an address or name of this host */
     unsigned port, port_to; /* the first free one of these */
@@ -23,6 +32,9 @@ struct vnc_config {
     bool password;    /* wanted from viewers; nobody gets in before vnc_set_password() */
     const char *name; /* in the title of viewers' windows */
     const struct keymap *keymap;
+    /* NULL, or called on the machine's thread. Who comes and goes at once may stay untold. */
+    void (*news)(void *opaque, struct vnc *vnc, enum vnc_news news, const struct vnc_peer *peer);
+    void *news_opaque;
 };
 
 struct vnc *vnc_new(struct display *display, const struct vnc_config *config, GError **error);
@@ -36,6 +48,8 @@ const char *vnc_family(const struct vnc *vnc);  /* "ipv4", "ipv6", "unix" */
 const char *vnc_host(const struct vnc *vnc);    /* address or path */
 const char *vnc_service(const struct vnc *vnc); /* port, "" for a socket with a path */
 unsigned vnc_viewers(struct vnc *vnc);
+/* The viewers that news told of, in order; false: no more. */
+bool vnc_peer(const struct vnc *vnc, unsigned index, struct vnc_peer *out);
 
 /* ---- typist.c ---- */
 

@@ -81,7 +81,8 @@ struct shared {
     bool resized;
     struct event events[EVENTS_MOST];
     unsigned event_count;
-    unsigned viewers;       /* connected, the waiting ones included */
+    struct vnc_peer peers[VIEWERS_MOST]; /* connected, the waiting ones included */
+    unsigned viewers;
     unsigned asks, answers; /* for a look at the screen */
     char password[PASSWORD_BYTES + 1];
     bool has_password;
@@ -107,6 +108,10 @@ struct vnc {
     int x, y;               /* of the pointer; -1: not known */
     unsigned width, height; /* of what was given to the server last */
     unsigned looked;        /* the last of `asks` that was answered */
+    void (*news)(void *opaque, struct vnc *vnc, enum vnc_news news, const struct vnc_peer *peer);
+    void *news_opaque;
+    struct vnc_peer told[VIEWERS_MOST];
+    unsigned told_count;
 
     /* the server's thread */
     pthread_t thread;
@@ -116,6 +121,12 @@ struct vnc {
     unsigned clients;
     int waiting[VIEWERS_MOST]; /* accepted sockets that wait for a look */
     unsigned waiting_count;
+    struct {
+        struct vnc_peer peer;
+        int fd;           /* until libvncserver has it */
+        rfbClientPtr who; /* from then on */
+    } seats[VIEWERS_MOST];
+    unsigned seat_count, serial;
 };
 
 static void wake(int fd)
@@ -195,17 +206,47 @@ static void take_event(struct vnc *v, const struct event *e)
     }
 }
 
+static const struct vnc_peer *peer_of(const struct vnc_peer *peers, unsigned count, unsigned serial)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (peers[i].serial == serial)
+            return &peers[i];
+    return NULL;
+}
+
+static void tell(struct vnc *v, const struct vnc_peer *peers, unsigned count)
+{
+    struct vnc_peer before[VIEWERS_MOST];
+    unsigned before_count = v->told_count;
+    memcpy(before, v->told, before_count * sizeof *before);
+    memcpy(v->told, peers, count * sizeof *peers); /* news may ask for the list */
+    v->told_count = count;
+    for (unsigned i = 0; v->news && i < before_count; i++)
+        if (!peer_of(peers, count, before[i].serial))
+            v->news(v->news_opaque, v, VNC_NEWS_DISCONNECTED, &before[i]);
+    for (unsigned i = 0; v->news && i < count; i++) {
+        const struct vnc_peer *known = peer_of(before, before_count, peers[i].serial);
+        if (!known)
+            v->news(v->news_opaque, v, VNC_NEWS_CONNECTED, &peers[i]);
+        if (peers[i].ready && !(known && known->ready))
+            v->news(v->news_opaque, v, VNC_NEWS_INITIALIZED, &peers[i]);
+    }
+}
+
 static void machine_ready(void *opaque, unsigned ready)
 {
     struct vnc *v = opaque;
     struct shared *s = &v->shared;
     struct event events[EVENTS_MOST];
+    struct vnc_peer peers[VIEWERS_MOST];
     drain(v->to_machine);
     pthread_mutex_lock(&s->lock);
     unsigned count = s->event_count, viewers = s->viewers, asks = s->asks;
     memcpy(events, s->events, count * sizeof *events);
+    memcpy(peers, s->peers, viewers * sizeof *peers);
     s->event_count = 0;
     pthread_mutex_unlock(&s->lock);
+    tell(v, peers, viewers);
     for (unsigned i = 0; i < count; i++)
         take_event(v, &events[i]);
     bool asked = asks != v->looked;
@@ -253,12 +294,49 @@ static void client_pointer(int buttons, int x, int y, rfbClientPtr client)
     post(vnc_of(client->screen), &(struct event){.kind = EVENT_POINTER, .x = x, .y = y, .buttons = buttons});
 }
 
+/* Somebody sits down: who it is, as far as the socket knows. */
+static void take_seat(struct vnc *v, int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    struct vnc_peer peer = {.serial = ++v->serial, .family = "unix"};
+    if (!getpeername(fd, (struct sockaddr *)&address, &size) && address.ss_family != AF_UNIX &&
+        !getnameinfo((struct sockaddr *)&address, size, peer.host, sizeof peer.host, peer.service,
+                     sizeof peer.service, NI_NUMERICHOST | NI_NUMERICSERV))
+        peer.family = address.ss_family == AF_INET6 ? "ipv6" : "ipv4";
+    v->seats[v->seat_count].peer = peer;
+    v->seats[v->seat_count].who = NULL;
+    v->seats[v->seat_count++].fd = fd; /* accept_viewer() keeps within VIEWERS_MOST */
+}
+
+/* Of a client, or of a socket that became none. */
+static void leave_seat(struct vnc *v, rfbClientPtr who, int fd)
+{
+    for (unsigned i = 0; i < v->seat_count; i++) {
+        if (who ? v->seats[i].who == who : !v->seats[i].who && v->seats[i].fd == fd) {
+            v->seats[i] = v->seats[--v->seat_count];
+            return;
+        }
+    }
+}
+
+/* Tells the machine's side who is there, when that has changed. */
 static void count_viewers(struct vnc *v)
 {
-    pthread_mutex_lock(&v->shared.lock);
-    v->shared.viewers = v->clients + v->waiting_count;
-    pthread_mutex_unlock(&v->shared.lock);
-    wake(v->to_machine);
+    struct shared *s = &v->shared;
+    bool same = true;
+    pthread_mutex_lock(&s->lock);
+    same = s->viewers == v->seat_count;
+    for (unsigned i = 0; i < v->seat_count; i++) {
+        struct vnc_peer *peer = &v->seats[i].peer;
+        peer->ready = peer->ready || (v->seats[i].who && v->seats[i].who->state == RFB_NORMAL);
+        same = same && s->peers[i].serial == peer->serial && s->peers[i].ready == peer->ready;
+        s->peers[i] = *peer;
+    }
+    s->viewers = v->seat_count;
+    pthread_mutex_unlock(&s->lock);
+    if (!same)
+        wake(v->to_machine);
 }
 
 static void client_gone(rfbClientPtr client)
@@ -270,6 +348,7 @@ static void client_gone(rfbClientPtr client)
             break;
         }
     }
+    leave_seat(v, client, -1);
     post(v, &(struct event){.kind = EVENT_LEFT});
     count_viewers(v);
 }
@@ -279,6 +358,9 @@ static enum rfbNewClientAction client_new(rfbClientPtr client)
     struct vnc *v = vnc_of(client->screen);
     client->clientGoneHook = client_gone;
     v->client[v->clients++] = client; /* accept_viewer() keeps within VIEWERS_MOST */
+    for (unsigned i = 0; i < v->seat_count; i++)
+        if (!v->seats[i].who && v->seats[i].fd == client->sock)
+            v->seats[i].who = client;
     return RFB_CLIENT_ACCEPT;
 }
 
@@ -313,6 +395,7 @@ static void accept_viewer(struct vnc *v)
         return;
     }
     v->waiting[v->waiting_count++] = fd;
+    take_seat(v, fd);
     pthread_mutex_lock(&v->shared.lock);
     v->shared.asks++;
     pthread_mutex_unlock(&v->shared.lock);
@@ -351,8 +434,11 @@ static bool take_shared(struct vnc *v)
         v->rfb.rfbMarkRectAsModified_(v->screen, (int)r.x, (int)r.y, (int)(r.x + r.width),
                                       (int)(r.y + r.height));
     if (fresh && v->waiting_count) {
-        while (v->waiting_count)
-            v->rfb.rfbNewClient_(v->screen, v->waiting[--v->waiting_count]);
+        while (v->waiting_count) {
+            int fd = v->waiting[--v->waiting_count];
+            if (!v->rfb.rfbNewClient_(v->screen, fd))
+                leave_seat(v, NULL, fd);
+        }
         count_viewers(v);
     }
     return true;
@@ -376,6 +462,7 @@ static void *serve(void *opaque)
         if (fds[1].revents & POLLIN)
             accept_viewer(v);
         v->rfb.rfbProcessEvents_(v->screen, 0);
+        count_viewers(v);
     }
 }
 
@@ -488,7 +575,9 @@ static bool connect_viewer(struct vnc *v, const struct vnc_config *config, GErro
     v->host = g_strdup(config->where);
     v->service = g_steal_pointer(&service);
     v->waiting[v->waiting_count++] = fd;
+    take_seat(v, fd);
     v->shared.asks++;
+    v->shared.peers[0] = v->seats[0].peer;
     v->shared.viewers = 1;
     return true;
 }
@@ -569,6 +658,8 @@ struct vnc *vnc_new(struct display *display, const struct vnc_config *config, GE
     v->name = g_strdup_printf("netlab-emu%s%s", config->name ? ": " : "", config->name ? config->name : "");
     v->wants_password = config->password;
     v->share = config->share;
+    v->news = config->news;
+    v->news_opaque = config->news_opaque;
     v->to_thread = v->to_machine = v->x = v->y = -1;
     pthread_mutex_init(&v->shared.lock, NULL);
     typist_init(&v->typist, display, config->keymap);
@@ -691,4 +782,12 @@ unsigned vnc_viewers(struct vnc *v)
     unsigned viewers = v->shared.viewers;
     pthread_mutex_unlock(&v->shared.lock);
     return viewers;
+}
+
+bool vnc_peer(const struct vnc *v, unsigned index, struct vnc_peer *out)
+{
+    if (index >= v->told_count)
+        return false;
+    *out = v->told[index];
+    return true;
 }

@@ -9,6 +9,7 @@
 
 #include "emu/dev/parallel.h"
 #include "emu/dev/pc_testdev.h"
+#include "emu/dev/rtc.h"
 #include "emu/dev/watchdog.h"
 
 #include <gio/gio.h>
@@ -91,10 +92,39 @@ static bool build_parallel(struct machine *m, GError **error)
     return true;
 }
 
+/* At most one event a second, as QEMU does: guests may write the clock's registers all the time. */
+static void tell_clock(void *opaque)
+{
+    struct machine *m = opaque;
+    if (!m->clock_untold)
+        return;
+    g_autofree char *data =
+        g_strdup_printf("\"offset\": %" G_GINT64_FORMAT ", \"qom-path\": \"/machine/rtc\"", m->clock_ahead);
+    m->clock_untold = false;
+    control_event(m->control, "RTC_CHANGE", data);
+    clock_timer_set(m->clock_told, clock_now(m->clock) + NANOSECONDS);
+}
+
+static void clock_was_set(void *opaque, int64_t seconds)
+{
+    struct machine *m = opaque;
+    m->clock_ahead = seconds;
+    m->clock_untold = true;
+    if (clock_timer_deadline(m->clock_told) == CLOCK_NEVER)
+        tell_clock(m);
+}
+
+void machine_cards_free(struct machine *m)
+{
+    clock_timer_free(m->clock_told);
+}
+
 bool machine_cards_build(struct machine *m, GError **error)
 {
     const struct watchdog_wiring dog = {.expired = watchdog_expired, .opaque = m};
     m->watchdog_action = m->config->watchdog_action;
+    m->clock_told = clock_timer_new(m->clock, tell_clock, m);
+    rtc_on_change(m->rtc, clock_was_set, m);
     if (!build_parallel(m, error))
         return false;
     for (guint i = 0; i < m->config->watchdogs->len; i++) {

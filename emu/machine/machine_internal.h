@@ -150,6 +150,9 @@ struct machine {
     GPtrArray *ports; /* struct machine_port * */
     bool serial_there[4], parallel_there[3];
     enum machine_watchdog_action watchdog_action;
+    struct clock_timer *clock_told; /* while it is set: RTC_CHANGE was sent within the last second */
+    int64_t clock_ahead;            /* what RTC_CHANGE tells next */
+    bool clock_untold;
 
     struct control *control;
     struct control_machine offer;
@@ -247,6 +250,7 @@ bool machine_nic_rom(struct machine *machine, struct pci_device *pci, const stru
 bool machine_boot_order_tell(struct machine *machine, GError **error);
 /* cards.c */
 bool machine_cards_build(struct machine *machine, GError **error);
+void machine_cards_free(struct machine *machine);
 bool machine_set_watchdog_action(void *machine, const char *action, GError **error);
 /* disks.c */
 bool machine_disks_open(struct machine *machine, GError **error); /* images */

@@ -261,6 +261,25 @@ static bool operate_nic(void *opaque, unsigned index, struct control_nic *out)
     return true;
 }
 
+static bool operate_rx_filter(void *opaque, unsigned index, struct control_rx_filter *out)
+{
+    static struct e1000_filter filter; /* machine thread only */
+    struct machine *m = opaque;
+    if (index >= m->card_count)
+        return false;
+    e1000_filter(m->cards[index].device, &filter);
+    *out = (struct control_rx_filter){.receiving = filter.receiving,
+                                      .promiscuous = filter.promiscuous,
+                                      .all_multicast = filter.all_multicast,
+                                      .broadcast = filter.broadcast,
+                                      .by_vlan = filter.by_vlan,
+                                      .by_hash = filter.by_hash,
+                                      .count = filter.count,
+                                      .address = (const uint8_t(*)[6])filter.address,
+                                      .vlan_table = filter.vlan_table};
+    return true;
+}
+
 static bool operate_capture(void *opaque, unsigned index, struct control_capture *out)
 {
     struct machine *m = opaque;
@@ -395,6 +414,16 @@ static bool operate_vnc(void *opaque, unsigned index, struct control_vnc *out)
                                 .host = vnc_host(vnc),
                                 .service = vnc_service(vnc),
                                 .viewers = vnc_viewers(vnc)};
+    return true;
+}
+
+static bool operate_vnc_client(void *opaque, unsigned server, unsigned index, struct control_vnc_client *out)
+{
+    static struct vnc_peer peer; /* machine thread only */
+    struct machine *m = opaque;
+    if (server >= m->vncs->len || !vnc_peer(m->vncs->pdata[server], index, &peer))
+        return false;
+    *out = (struct control_vnc_client){.family = peer.family, .host = peer.host, .service = peer.service};
     return true;
 }
 
@@ -741,6 +770,7 @@ void machine_offer(struct machine *m)
         .create = operate_create,
         .dump = machine_dump,
         .nic = operate_nic,
+        .rx_filter = operate_rx_filter,
         .capture = operate_capture,
         .set_link = operate_set_link,
         .impair = network_impair,
@@ -768,6 +798,7 @@ void machine_offer(struct machine *m)
         .mouse = operate_mouse,
         .screendump = operate_screendump,
         .vnc = operate_vnc,
+        .vnc_client = operate_vnc_client,
         .vnc_password = operate_vnc_password,
         .register_value = operate_register,
         .disassemble = operate_disassemble,

@@ -676,7 +676,7 @@ static bool board_control(struct machine *m, GError **error)
 static bool board_build(struct machine *m, GError **error)
 {
     m->clock = clock_new();
-    clock_stop(m->clock); /* guest time begins when the guest does, */
+    clock_stop(m->clock);   /* guest time begins when the guest does, */
     clock_set(m->clock, 0); /* and the host has taken a few nanoseconds */
     m->loop = loop_new(m->clock, error);
     if (!m->loop || !machine_disks_open(m, error) ||
@@ -834,6 +834,7 @@ void machine_free(struct machine *m)
     gdbstub_free(m->gdb);
     control_free(m->control);
     machine_keys_free(m);
+    machine_cards_free(m);
     terminal_free(m->terminal);
     desktop_free(m->window);
     g_ptr_array_free(m->vncs, TRUE);

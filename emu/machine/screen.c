@@ -178,6 +178,44 @@ static void viewer_quit(void *opaque)
     machine_request(opaque, MACHINE_REQUEST_QUIT);
 }
 
+/* The inside of a JSON string. Addresses are the kernel's own words, but a socket's path is the user's. */
+static char *json_text(const char *text)
+{
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    GString *out = g_string_new(NULL);
+    for (const char *c = valid; *c; c++) {
+        if ((unsigned char)*c < 0x20)
+            g_string_append_printf(out, "\\u%04x", (unsigned char)*c);
+        else if (*c == '"' || *c == '\\')
+            g_string_append_printf(out, "\\%c", *c);
+        else
+            g_string_append_c(out, *c);
+    }
+    return g_string_free(out, FALSE);
+}
+
+static char *end_of_vnc(const char *host, const char *service, const char *family, const char *auth)
+{
+    g_autofree char *safe = json_text(host);
+    return g_strdup_printf(
+        "{\"host\": \"%s\", \"service\": \"%s\", \"family\": \"%s\", \"websocket\": false%s%s%s}", safe,
+        service, family, auth ? ", \"auth\": \"" : "", auth ? auth : "", auth ? "\"" : "");
+}
+
+static void vnc_news(void *opaque, struct vnc *vnc, enum vnc_news news, const struct vnc_peer *peer)
+{
+    static const char *const names[] = {[VNC_NEWS_CONNECTED] = "VNC_CONNECTED",
+                                        [VNC_NEWS_INITIALIZED] = "VNC_INITIALIZED",
+                                        [VNC_NEWS_DISCONNECTED] = "VNC_DISCONNECTED"};
+    struct machine *m = opaque;
+    g_autofree char *server = end_of_vnc(vnc_host(vnc), vnc_service(vnc), vnc_family(vnc),
+                                         vnc_wants_password(vnc) ? "vnc" : "none");
+    g_autofree char *client = end_of_vnc(peer->host, peer->service, peer->family, NULL);
+    g_autofree char *data = g_strdup_printf("\"server\": %s, \"client\": %s", server, client);
+    if (m->control)
+        control_event(m->control, names[news], data);
+}
+
 bool machine_displays_build(struct machine *m, GError **error)
 {
     const struct machine_config *config = m->config;
@@ -197,7 +235,9 @@ bool machine_displays_build(struct machine *m, GError **error)
                                                        .reverse = wanted->reverse,
                                                        .share = shares[wanted->share],
                                                        .name = config->name,
-                                                       .keymap = keymap},
+                                                       .keymap = keymap,
+                                                       .news = vnc_news,
+                                                       .news_opaque = m},
                                   error);
         if (!vnc) {
             g_prefix_error(error, "-vnc: ");

@@ -412,11 +412,41 @@ static void test_host_time(void)
     bench_free(b);
 }
 
+static void note_change(void *opaque, int64_t seconds)
+{
+    int64_t *told = opaque;
+    told[0] = seconds;
+    told[1]++;
+}
+
+/* By registers while the clock runs, and by SET; each time by how much it is ahead of -rtc. */
+static void test_told_when_set(struct rig *r, gconstpointer data)
+{
+    int64_t told[2] = {0};
+    rtc_on_change(r->rtc, note_change, told);
+    pass(r, 10 * NANOSECONDS + NANOSECONDS / 3);
+    assert_time(r, 0x20, 0x24, 0x02, 0x29, 0x00, 0x00, 0x07);
+    g_assert_cmpint(told[1], ==, 0);
+    set(r, 0x02, 0x05); /* minutes */
+    g_assert_cmpint(told[1], ==, 1);
+    g_assert_cmpint(told[0], ==, 300);
+    set(r, B, get(r, B) | 0x80);
+    set(r, 0x02, 0x00);
+    set(r, 0x04, 0x23); /* hours */
+    g_assert_cmpint(told[1], ==, 1);
+    set(r, B, get(r, B) & ~0x80);
+    g_assert_cmpint(told[1], ==, 2);
+    g_assert_cmpint(told[0], ==, 23 * 3600);
+    set(r, 0x01, 0x12); /* the alarm's seconds are not the time */
+    g_assert_cmpint(told[1], ==, 2);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 #define TEST(name) g_test_add("/rtc/" #name, struct rig, NULL, set_up, test_##name, tear_down)
     TEST(calendar);
+    g_test_add("/rtc/told_when_set", struct rig, NULL, set_up, test_told_when_set, tear_down);
     g_test_add("/rtc/century", struct rig, "base=1999-12-31T23:59:59", set_up, test_century, tear_down);
     TEST(encodings);
     TEST(setting);

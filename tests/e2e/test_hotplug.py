@@ -238,6 +238,35 @@ def live_capture(g):
     listener.close()
 
 
+def filters_and_clock():
+    """query-rx-filter shows what the driver set; RTC_CHANGE tells that the guest set its clock."""
+    mac = "52:54:00:00:00:0b"
+    with Plugged("-netdev", "user,id=n0", "-device", f"e1000,netdev=n0,id=nic0,mac={mac}") as g:
+        def filter_of():
+            listed = g.good("query-rx-filter", name="nic0")
+            check(len(listed) == 1 and listed == g.good("query-rx-filter"), f"{listed}")
+            return listed[0]
+        check(filter_of()["unicast"] == "none", "it receives before its driver has started it")
+        g.must("ip link set eth0 up")
+        wait_until("the receiver", lambda: filter_of()["unicast"] == "normal", ANSWER_SECONDS)
+        seen = filter_of()
+        check(seen["main-mac"] == mac and seen["broadcast-allowed"] and not seen["promiscuous"] and seen["unicast-table"] == [], f"{seen}")
+        for word, key, value in (("promisc", "promiscuous", True), ("-promisc", "promiscuous", False), ("allmulti", "multicast", "all")):
+            g.must(f"ifconfig eth0 {word}")
+            wait_until(f"{word} in the filter", lambda: filter_of()[key] == value, ANSWER_SECONDS)
+        g.refused("invalid net client name: other", "query-rx-filter", name="other")
+        g.events.clear()
+        g.must("date -u -s '2031-05-06 07:08:09' && hwclock -w -u")
+        before = time.time()
+
+        def told():
+            g.ask("query-status")
+            return [e["data"] for e in g.events if e["event"] == "RTC_CHANGE"]
+        data = wait_until("RTC_CHANGE", told, ANSWER_SECONDS)[-1]
+        ahead = 1935817689 - before  # 2031-05-06T07:08:09Z
+        check(abs(data["offset"] - ahead) < ANSWER_SECONDS and data["qom-path"] == "/machine/rtc", f"{data}, {ahead} were to be expected")
+
+
 def captures():
     """object-add filter-dump while it runs; the file is whole when the back end goes."""
     mac = "52:54:00:00:00:0a"
@@ -328,5 +357,5 @@ if __name__ == "__main__":
         print("SKIP: needs the image `mini`: netlab image build mini")
         sys.exit(77)
     test_back_ends.IMAGE.update(images["mini"])
-    main(user_and_back, every_back_end, captures, refusals, nobody_answers,
+    main(user_and_back, every_back_end, filters_and_clock, captures, refusals, nobody_answers,
          *([under_the_interpreter] if os.environ.get("NETLAB_TEST_FULL") else []))

@@ -22,6 +22,9 @@ import time
 from harness import BIN, Failure, check, main, wait_until
 from screen import BIOS, EMULATOR, VGABIOS, Machine, Viewer
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import Lines
+
 FIRMWARE = ["-m", "64", "-bios", BIOS, "-serial", "none"]
 BANNER = "No bootable device"
 BOOT_SECONDS = 120
@@ -203,6 +206,37 @@ def vnc_viewers():
         check(not os.path.exists(path), "the socket is gone")
 
 
+class EventReader:
+    def __init__(self, path):
+        wait_until("the QMP socket", lambda: os.path.exists(path))
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(BOOT_SECONDS)
+        self.socket.connect(path)
+        self.lines, self.events = Lines(self.socket), []
+        self.lines.readline()
+        self.ask("qmp_capabilities")
+
+    def read(self):
+        message = json.loads(self.lines.readline())
+        if "event" in message:
+            self.events.append((message["event"], message.get("data")))
+        return message
+
+    def ask(self, command):
+        self.lines.write(json.dumps({"execute": command}) + "\n")
+        self.lines.flush()
+        while "return" not in (message := self.read()):
+            check("error" not in message, f"{message}")
+        return message["return"]
+
+    def wait(self, name):
+        """Events of VNC up to one of this name; they are forgotten."""
+        while not any(event == name for event, _ in self.events):
+            self.read()
+        seen, self.events = self.events, []
+        return [(event, data) for event, data in seen if event.startswith("VNC_")]
+
+
 def vnc_password_and_ports():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -213,16 +247,30 @@ def vnc_password_and_ports():
                 return f"skipped: port {port} is no display, or the loopback device is down and may not be set up"
         refused = subprocess.run([EMULATOR, *FIRMWARE, "-display", "none", "-vnc", f":{port - 5900}"], capture_output=True, text=True, timeout=30)
         check(refused.returncode == 1 and "in use" in refused.stderr and "display number" in refused.stderr, refused.stderr)
-        with Machine([*FIRMWARE, "-vnc", f":{port - 5900},to={port - 5900 + 20},password=on"]) as m:
+        with tempfile.TemporaryDirectory(prefix="netlab-vnc-") as folder, Machine(
+                [*FIRMWARE, "-vnc", f":{port - 5900},to={port - 5900 + 20},password=on", "-qmp", f"unix:{folder}/qmp,server=on,wait=off"]) as m:
+            qmp = EventReader(f"{folder}/qmp")
             host, service = m.monitor("info vnc").split()[0].rsplit(":", 1)
             check(host == "127.0.0.1" and port < int(service) <= port + 20, f"{host}:{service}")
             where = (host, int(service))
             check(not Viewer(where, password="").accepted, "nobody gets in before there is a password")
+            seen = qmp.wait("VNC_DISCONNECTED")
+            check([name for name, _ in seen] == ["VNC_CONNECTED", "VNC_DISCONNECTED"], f"{seen}")
+            check(seen[0][1]["client"] == seen[1][1]["client"] and seen[0][1]["client"]["host"] == host and seen[0][1]["server"] ==
+                  {"host": host, "service": service, "family": "ipv4", "websocket": False, "auth": "vnc"}, f"{seen}")
             check(not m.monitor("change vnc password secret"), "no complaint")
             check(not Viewer(where, password="Secret").accepted, "a wrong password")
+            qmp.wait("VNC_DISCONNECTED")
             viewer = Viewer(where, password="secret")
             check(viewer.accepted, "the right one")
             viewer.wait_text(BANNER)
+            seen = qmp.wait("VNC_INITIALIZED")
+            check([name for name, _ in seen] == ["VNC_CONNECTED", "VNC_INITIALIZED"], f"{seen}")
+            clients = qmp.ask("query-vnc-servers")[0]["clients"]
+            check(clients == [seen[1][1]["client"]] and clients[0]["service"] == str(viewer.socket.getsockname()[1]), f"{clients}")
+            viewer.close()
+            qmp.wait("VNC_DISCONNECTED")
+            check(qmp.ask("query-vnc")["clients"] == [], "it is listed although it is gone")
             m.quit()
 
 

@@ -102,6 +102,21 @@ static bool fake_nic(void *opaque, unsigned index, struct control_nic *out)
     return index == 0;
 }
 
+static bool fake_rx_filter(void *opaque, unsigned index, struct control_rx_filter *out)
+{
+    static const uint8_t addresses[3][6] = {
+        {0x52, 0x54, 0, 0x12, 0x34, 0x57}, {1, 0, 0x5e, 0, 0, 1}, {2, 0, 0, 0, 0, 9}};
+    static const uint32_t vlans[128] = {[0] = 1 << 5, [127] = 1u << 31};
+    *out = (struct control_rx_filter){.receiving = true,
+                                      .broadcast = true,
+                                      .by_vlan = true,
+                                      .by_hash = true,
+                                      .count = 3,
+                                      .address = addresses,
+                                      .vlan_table = vlans};
+    return index == 0;
+}
+
 static bool fake_capture(void *opaque, unsigned index, struct control_capture *out)
 {
     *out = (struct control_capture){.id = "f",
@@ -296,6 +311,12 @@ static bool fake_screendump(void *opaque, const char *path, const char *format, 
     return true;
 }
 
+static bool fake_vnc_client(void *opaque, unsigned server, unsigned index, struct control_vnc_client *out)
+{
+    *out = (struct control_vnc_client){.family = "ipv4", .host = "127.0.0.1", .service = "40001"};
+    return server == 0 && index == 0;
+}
+
 static bool fake_vnc(void *opaque, unsigned index, struct control_vnc *out)
 {
     *out = (struct control_vnc){
@@ -376,6 +397,7 @@ static void setup(struct bench *b, gconstpointer data)
                                           .nmi = fake_nmi,
                                           .chardev = fake_chardev,
                                           .nic = fake_nic,
+                                          .rx_filter = fake_rx_filter,
                                           .capture = fake_capture,
                                           .set_link = fake_set_link,
                                           .drive = fake_drive,
@@ -405,6 +427,7 @@ static void setup(struct bench *b, gconstpointer data)
                                           .mouse = fake_mouse,
                                           .screendump = fake_screendump,
                                           .vnc = fake_vnc,
+                                          .vnc_client = fake_vnc_client,
                                           .vnc_password = fake_vnc_password,
                                           .register_value = fake_register};
     b->ring = char_open("r", "ringbuf", b->loop, NULL);
@@ -576,6 +599,15 @@ static void test_conversation(struct bench *b, gconstpointer data)
         {"{\"execute\":\"x-netlab-query-network\"}", "\"rx-bytes\":5000000000"},
         {"{\"execute\":\"x-netlab-query-network\"}",
          "\"drops\":[{\"end\":\"netdev\",\"reason\":\"filtered\",\"frames\":9}]"},
+        {"{\"execute\":\"query-rx-filter\"}", "{\"return\":[{\"name\":\"net0\",\"promiscuous\":false,"
+                                              "\"multicast\":\"normal\",\"unicast\":\"normal\","
+                                              "\"vlan\":\"normal\",\"broadcast-allowed\":true,\"multicast-"
+                                              "overflow\":true,\"unicast-overflow\":false,"
+                                              "\"main-mac\":\"52:54:00:12:34:57\",\"vlan-table\":[5,4095],"
+                                              "\"unicast-table\":[\"02:00:00:00:00:09\"],"
+                                              "\"multicast-table\":[\"01:00:5e:00:00:01\"]}]}"},
+        {"{\"execute\":\"query-rx-filter\",\"arguments\":{\"name\":\"net1\"}}",
+         "invalid net client name: net1"},
         {"{\"execute\":\"x-netlab-query-captures\"}",
          "{\"return\":[{\"id\":\"f\",\"netdev\":\"n0\",\"file\":\"a.pcapng\",\"format\":\"pcapng\",\"live\":"
          "true,"
@@ -600,6 +632,10 @@ static void test_conversation(struct bench *b, gconstpointer data)
         {"{\"execute\":\"set_link\"}", "Parameter 'name' is missing"},
         {"{\"execute\":\"query-vnc\"}", "\"service\":\"5901\""},
         {"{\"execute\":\"query-vnc\"}", "\"auth\":\"vnc\""},
+        {"{\"execute\":\"query-vnc\"}", "\"clients\":[{\"host\":\"127.0.0.1\",\"service\":\"40001\","
+                                        "\"family\":\"ipv4\",\"websocket\":false}]"},
+        {"{\"execute\":\"query-vnc-servers\"}", "{\"return\":[{\"id\":\"default\",\"server\":[{"},
+        {"{\"execute\":\"query-vnc-servers\"}", "\"service\":\"40001\""},
         {"{\"execute\":\"query-mice\"}", "\"name\":\"PS/2 Mouse\""},
         {"{\"execute\":\"screendump\",\"arguments\":{\"filename\":\"/tmp/x.png\"}}", "{\"return\":{}}"},
         {"{\"execute\":\"screendump\",\"arguments\":{\"filename\":\"/nowhere/x\"}}", "writing a picture"},
