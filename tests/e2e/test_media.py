@@ -564,7 +564,8 @@ def boot_menu():
         with program(*words) as m:
             m.wait_text("Press ESC for boot menu.", SECONDS)
             m.keys("esc")
-            text = m.wait_text("Select boot device:", SECONDS)
+            m.wait_text("Select boot device:", SECONDS)
+            text = m.wait_text("Floppy", SECONDS)  # lines come one by one
             number = next(line.split(".")[0].strip() for line in text.splitlines() if "Floppy" in line)
             m.keys(number)
             m.wait_said("debug", "<from the floppy>")
