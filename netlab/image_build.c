@@ -27,7 +27,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { RECIPE_VERSION = 7, NEEDED_MIB = 600 };
+enum { RECIPE_VERSION = 8, NEEDED_MIB = 600 };
 
 struct build {
     struct recipe *recipe;
@@ -475,9 +475,9 @@ static bool build_image(struct build *b, const char *inputs, GError **error)
     if (!gather(b, error))
         return false;
     say(b, "image", "Putting the image together");
-    add_applets(b);
     if (!add_basics(b, error) || !add_modules(b, error))
         return false;
+    add_applets(b); /* last: what a recipe links is not one of them */
     if (b->recipe->on_disk)
         merge_usr(b->tree);
     if (!save_kernel(b, error) || !write_image(b, error) || !write_metadata(b, inputs, error))
