@@ -387,8 +387,35 @@ def test_ib700():
     watchdog("ib700", "ib700wdt.ko timeout=2", False)
 
 
+def test_reboots_in_a_row():
+    """A guest that restarts itself, by the keyboard controller, port CF9 and a triple fault, and through firmware."""
+    found, why = mini()
+    if not found:
+        return f"skipped: {why}"
+    times = 20 if os.environ.get("NETLAB_TEST_FULL") else 3
+    ways = {"keyboard controller": ("reboot=k",), "CF9": ("reboot=p",), "triple fault": ("reboot=t",)}
+    bios = "/usr/share/seabios/bios-256k.bin"
+    if os.path.exists(bios):
+        ways["firmware"] = ("", "-bios", bios)
+    with tempfile.TemporaryDirectory() as folder:
+        image = initrd(folder, found, 'echo "STARTED AGAIN"\nreboot -f\nsleep 600\n', ("button",))
+        for way, (word, *words) in ways.items():
+            guest = Guest(folder, ["-kernel", found[0], "-initrd", image, "-append", f"{APPEND} {word}"], *words)
+            try:
+                wait_until(lambda: f"start {times + 1} by {way}: {guest.text()[-600:]!r}", lambda: guest.text().count("STARTED AGAIN") > times, SECONDS * 2)
+                for _ in range(times):
+                    check(guest.event("RESET")["data"] == {"guest": True, "reason": "guest-reset"}, f"{way}: not the guest's own reset")
+                descriptors = len(os.listdir(f"/proc/{guest.process.pid}/fd"))
+                check(descriptors < 40, f"{way}: {descriptors} open files")
+                guest.say("quit")
+                guest.finish()
+            finally:
+                guest.close()
+    return f"{times} times: {', '.join(ways)}"
+
+
 if __name__ == "__main__":
     if not mini()[0] and not os.path.exists("/usr/share/seabios/bios-256k.bin"):
         print(f"skipped: {mini()[1]}")
         sys.exit(77)
-    main(test_sleep_button_printer, test_resets_through_firmware, test_hibernation, test_sleep_through_firmware, test_i6300esb, test_ib700)
+    main(test_sleep_button_printer, test_resets_through_firmware, test_hibernation, test_sleep_through_firmware, test_reboots_in_a_row, test_i6300esb, test_ib700)
