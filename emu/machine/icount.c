@@ -23,6 +23,7 @@ enum {
     AUTO_PERIOD = 100000000, /* ns */
     AUTO_WOBBLE = 20000000,  /* ns: this far from host time is near enough */
     ALIGN_AHEAD = 3000000,   /* ns ahead of host time before it waits */
+    ALIGN_PERIOD = 10000000, /* ns of guest time between two looks at host time */
     WARN_LATE = 500000000,   /* ns behind it before it is said */
     WARN_MOST = 100,
 };
@@ -65,13 +66,14 @@ static void move(struct icount *ic, int64_t by)
 static uint64_t until_deadline(struct icount *ic, uint64_t least)
 {
     int64_t deadline = clock_next_deadline(ic->clock);
+    uint64_t most = ic->config.align ? CLAMP((uint64_t)ALIGN_PERIOD >> ic->shift, 1, RUN_MOST) : RUN_MOST;
     if (deadline == CLOCK_NEVER)
-        return RUN_MOST;
+        return most;
     int64_t left = deadline - clock_now(ic->clock);
     if (left <= 0)
         return least;
     uint64_t run = ((uint64_t)left + (UINT64_C(1) << ic->shift) - 1) >> ic->shift;
-    return CLAMP(run, least, RUN_MOST);
+    return CLAMP(run, least, most);
 }
 
 /* A new earliest deadline, perhaps from the middle of an instruction. */
@@ -102,14 +104,6 @@ void icount_free(struct icount *ic)
     g_free(ic);
 }
 
-bool icount_begin(struct icount *ic)
-{
-    uint64_t run = until_deadline(ic, 0);
-    if (run)
-        cpu_icount_until(ic->cpu, cpu_icount(ic->cpu) + run);
-    return run != 0;
-}
-
 void icount_resume(struct icount *ic)
 {
     ic->running = false;
@@ -125,6 +119,16 @@ static int64_t lead(struct icount *ic)
     }
     ic->looked = host;
     return time - (host - ic->host_offset);
+}
+
+bool icount_begin(struct icount *ic)
+{
+    if (!ic->running)
+        lead(ic); /* both clocks start here */
+    uint64_t run = until_deadline(ic, 0);
+    if (run)
+        cpu_icount_until(ic->cpu, cpu_icount(ic->cpu) + run);
+    return run != 0;
 }
 
 static void adapt(struct icount *ic)

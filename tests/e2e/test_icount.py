@@ -216,11 +216,11 @@ def keeps_up():
             return 0.66 < (guest_seconds(m) - g0) / (time.monotonic() - t0) < 1.5
         wait_until("guest time like the host's", near, SECONDS)
         check("(auto)" in info(m), info(m))
+    started = time.monotonic()  # before guest time begins; a guest that was late may catch up, but not run ahead
     with Pc("-m", "32M", "-nic", "none", "-icount", "shift=10,align=on", "-hda", busy) as m:
-        wait_until("a second", lambda: guest_seconds(m) > 1, SECONDS)
-        t0, g0 = time.monotonic(), guest_seconds(m)
-        wait_until("two seconds", lambda: guest_seconds(m) > g0 + 2, SECONDS)
-        check(time.monotonic() - t0 > 1.5, f"{guest_seconds(m) - g0} s of guest time in {time.monotonic() - t0} s")
+        wait_until("three seconds", lambda: guest_seconds(m) > 3, SECONDS)
+        guest, host = guest_seconds(m), time.monotonic() - started
+        check(guest < host + 0.1, f"{guest} s of guest time in {host} s")
     log = os.path.join(work, "log")
     with open(log, "wb") as file:
         process = subprocess.Popen([EMULATOR, "-m", "32M", "-nic", "none", "-display", "none", "-serial", "null", "-monitor", "none", "-accel", "interp", "-icount",
