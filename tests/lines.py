@@ -7,6 +7,10 @@ piece with an answer would be lost.
 """
 
 
+import json
+import socket
+
+
 class Lines:
     def __init__(self, connection):
         self.reader = connection.makefile("r", encoding="utf-8")
@@ -19,3 +23,19 @@ class Lines:
     def close(self):
         self.reader.close()
         self.writer.close()
+
+
+def machine_status(path, seconds):
+    """What query-status says of the machine whose QMP socket is at `path`."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(seconds)
+        connection.connect(path)
+        lines = Lines(connection)
+        lines.readline()
+        for command in ("qmp_capabilities", "query-status"):
+            lines.write(json.dumps({"execute": command}) + "\n")
+            lines.flush()
+            answer = json.loads(lines.readline())
+            while "event" in answer:
+                answer = json.loads(lines.readline())
+        return answer["return"]["status"]

@@ -63,6 +63,11 @@ static JsonNode *query_chardev(struct qmp_session *session, JsonObject *argument
     return qmp_array(list);
 }
 
+static char *mac_text(const uint8_t mac[6])
+{
+    return g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+}
+
 static JsonNode *query_network(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
@@ -70,8 +75,7 @@ static JsonNode *query_network(struct qmp_session *session, JsonObject *argument
     struct control_nic nic;
     for (unsigned i = 0; m->nic(m->opaque, i, &nic); i++) {
         JsonObject *object = json_object_new();
-        g_autofree char *mac = g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", nic.mac[0], nic.mac[1],
-                                               nic.mac[2], nic.mac[3], nic.mac[4], nic.mac[5]);
+        g_autofree char *mac = mac_text(nic.mac);
         json_object_set_string_member(object, "name", nic.id);
         json_object_set_string_member(object, "model", nic.model);
         json_object_set_string_member(object, "mac", mac);
@@ -110,18 +114,15 @@ static JsonObject *rx_filter(const struct control_nic *nic, const struct control
     JsonArray *lists[] = {json_array_new(), json_array_new()}; /* stations, groups */
     JsonArray *vlans = json_array_new();
     const char *multicast = filter->all_multicast || filter->promiscuous ? "all" : "none";
-    g_autofree char *own = g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", nic->mac[0], nic->mac[1],
-                                           nic->mac[2], nic->mac[3], nic->mac[4], nic->mac[5]);
-    g_autofree char *first = NULL;
+    g_autofree char *own = NULL;
     for (unsigned i = 0; i < filter->count; i++) {
-        const uint8_t *a = filter->address[i];
-        g_autofree char *text =
-            g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", a[0], a[1], a[2], a[3], a[4], a[5]);
+        g_autofree char *text = mac_text(filter->address[i]);
         if (i)
-            json_array_add_string_element(lists[a[0] & 1], text);
+            json_array_add_string_element(lists[filter->address[i][0] & 1], text);
         else
-            first = g_steal_pointer(&text);
+            own = g_steal_pointer(&text);
     }
+    own = own ? own : mac_text(nic->mac);
     if (g_str_equal(multicast, "none") && (filter->by_hash || json_array_get_length(lists[1])))
         multicast = "normal";
     for (unsigned id = 0; filter->by_vlan && id < 4096; id++)
@@ -138,7 +139,7 @@ static JsonObject *rx_filter(const struct control_nic *nic, const struct control
     json_object_set_boolean_member(object, "broadcast-allowed", filter->broadcast);
     json_object_set_boolean_member(object, "multicast-overflow", filter->by_hash);
     json_object_set_boolean_member(object, "unicast-overflow", FALSE);
-    json_object_set_string_member(object, "main-mac", first ? first : own);
+    json_object_set_string_member(object, "main-mac", own);
     json_object_set_array_member(object, "vlan-table", vlans);
     json_object_set_array_member(object, "unicast-table", lists[0]);
     json_object_set_array_member(object, "multicast-table", lists[1]);

@@ -117,14 +117,10 @@ struct vnc {
     pthread_t thread;
     bool running;
     rfbScreenInfoPtr screen;
-    rfbClientPtr client[VIEWERS_MOST];
-    unsigned clients;
-    int waiting[VIEWERS_MOST]; /* accepted sockets that wait for a look */
-    unsigned waiting_count;
     struct {
         struct vnc_peer peer;
-        int fd;           /* until libvncserver has it */
-        rfbClientPtr who; /* from then on */
+        int fd;           /* accepted, waits for a look; libvncserver's from then on */
+        rfbClientPtr who; /* NULL: still waits */
     } seats[VIEWERS_MOST];
     unsigned seat_count, serial;
 };
@@ -342,22 +338,14 @@ static void count_viewers(struct vnc *v)
 static void client_gone(rfbClientPtr client)
 {
     struct vnc *v = vnc_of(client->screen);
-    for (unsigned i = 0; i < v->clients; i++) {
-        if (v->client[i] == client) {
-            v->client[i] = v->client[--v->clients];
-            break;
-        }
-    }
     leave_seat(v, client, -1);
     post(v, &(struct event){.kind = EVENT_LEFT});
-    count_viewers(v);
 }
 
 static enum rfbNewClientAction client_new(rfbClientPtr client)
 {
     struct vnc *v = vnc_of(client->screen);
     client->clientGoneHook = client_gone;
-    v->client[v->clients++] = client; /* accept_viewer() keeps within VIEWERS_MOST */
     for (unsigned i = 0; i < v->seat_count; i++)
         if (!v->seats[i].who && v->seats[i].fd == client->sock)
             v->seats[i].who = client;
@@ -389,12 +377,11 @@ static void accept_viewer(struct vnc *v)
     int fd = accept4(v->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
-    if (fd >= FD_SETSIZE || v->clients + v->waiting_count >= VIEWERS_MOST) { /* libvncserver uses select() */
+    if (fd >= FD_SETSIZE || v->seat_count >= VIEWERS_MOST) { /* libvncserver uses select() */
         trace(DISPLAY, "no room for another viewer");
         close(fd);
         return;
     }
-    v->waiting[v->waiting_count++] = fd;
     take_seat(v, fd);
     pthread_mutex_lock(&v->shared.lock);
     v->shared.asks++;
@@ -433,13 +420,14 @@ static bool take_shared(struct vnc *v)
     if (r.height)
         v->rfb.rfbMarkRectAsModified_(v->screen, (int)r.x, (int)r.y, (int)(r.x + r.width),
                                       (int)(r.y + r.height));
-    if (fresh && v->waiting_count) {
-        while (v->waiting_count) {
-            int fd = v->waiting[--v->waiting_count];
-            if (!v->rfb.rfbNewClient_(v->screen, fd))
-                leave_seat(v, NULL, fd);
+    for (unsigned i = 0; fresh && i < v->seat_count;) {
+        int fd = v->seats[i].fd;
+        if (v->seats[i].who) {
+            i++;
+            continue;
         }
-        count_viewers(v);
+        if (!v->rfb.rfbNewClient_(v->screen, fd)) /* it may be off its seat already, and another on it */
+            leave_seat(v, NULL, fd);
     }
     return true;
 }
@@ -451,8 +439,9 @@ static void *serve(void *opaque)
         struct pollfd fds[2 + VIEWERS_MOST] = {{.fd = v->to_thread, .events = POLLIN},
                                                {.fd = v->listener, .events = POLLIN}};
         unsigned count = 2;
-        for (unsigned i = 0; i < v->clients; i++)
-            fds[count++] = (struct pollfd){.fd = v->client[i]->sock, .events = POLLIN};
+        for (unsigned i = 0; i < v->seat_count; i++)
+            if (v->seats[i].who)
+                fds[count++] = (struct pollfd){.fd = v->seats[i].who->sock, .events = POLLIN};
         if (poll(fds, count, -1) < 0 && errno != EINTR)
             return NULL;
         if (fds[0].revents)
@@ -574,7 +563,6 @@ static bool connect_viewer(struct vnc *v, const struct vnc_config *config, GErro
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     v->host = g_strdup(config->where);
     v->service = g_steal_pointer(&service);
-    v->waiting[v->waiting_count++] = fd;
     take_seat(v, fd);
     v->shared.asks++;
     v->shared.peers[0] = v->seats[0].peer;
@@ -683,7 +671,7 @@ struct vnc *vnc_new(struct display *display, const struct vnc_config *config, GE
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         v->running = !why;
     }
-    if (v->running && v->waiting_count)
+    if (v->running && config->reverse)
         wake(v->to_machine); /* somebody is there already */
     if (v->running)
         return v;
@@ -707,16 +695,21 @@ void vnc_free(struct vnc *v)
     loop_remove_fd(v->watch);
     display_remove_viewer(v->viewer);
     if (v->screen) {
-        while (v->clients) { /* calls client_gone() */
-            v->rfb.rfbCloseClient_(v->client[0]);
-            v->rfb.rfbClientConnectionGone_(v->client[0]);
+        for (unsigned i = 0; i < v->seat_count;) {
+            rfbClientPtr who = v->seats[i].who;
+            if (!who) {
+                i++;
+                continue;
+            }
+            v->rfb.rfbCloseClient_(who);
+            v->rfb.rfbClientConnectionGone_(who); /* calls client_gone() */
         }
         g_free(v->screen->frameBuffer);
         v->screen->frameBuffer = NULL;
         v->rfb.rfbScreenCleanup_(v->screen);
     }
-    while (v->waiting_count)
-        close(v->waiting[--v->waiting_count]);
+    while (v->seat_count)
+        close(v->seats[--v->seat_count].fd);
     if (v->path)
         unlink(v->path);
     if (v->listener >= 0)

@@ -17,7 +17,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from lines import Lines
+from lines import machine_status
 
 LIMIT = 60
 
@@ -45,16 +45,7 @@ class Machine:
         self.process.wait()
 
     def status(self):
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(LIMIT)
-            s.connect(self.qmp)
-            file = Lines(s)
-            file.readline()
-            for command in ("qmp_capabilities", "query-status"):
-                file.write('{"execute": "%s"}\n' % command)
-                file.flush()
-                answer = file.readline()
-            return re.search(r'"status": *"([a-z-]+)"', answer)[1]
+        return machine_status(self.qmp, LIMIT)
 
     def await_status(self, wanted):
         until = time.monotonic() + LIMIT

@@ -18,14 +18,13 @@ import re
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from lines import Lines
+from lines import machine_status
 
 LIMIT = 300
 SYMBOLS = ("start_kernel", "do_timer", "__do_sys_newuname")
@@ -78,16 +77,7 @@ class Guest:
             time.sleep(0.02)
 
     def status(self):
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(LIMIT)
-            s.connect(self.qmp)
-            file = Lines(s)
-            file.readline()
-            for command in ("qmp_capabilities", "query-status"):
-                file.write('{"execute": "%s"}\n' % command)
-                file.flush()
-                answer = json.loads(file.readline())
-            return answer["return"]["status"]
+        return machine_status(self.qmp, LIMIT)
 
     def expect(self, pattern):
         """What the console says until `pattern`, which it says after what was expected before."""

@@ -58,6 +58,32 @@ def run(*words, **how):
     check(done.returncode == 0, f"{' '.join(words)}: {done.stdout.decode(errors='replace')}{done.stderr.decode(errors='replace')}")
     return done.stdout
 
+# A boot sector's subroutines: EAX, AX or AL in hexadecimal to the debug console.
+HEX = """hex8:
+    pushl %eax
+    shrl $16, %eax
+    call hex4
+    popl %eax
+hex4:
+    pushw %ax
+    movb %ah, %al
+    call hex2
+    popw %ax
+hex2:
+    pushw %ax
+    shrb $4, %al
+    call digit
+    popw %ax
+    andb $15, %al
+digit:
+    addb $'0', %al
+    cmpb $'9', %al
+    jbe 9f
+    addb $7, %al
+9:  outb %al, $0xe9
+    ret
+"""
+
 
 def debian(name):
     where = media_debian.ready()

@@ -85,30 +85,7 @@ GUEST = """
     call hex8
     movb $16, %al
     outb %al, $0xf4
-hex8:
-    pushl %eax
-    shrl $16, %eax
-    call hex4
-    popl %eax
-hex4:
-    pushw %ax
-    movb %ah, %al
-    call hex2
-    popw %ax
-hex2:
-    pushw %ax
-    shrb $4, %al
-    call digit
-    popw %ax
-    andb $15, %al
-digit:
-    addb $'0', %al
-    cmpb $'9', %al
-    jbe 5f
-    addb $7, %al
-5:  outb %al, $0xe9
-    ret
-.org 510
+""" + media.HEX + """.org 510
     .word 0xaa55
 """
 BUSY = ".code16\n1: incl %eax\n jmp 1b\n.org 510\n.word 0xaa55\n"

@@ -138,30 +138,7 @@ space:
     movb $' ', %al
     outb %al, $0xe9
     ret
-hex8:
-    pushl %eax
-    shrl $16, %eax
-    call hex4
-    popl %eax
-hex4:
-    pushw %ax
-    movb %ah, %al
-    call hex2
-    popw %ax
-hex2:
-    pushw %ax
-    shrb $4, %al
-    call digit
-    popw %ax
-    andb $15, %al
-digit:
-    addb $'0', %al
-    cmpb $'9', %al
-    jbe 1f
-    addb $7, %al
-1:  outb %al, $0xe9
-    ret
-.balign 8
+""" + media.HEX + """.balign 8
 table: .quad 0, 0x00cf92000000ffff
 pointer: .word 15
     .long 0
