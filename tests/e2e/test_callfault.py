@@ -21,6 +21,7 @@ import time
 import points_tried
 from harness import BIN, MODE, TWO_HOSTS, Lab, Failure, check, main, processes, wait_until
 from test_crash import CHANGED, RESTARTED
+from test_crash_uplinks import TOPOLOGY as UPLINKS
 from test_uplinks import Outside
 
 CALLFAULT = os.environ["NETLAB_CALLFAULT"]
@@ -432,17 +433,6 @@ def restart():
 
 
 # ---- uplinks ----
-
-UPLINKS = """\
-name: {name}
-defaults: {{kernel: kernel, ready: agent}}
-networks:
-  campus: {{uplink: up0, subnet: 192.0.2.0/24}}
-  nat: {{uplink: nat, subnet: 10.77.0.0/24, forward: [tcp 18080 -> h1:80]}}
-  user: {{uplink: user}}
-nodes:
-  h1: {{networks: {{campus: 192.0.2.50, nat: auto, user: auto}}}}
-"""
 
 
 def with_uplinks(test):

@@ -253,6 +253,12 @@ nodes:
 """
 
 
+def network_refused(lab, text, says):
+    lab.write(f"networks:\n  {text}\nnodes: {{h: {{networks: [a]}}}}\ndefaults: {{kernel: kernel}}\n")
+    failed = lab.netlab("up", "--dry-run", rc=None)
+    check(failed.returncode != 0 and says in failed.stderr and "topology.yml:2:" in failed.stderr, f"{text}: {failed.text}")
+
+
 def dhcp_crashes():
     """SIGKILL to all at points of the journal while such a lab goes up and down; everything killed; the store lost."""
     lab = Lab(SERVED)
@@ -330,9 +336,7 @@ def dhcp_refused():
             ("a: {subnet: 10.9.0.0/24, dhcp: maybe}", "neither true nor false"),
             ("a: {subnet: 10.9.0.0/24, dhcp: {dns: [10.9.0.1, 10.9.0.2, 10.9.0.3, 10.9.0.4, 10.9.0.5]}}", "has room for 4"),
     ):
-        lab.write(f"networks:\n  {text}\nnodes: {{h: {{networks: [a]}}}}\ndefaults: {{kernel: kernel}}\n")
-        failed = lab.netlab("up", "--dry-run", rc=None)
-        check(failed.returncode != 0 and says in failed.stderr and "topology.yml:2:" in failed.stderr, f"{text}: {failed.text}")
+        network_refused(lab, text, says)
     # No room: three leases, one of them the server's.
     lab.write("networks:\n  a: {subnet: 10.9.0.0/29, dhcp: true}\ndefaults: {kernel: kernel}\n"
               "nodes: {h: {networks: {a: dhcp}}, i: {networks: {a: dhcp}}, j: {networks: {a: dhcp}}}\n")
@@ -418,9 +422,7 @@ def six():
             ("a: {uplink: up0, subnet6: fd00::/64, host6: fd00::1}", "\"host6\" is not for a network that is bridged"),
             ("a: {subnet: fd00::/64}", "an IPv4 one belongs here"),
     ):
-        lab.write(f"networks:\n  {text}\nnodes: {{h: {{networks: [a]}}}}\ndefaults: {{kernel: kernel}}\n")
-        failed = lab.netlab("up", "--dry-run", rc=None)
-        check(failed.returncode != 0 and says in failed.stderr and "topology.yml:2:" in failed.stderr, f"{text}: {failed.text}")
+        network_refused(lab, text, says)
     for node, says in (
             ("{networks: {a: 'fd00:2::1'}}", "does not fit the subnet"),
             ("{networks: {a: {address6: 'fd00:1::'}}}", "is not an address that a NIC can be given"),
