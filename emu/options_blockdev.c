@@ -10,7 +10,7 @@
  *   -blockdev '{"driver": "qcow2", "node-name": "d", "file": {"driver": "file", "filename": "a.qcow2"}}'
  *
  * JSON becomes the dotted words it stands for and is then read like these. A node is a drive that stands
- * aside, as one of -drive if=none does; a format node takes the place of the node it is above.
+ * aside, as one of -drive if=none does; a node that is below another one is nobody else's.
  */
 #include "emu/options_internal.h"
 
@@ -38,6 +38,7 @@ enum { JSON_DEPTH_MOST = 8, JSON_WORDS_MOST = 64 };
 static const struct keyval_row rows[] = {
     {"driver", KEYVAL_CHOICE, "raw|qcow2|" FILE_DRIVERS, "what it is"},
     {"file", KEYVAL_NAME, .help = "name of the node below a raw or qcow2 one"},
+    {"backing", KEYVAL_STRING, .help = "name of the node with the image below; empty: none"},
     {"file.driver", KEYVAL_CHOICE, FILE_DRIVERS, "of the node below"},
     NODE_ROWS(""),
     NODE_ROWS("file."),
@@ -55,6 +56,10 @@ static bool flatten(JsonObject *object, const char *prefix, unsigned depth, GStr
     for (GList *at = names; at; at = at->next) {
         JsonNode *node = json_object_get_member(object, at->data);
         g_autofree char *key = g_strconcat(prefix, at->data, NULL);
+        if (JSON_NODE_HOLDS_NULL(node) && g_str_equal(key, "backing")) { /* no image below */
+            g_string_append(out, out->len ? ",backing=" : "backing=");
+            continue;
+        }
         if (strpbrk(key, ",="))
             return option_fail(error, "JSON: '%s' is no key", key);
         if (JSON_NODE_HOLDS_OBJECT(node)) {
@@ -115,15 +120,20 @@ char *option_json_words(const char *text, const char *first, GError **error)
 
 /* ---- nodes ---- */
 
-static struct machine_drive *find_node(struct options *o, const char *name, guint *index)
+static struct machine_drive *find_node(const struct options *o, const char *name)
 {
     GPtrArray *drives = o->config->drives;
-    for (*index = 0; *index < drives->len; ++*index) {
-        struct machine_drive *drive = drives->pdata[*index];
+    for (guint i = 0; i < drives->len; i++) {
+        struct machine_drive *drive = drives->pdata[i];
         if (drive->id && g_str_equal(drive->id, name))
             return drive;
     }
     return NULL;
+}
+
+static bool is_format(const char *driver)
+{
+    return g_str_equal(driver, "raw") || g_str_equal(driver, "qcow2");
 }
 
 /* What says which file it is, and how that is to be treated. */
@@ -153,10 +163,9 @@ static bool set_file(struct machine_drive *node, const struct keyval *kv, const 
     return true;
 }
 
-static bool set_format_node(struct options *o, struct machine_drive *node, const struct keyval *kv,
+static bool set_format_node(const struct options *o, struct machine_drive *node, const struct keyval *kv,
                             const char *driver, GError **error)
 {
-    guint index;
     const char *below = keyval_string(kv, "file", NULL);
     node->block.format = g_str_equal(driver, "qcow2") ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW;
     if (!below == !keyval_has(kv, "file.driver"))
@@ -167,16 +176,18 @@ static bool set_format_node(struct options *o, struct machine_drive *node, const
                            driver);
     if (!below)
         return set_file(node, kv, "file.", keyval_string(kv, "file.driver", "file"), error);
-    const struct machine_drive *other = find_node(o, below, &index);
+    struct machine_drive *other = find_node(o, below);
     if (!other || !other->node || other->claimed)
         return option_fail(error, "file=%s: there is no -blockdev with that node-name before it%s", below,
                            other ? " that is not in use" : "");
+    if (other->block.format == BLOCK_FORMAT_QCOW2)
+        return option_fail(error, "file=%s: a node above a qcow2 one sees its disk; plug that one in", below);
+    other->carries = true;
     node->file = g_strdup(other->file);
     node->below = g_strdup(other->id);
     node->block.read_only = other->block.read_only;
     node->block.cache = other->block.cache;
     node->block.discard = other->block.discard;
-    g_ptr_array_remove_index(o->config->drives, index); /* its place is taken */
     return true;
 }
 
@@ -193,33 +204,42 @@ static struct machine_drive *new_node(const char *name)
     return node;
 }
 
-bool option_blockdev(struct options *o, const char *arg, GError **error)
+static bool set_backing(const struct options *o, struct machine_drive *node, const struct keyval *kv,
+                        const char *driver, GError **error)
 {
-    g_autoptr(GString) words = g_string_new(NULL);
-    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
-        GString *text = g_string_new("Keys of -blockdev:\n");
-        keyval_describe(&table, text);
-        return option_print(o, text);
-    }
-    if (*arg == '{' && !option_flatten_json(arg, words, error))
-        return false;
-    KEYVAL_AUTO struct keyval *kv = keyval_parse(&table, *arg == '{' ? words->str : arg, error);
-    guint index;
-    if (!kv || !keyval_require(kv, "driver", error) || !keyval_require(kv, "node-name", error))
-        return false;
-    const char *driver = keyval_string(kv, "driver", ""), *name = keyval_string(kv, "node-name", "");
+    const char *name = keyval_string(kv, "backing", NULL);
+    struct machine_drive *below = name && *name ? find_node(o, name) : NULL;
+    if (!name)
+        return true;
+    if (!g_str_equal(driver, "qcow2"))
+        return option_fail(error, "backing= is of driver=qcow2; a %s image has nothing below", driver);
+    if (*name && (!below || !below->node || below->claimed))
+        return option_fail(error, "backing=%s: there is no -blockdev with that node-name before it%s", name,
+                           below ? " that is not in use" : "");
+    if (below)
+        below->carries = true;
+    node->backing = g_strdup(name);
+    return true;
+}
+
+void options_add_node(struct options *o, const struct machine_drive *from)
+{
+    struct machine_drive *node = new_node(from->id);
+    node->file = g_strdup(from->file);
+    node->below = g_strdup(from->below);
+    node->driver = g_strdup(from->driver);
+    node->block = from->block;
+    g_ptr_array_add(o->config->drives, node);
+}
+
+/* Everything but its name; the keys are checked. */
+static bool fill_node(const struct options *o, struct machine_drive *node, const struct keyval *kv,
+                      GError **error)
+{
+    const char *driver = node->driver;
     const char *zeroes = keyval_string(kv, "detect-zeroes", "off");
     const char *discard = keyval_string(kv, "discard", keyval_string(kv, "file.discard", "ignore"));
-    bool format = g_str_equal(driver, "raw") || g_str_equal(driver, "qcow2");
-    if (find_node(o, name, &index))
-        return option_fail(error, "node-name=%s: the name is taken by another drive", name);
-    if (format && keyval_has(kv, "filename"))
-        return option_fail(error,
-                           "filename= belongs to the node below: write file.driver=file,file.filename=…");
-    if (!format && (keyval_has(kv, "file") || keyval_has(kv, "file.driver")))
-        return option_fail(error, "driver=%s has no node below; leave file= out", driver);
-    struct machine_drive *node = new_node(name);
-    g_ptr_array_add(o->config->drives, node);
+    bool format = is_format(driver);
     if (!(format ? set_format_node(o, node, kv, driver, error) : set_file(node, kv, "", driver, error)))
         return false;
     if (format && keyval_bool(kv, "read-only", false))
@@ -234,6 +254,38 @@ bool option_blockdev(struct options *o, const char *arg, GError **error)
                                                         : BLOCK_ZEROES_WRITE;
     if (node->block.zeroes == BLOCK_ZEROES_UNMAP && !node->block.discard)
         return option_fail(error, "detect-zeroes=unmap needs discard=unmap");
+    return set_backing(o, node, kv, driver, error);
+}
+
+bool option_blockdev(struct options *o, const char *arg, GError **error)
+{
+    g_autoptr(GString) words = g_string_new(NULL);
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        GString *text = g_string_new("Keys of -blockdev:\n");
+        keyval_describe(&table, text);
+        return option_print(o, text);
+    }
+    if (*arg == '{' && !option_flatten_json(arg, words, error))
+        return false;
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&table, *arg == '{' ? words->str : arg, error);
+    if (!kv || !keyval_require(kv, "driver", error) || !keyval_require(kv, "node-name", error))
+        return false;
+    const char *driver = keyval_string(kv, "driver", ""), *name = keyval_string(kv, "node-name", "");
+    bool format = is_format(driver);
+    if (find_node(o, name))
+        return option_fail(error, "node-name=%s: the name is taken by another drive", name);
+    if (format && keyval_has(kv, "filename"))
+        return option_fail(error,
+                           "filename= belongs to the node below: write file.driver=file,file.filename=…");
+    if (!format && (keyval_has(kv, "file") || keyval_has(kv, "file.driver")))
+        return option_fail(error, "driver=%s has no node below; leave file= out", driver);
+    struct machine_drive *node = new_node(name);
+    node->driver = g_strdup(driver);
+    if (!fill_node(o, node, kv, error)) {
+        machine_drive_free(node);
+        return false;
+    }
+    g_ptr_array_add(o->config->drives, node);
     return true;
 }
 
@@ -246,9 +298,9 @@ bool options_json_file(struct options *o, struct machine_drive *drive, const cha
     if (!kv || !keyval_require(kv, "driver", error))
         return false;
     const char *driver = keyval_string(kv, "driver", "");
-    if (keyval_has(kv, "file"))
+    if (keyval_has(kv, "file") || keyval_has(kv, "backing"))
         return option_fail(error, "a json: name has no nodes to refer to; write the object of \"file\" out");
-    if (g_str_equal(driver, "raw") || g_str_equal(driver, "qcow2"))
+    if (is_format(driver))
         return set_format_node(o, drive, kv, driver, error);
     return set_file(drive, kv, "", driver, error);
 }

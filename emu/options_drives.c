@@ -409,6 +409,8 @@ static bool take_drive(struct options *o, const struct keyval *kv, enum machine_
                            "drive=%s: there is no -drive with that id before it; write -drive "
                            "if=none,id=%s,file=… first",
                            id, id);
+    if (drive && drive->carries)
+        return option_fail(error, "drive=%s: that node is below another one; name the one above", id);
     if (drive && (drive->claimed || drive->bus != MACHINE_BUS_NONE))
         return option_fail(error, "drive=%s: is plugged in already; say if=none in its -drive", id);
     if (!drive && media != MACHINE_MEDIA_CD && bus == MACHINE_BUS_IDE)
@@ -540,7 +542,7 @@ static bool take_chips(struct options *o, GError **error)
             if (drive->id && g_str_equal(drive->id, id))
                 chip = drive;
         }
-        if (id && (!chip || chip->bus != MACHINE_BUS_NONE))
+        if (id && (!chip || chip->bus != MACHINE_BUS_NONE || chip->carries))
             return option_fail(
                 error,
                 "-machine pflash%d=%s: there is no -blockdev of that node-name, or -drive with "
@@ -606,6 +608,8 @@ bool options_finish_drives(struct options *o, GError **error)
         drive_new(o, MACHINE_BUS_IDE, MACHINE_MEDIA_CD)->index = CD_PLACE;
     for (guint i = 0; i < drives->len; i++) {
         struct machine_drive *drive = drives->pdata[i];
+        if (drive->bus == MACHINE_BUS_NONE && drive->carries)
+            continue;
         if (drive->bus == MACHINE_BUS_NONE && drive->node) {
             option_note(o, "-blockdev node-name=%s is used by no -device (add -device ide-hd,drive=%s)",
                         drive->id, drive->id);

@@ -157,6 +157,8 @@ bool option_smbios(struct options *o, const char *arg, GError **error);
 /* options_drives.c */
 bool option_drive(struct options *o, const char *arg, GError **error);
 bool option_blockdev(struct options *o, const char *arg, GError **error); /* options_blockdev.c */
+/* As if that node's -blockdev stood before the next one. */
+void options_add_node(struct options *o, const struct machine_drive *node);
 /* The file of a drive by what stands behind "json:". */
 bool options_json_file(struct options *o, struct machine_drive *drive, const char *json, GError **error);
 /* A JSON object as the key=value words it stands for, "file": {"driver": … as file.driver=…. */

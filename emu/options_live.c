@@ -59,6 +59,25 @@ static struct machine_chardev *read_chardev(const char *words, GError **error)
     return read_one(option_chardev, offsetof(struct machine_config, chardevs), words, error);
 }
 
+static struct machine_drive *read_blockdev(const char *words, const GPtrArray *nodes, GError **error)
+{
+    struct options o = {.config = machine_config_new()};
+    struct machine_drive *node = NULL;
+    GPtrArray *list = o.config->drives;
+    for (guint i = 0; i < nodes->len; i++)
+        options_add_node(&o, nodes->pdata[i]);
+    if (option_blockdev(&o, words, error)) {
+        if (o.print)
+            option_fail(error, "help is printed by the command line: netlab-emu -blockdev help");
+        else
+            node = g_ptr_array_steal_index(list, list->len - 1);
+    }
+    if (o.print)
+        g_string_free(o.print, TRUE);
+    machine_config_free(o.config);
+    return node;
+}
+
 static struct machine_monitor *read_gdb(const char *words, GError **error)
 {
     return read_one(option_gdb, offsetof(struct machine_config, monitors), words, error);
@@ -70,6 +89,7 @@ const struct machine_words options_words = {.gdb = read_gdb,
                                             .nic = read_nic,
                                             .capture = read_capture,
                                             .chardev = read_chardev,
+                                            .blockdev = read_blockdev,
                                             .device_name = options_ask_device,
                                             .device_key = options_ask_device_key,
                                             .option_name = options_ask_option,

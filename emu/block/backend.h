@@ -21,6 +21,7 @@
 
 struct block;
 struct block_throttle;
+struct image;
 struct clock;
 struct loop;
 
@@ -42,6 +43,13 @@ enum block_on_error { BLOCK_ERROR_REPORT, BLOCK_ERROR_STOP, BLOCK_ERROR_IGNORE, 
 /* What becomes of sectors of zeros that a guest writes. */
 enum block_zeroes { BLOCK_ZEROES_WRITE, BLOCK_ZEROES_DETECT, BLOCK_ZEROES_UNMAP };
 
+/* What is under an image of a format that has such a thing. */
+struct block_below {
+    const char *file; /* NULL: nothing */
+    enum block_format format;
+    const struct block_below *below; /* NULL: as that image says itself */
+};
+
 struct block_config {
     const char *id;
     const char *file; /* NULL: nothing in the drive yet */
@@ -53,6 +61,7 @@ struct block_config {
     bool copy_on_read; /* what is read from the image below is kept in the image */
     enum block_zeroes zeroes;
     enum block_on_error on_read_error, on_write_error;
+    const struct block_below *below; /* NULL: as the image says itself; not kept */
 };
 
 enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_OPS };
@@ -86,6 +95,20 @@ struct block *block_new(const struct block_config *config, struct loop *loop, GE
 void block_set_steady(struct block *block, struct clock *clock);
 void block_free(struct block *block); /* ends what is in flight, flushes */
 
+/* ---- images that stand by themselves ---- */
+
+/* An image that a drive may be given later, and that is not locked while it is in none (a qcow2 image is). */
+struct image *block_image_open(const struct block_config *config, GError **error);
+void block_image_close(struct image *image); /* or NULL; flushes */
+uint64_t block_image_size(const struct image *image);
+bool block_image_read_only(const struct image *image);
+const char *block_image_backing(const struct image *image); /* or NULL */
+/* Into a drive that is empty. The image is the drive's until `released` gives it back: when the medium is
+ * taken out by whomever, or the drive ends. False: somebody else uses the file; it is still the caller's.
+ * Cache mode, discards, zeros are as `how` says from then on. */
+bool block_put(struct block *block, struct image *image, const struct block_config *how,
+               void (*released)(void *opaque, struct image *image), void *opaque, GError **error);
+
 void block_submit(struct block *block, struct block_request *request);
 /* Takes the request back: done() is not called any more, and its buffer is free when this returns. No effect
  * when it is not in flight. */
@@ -101,6 +124,8 @@ uint64_t block_size(const struct block *block); /* bytes, a multiple of 512; 0 w
 bool block_read_only(const struct block *block);
 bool block_write_cache(const struct block *block); /* false: writes are durable when they are done */
 bool block_discards(const struct block *block);
+enum block_cache block_cache_mode(const struct block *block);
+enum block_zeroes block_zeroes_mode(const struct block *block);
 const char *block_path(const struct block *block);    /* NULL without a medium */
 const char *block_format(const struct block *block);  /* "raw", "qcow2"; NULL without a medium */
 const char *block_backing(const struct block *block); /* path of the image below, or NULL */
@@ -146,14 +171,18 @@ struct block_throttle *block_get_throttle(const struct block *block);
 /* changed() is called after a medium was taken out or put in. A drive that sets it is removable. */
 void block_set_removable(struct block *block, void (*changed)(void *opaque), void *opaque);
 bool block_is_removable(const struct block *block);
+/* It has a tray, and `asked` is told when somebody outside wants it open while the guest has it locked. */
+void block_set_tray(struct block *block, void (*asked)(void *opaque), void *opaque);
+bool block_has_tray(const struct block *block);
 /* The guest locks and moves the tray. */
 void block_lock_tray(struct block *block, bool locked);
 bool block_tray_locked(const struct block *block);
 void block_open_tray(struct block *block, bool open);
 bool block_tray_open(const struct block *block);
-/* From outside, the same; a locked tray is not opened unless `force`. The medium stays in it. */
+/* From outside, the same; a locked tray is not opened unless `force`, but the guest is asked to (then the
+ * error is G_IO_ERROR_PENDING). The medium stays in it. A drive without a tray takes it and does nothing. */
 bool block_move_tray(struct block *block, bool open, bool force, GError **error);
-/* Out of an open tray. */
+/* Out of an open tray, if the drive has one. */
 bool block_remove(struct block *block, GError **error);
 /* `moved` is told each time the tray was moved, by whomever. */
 void block_set_tray_listener(struct block *block, void (*moved)(void *opaque, struct block *block, bool open),

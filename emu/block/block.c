@@ -59,7 +59,11 @@ struct block {
     struct clock_timer *answer;
     struct clock_timer *turn; /* when the first of `delayed` asks again */
     struct block_counters counters;
-    bool removable, tray_locked, tray_open;
+    void (*released)(void *opaque, struct image *image); /* NULL: the image is the drive's own */
+    void *released_opaque;
+    bool removable, has_tray, tray_locked, tray_open;
+    void (*asked)(void *opaque);
+    void *asked_opaque;
     void (*changed)(void *opaque);
     void *changed_opaque;
     void (*failed)(void *opaque, struct block *block, bool write, int error, bool stops, bool ignored);
@@ -423,17 +427,88 @@ void block_retry(struct block *b)
 
 /* ---- media ---- */
 
+static struct image *open_image(const struct block_config *c, const char *file, enum block_format format,
+                                bool read_only, unsigned flags, GError **error)
+{
+    bool over = c->snapshot && !read_only;
+    flags |= (c->discard ? IMAGE_DISCARD : 0u) | (c->copy_on_read ? IMAGE_COPY_ON_READ : 0u);
+    if (over) /* is used at once */
+        flags &= ~(unsigned)IMAGE_IDLE;
+    struct image *image =
+        image_open(file, format, read_only || c->snapshot, c->cache, flags, 0, c->below, error);
+    return image && over ? overlay_new(image, error) : image;
+}
+
 static struct image *open_medium(struct block *b, const char *file, enum block_format format, bool read_only,
                                  GError **error)
 {
-    const struct block_config *c = &b->config;
-    unsigned flags = (c->discard ? IMAGE_DISCARD : 0u) | (c->copy_on_read ? IMAGE_COPY_ON_READ : 0u);
-    struct image *image = image_open(file, format, read_only || c->snapshot, c->cache, flags, 0, error);
-    if (!image)
-        return NULL;
-    if (c->snapshot && !read_only)
-        return overlay_new(image, error);
-    return image;
+    return open_image(&b->config, file, format, read_only, 0, error);
+}
+
+/* Nothing is in flight. */
+static void release_medium(struct block *b)
+{
+    struct image *image = b->image;
+    void (*released)(void *opaque, struct image *image) = b->released;
+    b->image = NULL;
+    b->released = NULL;
+    if (image && !image->read_only)
+        image->ops->flush(image);
+    if (!image || !released) {
+        image_close(image);
+        return;
+    }
+    image_relax(image);
+    released(b->released_opaque, image);
+}
+
+struct image *block_image_open(const struct block_config *config, GError **error)
+{
+    return open_image(config, config->file, config->format, config->read_only, IMAGE_IDLE, error);
+}
+
+void block_image_close(struct image *image)
+{
+    if (image && !image->read_only)
+        image->ops->flush(image);
+    image_close(image);
+}
+
+uint64_t block_image_size(const struct image *image)
+{
+    return image->size;
+}
+
+bool block_image_read_only(const struct image *image)
+{
+    return image->read_only;
+}
+
+const char *block_image_backing(const struct image *image)
+{
+    return image->backing;
+}
+
+bool block_put(struct block *b, struct image *image, const struct block_config *how,
+               void (*released)(void *opaque, struct image *image), void *opaque, GError **error)
+{
+    block_drain(b);
+    if (b->image) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_EXISTS, "There already is a medium in the device");
+        return false;
+    }
+    if (!image_hold(image, error))
+        return false;
+    b->image = image;
+    b->released = released;
+    b->released_opaque = opaque;
+    b->damage_told = false;
+    b->config.cache = how->cache;
+    b->config.discard = how->discard;
+    b->config.zeroes = how->zeroes;
+    if (!b->has_tray && b->changed)
+        b->changed(b->changed_opaque);
+    return true;
 }
 
 bool block_insert(struct block *b, const char *file, enum block_format format, bool read_only, GError **error)
@@ -443,21 +518,30 @@ bool block_insert(struct block *b, const char *file, enum block_format format, b
     block_drain(b);
     struct image *image = open_medium(b, file, format, read_only, &busy);
     if (!image && b->image && g_error_matches(busy, G_IO_ERROR, G_IO_ERROR_BUSY)) {
-        image_close(b->image);
-        b->image = NULL;
-        image = open_medium(b, file, format, read_only, error);
+        if (b->released) { /* the file is of a node; it goes on when that lets go of it */
+            image_relax(b->image);
+            image = open_medium(b, file, format, read_only, error);
+            if (!image) {
+                image_hold(b->image, NULL);
+                return false;
+            }
+        } else {
+            image_close(b->image);
+            b->image = NULL;
+            image = open_medium(b, file, format, read_only, error);
+        }
     } else if (!image) {
         g_propagate_error(error, g_steal_pointer(&busy));
         return false;
     }
     bool had = b->image && !b->tray_open;
-    image_close(b->image);
+    release_medium(b);
     b->image = image;
     b->damage_told = false;
     b->tray_open = false;
     if (b->changed)
         b->changed(b->changed_opaque);
-    if (b->moved && b->removable) { /* as a hand does it: out with the old one, in with the new one */
+    if (b->moved && b->has_tray) { /* as a hand does it: out with the old one, in with the new one */
         if (had)
             b->moved(b->moved_opaque, b, true);
         b->moved(b->moved_opaque, b, false);
@@ -503,18 +587,14 @@ bool block_eject(struct block *b, bool force, GError **error)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "Device '%s' is not removable", b->id);
         return false;
     }
-    if (b->tray_locked && !force) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
-                    "Device '%s' is locked by the guest; unmount it there, or force it", b->id);
+    if (!block_move_tray(b, true, force, error))
         return false;
-    }
+    if (!b->image)
+        return true;
     block_drain(b);
-    image_close(b->image);
-    b->image = NULL;
-    if (b->changed)
+    release_medium(b);
+    if (!b->has_tray && b->changed)
         b->changed(b->changed_opaque);
-    if (b->moved)
-        b->moved(b->moved_opaque, b, true);
     return true;
 }
 
@@ -524,11 +604,14 @@ bool block_move_tray(struct block *b, bool open, bool force, GError **error)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "Device '%s' is not removable", b->id);
         return false;
     }
-    if (open == b->tray_open)
+    if (open == b->tray_open || !b->has_tray)
         return true;
     if (open && b->tray_locked && !force) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
-                    "Device '%s' is locked and force was not specified; unmount it in the guest, or force it",
+        if (b->asked)
+            b->asked(b->asked_opaque);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_PENDING,
+                    "Device '%s' is locked and force was not specified, wait for tray to open and try again, "
+                    "or unmount it in the guest",
                     b->id);
         return false;
     }
@@ -543,14 +626,17 @@ bool block_move_tray(struct block *b, bool open, bool force, GError **error)
 
 bool block_remove(struct block *b, GError **error)
 {
-    if (!b->removable || !b->tray_open) {
+    if (!b->removable || (b->has_tray && !b->tray_open)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
                     b->removable ? "Tray of device '%s' is not open" : "Device '%s' is not removable", b->id);
         return false;
     }
+    if (!b->image)
+        return true;
     block_drain(b);
-    image_close(b->image);
-    b->image = NULL;
+    release_medium(b);
+    if (!b->has_tray && b->changed)
+        b->changed(b->changed_opaque);
     return true;
 }
 
@@ -575,6 +661,18 @@ void block_set_removable(struct block *b, void (*changed)(void *opaque), void *o
     b->removable = true;
     b->changed = changed;
     b->changed_opaque = opaque;
+}
+
+void block_set_tray(struct block *b, void (*asked)(void *opaque), void *opaque)
+{
+    b->has_tray = true;
+    b->asked = asked;
+    b->asked_opaque = opaque;
+}
+
+bool block_has_tray(const struct block *b)
+{
+    return b->has_tray;
 }
 
 bool block_is_removable(const struct block *b)
@@ -646,6 +744,16 @@ bool block_discards(const struct block *b)
     return b->image && b->image->ops->discard && !b->image->read_only;
 }
 
+enum block_cache block_cache_mode(const struct block *b)
+{
+    return b->config.cache;
+}
+
+enum block_zeroes block_zeroes_mode(const struct block *b)
+{
+    return b->config.zeroes;
+}
+
 const char *block_path(const struct block *b)
 {
     return b->image ? b->image->path : NULL;
@@ -674,6 +782,7 @@ struct block *block_new(const struct block_config *config, struct loop *loop, GE
     b->id = g_strdup(config->id);
     b->config = *config;
     b->config.id = b->config.file = NULL;
+    b->config.below = NULL;
     b->loop = loop;
     b->event = -1;
     pthread_mutex_init(&b->lock, NULL);
@@ -690,7 +799,7 @@ struct block *block_new(const struct block_config *config, struct loop *loop, GE
         b->watch = loop_add_fd(loop, b->event, LOOP_READ, event_ready, b);
     }
     if (config->file &&
-        !(b->image = open_medium(b, config->file, config->format, config->read_only, error))) {
+        !(b->image = open_image(config, config->file, config->format, config->read_only, 0, error))) {
         block_free(b);
         return NULL;
     }
@@ -713,9 +822,7 @@ void block_free(struct block *b)
     loop_remove_fd(b->watch);
     if (b->event >= 0)
         close(b->event);
-    if (b->image && !b->image->read_only)
-        b->image->ops->flush(b->image);
-    image_close(b->image);
+    release_medium(b);
     pthread_cond_destroy(&b->progress);
     pthread_cond_destroy(&b->work);
     pthread_mutex_destroy(&b->lock);

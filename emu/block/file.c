@@ -53,47 +53,6 @@ static const char *open_advice(const char *path, int code, bool read_only)
     return NULL;
 }
 
-enum { LOCK_DOES = 100, LOCK_FORBIDS = 200 };
-enum { LOCK_READS, LOCK_WRITES, LOCK_WRITES_SAME, LOCK_RESIZES, LOCK_COUNT };
-
-/* Whether locks work in this file system; *taken: someone else holds one that excludes this one. */
-static bool lock_byte(struct block_file *file, int op, short type, unsigned at, bool *taken)
-{
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
-    if (fcntl(file->fd, op, &lock) != 0) {
-        *taken = errno == EAGAIN || errno == EACCES;
-        return *taken;
-    }
-    *taken = op == F_OFD_GETLK && lock.l_type != F_UNLCK;
-    return true;
-}
-
-static bool file_lock(struct block_file *file, GError **error)
-{
-    unsigned does = 1u << LOCK_READS, forbids = 1u << LOCK_WRITES | 1u << LOCK_RESIZES;
-    if (!file->read_only)
-        does |= 1u << LOCK_WRITES | 1u << LOCK_RESIZES;
-    bool taken = false;
-    for (unsigned n = 0; n < LOCK_COUNT && !taken; n++) {
-        if ((does >> n & 1 && !lock_byte(file, F_OFD_SETLK, F_RDLCK, LOCK_DOES + n, &taken)) ||
-            (!taken && forbids >> n & 1 && !lock_byte(file, F_OFD_SETLK, F_RDLCK, LOCK_FORBIDS + n, &taken)))
-            return true; /* a file system without locks */
-    }
-    for (unsigned n = 0; n < LOCK_COUNT && !taken; n++) {
-        if (does >> n & 1)
-            lock_byte(file, F_OFD_GETLK, F_WRLCK, LOCK_FORBIDS + n, &taken);
-        if (!taken && forbids >> n & 1)
-            lock_byte(file, F_OFD_GETLK, F_WRLCK, LOCK_DOES + n, &taken);
-    }
-    if (!taken)
-        return true;
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
-                "%s: the image is in use by another machine or program%s; end that one, or use "
-                "snapshot=on or a copy (or a qcow2 image with this one as backing file)",
-                file->path, file->read_only ? " that writes to it" : "");
-    return false;
-}
-
 static bool file_measure(struct block_file *file, GError **error)
 {
     struct stat st;
@@ -112,6 +71,59 @@ static bool file_measure(struct block_file *file, GError **error)
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                 "%s: is %s; an image is a regular file or a block device", file->path,
                 S_ISDIR(st.st_mode) ? "a folder" : "neither file nor block device");
+    return false;
+}
+
+enum { LOCK_DOES = 100, LOCK_FORBIDS = 200 };
+enum { LOCK_READS, LOCK_WRITES, LOCK_WRITES_SAME, LOCK_RESIZES, LOCK_COUNT };
+
+/* Whether locks work in this file system; *taken: someone else holds one that excludes this one. */
+static bool lock_byte(struct block_file *file, int op, short type, unsigned at, bool *taken)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
+    if (fcntl(file->fd, op, &lock) != 0) {
+        *taken = errno == EAGAIN || errno == EACCES;
+        return *taken;
+    }
+    *taken = op == F_OFD_GETLK && lock.l_type != F_UNLCK;
+    return true;
+}
+
+void block_file_unlock(struct block_file *file)
+{
+    struct flock none = {
+        .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = LOCK_DOES, .l_len = LOCK_FORBIDS};
+    fcntl(file->fd, F_OFD_SETLK, &none);
+    file->locked = false;
+}
+
+bool block_file_lock(struct block_file *file, GError **error)
+{
+    if (file->locked)
+        return true;
+    file->locked = true;
+    unsigned does = 1u << LOCK_READS, forbids = 1u << LOCK_WRITES | 1u << LOCK_RESIZES;
+    if (!file->read_only)
+        does |= 1u << LOCK_WRITES | 1u << LOCK_RESIZES;
+    bool taken = false;
+    for (unsigned n = 0; n < LOCK_COUNT && !taken; n++) {
+        if ((does >> n & 1 && !lock_byte(file, F_OFD_SETLK, F_RDLCK, LOCK_DOES + n, &taken)) ||
+            (!taken && forbids >> n & 1 && !lock_byte(file, F_OFD_SETLK, F_RDLCK, LOCK_FORBIDS + n, &taken)))
+            return true; /* a file system without locks */
+    }
+    for (unsigned n = 0; n < LOCK_COUNT && !taken; n++) {
+        if (does >> n & 1)
+            lock_byte(file, F_OFD_GETLK, F_WRLCK, LOCK_FORBIDS + n, &taken);
+        if (!taken && forbids >> n & 1)
+            lock_byte(file, F_OFD_GETLK, F_WRLCK, LOCK_DOES + n, &taken);
+    }
+    if (!taken)
+        return file_measure(file, error);
+    block_file_unlock(file);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
+                "%s: the image is in use by another machine or program%s; end that one, or use "
+                "snapshot=on or a copy (or a qcow2 image with this one as backing file)",
+                file->path, file->read_only ? " that writes to it" : "");
     return false;
 }
 
@@ -136,7 +148,7 @@ struct block_file *block_file_open(const char *path, bool read_only, enum block_
     file->read_only = read_only;
     file->direct = direct;
     file->sync_ignored = cache == BLOCK_CACHE_UNSAFE;
-    if (file_measure(file, error) && file_lock(file, error))
+    if (file_measure(file, error))
         return file;
     block_file_close(file);
     return NULL;
@@ -169,11 +181,8 @@ void block_file_close(struct block_file *file)
 {
     if (!file)
         return;
-    if (fdset_is_path(file->path)) { /* whoever passed it may keep it open, and the locks with it */
-        struct flock none = {
-            .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = LOCK_DOES, .l_len = LOCK_FORBIDS};
-        fcntl(file->fd, F_OFD_SETLK, &none);
-    }
+    if (fdset_is_path(file->path)) /* whoever passed it may keep it open, and the locks with it */
+        block_file_unlock(file);
     close(file->fd);
     g_free(file->path);
     g_free(file);

@@ -16,10 +16,14 @@ struct block_file {
     uint64_t size; /* when it was opened or last grown by us */
     bool read_only, direct, sync_ignored;
     bool is_device;
+    bool locked;
 };
 
-/* Opens, checks the kind, and locks: one writer, or any number of readers. */
+/* Opens and checks the kind; nothing is locked yet. */
 struct block_file *block_file_open(const char *path, bool read_only, enum block_cache cache, GError **error);
+/* One writer, or any number of readers; its size is looked at again. No effect when it is locked already. */
+bool block_file_lock(struct block_file *file, GError **error);
+void block_file_unlock(struct block_file *file);
 /* A file without a name, for what is gone at the end. */
 struct block_file *block_file_temporary(GError **error);
 void block_file_close(struct block_file *file);
@@ -47,6 +51,8 @@ struct image_ops {
     int (*zero)(struct image *image, uint64_t offset, uint64_t len, bool unmap);
     int (*resize)(struct image *image, uint64_t size);   /* NULL: it has the size it has */
     bool (*commit)(struct image *image, GError **error); /* to the image below; NULL: there is none */
+    /* Locks the file for use, or lets go of it while nobody uses the image. NULL: it is always locked. */
+    bool (*hold)(struct image *image, bool held, GError **error);
     void (*close)(struct image *image);
 };
 
@@ -64,11 +70,15 @@ struct image { /* first member of each format's own struct */
 
 enum { IMAGE_DEPTH_MOST = 16 }; /* backing files below each other */
 
-enum { IMAGE_DISCARD = 1, IMAGE_COPY_ON_READ = 2 };
+/* IDLE: nobody uses it yet, so a raw image is not locked before image_hold(). */
+enum { IMAGE_DISCARD = 1, IMAGE_COPY_ON_READ = 2, IMAGE_IDLE = 4 };
 
-/* Opens with the format asked for, or the one the first bytes show. `depth`: 0 for the top. */
+/* Opens with the format asked for, or the one the first bytes show. `depth`: 0 for the top. below: what is
+ * under it, whatever it says itself; NULL: what it says. */
 struct image *image_open(const char *path, enum block_format format, bool read_only, enum block_cache cache,
-                         unsigned flags, unsigned depth, GError **error);
+                         unsigned flags, unsigned depth, const struct block_below *below, GError **error);
+bool image_hold(struct image *image, GError **error);
+void image_relax(struct image *image);
 /* The same image for reading, or for writing as well. When that fails it is what it was, or with very bad
  * luck (somebody else took it meanwhile) a stand-in that answers with I/O errors. */
 bool image_reopen(struct image **image, bool read_only, enum block_cache cache, GError **error);
@@ -78,7 +88,7 @@ void image_close(struct image *image);
  * another one by what it writes to the first sector. */
 struct image *raw_new(struct block_file *file, bool guarded, bool discard, GError **error);
 struct image *qcow2_new(struct block_file *file, bool discard, bool copy_on_read, enum block_cache cache,
-                        unsigned depth, GError **error);
+                        unsigned depth, const struct block_below *below, GError **error);
 /* Takes over `base`. */
 struct image *overlay_new(struct image *base, GError **error);
 

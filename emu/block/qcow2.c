@@ -85,6 +85,7 @@ struct qcow2 {
     unsigned dirty;           /* entries that wait in tables */
     GArray *unused;           /* uint64_t: clusters to be given back after a sync, as numbers */
     bool copy_on_read, corrupt;
+    bool arranged; /* the user said what is below the image below */
     enum block_cache cache;
 };
 
@@ -708,6 +709,13 @@ static bool qcow2_commit(struct image *image, GError **error)
                     image->path);
         return false;
     }
+    if (q->arranged) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "%s: the chain below it was put together by backing=, which commit does not follow; use "
+                    "qemu-img commit",
+                    image->path);
+        return false;
+    }
     if (!image_reopen(&q->base, false, q->cache, error))
         return false;
     if (!code && q->base->size < image->size)
@@ -819,13 +827,33 @@ static enum block_format backing_format(struct qcow2 *q, uint64_t at, uint64_t e
     return BLOCK_FORMAT_AUTO;
 }
 
+/* What the user put below it. */
+static bool open_below(struct qcow2 *q, const struct block_below *below, enum block_cache cache,
+                       unsigned depth, GError **error)
+{
+    if (!below->file)
+        return true;
+    if (depth + 1 >= IMAGE_DEPTH_MOST)
+        return refuse(q, error, "more than %d backing files below each other", IMAGE_DEPTH_MOST);
+    q->base = image_open(below->file, below->format, true, cache, 0, depth + 1, below->below, error);
+    if (!q->base) {
+        g_prefix_error(error, "%s: its backing file: ", q->file->path);
+        return false;
+    }
+    q->image.backing = g_strdup(below->file);
+    q->arranged = below->below != NULL;
+    return true;
+}
+
 static bool open_backing(struct qcow2 *q, const uint8_t *header, uint64_t header_len, enum block_cache cache,
-                         unsigned depth, GError **error)
+                         unsigned depth, const struct block_below *below, GError **error)
 {
     uint64_t at = be64(header + 8);
     uint32_t len = be32(header + 16);
     char name[BACKING_NAME_MOST + 1] = {0};
     size_t beyond = 0;
+    if (below)
+        return open_below(q, below, cache, depth, error);
     if (!at)
         return true;
     if (!len || len > BACKING_NAME_MOST || at > q->cluster || len > q->cluster - at ||
@@ -839,7 +867,7 @@ static bool open_backing(struct qcow2 *q, const uint8_t *header, uint64_t header
     g_autofree char *folder = g_path_get_dirname(q->file->path);
     g_autofree char *path =
         g_path_is_absolute(plain) ? g_strdup(plain) : g_build_filename(folder, plain, NULL);
-    q->base = image_open(path, backing_format(q, header_len, at), true, cache, 0, depth + 1, error);
+    q->base = image_open(path, backing_format(q, header_len, at), true, cache, 0, depth + 1, NULL, error);
     if (!q->base) {
         g_prefix_error(error, "%s: its backing file: ", q->file->path);
         return false;
@@ -868,7 +896,8 @@ static bool check_writable(struct qcow2 *q, const uint8_t *header, uint64_t inco
     return true;
 }
 
-static bool read_header(struct qcow2 *q, enum block_cache cache, unsigned depth, GError **error)
+static bool read_header(struct qcow2 *q, enum block_cache cache, unsigned depth,
+                        const struct block_below *below, GError **error)
 {
     uint8_t h[HEADER_V3 + 8] = {0};
     size_t beyond = 0;
@@ -922,11 +951,11 @@ static bool read_header(struct qcow2 *q, enum block_cache cache, unsigned depth,
         return false;
     if (!q->file->read_only && q->version == 3 && be64(h + 88) && (code = write_entry(q, 88, 0)))
         return refuse(q, error, "writing its header: %s", g_strerror(code));
-    return open_backing(q, h, header_len, cache, depth, error);
+    return open_backing(q, h, header_len, cache, depth, below, error);
 }
 
 struct image *qcow2_new(struct block_file *file, bool discard, bool copy_on_read, enum block_cache cache,
-                        unsigned depth, GError **error)
+                        unsigned depth, const struct block_below *below, GError **error)
 {
     struct qcow2 *q = g_new0(struct qcow2, 1);
     q->image.ops = discard ? &qcow2_discard_ops : &qcow2_ops;
@@ -937,7 +966,7 @@ struct image *qcow2_new(struct block_file *file, bool discard, bool copy_on_read
     q->cache = cache;
     q->copy_on_read = copy_on_read && !file->read_only;
     q->unused = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-    if (!read_header(q, cache, depth, error)) {
+    if (!read_header(q, cache, depth, below, error)) {
         image_close(&q->image);
         return NULL;
     }

@@ -23,6 +23,11 @@ struct raw {
     bool guarded;
 };
 
+static uint64_t raw_size(const struct block_file *file)
+{
+    return (file->size + BLOCK_SECTOR - 1) & ~(uint64_t)(BLOCK_SECTOR - 1);
+}
+
 static int raw_read(struct image *image, uint64_t offset, void *buf, size_t len)
 {
     struct raw *raw = (struct raw *)image;
@@ -74,9 +79,20 @@ static int raw_resize(struct image *image, uint64_t size)
     return code;
 }
 
+static bool raw_hold(struct image *image, bool held, GError **error)
+{
+    struct raw *raw = (struct raw *)image;
+    if (!held)
+        block_file_unlock(raw->file);
+    else if (!block_file_lock(raw->file, error))
+        return false;
+    image->size = raw_size(raw->file);
+    return true;
+}
+
 #define RAW_OPS                                                                                              \
     .format = "raw", .read = raw_read, .write = raw_write, .flush = raw_flush, .zero = raw_zero,             \
-    .resize = raw_resize, .close = raw_close
+    .resize = raw_resize, .hold = raw_hold, .close = raw_close
 static const struct image_ops raw_ops = {RAW_OPS};
 static const struct image_ops raw_discard_ops = {RAW_OPS, .discard = raw_discard};
 
@@ -90,7 +106,7 @@ struct image *raw_new(struct block_file *file, bool guarded, bool discard, GErro
     }
     struct raw *raw = g_new0(struct raw, 1);
     raw->image.ops = discard ? &raw_discard_ops : &raw_ops;
-    raw->image.size = (file->size + BLOCK_SECTOR - 1) & ~(uint64_t)(BLOCK_SECTOR - 1);
+    raw->image.size = raw_size(file);
     raw->image.read_only = file->read_only;
     raw->image.path = g_strdup(file->path);
     raw->file = file;
@@ -172,7 +188,7 @@ static struct image *null_new(const char *path, bool read_only)
 }
 
 struct image *image_open(const char *path, enum block_format format, bool read_only, enum block_cache cache,
-                         unsigned flags, unsigned depth, GError **error)
+                         unsigned flags, unsigned depth, const struct block_below *below, GError **error)
 {
     if (depth == 0 && (g_str_has_prefix(path, "null-co://") || g_str_has_prefix(path, "null-aio://")) &&
         format != BLOCK_FORMAT_QCOW2)
@@ -183,6 +199,10 @@ struct image *image_open(const char *path, enum block_format format, bool read_o
     if (!file)
         return NULL;
     bool guessed = format == BLOCK_FORMAT_AUTO;
+    if ((guessed || format == BLOCK_FORMAT_QCOW2 || !(flags & IMAGE_IDLE)) && !block_file_lock(file, error)) {
+        block_file_close(file);
+        return NULL;
+    }
     if (guessed) {
         uint8_t first[IMAGE_PROBE];
         const char *foreign;
@@ -204,8 +224,19 @@ struct image *image_open(const char *path, enum block_format format, bool read_o
         }
     }
     if (format == BLOCK_FORMAT_QCOW2)
-        return qcow2_new(file, flags & IMAGE_DISCARD, flags & IMAGE_COPY_ON_READ, cache, depth, error);
+        return qcow2_new(file, flags & IMAGE_DISCARD, flags & IMAGE_COPY_ON_READ, cache, depth, below, error);
     return raw_new(file, guessed, flags & IMAGE_DISCARD, error);
+}
+
+bool image_hold(struct image *image, GError **error)
+{
+    return !image->ops->hold || image->ops->hold(image, true, error);
+}
+
+void image_relax(struct image *image)
+{
+    if (image->ops->hold)
+        image->ops->hold(image, false, NULL);
 }
 
 /* ---- opened anew ---- */
@@ -250,10 +281,10 @@ bool image_reopen(struct image **image, bool read_only, enum block_cache cache, 
     enum block_format format =
         g_str_equal((*image)->ops->format, "qcow2") ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW;
     image_close(*image); /* its lock would be in the way */
-    *image = image_open(path, format, read_only, cache, 0, 1, error);
+    *image = image_open(path, format, read_only, cache, 0, 1, NULL, error);
     if (*image)
         return true;
-    *image = image_open(path, format, before, cache, 0, 1, NULL);
+    *image = image_open(path, format, before, cache, 0, 1, NULL, NULL);
     if (!*image)
         *image = lost_new(path, size);
     return false;

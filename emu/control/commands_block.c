@@ -101,29 +101,28 @@ static JsonNode *query_block(struct qmp_session *session, JsonObject *arguments,
         json_object_set_string_member(object, "type", "unknown");
         json_object_set_boolean_member(object, "removable", drive.removable);
         json_object_set_boolean_member(object, "locked", drive.locked);
-        if (drive.removable)
+        if (drive.has_tray)
             json_object_set_boolean_member(object, "tray_open", drive.tray_open);
         if (drive.file)
             json_object_set_object_member(object, "inserted",
-                                          tell_node(&drive, drive.node ? drive.id : NULL, drive.format));
+                                          tell_node(&drive, drive.node_name, drive.format));
         json_array_add_object_element(list, object);
     }
     return qmp_array(list);
 }
 
-/* Every drive's image, and the file below it where that has a name. */
+/* Every drive's image, and the nodes that are in none. */
 static JsonNode *query_nodes(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
     JsonArray *list = json_array_new();
     struct control_drive drive;
     for (unsigned i = 0; m->drive && m->drive(m->opaque, i, &drive); i++) {
-        if (!drive.file)
-            continue;
-        json_array_add_object_element(list, tell_node(&drive, drive.id, drive.format));
-        if (drive.below)
-            json_array_add_object_element(list, tell_node(&drive, drive.below, "file"));
+        if (drive.file && !drive.node_name)
+            json_array_add_object_element(list, tell_node(&drive, drive.id, drive.format));
     }
+    for (unsigned i = 0; m->node && m->node(m->opaque, i, &drive); i++)
+        json_array_add_object_element(list, tell_node(&drive, drive.node_name, drive.format));
     return qmp_array(list);
 }
 
@@ -171,8 +170,8 @@ static JsonNode *query_stats(struct qmp_session *session, JsonObject *arguments,
             json_object_set_int_member(stats, "idle_time_ns", g_get_monotonic_time() * 1000 - n->last);
         json_object_set_string_member(object, "device", drive.node ? "" : drive.id);
         json_object_set_string_member(object, "qdev", drive.qdev ? drive.qdev : drive.id);
-        if (drive.node || (arguments && optional_bool(arguments, "query-nodes")))
-            json_object_set_string_member(object, "node-name", drive.id);
+        if (drive.node_name || (arguments && optional_bool(arguments, "query-nodes")))
+            json_object_set_string_member(object, "node-name", drive.node_name ? drive.node_name : drive.id);
         json_object_set_object_member(object, "stats", stats);
         json_array_add_object_element(list, object);
     }
@@ -184,12 +183,14 @@ static JsonNode *query_stats(struct qmp_session *session, JsonObject *arguments,
 /* "device" is the old word for "id". */
 static const char *drive_name(JsonObject *arguments, GError **error)
 {
-    const char *name = arguments ? qmp_optional(arguments, "id") : NULL;
-    if (!name && arguments)
-        name = qmp_optional(arguments, "device");
-    if (!name)
-        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Parameter 'id' is missing");
-    return name;
+    const char *id = arguments ? qmp_optional(arguments, "id") : NULL;
+    const char *device = arguments ? qmp_optional(arguments, "device") : NULL;
+    if (!id == !device) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                            "Need exactly one of 'device' and 'id'");
+        return NULL;
+    }
+    return id ? id : device;
 }
 
 static JsonNode *do_eject(struct qmp_session *session, JsonObject *arguments, GError **error)
@@ -225,7 +226,8 @@ static JsonNode *do_change_medium(struct qmp_session *session, JsonObject *argum
     enum control_access access;
     return name && access_of(qmp_optional(arguments, "read-only-mode"), &access, error) &&
                    m->change(m->opaque, name, json_object_get_string_member(arguments, "filename"),
-                             qmp_optional(arguments, "format"), access, error)
+                             qmp_optional(arguments, "format"), access, optional_bool(arguments, "force"),
+                             error)
                ? qmp_nothing()
                : NULL;
 }
@@ -254,10 +256,28 @@ static JsonNode *do_remove_medium(struct qmp_session *session, JsonObject *argum
     return move_tray(session, arguments, CONTROL_TRAY_REMOVE, error);
 }
 
+static JsonNode *do_insert_medium(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    return m->insert(m->opaque, json_object_get_string_member(arguments, "id"),
+                     json_object_get_string_member(arguments, "node-name"), error)
+               ? qmp_nothing()
+               : NULL;
+}
+
+static JsonNode *do_blockdev_del(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    return m->blockdev_del(m->opaque, json_object_get_string_member(arguments, "node-name"), error)
+               ? qmp_nothing()
+               : NULL;
+}
+
 static JsonNode *do_resize(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
-    const char *name = drive_name(arguments, error);
+    const char *node = qmp_optional(arguments, "node-name");
+    const char *name = node ? node : drive_name(arguments, error);
     gint64 size = name ? json_object_get_int_member(arguments, "size") : 0;
     if (name && size <= 0) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
@@ -313,7 +333,9 @@ static const struct qmp_command rows[] = {
     {"blockdev-open-tray", do_open_tray, DRIVE "*force:bool"},
     {"blockdev-close-tray", do_close_tray, DRIVE},
     {"blockdev-remove-medium", do_remove_medium, "id:str"},
-    {"block_resize", do_resize, "*device:str size:int"},
+    {"blockdev-insert-medium", do_insert_medium, "id:str node-name:str"},
+    {"blockdev-del", do_blockdev_del, "node-name:str"},
+    {"block_resize", do_resize, "*device:str *node-name:str size:int"},
     {"block_set_io_throttle", do_limit, DRIVE LIMITS("bps") LIMITS("iops") "*iops_size:int *group:str"},
 };
 const struct qmp_commands qmp_block_commands = {rows, G_N_ELEMENTS(rows)};
@@ -344,7 +366,7 @@ void monitor_block_change(struct control *control, char **words, GString *out)
     g_autoptr(GError) error = NULL;
     enum control_access access;
     if (access_of(words[2] ? words[3] : NULL, &access, &error))
-        m->change(m->opaque, words[0], words[1], words[2], access, &error);
+        m->change(m->opaque, words[0], words[1], words[2], access, false, &error);
     say(out, error);
 }
 

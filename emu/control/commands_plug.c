@@ -56,6 +56,10 @@ static JsonNode *unwrap(JsonNode *node)
 
 static bool append_value(GString *words, const char *key, JsonNode *node, GError **error)
 {
+    if (JSON_NODE_HOLDS_NULL(node) && g_str_equal(key, "backing")) { /* of blockdev-add: no image below */
+        append_word(words, key, "");
+        return true;
+    }
     if (JSON_NODE_HOLDS_OBJECT(node)) {
         g_autofree char *prefix = g_strconcat(key, ".", NULL);
         return append_object(words, prefix, json_node_get_object(node), error);
@@ -258,6 +262,47 @@ static JsonNode *do_device_del(struct qmp_session *session, JsonObject *argument
                                                                                            : NULL;
 }
 
+static bool has_node(const struct control_machine *m, const char *name)
+{
+    struct control_drive node;
+    for (unsigned i = 0; m->node(m->opaque, i, &node); i++)
+        if (g_str_equal(node.node_name, name))
+            return true;
+    return false;
+}
+
+/* A node that another one is to be above, if one is named. */
+static bool find_node(const struct control_machine *m, JsonObject *arguments, const char *key, GError **error)
+{
+    JsonNode *value = json_object_get_member(arguments, key);
+    if (!value || !JSON_NODE_HOLDS_VALUE(value) || json_node_get_value_type(value) != G_TYPE_STRING)
+        return true;
+    const char *name = json_node_get_string(value);
+    if (!*name || has_node(m, name))
+        return true;
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "Cannot find device='%s' nor node-name='%s'", name,
+                name);
+    return false;
+}
+
+static JsonNode *do_blockdev_add(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    const char *name = qmp_optional(arguments, "node-name");
+    if (!name) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                            "'node-name' must be specified for the root node");
+        return NULL;
+    }
+    if (has_node(m, name)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, "Duplicate nodes with node-name='%s'", name);
+        return NULL;
+    }
+    return find_node(m, arguments, "file", error) && find_node(m, arguments, "backing", error)
+               ? add(session, arguments, "driver", m->blockdev_add, error)
+               : NULL;
+}
+
 static JsonNode *do_object_add(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     return add(session, arguments, "qom-type", session->control->machine->object_add, error);
@@ -275,6 +320,7 @@ static const struct qmp_command rows[] = {
     {"netdev_del", do_netdev_del, "id:str"},
     {"device_add", do_device_add, "driver:str *bus:str *id:str ..."},
     {"device_del", do_device_del, "id:str"},
+    {"blockdev-add", do_blockdev_add, "driver:str *node-name:str ..."},
     {"chardev-add", do_chardev_add, "id:str backend:ChardevBackend", "ChardevReturn"},
     {"chardev-change", do_chardev_change, "id:str backend:ChardevBackend", "ChardevReturn"},
     {"chardev-send-break", do_chardev_break, "id:str"},

@@ -116,10 +116,10 @@ struct control_vnc_client {
 struct control_drive {
     const char *id, *file, *format, *backing, *cache; /* file NULL: no medium */
     const char *qdev;                                 /* id= of its -device; NULL: none */
-    bool node;                                        /* of a -blockdev: `id` is a node-name */
-    const char *below; /* the node under it, by name; NULL: none that has a name */
+    const char *node_name; /* of the node that is in it; NULL: none that has a name */
+    bool node;             /* it has no name but `qdev`, as those of -blockdev */
     uint64_t size;
-    bool read_only, removable, locked, tray_open;
+    bool read_only, removable, has_tray, locked, tray_open;
     uint64_t reads, read_bytes, writes, write_bytes, flushes, errors;
     const char *zeroes;                    /* detect-zeroes=; NULL: off */
     const struct block_counters *counters; /* NULL in tests */
@@ -201,9 +201,14 @@ struct control_machine {
                    GError **error);
     /* Drives and their media; format NULL: by the first bytes. */
     bool (*drive)(void *opaque, unsigned index, struct control_drive *out);
+    /* Nodes: `id` is the name. blockdev_add: the words of -blockdev. insert: the node into a drive. */
+    bool (*node)(void *opaque, unsigned index, struct control_drive *out);
+    bool (*blockdev_add)(void *opaque, const char *words, GError **error);
+    bool (*blockdev_del)(void *opaque, const char *name, GError **error);
+    bool (*insert)(void *opaque, const char *id, const char *node, GError **error);
     bool (*eject)(void *opaque, const char *id, bool force, GError **error);
     bool (*change)(void *opaque, const char *id, const char *file, const char *format,
-                   enum control_access access, GError **error);
+                   enum control_access access, bool force, GError **error);
     bool (*tray)(void *opaque, const char *id, enum control_tray what, bool force, GError **error);
     bool (*resize)(void *opaque, const char *id, uint64_t size, GError **error);
     bool (*commit)(void *opaque, const char *id, GError **error); /* id NULL: all */

@@ -498,6 +498,13 @@ void atapi_medium_changed(void *opaque)
     }
 }
 
+/* The guest learns of it when it polls for events, and may unlock the tray and open it. */
+void atapi_eject_asked(void *opaque)
+{
+    struct ide_drive *d = opaque;
+    d->media_event = EVENT_EJECT;
+}
+
 /* ---- packets ---- */
 
 enum { NEEDS_MEDIUM = 1, KEEPS_ATTENTION = 2 };

@@ -837,8 +837,10 @@ static void make_channel(struct ide *ide, unsigned n, struct portio *io, const s
         drive->identity = drives[u].identity;
         if (!*drive->identity.serial)
             g_snprintf(drive->identity.serial, sizeof drive->identity.serial, "NL%05u", 2 * n + u + 1);
-        if (drive->kind == IDE_CD)
+        if (drive->kind == IDE_CD) {
             block_set_removable(drive->block, atapi_medium_changed, drive);
+            block_set_tray(drive->block, atapi_eject_asked, drive);
+        }
     }
     portio_add(io, "ide-data", block_port[n], 4, &data_ops, ch);
     portio_add(io, "ide", (uint16_t)(block_port[n] + 1), 7, &block_ops, ch);

@@ -137,6 +137,7 @@ void atapi_data_ready(struct ide_drive *drive, uint32_t len);
 void atapi_finish(struct ide_drive *drive, int error);
 void atapi_reset(struct ide_drive *drive);
 void atapi_medium_changed(void *opaque);
+void atapi_eject_asked(void *opaque);
 
 /* Words 10–19, 23–26, 27–46 of IDENTIFY: padded, bytes swapped. */
 void ide_identify_text(uint8_t *identify, unsigned word, unsigned words, const char *text);

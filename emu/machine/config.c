@@ -79,12 +79,16 @@ static void free_fwcfg(void *data)
     g_free(file);
 }
 
-static void free_drive(void *data)
+void machine_drive_free(void *data)
 {
     struct machine_drive *drive = data;
+    if (!drive)
+        return;
     g_free(drive->id);
     g_free(drive->qdev);
     g_free(drive->below);
+    g_free(drive->backing);
+    g_free(drive->driver);
     g_free(drive->file);
     g_free(drive->serial);
     g_free(drive->model);
@@ -173,7 +177,7 @@ struct machine_config *machine_config_new(void)
     config->nics = g_ptr_array_new_with_free_func(machine_nic_free);
     config->boot_splash_time = config->boot_fail_wait = -1;
     config->option_roms = g_ptr_array_new_with_free_func(g_free);
-    config->drives = g_ptr_array_new_with_free_func(free_drive);
+    config->drives = g_ptr_array_new_with_free_func(machine_drive_free);
     config->captures = g_ptr_array_new_with_free_func(machine_capture_free);
     config->fwcfg = g_ptr_array_new_with_free_func(free_fwcfg);
     config->debug_exits = g_ptr_array_new_with_free_func(free_debug_exit);

@@ -38,11 +38,14 @@ enum { IDE_SLOT = 1 };
 static char *event_names(const struct machine *m, const struct block *block)
 {
     const struct machine_drive *config = NULL;
+    const char *node = NULL;
     for (unsigned i = 0; i < m->drive_count && !config; i++)
-        if (m->drives[i].block == block)
+        if (m->drives[i].block == block) {
             config = m->drives[i].config;
+            node = m->drives[i].node ? machine_node_name(m->drives[i].node) : NULL;
+        }
     return g_strdup_printf("\"device\": \"%s\", \"node-name\": \"%s\"",
-                           config && config->node ? "" : block_id(block), block_id(block));
+                           config && config->node ? "" : block_id(block), node ? node : block_id(block));
 }
 
 static void drive_failed(void *opaque, struct block *block, bool write, int error, bool stops, bool ignored)
@@ -129,8 +132,8 @@ static bool open_drive(struct machine *m, const struct machine_drive *drive, GEr
 {
     bool cd = drive->media == MACHINE_MEDIA_CD;
     struct block_config config = drive->block;
-    config.id = drive->id;
-    config.file = drive->file;
+    config.id = drive->node && drive->qdev ? drive->qdev : drive->id;
+    config.file = drive->node ? NULL : drive->file;
     config.read_only |= cd;
     struct block *block = block_new(&config, m->loop, error);
     if (!block) {
@@ -140,6 +143,10 @@ static bool open_drive(struct machine *m, const struct machine_drive *drive, GEr
     if (m->config->icount.on)
         block_set_steady(block, m->clock);
     m->drives[m->drive_count++] = (struct machine_disk){.block = block, .config = drive};
+    if (drive->node && !machine_node_plug(m, &m->drives[m->drive_count - 1], error)) {
+        g_prefix_error(error, "drive %s: ", drive->id);
+        return false;
+    }
     block_set_error_listener(block, drive_failed, m);
     block_set_tray_listener(block, tray_moved, m);
     block_set_damage_listener(block, image_corrupted, m);
@@ -255,6 +262,8 @@ bool machine_disks_open(struct machine *m, GError **error)
 {
     const struct machine_config *config = m->config;
     m->drives = g_new0(struct machine_disk, config->drives->len);
+    if (!machine_nodes_open(m, error))
+        return false;
     for (guint i = 0; i < config->drives->len; i++) {
         const struct machine_drive *drive = config->drives->pdata[i];
         if (drive->bus != MACHINE_BUS_NONE && !open_drive(m, drive, error))
@@ -322,6 +331,7 @@ void machine_disks_free(struct machine *m)
     g_free(m->drives);
     m->drives = NULL;
     m->drive_count = 0;
+    machine_nodes_free(m);
 }
 
 /* ---- for firmware ---- */
@@ -384,12 +394,18 @@ bool machine_disks_tell_fwcfg(struct machine *m, GError **error)
 
 /* ---- control room ---- */
 
-static struct machine_disk *find_drive(struct machine *m, const char *id, GError **error)
+/* By the id of its -device, its own, or the name of the node in it. A drive that was made by naming a node
+ * has that name only while nothing better is there. */
+struct machine_disk *machine_find_drive(struct machine *m, const char *id, GError **error)
 {
-    for (unsigned i = 0; i < m->drive_count; i++)
-        if (g_str_equal(m->drives[i].config->id, id) ||
-            (m->drives[i].config->qdev && g_str_equal(m->drives[i].config->qdev, id)))
-            return &m->drives[i];
+    for (unsigned i = 0; i < m->drive_count; i++) {
+        struct machine_disk *disk = &m->drives[i];
+        const char *names[] = {disk->config->qdev, disk->node ? machine_node_name(disk->node) : NULL,
+                               disk->config->node && disk->config->qdev ? NULL : disk->config->id};
+        for (unsigned k = 0; k < G_N_ELEMENTS(names); k++)
+            if (names[k] && g_str_equal(names[k], id))
+                return disk;
+    }
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "Device '%s' not found", id);
     return NULL;
 }
@@ -403,27 +419,33 @@ bool machine_drive_status(void *opaque, unsigned index, struct control_drive *ou
     const struct block_counters *n = block_counters(block);
     static const char *const zeroes[] = {
         [BLOCK_ZEROES_WRITE] = "off", [BLOCK_ZEROES_DETECT] = "on", [BLOCK_ZEROES_UNMAP] = "unmap"};
+    const struct machine_drive *config = m->drives[index].config;
+    const struct machine_node *node = m->drives[index].node;
+    const char *node_name = node ? machine_node_name(node) : NULL;
     *out = (struct control_drive){
-        .id = block_id(block),
-        .qdev = m->drives[index].config->qdev,
-        .node = m->drives[index].config->node,
-        .below = m->drives[index].config->below,
+        .id = config->node && node_name      ? node_name
+              : config->node && config->qdev ? config->qdev
+                                             : block_id(block),
+        .qdev = config->node && !config->qdev ? config->id : config->qdev,
+        .node = config->node,
+        .node_name = node_name,
         .file = block_path(block),
-        .format = block_format(block),
+        .format = node ? machine_node_driver(node) : block_format(block),
         .backing = block_backing(block),
         .size = block_size(block),
         .read_only = block_read_only(block),
         .removable = block_is_removable(block),
         .locked = block_tray_locked(block),
         .tray_open = block_tray_open(block),
-        .cache = block_cache_names[m->drives[index].config->block.cache],
+        .has_tray = block_has_tray(block),
+        .cache = block_cache_names[block_cache_mode(block)],
         .reads = n->requests[BLOCK_READ],
         .read_bytes = n->bytes[BLOCK_READ],
         .writes = n->requests[BLOCK_WRITE],
         .write_bytes = n->bytes[BLOCK_WRITE],
         .flushes = n->requests[BLOCK_FLUSH],
         .errors = n->errors[BLOCK_READ] + n->errors[BLOCK_WRITE] + n->errors[BLOCK_FLUSH],
-        .zeroes = zeroes[m->drives[index].config->block.zeroes],
+        .zeroes = zeroes[block_zeroes_mode(block)],
         .counters = n,
         .throttle = block_get_throttle(block),
     };
@@ -433,20 +455,27 @@ bool machine_drive_status(void *opaque, unsigned index, struct control_drive *ou
 bool machine_drive_eject(void *opaque, const char *id, bool force, GError **error)
 {
     struct machine *m = opaque;
-    struct machine_disk *disk = find_drive(m, id, error);
+    struct machine_disk *disk = machine_find_drive(m, id, error);
     return disk && block_eject(disk->block, force, error);
 }
 
 bool machine_drive_tray(void *opaque, const char *id, enum control_tray what, bool force, GError **error)
 {
     struct machine *m = opaque;
-    struct machine_disk *disk = find_drive(m, id, error);
+    struct machine_disk *disk = machine_find_drive(m, id, error);
     if (!disk)
         return false;
     switch (what) {
-    case CONTROL_TRAY_OPEN:
+    case CONTROL_TRAY_OPEN: { /* of a locked one the guest is asked, and DEVICE_TRAY_MOVED tells */
+        g_autoptr(GError) inner = NULL;
+        if (block_move_tray(disk->block, true, force, &inner) ||
+            g_error_matches(inner, G_IO_ERROR, G_IO_ERROR_PENDING))
+            return true;
+        g_propagate_error(error, g_steal_pointer(&inner));
+        return false;
+    }
     case CONTROL_TRAY_CLOSE:
-        return block_move_tray(disk->block, what == CONTROL_TRAY_OPEN, force, error);
+        return block_move_tray(disk->block, false, force, error);
     case CONTROL_TRAY_REMOVE:
         return block_remove(disk->block, error);
     }
@@ -455,7 +484,7 @@ bool machine_drive_tray(void *opaque, const char *id, enum control_tray what, bo
 
 bool machine_drive_resize(void *opaque, const char *id, uint64_t size, GError **error)
 {
-    struct machine_disk *disk = find_drive(opaque, id, error);
+    struct machine_disk *disk = machine_find_drive(opaque, id, error);
     return disk && block_resize(disk->block, size, error);
 }
 
@@ -463,7 +492,7 @@ bool machine_drive_resize(void *opaque, const char *id, uint64_t size, GError **
 bool machine_drive_commit(void *opaque, const char *id, GError **error)
 {
     struct machine *m = opaque;
-    struct machine_disk *disk = id ? find_drive(m, id, error) : NULL;
+    struct machine_disk *disk = id ? machine_find_drive(m, id, error) : NULL;
     if (id)
         return disk && block_commit(disk->block, error);
     for (unsigned i = 0; i < m->drive_count; i++)
@@ -476,15 +505,15 @@ bool machine_drive_commit(void *opaque, const char *id, GError **error)
 bool machine_drive_limit(void *opaque, const char *id, const struct block_limits *limits, const char *group,
                          GError **error)
 {
-    struct machine_disk *disk = find_drive(opaque, id, error);
+    struct machine_disk *disk = machine_find_drive(opaque, id, error);
     return disk && limit_drive(opaque, disk, limits, group, error);
 }
 
 bool machine_drive_change(void *opaque, const char *id, const char *file, const char *format,
-                          enum control_access access, GError **error)
+                          enum control_access access, bool force, GError **error)
 {
     struct machine *m = opaque;
-    struct machine_disk *disk = find_drive(m, id, error);
+    struct machine_disk *disk = machine_find_drive(m, id, error);
     enum block_format wanted = BLOCK_FORMAT_AUTO;
     if (!disk)
         return false;
@@ -501,11 +530,6 @@ bool machine_drive_change(void *opaque, const char *id, const char *file, const 
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "Device '%s' is not removable", id);
         return false;
     }
-    if (block_tray_locked(disk->block)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
-                    "Device '%s' is locked by the guest; unmount it there, or eject -f %s first", id, id);
-        return false;
-    }
     bool cd = disk->config->media == MACHINE_MEDIA_CD;
     if (cd && access == CONTROL_ACCESS_WRITE) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "Device '%s' is a CD drive and only reads",
@@ -514,5 +538,7 @@ bool machine_drive_change(void *opaque, const char *id, const char *file, const 
     }
     bool read_only = cd || access == CONTROL_ACCESS_READ ||
                      (access == CONTROL_ACCESS_RETAIN && disk->config->block.read_only);
+    if (block_tray_locked(disk->block) && !block_move_tray(disk->block, true, force, error))
+        return false;
     return block_insert(disk->block, file, wanted, read_only, error);
 }

@@ -88,10 +88,12 @@ struct machine_geometry {
 
 /* -drive, -hda, -cdrom, -fda and the -device that takes a drive with if=none. */
 struct machine_drive {
-    char *id;    /* "ide0-hd0" unless given; of a -blockdev, its node-name */
-    char *qdev;  /* id= of the -device it is plugged in with, or NULL */
-    char *below; /* node-name of the node under a -blockdev, or NULL */
-    char *file;  /* NULL: an empty drive */
+    char *id;      /* "ide0-hd0" unless given; of a -blockdev, its node-name */
+    char *qdev;    /* id= of the -device it is plugged in with, or NULL */
+    char *below;   /* node-name of the node under a -blockdev, or NULL */
+    char *backing; /* of a -blockdev: node-name of the image below; "": none; NULL: as the image says */
+    char *driver;  /* of a -blockdev */
+    char *file;    /* NULL: an empty drive */
     enum machine_bus bus;
     int index; /* IDE: 2 × channel + unit; floppy, flash: unit; -1: the first free one */
     enum machine_media media;
@@ -102,7 +104,8 @@ struct machine_drive {
     struct machine_geometry geometry, logical;
     enum machine_translation translation;
     bool no_trim, no_write_cache;
-    bool node; /* of -blockdev */
+    bool node;    /* of -blockdev */
+    bool carries; /* a node that is under another one */
     struct block_limits limits;
     char *throttle_group; /* NULL: one of its own */
     int bootindex;        /* -1: none */
@@ -186,6 +189,8 @@ struct machine_words {
     struct machine_nic *(*nic)(const char *words, GError **error); /* of -device */
     struct machine_capture *(*capture)(const char *words, GError **error);
     struct machine_chardev *(*chardev)(const char *words, GError **error);
+    /* A -blockdev, which may name one of `nodes` (struct machine_drive *) as that below it. */
+    struct machine_drive *(*blockdev)(const char *words, const GPtrArray *nodes, GError **error);
     struct machine_monitor *(*gdb)(const char *words, GError **error);
     bool (*boot)(const char *letters, uint8_t order[3], GError **error); /* -boot order= */
     /* What there is to be said. NULL, false: no more. options_ask.c. */
@@ -288,6 +293,7 @@ void machine_monitor_free(void *monitor);
 void machine_netdev_free(void *netdev);
 void machine_nic_free(void *nic);
 void machine_capture_free(void *capture);
+void machine_drive_free(void *drive);
 
 /* Builds everything; starts nothing. `config` must outlive the machine. */
 struct machine *machine_new(const struct machine_config *config, GError **error);

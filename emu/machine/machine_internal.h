@@ -91,6 +91,7 @@ struct machine_rom {
 struct machine_disk {
     struct block *block;
     const struct machine_drive *config;
+    struct machine_node *node;        /* the one in it; NULL: the medium is none, or there is none */
     struct machine_geometry geometry; /* of a hard disk, as it says itself */
     bool usual_geometry;              /* that of every disk of its size */
     enum machine_translation translation;
@@ -136,6 +137,7 @@ struct machine {
     unsigned card_count;
     struct machine_disk *drives;
     unsigned drive_count;
+    GPtrArray *nodes;         /* struct machine_node * (nodes.c) */
     GPtrArray *acpi_extra;    /* GByteArray *: -acpitable */
     GByteArray *smbios_extra; /* -smbios file= */
     struct smbios_config smbios;
@@ -252,6 +254,17 @@ bool machine_boot_order_tell(struct machine *machine, GError **error);
 bool machine_cards_build(struct machine *machine, GError **error);
 void machine_cards_free(struct machine *machine);
 bool machine_set_watchdog_action(void *machine, const char *action, GError **error);
+/* nodes.c */
+bool machine_nodes_open(struct machine *machine, GError **error); /* those of the command line */
+/* The node a drive of the command line begins with. */
+bool machine_node_plug(struct machine *machine, struct machine_disk *disk, GError **error);
+void machine_nodes_free(struct machine *machine); /* after the drives */
+const char *machine_node_name(const struct machine_node *node);
+const char *machine_node_driver(const struct machine_node *node);
+bool machine_node_status(void *machine, unsigned index, struct control_drive *out);
+bool machine_blockdev_add(void *machine, const char *words, GError **error);
+bool machine_blockdev_del(void *machine, const char *name, GError **error);
+bool machine_drive_insert(void *machine, const char *id, const char *name, GError **error);
 /* disks.c */
 bool machine_disks_open(struct machine *machine, GError **error); /* images */
 struct dma8237;
@@ -263,10 +276,11 @@ void machine_disks_boot_order(struct machine *machine); /* order=, for the next 
 void machine_disks_tell_cmos(struct machine *machine);
 bool machine_disks_tell_fwcfg(struct machine *machine, GError **error);
 void machine_disks_retry(struct machine *machine);
+struct machine_disk *machine_find_drive(struct machine *m, const char *id, GError **error);
 bool machine_drive_status(void *machine, unsigned index, struct control_drive *out);
 bool machine_drive_eject(void *machine, const char *id, bool force, GError **error);
 bool machine_drive_change(void *machine, const char *id, const char *file, const char *format,
-                          enum control_access access, GError **error);
+                          enum control_access access, bool force, GError **error);
 bool machine_drive_tray(void *machine, const char *id, enum control_tray what, bool force, GError **error);
 bool machine_drive_resize(void *machine, const char *id, uint64_t size, GError **error);
 bool machine_drive_commit(void *machine, const char *id, GError **error);

@@ -565,7 +565,11 @@ static void describe_drives(struct machine *m, GString *out)
                                drive.file && drive.read_only ? ", read-only" : "", drive.file ? ")" : "");
         if (drive.backing)
             g_string_append_printf(out, "    Backing file:     %s\n", drive.backing);
-        if (drive.removable)
+        if (drive.node && drive.qdev)
+            g_string_append_printf(out, "    Attached to:      %s\n", drive.qdev);
+        if (drive.removable && !drive.has_tray)
+            g_string_append(out, "    Removable device\n");
+        else if (drive.removable)
             g_string_append_printf(out, "    Removable device: %slocked, tray %s\n",
                                    drive.locked ? "" : "not ", drive.tray_open ? "open" : "closed");
         g_string_append_printf(out,
@@ -775,6 +779,10 @@ void machine_offer(struct machine *m)
         .set_link = operate_set_link,
         .impair = network_impair,
         .drive = machine_drive_status,
+        .node = machine_node_status,
+        .blockdev_add = machine_blockdev_add,
+        .blockdev_del = machine_blockdev_del,
+        .insert = machine_drive_insert,
         .eject = machine_drive_eject,
         .change = machine_drive_change,
         .tray = machine_drive_tray,

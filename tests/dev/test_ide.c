@@ -480,7 +480,11 @@ static void test_media(struct ide_rig *r, gconstpointer unused)
     uint8_t data[16];
     packet(r, (const uint8_t[12]){0x1e, 0, 0, 0, 1}, 0, false); /* the guest locks the tray */
     g_assert_false(block_eject(r->cd, false, &error));
-    g_assert_nonnull(strstr(error->message, "locked by the guest"));
+    g_assert_nonnull(strstr(error->message, "is locked"));
+    packet(r, event, 8, false);
+    answer(r, data, 8);
+    g_assert_cmphex(data[4], ==, 1); /* the guest is asked */
+    g_assert_cmphex(data[5], ==, 2);
     g_assert_true(block_eject(r->cd, true, NULL));
     packet(r, ready, 0, false);
     g_assert_cmphex(sense(r), ==, 0x23a);

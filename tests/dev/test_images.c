@@ -461,16 +461,21 @@ static void test_tray(struct rig *r, gconstpointer unused)
     g_autoptr(GError) error = NULL;
     g_autoptr(GString) moves = g_string_new(NULL);
     uint8_t zeros[4096] = {0};
-    unsigned changes = 0;
+    unsigned changes = 0, asked = 0;
     g_autofree char *path = make(r, "cd", zeros, sizeof zeros);
     struct block *b = open_image(path, (struct block_config){.format = BLOCK_FORMAT_RAW, .read_only = true});
     g_assert_false(block_move_tray(b, true, true, &error)); /* a hard disk has none */
     g_clear_error(&error);
     block_set_removable(b, count_change, &changes);
+    g_assert_true(block_move_tray(b, true, false, &error)); /* as a floppy drive: there is nothing to move */
+    g_assert_true(block_has_medium(b));
+    block_set_tray(b, count_change, &asked);
     block_set_tray_listener(b, tray_moved, moves);
     block_lock_tray(b, true);
     g_assert_false(block_move_tray(b, true, false, &error));
+    g_assert_error(error, G_IO_ERROR, G_IO_ERROR_PENDING);
     g_assert_nonnull(strstr(error->message, "is locked"));
+    g_assert_cmpuint(asked, ==, 1);
     g_clear_error(&error);
     g_assert_false(block_remove(b, &error));
     g_assert_nonnull(strstr(error->message, "is not open"));
@@ -487,6 +492,68 @@ static void test_tray(struct rig *r, gconstpointer unused)
     g_assert_true(block_insert(b, path, BLOCK_FORMAT_RAW, true, &error));
     g_assert_true(block_eject(b, false, &error));
     g_assert_cmpstr(moves->str, ==, "ococo");
+    block_free(b);
+}
+
+static void take_back(void *opaque, struct image *image)
+{
+    struct image **mine = opaque;
+    g_assert_null(*mine);
+    *mine = image;
+}
+
+/* Images that stand by themselves: into a drive and back, whoever takes them out; who has the file. */
+static void test_put(struct rig *r, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    uint8_t bytes[4096], zeros[4096] = {0};
+    memset(bytes, 'x', sizeof bytes);
+    unsigned changes = 0;
+    g_autofree char *path = make(r, "one", zeros, sizeof zeros), *other = make(r, "two", zeros, sizeof zeros);
+    struct block_config how = {
+        .id = "n", .file = path, .format = BLOCK_FORMAT_RAW, .cache = BLOCK_CACHE_NONE};
+    struct image *image = block_image_open(&how, &error), *beside = block_image_open(&how, &error);
+    g_assert_no_error(error);
+    struct block *b = block_new(&(struct block_config){.id = "a"}, NULL, &error);
+    struct block *c = block_new(&(struct block_config){.id = "b"}, NULL, &error);
+    g_assert_no_error(error);
+    block_set_removable(b, count_change, &changes);
+    struct image *out = NULL;
+    for (unsigned way = 0; way < 4; way++) {
+        g_assert_true(block_put(b, image, &how, take_back, &out, &error));
+        g_assert_cmpint(block_cache_mode(b), ==, BLOCK_CACHE_NONE);
+        g_assert_false(block_put(b, beside, &how, take_back, &out, &error));
+        g_assert_nonnull(strstr(error->message, "There already is a medium"));
+        g_clear_error(&error);
+        g_assert_false(block_put(c, beside, &how, take_back, &out, &error));
+        g_assert_error(error, G_IO_ERROR, G_IO_ERROR_BUSY);
+        g_clear_error(&error);
+        g_assert_cmpint(run(b, BLOCK_WRITE, 0, bytes, sizeof bytes), ==, 0);
+        if (way == 0)
+            g_assert_true(block_remove(b, &error));
+        else if (way == 1)
+            g_assert_true(block_eject(b, false, &error));
+        else if (way == 2) /* another file, and then the same one */
+            g_assert_true(block_insert(b, other, BLOCK_FORMAT_RAW, false, &error) &&
+                          block_eject(b, false, &error));
+        else
+            g_assert_true(block_insert(b, path, BLOCK_FORMAT_RAW, false, &error));
+        g_assert_no_error(error);
+        g_assert_true(out == image);
+        out = NULL;
+    }
+    g_assert_false(block_put(c, image, &how, take_back, &out, &error)); /* b has the file, by itself */
+    g_clear_error(&error);
+    g_assert_true(block_eject(b, false, &error));
+    g_assert_true(block_put(c, image, &how, take_back, &out, &error));
+    uint8_t read[4096];
+    g_assert_cmpint(run(c, BLOCK_READ, 0, read, sizeof read), ==, 0);
+    g_assert_cmpmem(read, sizeof read, bytes, sizeof bytes);
+    block_free(c); /* gives it back as well */
+    g_assert_true(out == image);
+    g_assert_cmpuint(changes, ==, 10);
+    block_image_close(image);
+    block_image_close(beside);
     block_free(b);
 }
 
@@ -815,6 +882,7 @@ int main(int argc, char **argv)
     TEST(resize);
     TEST(commit);
     TEST(tray);
+    TEST(put);
     TEST(zeroes);
     TEST(null);
     TEST(copy_on_read);

@@ -55,7 +55,7 @@ static bool eject(void *opaque, const char *id, bool force, GError **error)
 }
 
 static bool change(void *opaque, const char *id, const char *file, const char *format,
-                   enum control_access access, GError **error)
+                   enum control_access access, bool force, GError **error)
 {
     return set_link(opaque, id, *file != 0, error);
 }
@@ -63,6 +63,28 @@ static bool change(void *opaque, const char *id, const char *file, const char *f
 static bool tray(void *opaque, const char *id, enum control_tray what, bool force, GError **error)
 {
     return set_link(opaque, id, force, error);
+}
+
+static bool node(void *opaque, unsigned index, struct control_drive *out)
+{
+    *out = (struct control_drive){
+        .id = "n", .node_name = "n", .node = true, .file = "f", .format = "file", .cache = "writeback"};
+    return index == 0;
+}
+
+static bool blockdev_add(void *opaque, const char *words, GError **error)
+{
+    return set_link(opaque, words, *words != 0, error);
+}
+
+static bool blockdev_del(void *opaque, const char *name, GError **error)
+{
+    return set_link(opaque, name, *name != 0, error);
+}
+
+static bool insert(void *opaque, const char *id, const char *name, GError **error)
+{
+    return set_link(opaque, id, *name != 0, error);
 }
 
 static bool resize(void *opaque, const char *id, uint64_t size, GError **error)
@@ -252,6 +274,10 @@ static const struct control_machine fuzz_machine = {.name = "fuzz",
                                                     .eject = eject,
                                                     .change = change,
                                                     .tray = tray,
+                                                    .node = node,
+                                                    .blockdev_add = blockdev_add,
+                                                    .blockdev_del = blockdev_del,
+                                                    .insert = insert,
                                                     .resize = resize,
                                                     .commit = commit,
                                                     .limit = limit,

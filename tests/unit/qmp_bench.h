@@ -144,7 +144,12 @@ static bool fake_drive(void *opaque, unsigned index, struct control_drive *out)
          .backing = "base",
          .cache = "none",
          .size = 4096},
-        {.id = "ide1-cd0", .cache = "writeback", .removable = true, .locked = true, .tray_open = true},
+        {.id = "ide1-cd0",
+         .cache = "writeback",
+         .removable = true,
+         .has_tray = true,
+         .locked = true,
+         .tray_open = true},
     };
     if (index >= G_N_ELEMENTS(drives))
         return false;
@@ -161,7 +166,7 @@ static bool fake_eject(void *opaque, const char *id, bool force, GError **error)
 }
 
 static bool fake_change(void *opaque, const char *id, const char *file, const char *format,
-                        enum control_access access, GError **error)
+                        enum control_access access, bool force, GError **error)
 {
     if (g_str_equal(id, "ide1-cd0") && g_str_equal(file, "a.iso") &&
         (!format || g_str_equal(format, "raw")) && access != CONTROL_ACCESS_WRITE)
@@ -175,6 +180,36 @@ static bool fake_tray(void *opaque, const char *id, enum control_tray what, bool
     if (what != CONTROL_TRAY_OPEN || force)
         return true;
     g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 0, "Device '%s' is locked", id);
+    return false;
+}
+
+static bool fake_node(void *opaque, unsigned index, struct control_drive *out)
+{
+    *out = (struct control_drive){
+        .id = "n1", .node_name = "n1", .node = true, .file = "a.iso", .format = "file", .cache = "writeback"};
+    return index == 0;
+}
+
+static bool fake_blockdev_add(void *opaque, const char *words, GError **error)
+{
+    struct bench *b = opaque;
+    g_strlcpy(b->words, words, sizeof b->words);
+    return true;
+}
+
+static bool fake_blockdev_del(void *opaque, const char *name, GError **error)
+{
+    if (g_str_equal(name, "n1"))
+        return true;
+    g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 0, "Node %s is in use", name);
+    return false;
+}
+
+static bool fake_insert(void *opaque, const char *id, const char *node, GError **error)
+{
+    if (g_str_equal(id, "ide1-cd0") && g_str_equal(node, "n1"))
+        return true;
+    g_set_error(error, g_quark_from_static_string("g-io-error-quark"), 1, "Device '%s' not found", id);
     return false;
 }
 
@@ -405,6 +440,10 @@ static void setup(struct bench *b, gconstpointer data)
                                           .eject = fake_eject,
                                           .change = fake_change,
                                           .tray = fake_tray,
+                                          .node = fake_node,
+                                          .blockdev_add = fake_blockdev_add,
+                                          .blockdev_del = fake_blockdev_del,
+                                          .insert = fake_insert,
                                           .resize = fake_resize,
                                           .commit = fake_commit,
                                           .limit = fake_limit,

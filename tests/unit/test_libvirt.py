@@ -9,6 +9,7 @@ events. The guest is a boot sector that says "up" on its serial port (after the 
   test_libvirt.py netlab-emu       ends with 77 when there is no virsh or none of its QEMU driver
 """
 import ctypes
+import json
 import os
 import re
 import select
@@ -45,7 +46,9 @@ DOMAIN = """
   <devices>
     <emulator>{emulator}</emulator>
     <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{folder}/disk'/><target dev='hda' bus='ide'/></disk>
-    <disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='{folder}/cd'/><target dev='hdc' bus='ide'/></disk>
+    <disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='{folder}/cd'/><target dev='hdc' bus='ide'/><readonly/></disk>
+    <disk type='file' device='cdrom'><target dev='hdd' bus='ide'/><readonly/></disk>
+    <disk type='file' device='floppy'><driver name='qemu' type='raw'/><source file='{folder}/floppy'/><target dev='fda' bus='fdc'/></disk>
     <interface type='user'><mac address='52:54:00:00:00:01'/><model type='e1000'/></interface>
     <serial type='file'><source path='{folder}/serial'/></serial>
     <graphics type='vnc'><listen type='socket' socket='{folder}/vnc'/></graphics>
@@ -54,6 +57,9 @@ DOMAIN = """
     <memballoon model='none'/>
   </devices>
 </domain>
+"""
+CD = """
+<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='{folder}/cd'/><target dev='hdc' bus='ide'/><readonly/></disk>
 """
 NIC = """
 <interface type='user'><mac address='52:54:00:00:00:02'/><model type='e1000'/></interface>
@@ -120,6 +126,17 @@ def read(path):
         return file.read()
 
 
+def ask(virsh, command):
+    return json.loads(virsh.do(f"qemu-monitor-command t1 '{{\"execute\": \"{command}\"}}'"))["return"]
+
+
+def inside(virsh, drive):
+    """(file of the medium or None, whether the tray is open or None) of the drive with this id."""
+    found = [block for block in ask(virsh, "query-block") if block["qdev"] == drive]
+    assert found, f"there is no drive {drive}: {ask(virsh, 'query-block')}"
+    return found[0].get("inserted", {}).get("file"), found[0].get("tray_open")
+
+
 def drive(virsh, folder):
     serial = f"{folder}/serial"
     virsh.do(f"create {folder}/domain.xml", "created")
@@ -142,6 +159,31 @@ def drive(virsh, folder):
     virsh.do("domblkinfo t1 hda", r"Capacity: +1048576\n")
     virsh.do("blkdeviotune t1 hda --total-bytes-sec 1000000")
     virsh.do("blkdeviotune t1 hda", r"total_bytes_sec *: 1000000\n")
+    # media
+    for name in ("other.iso", "third.iso"):
+        with open(f"{folder}/{name}", "wb") as file:
+            file.truncate(2 << 20)
+    virsh.do(f"change-media t1 hdc {folder}/other.iso --update", "Successfully updated")
+    virsh.do("domblklist t1", f"hdc +{folder}/other.iso")
+    assert inside(virsh, "ide0-1-0") == (f"{folder}/other.iso", False)
+    virsh.do("change-media t1 hdc --eject", "Successfully ejected")
+    virsh.do("domblklist t1", "hdc +-\n")
+    assert inside(virsh, "ide0-1-0") == (None, False)
+    virsh.do(f"change-media t1 hdc {folder}/third.iso --insert", "Successfully inserted")
+    assert inside(virsh, "ide0-1-0") == (f"{folder}/third.iso", False)
+    virsh.do("domblkinfo t1 hdc", r"Capacity: +2097152\n")
+    virsh.do(f"update-device t1 {folder}/cd.xml", "updated")
+    assert inside(virsh, "ide0-1-0") == (f"{folder}/cd", False)
+    virsh.do(f"change-media t1 hdd {folder}/third.iso --insert", "Successfully inserted")  # a drive that was empty from the start
+    assert inside(virsh, "ide0-1-1") == (f"{folder}/third.iso", False)
+    virsh.do(f"change-media t1 fda {folder}/other.img --update", "Successfully updated")
+    assert inside(virsh, "fdc0-0-0") == (f"{folder}/other.img", None)
+    virsh.do(f"change-media t1 fda {folder}/floppy --update", "Successfully updated")
+    virsh.do(f"change-media t1 fda {folder}/floppy --update", "Successfully updated")
+    virsh.do("blockresize t1 hda 2M", "resized")
+    virsh.do("domblkinfo t1 hda", r"Capacity: +2097152\n")
+    names = {node["node-name"] for node in ask(virsh, "query-named-block-nodes")}
+    assert len(names) == 8, f"of each medium a node and the file below it, none of those before: {names}"
     # NICs
     virsh.do("domif-setlink t1 52:54:00:00:00:01 down", "updated")
     virsh.do("qemu-monitor-command t1 --hmp info network", "link down")
@@ -169,8 +211,11 @@ def main():
         with open(f"{folder}/disk", "wb") as file:
             file.write(GUEST.ljust(510, b"\0") + b"\x55\xaa")
             file.truncate(1 << 20)
-        with open(f"{folder}/cd", "wb") as file:
-            file.truncate(1 << 20)
+        for name, size in (("cd", 1 << 20), ("floppy", 1440 << 10), ("other.img", 1440 << 10)):
+            with open(f"{folder}/{name}", "wb") as file:
+                file.truncate(size)
+        with open(f"{folder}/cd.xml", "w") as file:
+            file.write(CD.format(folder=folder))
         with open(f"{folder}/domain.xml", "w") as file:
             file.write(DOMAIN.format(emulator=emulator, folder=folder))
         with open(f"{folder}/nic.xml", "w") as file:

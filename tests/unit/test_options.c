@@ -276,6 +276,12 @@ static const struct {
     {"-blockdev driver=qcow2,node-name=n", "file= is missing"},
     {"-blockdev driver=qcow2,node-name=n,filename=a", "belongs to the node below"},
     {"-blockdev driver=qcow2,node-name=n,file=x", "no -blockdev with that node-name"},
+    {"-blockdev driver=raw,node-name=n,file=n", "no -blockdev with that node-name"},
+    {"-blockdev driver=null-co,node-name=z -blockdev driver=raw,node-name=n,file=z -device ide-hd,drive=z",
+     "below another one"},
+    {"-blockdev driver=qcow2,node-name=n,file.filename=a,file.driver=file,backing=x",
+     "backing=x: there is no -blockdev"},
+    {"-blockdev driver=raw,node-name=n,file.filename=a,file.driver=file,backing=", "has nothing below"},
     {"-blockdev driver=null-co,node-name=n,filename=a", "does not go with driver=null-co"},
     {"-blockdev driver=nbd,node-name=n", "must be one of: raw, qcow2"},
     {"-blockdev '{\"driver\": \"raw\"'", "JSON: "},
@@ -667,15 +673,18 @@ static void test_drives(void)
              "-blockdev '{\"driver\": \"raw\", \"node-name\": \"r\", \"discard\": \"unmap\", \"file\": "
              "{\"driver\": \"file\", \"filename\": \"c,d\"}}' -device ide-hd,drive=r "
              "-blockdev null-co,node-name=z -device ide-hd,drive=z");
-    g_assert_cmpuint(c->drives->len, ==, 3);
-    g_assert_cmpstr(drive_of(c, 0)->file, ==, "a,b");
-    g_assert_cmpint(drive_of(c, 0)->block.format, ==, BLOCK_FORMAT_QCOW2);
-    g_assert_cmpint(drive_of(c, 0)->block.cache, ==, BLOCK_CACHE_NONE);
-    g_assert_true(drive_of(c, 0)->block.read_only);
-    g_assert_cmpint(drive_of(c, 0)->index, ==, 0);
-    g_assert_cmpstr(drive_of(c, 1)->file, ==, "c,d");
-    g_assert_true(drive_of(c, 1)->block.discard);
-    g_assert_cmpstr(drive_of(c, 2)->file, ==, "null-co://");
+    g_assert_cmpuint(c->drives->len, ==, 4);
+    g_assert_true(drive_of(c, 0)->carries); /* the one under the qcow2 node */
+    g_assert_cmpint(drive_of(c, 0)->bus, ==, MACHINE_BUS_NONE);
+    g_assert_cmpstr(drive_of(c, 1)->below, ==, "f");
+    g_assert_cmpstr(drive_of(c, 1)->file, ==, "a,b");
+    g_assert_cmpint(drive_of(c, 1)->block.format, ==, BLOCK_FORMAT_QCOW2);
+    g_assert_cmpint(drive_of(c, 1)->block.cache, ==, BLOCK_CACHE_NONE);
+    g_assert_true(drive_of(c, 1)->block.read_only);
+    g_assert_cmpint(drive_of(c, 1)->index, ==, 0);
+    g_assert_cmpstr(drive_of(c, 2)->file, ==, "c,d");
+    g_assert_true(drive_of(c, 2)->block.discard);
+    g_assert_cmpstr(drive_of(c, 3)->file, ==, "null-co://");
     machine_config_free(c);
 }
 
