@@ -347,5 +347,9 @@ const struct cli_verb verb_capture = {
     .option_count = G_N_ELEMENTS(options),
     .least = 1,
     .most = -1,
+    .examples =
+        CLI_EXAMPLES({"netlab capture h1:eth0", "a line a frame"},
+                     {"netlab capture h1:eth0 -w - | wireshark -k -i -", "live in Wireshark"},
+                     {"netlab capture h1 r1:eth1 -w both.pcapng icmp or arp", "two nodes into one file"}),
     .run = run,
 };

@@ -32,6 +32,20 @@ struct cli_option {
     const char *help;
 };
 
+/* A command line, and what it is for. */
+struct cli_example {
+    const char *command, *what;
+};
+
+/* What a verb reads and writes, for its manual page: cli_files[] has the places. */
+enum cli_file {
+    CLI_FILE_TOPOLOGY = 1 << 0,
+    CLI_FILE_STORE = 1 << 1,
+    CLI_FILE_RUNTIME = 1 << 2,
+    CLI_FILE_IMAGES = 1 << 3,
+    CLI_FILE_CACHE = 1 << 4,
+};
+
 struct cli_call;
 struct cli_verb {
     const char *name;
@@ -42,6 +56,9 @@ struct cli_verb {
     size_t option_count;
     int least, most; /* arguments; most -1: any number */
     bool is_hidden;
+    const struct cli_example *examples; /* ends with {NULL, NULL} */
+    const char *statuses;   /* its own exit statuses: "0 meaning\n1 meaning"; NULL: the common ones */
+    unsigned files;         /* enum cli_file; 0 with --lab: store and runtime */
     bool stops_at_argument; /* options end at the first argument: what follows belongs to another program */
     int (*run)(struct cli_call *call);
     /* A group ("host", "host dhcp") has verbs of its own, whose names begin with the group's, and neither
@@ -66,7 +83,8 @@ const char *cli_argument(const struct cli_call *call, guint index); /* NULL: not
 extern const struct cli_verb verb_up, verb_down, verb_restart, verb_status, verb_log, verb_repair,
     verb_doctor, verb_console, verb_connect, verb_exec, verb_cp, verb_capture, verb_graph, verb_diff,
     verb_save, verb_ssh_config, verb_completion, verb_inspect, verb_stats, verb_events, verb_link,
-    verb_validate, verb_image, verb_host, verb_help, verb_version, verb_supervise, verb_watchdog, verb_renew;
+    verb_validate, verb_schema, verb_image, verb_host, verb_help, verb_version, verb_supervise, verb_watchdog,
+    verb_renew;
 extern const struct cli_verb *const cli_verbs[];
 /* By one word, in `verbs`. */
 const struct cli_verb *cli_find_verb(const struct cli_verb *const *verbs, const char *word);
@@ -84,6 +102,34 @@ extern const size_t cli_status_count;
 int cli_print_completion(const struct cli_call *call, const char *shell);
 /* The environment variable that stands for an option: "NETLAB_EXEC_TIMEOUT". Owned by the caller. */
 char *cli_variable(const struct cli_verb *verb, const struct cli_option *option);
+/* What the environment says of an option: its value ("" for a flag), or NULL; *name is the variable's (owned
+ * by the caller). *is_wrong: a flag that is neither given nor left out; the value is what it has. --help has
+ * none. */
+const char *cli_variable_value(const struct cli_verb *verb, const struct cli_option *option, char **name,
+                               bool *is_wrong);
+#define CLI_EXAMPLES(...) ((const struct cli_example[]){__VA_ARGS__, {NULL, NULL}})
+
+/* ---- help.c, manual.c, schema.c ---- */
+
+/* Prints text wrapped to 78 columns, all lines but the first indented so far; the cursor is there already. */
+void cli_print_hanging(const char *text, int indent);
+/* `netlab VERB --help`. */
+int cli_print_help(const struct cli_verb *verb);
+/* All keys of topology files, as a list. */
+void cli_print_grammar(void);
+/* A variable of the environment that is no option's, and a place of files: manual.c has them. */
+struct cli_place {
+    const char *name, *what;
+};
+extern const struct cli_place cli_variables[], cli_files[]; /* end with {NULL, NULL} */
+/* The manual page of a verb (with those of its group), of all of netlab (NULL), or of topology files, in
+ * roff. Owned by the caller. */
+char *cli_man_page(const struct cli_verb *verb);
+char *cli_man_topology(void);
+/* Writes all of them into a folder as netlab.1, netlab-up.1, …, netlab.yml.5. */
+bool cli_man_write(const char *folder, GError **error);
+/* "-t, --timeout=SECONDS" */
+char *cli_option_form(const struct cli_option *option);
 
 /* What came from a machine or its guest, without characters that a terminal would act on (newlines stay).
  * Owned by the caller. */
@@ -95,6 +141,8 @@ int cli_fail(const GError *error);
 int cli_misuse(const struct cli_call *call, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Standard output is a terminal that can do colours and rewriting of lines. */
 bool cli_is_terminal(void);
+/* It is one, and NO_COLOR (no-color.org) is not set. */
+bool cli_has_colour(void);
 
 /* A table with aligned columns: header and rows are NULL-terminated arrays of equal length. */
 struct cli_table;

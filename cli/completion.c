@@ -53,5 +53,6 @@ const struct cli_verb verb_completion = {
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .most = 1,
+    .examples = CLI_EXAMPLES({"source <(netlab completion bash)", "for this shell"}),
     .run = run,
 };

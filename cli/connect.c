@@ -159,5 +159,8 @@ const struct cli_verb verb_connect = {
     .least = 1,
     .most = -1,
     .stops_at_argument = true,
+    .examples =
+        CLI_EXAMPLES({"netlab connect r1", "a shell"}, {"netlab connect r1 vtysh", "the shell of FRR"}),
+    .statuses = "125 netlab failed; otherwise the status of the shell or command",
     .run = run,
 };

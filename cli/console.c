@@ -208,5 +208,7 @@ const struct cli_verb verb_console = {
     .option_count = G_N_ELEMENTS(options),
     .least = 1,
     .most = 1,
+    .examples =
+        CLI_EXAMPLES({"netlab console h1", "Ctrl-] leaves"}, {"netlab console --log h1", "all it has said"}),
     .run = run,
 };

@@ -106,5 +106,7 @@ const struct cli_verb verb_cp = {
     .option_count = G_N_ELEMENTS(options),
     .least = 2,
     .most = -1,
+    .examples = CLI_EXAMPLES({"netlab cp frr.conf r1:/etc/frr/", "into a node"},
+                             {"netlab cp r1:/var/log .", "a folder out of it"}),
     .run = run,
 };

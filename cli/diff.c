@@ -271,5 +271,8 @@ const struct cli_verb verb_diff = {
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .most = 1,
+    .examples = CLI_EXAMPLES({"netlab diff", "what differs; status 1 when something does"}),
+    .statuses = "0 the lab is as its file says\n1 there are differences",
+    .files = CLI_FILE_TOPOLOGY | CLI_FILE_STORE,
     .run = run,
 };

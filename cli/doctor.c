@@ -110,5 +110,8 @@ const struct cli_verb verb_doctor = {
         "with status 1 when something keeps labs from coming up.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
+    .examples = CLI_EXAMPLES({"netlab doctor", "all it has looked at"},
+                             {"netlab doctor --problems", "only what is to be mended"}),
+    .statuses = "0 labs can come up here\n1 something keeps them from it; it is named",
     .run = run,
 };

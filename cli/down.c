@@ -156,5 +156,8 @@ const struct cli_verb verb_down = {
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .most = -1,
+    .examples = CLI_EXAMPLES({"netlab down", "takes the lab of this folder away"},
+                             {"netlab down r2", "stops one machine"},
+                             {"netlab down --all --graceful", "all labs; guests power off first"}),
     .run = run,
 };

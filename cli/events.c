@@ -264,5 +264,6 @@ const struct cli_verb verb_events = {
                    "node, event, data.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
+    .examples = CLI_EXAMPLES({"netlab events --follow --new", "what happens from now on"}),
     .run = run,
 };

@@ -226,7 +226,7 @@ static void report(const struct job *job, JsonArray *out)
         json_array_add_object_element(out, object);
         return;
     }
-    bool bold = cli_is_terminal();
+    bool bold = cli_has_colour();
     printf("%s== %s%s", bold ? "\033[1m" : "", job->node->name, bold ? "\033[0m" : "");
     if (job->status && !(job->why && job->status == CLI_EXEC))
         printf(": exit status %d", job->status);
@@ -373,5 +373,11 @@ const struct cli_verb verb_exec = {
     .least = 1,
     .most = -1,
     .stops_at_argument = true,
+    .examples = CLI_EXAMPLES({"netlab exec h1 ping -c 1 h2", "a program and its arguments"},
+                             {"netlab exec 'r*' 'ip route; cat /etc/resolv.conf'",
+                              "a line for the shell, in all nodes that match"},
+                             {"netlab exec --all --json uname -a", "results as JSON"}),
+    .statuses =
+        "125 netlab failed (no such node, no agent, ran out of time); otherwise the command's own status",
     .run = run,
 };

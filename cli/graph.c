@@ -376,9 +376,11 @@ static void draw_dot(struct picture *picture)
     const struct topology *topology = picture->topology;
     g_string_append(picture->out, "graph ");
     dot_quote(picture->out, topology->name);
-    g_string_append(picture->out, " {\n  layout=neato overlap=prism overlap_scaling=0 overlap_shrink=false splines=true sep=\"+14\"\n"
-                                  "  node [fontname=\"sans-serif\" fontsize=12]\n"
-                                  "  edge [fontname=\"sans-serif\" fontsize=9 len=1.9]\n");
+    g_string_append(
+        picture->out,
+        " {\n  layout=neato overlap=prism overlap_scaling=0 overlap_shrink=false splines=true sep=\"+14\"\n"
+        "  node [fontname=\"sans-serif\" fontsize=12]\n"
+        "  edge [fontname=\"sans-serif\" fontsize=9 len=1.9]\n");
     for (guint i = 0; i < topology->nodes->len; i++)
         dot_node(picture, topology->nodes->pdata[i]);
     for (guint i = 0; i < topology->networks->len; i++) {
@@ -636,5 +638,8 @@ const struct cli_verb verb_graph = {
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .most = 1,
+    .examples = CLI_EXAMPLES({"netlab graph", "as text"}, {"netlab graph -f svg -o lab.svg", "as a picture"},
+                             {"netlab graph -f mermaid", "for a page of a wiki"}),
+    .files = CLI_FILE_TOPOLOGY | CLI_FILE_STORE,
     .run = run,
 };

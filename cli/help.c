@@ -1,48 +1,71 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * `netlab help`: help, man page and shell completion, all from the rows of verbs and options and from the
- * topology's grammar tables.
+ * `netlab help`: help as text, the table of options, and shell completion, all from the rows of verbs and
+ * options. manual.c makes manual pages of the same rows.
  */
 #include "cli/cli.h"
-#include "netlab/topology_parse.h"
-
+#include <gio/gio.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct cli_option options[] = {
-    {"man", 0, NULL, "print the manual page netlab(1) in roff"},
+    {"man", 0, NULL, "print the manual page in roff: netlab(1), or the command's"},
+    {"text", 't', NULL, "print plain text, also on a terminal that has man(1)"},
+    {"pages", 0, "FOLDER", "write all manual pages into this folder"},
+    {"markdown", 0, NULL, "print the table of all options and their variables (docs/commands.md)"},
     {"completion", 0, "SHELL", "print completion for bash, zsh or fish"},
     CLI_HELP_OPTION,
 };
 
+enum { WIDTH = 78 };
+
 /* ---- text ---- */
 
-/* Prints text wrapped to 78 columns, indented; newlines of the text stay. */
-static void print_wrapped(const char *text, int indent)
+/* Prints text wrapped from `column` on; its own newlines stay, and lines after the first begin at `indent`.
+ */
+static void print_text(const char *text, glong column, int indent)
 {
     g_auto(GStrv) paragraphs = g_strsplit(text, "\n", -1);
     for (int p = 0; paragraphs[p]; p++) {
         g_auto(GStrv) words = g_strsplit(paragraphs[p], " ", -1);
-        glong column = 0;
+        bool is_first = true;
         for (int w = 0; words[w]; w++) {
             glong width = g_utf8_strlen(words[w], -1);
-            if (column && column + 1 + width > 78) {
+            if (!is_first && column + 1 + width > WIDTH) {
                 printf("\n");
+                is_first = true;
                 column = 0;
             }
-            if (column)
-                printf(" ");
-            else if (*words[w])
-                printf("%*s", indent, "");
-            printf("%s", words[w]);
-            column = (column ? column + 1 : indent) + width;
+            int blanks = !is_first ? 1 : column < indent && *words[w] ? (int)(indent - column) : 0;
+            printf("%*s%s", blanks, "", words[w]);
+            column += blanks + width;
+            is_first = false;
         }
         printf("\n");
+        column = 0;
     }
 }
 
-static char *option_form(const struct cli_option *option)
+void cli_print_hanging(const char *text, int indent)
+{
+    print_text(text, indent, indent);
+}
+
+/* A term and what it means, in two columns; a long term has a line of its own. */
+static void print_term(const char *term, const char *text, int indent)
+{
+    glong width = 2 + g_utf8_strlen(term, -1);
+    printf("  %s", term);
+    if (width + 2 > indent) {
+        printf("\n");
+        width = 0;
+    }
+    print_text(text, width, indent);
+}
+
+char *cli_option_form(const struct cli_option *option)
 {
     g_autofree char *letter = option->letter ? g_strdup_printf("-%c, ", option->letter) : g_strdup("    ");
     return g_strdup_printf("%s--%s%s%s", letter, option->name, option->argument ? "=" : "",
@@ -55,28 +78,66 @@ static void print_group(const struct cli_verb *group)
     for (size_t i = 0; group->group[i]; i++) {
         const struct cli_verb *verb = group->group[i];
         if (!verb->is_hidden)
-            printf("  %-10s %s\n", cli_last_word(verb), verb->summary);
+            print_term(cli_last_word(verb), verb->summary, 13);
     }
     printf("\n`netlab help %s COMMAND` tells more.\n", group->name);
 }
 
+/* Which of the verb's options the environment gives just now. */
+static void print_environment(const struct cli_verb *verb)
+{
+    bool is_first = true;
+    for (size_t i = 0; i < verb->option_count; i++) {
+        g_autofree char *name = NULL;
+        bool is_wrong;
+        const char *value = cli_variable_value(verb, &verb->options[i], &name, &is_wrong);
+        if (!value)
+            continue;
+        g_autofree char *shown = cli_printable(*value ? value : "1");
+        printf("%s  %s=%s (--%s)%s\n", is_first ? "\nSet in the environment now:\n" : "", name, shown,
+               verb->options[i].name, is_wrong ? ": neither 1 nor 0, so the command will refuse it" : "");
+        is_first = false;
+    }
+}
+
 static void print_verb(const struct cli_verb *verb)
 {
-    printf("netlab %s%s%s\n\n", verb->name, *verb->arguments ? " " : "", verb->arguments);
-    print_wrapped(verb->description, 0);
+    g_autofree char *usage =
+        g_strdup_printf("netlab %s%s%s", verb->name, *verb->arguments ? " " : "", verb->arguments);
+    print_text(usage, 0, 0);
+    printf("\n");
+    print_text(verb->description, 0, 0);
     if (verb->group) {
         print_group(verb);
         return;
     }
     printf("\nOptions:\n");
     for (size_t i = 0; i < verb->option_count; i++) {
-        g_autofree char *form = option_form(&verb->options[i]);
-        printf("  %-24s %s\n", form, verb->options[i].help);
+        g_autofree char *form = cli_option_form(&verb->options[i]);
+        print_term(form, verb->options[i].help, 27);
+    }
+    if (verb->examples)
+        printf("\nExamples:\n");
+    for (const struct cli_example *example = verb->examples; example && example->command; example++) {
+        printf("  %s\n", example->command);
+        print_text(example->what, 0, 6);
+    }
+    if (verb->statuses) {
+        g_auto(GStrv) lines = g_strsplit(verb->statuses, "\n", -1);
+        printf("\nExit status:\n");
+        for (int i = 0; lines[i]; i++) {
+            g_auto(GStrv) parts = g_strsplit(lines[i], " ", 2);
+            print_term(parts[0], parts[1] ? parts[1] : "", 7);
+        }
     }
     if (verb->option_count > 1) {
         g_autofree char *variable = cli_variable(verb, &verb->options[0]);
-        printf("\nEach option is also an environment variable, as in %s (flags: 1).\n", variable);
+        g_autofree char *text =
+            g_strdup_printf("Each option is also an environment variable, as in %s (flags: 1).", variable);
+        printf("\n");
+        print_text(text, 0, 0);
     }
+    print_environment(verb);
 }
 
 static void print_overview(void)
@@ -84,22 +145,10 @@ static void print_overview(void)
     printf("netlab: a network lab in a box\n\nusage: netlab COMMAND [OPTIONS] [ARGUMENTS]\n\nCommands:\n");
     for (size_t i = 0; cli_verbs[i]; i++) {
         if (!cli_verbs[i]->is_hidden)
-            printf("  %-10s %s\n", cli_verbs[i]->name, cli_verbs[i]->summary);
+            print_term(cli_verbs[i]->name, cli_verbs[i]->summary, 13);
     }
     printf("\n`netlab help COMMAND` tells more; `netlab help topology` lists all keys of topology files.\n"
            "First steps: netlab image build mini; netlab up labs/two-hosts\n");
-}
-
-static void print_grammar(void)
-{
-    struct topology_mapping_info mapping;
-    for (size_t i = 0; topology_grammar(i, &mapping); i++) {
-        printf("%s%s:\n", i ? "\n" : "", mapping.name);
-        for (size_t k = 0; k < mapping.count; k++)
-            printf("  %-11s %s%s\n", mapping.keys[k].name, mapping.keys[k].help,
-                   mapping.keys[k].later ? " (not yet in this version)" : "");
-        g_free((void *)mapping.keys);
-    }
 }
 
 static void print_statuses(void)
@@ -108,92 +157,48 @@ static void print_statuses(void)
         printf("  %3d  %s\n", cli_statuses[i].status, cli_statuses[i].meaning);
 }
 
-/* ---- roff ---- */
+/* ---- the table of options for docs/commands.md ---- */
 
-/* A line must not begin with . or ', a backslash is \e, a hyphen-minus \-, what is not ASCII \[uXXXX]. */
-static void print_roff(const char *text)
-{
-    bool at_start = true;
-    for (const char *c = text; *c; c = g_utf8_next_char(c)) {
-        gunichar character = g_utf8_get_char(c);
-        if (at_start && (*c == '.' || *c == '\''))
-            printf("\\&");
-        if (*c == '\\')
-            printf("\\e");
-        else if (*c == '-')
-            printf("\\-");
-        else if (*c == '\n' && c[1] == '\n')
-            printf("\n.PP");
-        else if (character >= 128)
-            printf("\\[u%04X]", character);
-        else
-            putchar(*c);
-        at_start = *c == '\n';
-    }
-    printf("\n");
-}
-
-static void print_man_verbs(const struct cli_verb *const *verbs)
+static void print_markdown_rows(const struct cli_verb *const *verbs)
 {
     for (size_t i = 0; verbs[i]; i++) {
         const struct cli_verb *verb = verbs[i];
         if (verb->is_hidden)
             continue;
-        printf(".SS netlab %s ", verb->name);
-        print_roff(verb->arguments);
-        print_roff(verb->description);
-        for (size_t k = 0; k < verb->option_count; k++) {
-            g_autofree char *form = option_form(&verb->options[k]);
-            printf(".TP\n.B ");
-            print_roff(g_strstrip(form));
-            print_roff(verb->options[k].help);
-        }
         if (verb->group)
-            print_man_verbs(verb->group);
+            print_markdown_rows(verb->group);
+        for (size_t k = 0; k < verb->option_count; k++) {
+            const struct cli_option *option = &verb->options[k];
+            if (g_str_equal(option->name, "help"))
+                continue;
+            g_autofree char *variable = cli_variable(verb, option);
+            g_autofree char *form = cli_option_form(option);
+            g_auto(GStrv) pieces = g_strsplit(option->help, "|", -1);
+            g_autofree char *help = g_strjoinv("\\|", pieces);
+            printf("| `%s` | `%s` | `%s` | %s |\n", verb->name, g_strstrip(form), variable, help);
+        }
     }
 }
 
-static void print_man(void)
+static void print_markdown(void)
 {
-    printf(".TH NETLAB 1 \"\" \"netlab %s\" \"User Commands\"\n.SH NAME\nnetlab \\- a network lab in a "
-           "box\n.SH SYNOPSIS\n.B netlab\n.I COMMAND\n[options] [arguments]\n",
-           NETLAB_VERSION);
-    printf(".SH DESCRIPTION\nnetlab turns a topology file into running machines on a real, virtual network, "
-           "and takes every trace of them away again.\n.SH COMMANDS\n");
-    print_man_verbs(cli_verbs);
-    printf(".SH TOPOLOGY\n");
-    struct topology_mapping_info mapping;
-    for (size_t i = 0; topology_grammar(i, &mapping); i++) {
-        printf(".SS %s\n", mapping.name);
-        for (size_t k = 0; k < mapping.count; k++) {
-            if (!mapping.keys[k].later) {
-                printf(".TP\n.B %s\n", mapping.keys[k].name);
-                print_roff(mapping.keys[k].help);
-            }
-        }
-        g_free((void *)mapping.keys);
-    }
-    printf(".SH EXIT STATUS\n");
-    for (size_t i = 0; i < cli_status_count; i++) {
-        printf(".TP\n.B %d\n", cli_statuses[i].status);
-        print_roff(cli_statuses[i].meaning);
-    }
-    static const char *const variables[][2] = {
-        {"NETLAB_STATE_DIR",
-         "where the store is (otherwise $XDG_STATE_HOME/netlab, for root /var/lib/netlab)"},
-        {"NETLAB_RUNTIME_DIR", "where sockets and logs of running labs are (otherwise "
-                               "$XDG_RUNTIME_DIR/netlab, for root /run/netlab)"},
-        {"NETLAB_IMAGE_DIR", "where one's own images are"},
-        {"NETLAB_EMU", "the emulator to use"},
-    };
-    printf(
-        ".SH ENVIRONMENT\nEach option of a command is also a variable: --timeout of exec is "
-        "NETLAB_EXEC_TIMEOUT; flags are given by 1 and left out by 0. The command line comes first.\n.TP\n.B "
-        "NETLAB_LAB\nthe lab that is meant, for every command with --lab\n");
-    for (size_t i = 0; i < G_N_ELEMENTS(variables); i++) {
-        printf(".TP\n.B %s\n", variables[i][0]);
-        print_roff(variables[i][1]);
-    }
+    printf("| command | option | variable | |\n|---|---|---|---|\n");
+    print_markdown_rows(cli_verbs);
+}
+
+/* ---- the manual page on a terminal ---- */
+
+/* Shows a page with man(1); false when there is none, or it is not wanted. */
+static bool show_page(const struct cli_verb *verb)
+{
+    g_autofree char *man = g_find_program_in_path("man");
+    if (!man || !cli_is_terminal() || !isatty(STDIN_FILENO))
+        return false;
+    g_autofree char *page = cli_man_page(verb);
+    const char *const command[] = {man, "-l", "-", NULL};
+    g_autoptr(GSubprocess) process = g_subprocess_newv(command, G_SUBPROCESS_FLAGS_STDIN_PIPE, NULL);
+    return process && g_subprocess_communicate_utf8(process, page, NULL, NULL, NULL, NULL) &&
+           g_subprocess_get_successful(process);
 }
 
 /* ---- completion ---- */
@@ -375,24 +380,51 @@ int cli_print_completion(const struct cli_call *call, const char *shell)
     return cli_misuse(call, "there is no completion for \"%s\"; there is for bash, zsh and fish", shell);
 }
 
-static int run(struct cli_call *call)
+/* The verb that these words name, from the first of them; NULL: none. */
+static const struct cli_verb *find_topic(const struct cli_call *call)
 {
-    const char *topic = cli_flag(call, "help") ? "help" : cli_argument(call, 0);
+    const char *topic = cli_argument(call, 0);
     const struct cli_verb *verb = topic ? cli_find_verb(cli_verbs, topic) : NULL;
     for (guint i = 1; verb && verb->group && i < call->arguments->len; i++)
         verb = cli_find_verb(verb->group, cli_argument(call, i));
-    if (cli_flag(call, "man")) {
-        print_man();
+    return verb;
+}
+
+static int run_man(const struct cli_call *call, const char *topic, const struct cli_verb *verb)
+{
+    bool is_file = topic && (g_str_equal(topic, "topology") || g_str_equal(topic, "netlab.yml"));
+    if (topic && !verb && !is_file)
+        return cli_misuse(call,
+                          "there is no manual page on \"%s\"; there is one for each command and for "
+                          "\"topology\"",
+                          topic);
+    g_autofree char *page = is_file ? cli_man_topology() : cli_man_page(verb);
+    printf("%s", page);
+    return CLI_OK;
+}
+
+static int run(struct cli_call *call)
+{
+    const char *topic = cli_argument(call, 0), *folder = cli_value(call, "pages");
+    const struct cli_verb *verb = find_topic(call);
+    g_autoptr(GError) error = NULL;
+    if (folder) {
+        return cli_man_write(folder, &error) ? CLI_OK : cli_fail(error);
+    } else if (cli_flag(call, "man")) {
+        return run_man(call, topic, verb);
+    } else if (cli_flag(call, "markdown")) {
+        print_markdown();
     } else if (cli_value(call, "completion")) {
         return cli_print_completion(call, cli_value(call, "completion"));
     } else if (!topic) {
         print_overview();
     } else if (g_str_equal(topic, "topology")) {
-        print_grammar();
+        cli_print_grammar();
     } else if (g_str_equal(topic, "status-codes")) {
         print_statuses();
     } else if (verb) {
-        print_verb(verb);
+        if (cli_flag(call, "text") || !show_page(verb))
+            print_verb(verb);
     } else {
         return cli_misuse(
             call, "there is no help on \"%s\"; topics are the commands, \"topology\" and \"status-codes\"",
@@ -401,14 +433,26 @@ static int run(struct cli_call *call)
     return CLI_OK;
 }
 
+int cli_print_help(const struct cli_verb *verb)
+{
+    print_verb(verb);
+    return CLI_OK;
+}
+
 const struct cli_verb verb_help = {
     .name = "help",
     .arguments = "[COMMAND… | topology | status-codes]",
     .summary = "show help, the manual page or shell completion",
-    .description = "Without argument an overview. `topology` lists all keys of topology files, "
-                   "`status-codes` the exit statuses.",
+    .description =
+        "Without argument an overview. Of a command its manual page, with man(1) on a terminal and "
+        "as text elsewhere; `netlab COMMAND --help` is always text. `topology` lists all keys of "
+        "topology files (`netlab schema --markdown` tells all of them), `status-codes` the exit "
+        "statuses.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .most = 3,
+    .examples = CLI_EXAMPLES({"netlab help up", "the manual page of `netlab up`"},
+                             {"netlab help topology", "all keys of topology files"},
+                             {"netlab help --man exec | man -l -", "the page, from its roff source"}),
     .run = run,
 };

@@ -197,5 +197,6 @@ const struct cli_verb verb_host_show = {
         "whose address comes from a DHCP lease of netlab's, and what a crash has left half done.",
     .options = show_options,
     .option_count = G_N_ELEMENTS(show_options),
+    .examples = CLI_EXAMPLES({"netlab host show", "all links of this host"}),
     .run = run_show,
 };

@@ -243,5 +243,9 @@ const struct cli_verb verb_image = {
     .option_count = G_N_ELEMENTS(options),
     .least = 1,
     .most = 4,
+    .examples =
+        CLI_EXAMPLES({"netlab image build mini", "the small image"}, {"netlab image list", "what there is"},
+                     {"netlab image import desktop disk.qcow2", "a disk of one's own"}),
+    .files = CLI_FILE_IMAGES | CLI_FILE_CACHE,
     .run = run,
 };

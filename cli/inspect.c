@@ -360,5 +360,7 @@ const struct cli_verb verb_inspect = {
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .most = 1,
+    .examples = CLI_EXAMPLES({"netlab inspect r1", "one node, with counters and addresses"},
+                             {"netlab inspect", "the lab and its objects"}),
     .run = run,
 };

@@ -105,5 +105,8 @@ const struct cli_verb verb_link = {
     .option_count = G_N_ELEMENTS(options),
     .least = 1,
     .most = 16,
+    .examples = CLI_EXAMPLES({"netlab link r1:eth0 down", "pulls the cable"},
+                             {"netlab link r1:eth0 set delay=20ms loss=1%", "a bad line"},
+                             {"netlab link r1:eth0 reset", "a good one"}),
     .run = run,
 };

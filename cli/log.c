@@ -56,5 +56,7 @@ const struct cli_verb verb_log = {
     .option_count = G_N_ELEMENTS(options),
     .least = 1,
     .most = 1,
+    .examples = CLI_EXAMPLES({"netlab log r1", "the last 40 lines of its console"},
+                             {"netlab log -p r1", "what it said before the last restart"}),
     .run = run,
 };

@@ -19,11 +19,12 @@
 #include <unistd.h>
 
 const struct cli_verb *const cli_verbs[] = {
-    &verb_up,     &verb_down,    &verb_restart,   &verb_status,   &verb_inspect,    &verb_stats,
-    &verb_events, &verb_graph,   &verb_log,       &verb_console,  &verb_connect,    &verb_exec,
-    &verb_cp,     &verb_capture, &verb_link,      &verb_validate, &verb_save,       &verb_diff,
-    &verb_repair, &verb_doctor,  &verb_image,     &verb_host,     &verb_ssh_config, &verb_completion,
-    &verb_help,   &verb_version, &verb_supervise, &verb_watchdog, &verb_renew,      NULL};
+    &verb_up,     &verb_down,    &verb_restart, &verb_status,    &verb_inspect,    &verb_stats,
+    &verb_events, &verb_graph,   &verb_log,     &verb_console,   &verb_connect,    &verb_exec,
+    &verb_cp,     &verb_capture, &verb_link,    &verb_validate,  &verb_save,       &verb_diff,
+    &verb_repair, &verb_doctor,  &verb_image,   &verb_host,      &verb_ssh_config, &verb_completion,
+    &verb_schema, &verb_help,    &verb_version, &verb_supervise, &verb_watchdog,   &verb_renew,
+    NULL};
 
 const struct cli_status_info cli_statuses[] = {
     {CLI_OK, "done, or nothing to do"},
@@ -169,6 +170,12 @@ bool cli_is_terminal(void)
 {
     const char *term = g_getenv("TERM");
     return isatty(STDOUT_FILENO) && term && !g_str_equal(term, "dumb");
+}
+
+bool cli_has_colour(void)
+{
+    const char *no = g_getenv("NO_COLOR");
+    return cli_is_terminal() && !(no && *no);
 }
 
 /* ---- tables ---- */
@@ -328,26 +335,43 @@ char *cli_variable(const struct cli_verb *verb, const struct cli_option *option)
     return g_strdup(g_strdelimit(upper, " -", '_'));
 }
 
+const char *cli_variable_value(const struct cli_verb *verb, const struct cli_option *option, char **name,
+                               bool *is_wrong)
+{
+    static const char *const yes[] = {"1", "true", "yes", "on", NULL}, *const no[] = {"0", "false", "no",
+                                                                                      "off", NULL};
+    *name = cli_variable(verb, option);
+    *is_wrong = false;
+    const char *value = g_getenv(*name);
+    if (!value && g_str_equal(option->name, "lab")) {
+        g_free(*name);
+        *name = g_strdup("NETLAB_LAB");
+        value = g_getenv(*name);
+    }
+    if (!value || !*value || g_str_equal(option->name, "help"))
+        return NULL;
+    if (option->argument)
+        return value;
+    if (g_strv_contains(no, value))
+        return NULL;
+    *is_wrong = !g_strv_contains(yes, value);
+    return *is_wrong ? value : "";
+}
+
 /* Options that were not given and stand in the environment: NETLAB_EXEC_TIMEOUT, and NETLAB_LAB for every
  * --lab. */
 static int read_environment(struct cli_call *call)
 {
     for (size_t i = 0; i < call->verb->option_count && !call->verb->is_hidden; i++) {
         const struct cli_option *option = &call->verb->options[i];
-        g_autofree char *name = cli_variable(call->verb, option);
-        const char *value = g_getenv(name);
-        if (!value && g_str_equal(option->name, "lab"))
-            value = g_getenv("NETLAB_LAB");
-        if (!value || !*value || g_hash_table_contains(call->values, option->name) ||
-            g_str_equal(option->name, "help"))
+        g_autofree char *name = NULL;
+        bool is_wrong;
+        const char *value = cli_variable_value(call->verb, option, &name, &is_wrong);
+        if (!value || g_hash_table_contains(call->values, option->name))
             continue;
-        static const char *const yes[] = {"1", "true", "yes", "on", NULL}, *const no[] = {"0", "false", "no",
-                                                                                          "off", NULL};
-        if (!option->argument && g_strv_contains(no, value))
-            continue;
-        if (!option->argument && !g_strv_contains(yes, value))
+        if (is_wrong)
             return cli_misuse(call, "%s=%s: --%s is given by 1 and left out by 0", name, value, option->name);
-        g_hash_table_insert(call->values, (gpointer)option->name, g_strdup(option->argument ? value : ""));
+        g_hash_table_insert(call->values, (gpointer)option->name, g_strdup(value));
     }
     return 0;
 }
@@ -420,9 +444,8 @@ static int run_group(const struct cli_verb *group, char **argv)
     const char *word = argv[0];
     struct cli_call call = {.verb = group};
     if (!word || g_str_equal(word, "--help") || g_str_equal(word, "-h")) {
-        g_auto(GStrv) words = g_strsplit(group->name, " ", -1);
-        int status = run(&verb_help, words);
-        return word ? status : CLI_USAGE;
+        cli_print_help(group);
+        return word ? CLI_OK : CLI_USAGE;
     }
     const struct cli_verb *verb = cli_find_verb(group->group, word);
     if (verb)
@@ -442,9 +465,8 @@ static int run(const struct cli_verb *verb, char **argv)
                             .values = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free),
                             .arguments = g_ptr_array_new()};
     int status = parse(&call, argv);
-    if (!status && cli_flag(&call, "help") && verb != &verb_help) {
-        g_auto(GStrv) words = g_strsplit(verb->name, " ", -1);
-        status = run(&verb_help, words);
+    if (!status && cli_flag(&call, "help")) {
+        cli_print_help(verb);
     } else if (!status) {
         status = verb->run(&call);
     }

@@ -112,5 +112,7 @@ const struct cli_verb verb_repair = {
         "touched.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
+    .examples = CLI_EXAMPLES({"netlab repair --dry-run", "what it would do"}, {"netlab repair", "does it"}),
+    .files = CLI_FILE_STORE | CLI_FILE_RUNTIME,
     .run = run,
 };

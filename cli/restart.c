@@ -68,5 +68,7 @@ const struct cli_verb verb_restart = {
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .most = -1,
+    .examples = CLI_EXAMPLES({"netlab restart r1", "like its reset button"},
+                             {"netlab restart --graceful", "all machines, after they have powered off"}),
     .run = run,
 };

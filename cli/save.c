@@ -177,5 +177,7 @@ const struct cli_verb verb_save = {
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .most = 1,
+    .examples = CLI_EXAMPLES({"netlab save", "all nodes into saved-LAB/"},
+                             {"netlab save 'r*' -o monday", "the routers into monday/"}),
     .run = run,
 };

@@ -55,5 +55,7 @@ const struct cli_verb verb_ssh_config = {
         "ANSIBLE_SSH_ARGS='-F ssh.conf'.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
+    .examples =
+        CLI_EXAMPLES({"netlab ssh-config >ssh.conf; ssh -F ssh.conf r1", "a login without an address"}),
     .run = run,
 };

@@ -354,5 +354,6 @@ const struct cli_verb verb_stats = {
                    "use for (`netlab inspect NODE` gives the reasons).",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
+    .examples = CLI_EXAMPLES({"netlab stats", "live; q ends"}, {"netlab stats --once", "once"}),
     .run = run,
 };

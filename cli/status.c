@@ -294,5 +294,8 @@ const struct cli_verb verb_status = {
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .most = 1,
+    .examples = CLI_EXAMPLES({"netlab status", "the lab of this folder"},
+                             {"netlab status --all", "all labs that are up"},
+                             {"netlab status --json | jq -r '.nodes[].name'", "for scripts"}),
     .run = run,
 };

@@ -119,5 +119,10 @@ const struct cli_verb verb_up = {
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .most = -1,
+    .examples = CLI_EXAMPLES({"netlab up", "the lab of topology.yml in this folder"},
+                             {"netlab up labs/ospf-triangle", "the lab of that folder"},
+                             {"netlab up --dry-run", "checks the file and prints the steps"},
+                             {"netlab up r2", "starts node r2 of the running lab again"}),
+    .files = CLI_FILE_TOPOLOGY | CLI_FILE_STORE | CLI_FILE_RUNTIME | CLI_FILE_IMAGES,
     .run = run,
 };

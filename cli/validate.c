@@ -128,7 +128,7 @@ static void print_outcome(const struct session *s, const struct outcome *o)
     if (s->format != FORMAT_TEXT || cli_flag(s->call, "quiet"))
         return;
     g_autofree char *what = check_describe(o->test);
-    bool colour = cli_is_terminal();
+    bool colour = cli_has_colour();
     printf("%s%s%s  %s (%s: %s)\n", colour ? colours[o->verdict] : "", marks[o->verdict],
            colour ? "\033[0m" : "", o->test->name, o->test->node, what);
     if (o->why && o->verdict != VERDICT_NOT_REACHED)
@@ -389,5 +389,11 @@ const struct cli_verb verb_validate = {
                    "only optional ones fail.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
+    .examples = CLI_EXAMPLES(
+        {"netlab validate", "all checks"},
+        {"netlab validate --checks hidden.yml --format csv", "with those of a second file, for a table"},
+        {"netlab validate --format junit >report.xml", "for continuous integration"}),
+    .statuses = "0 all checks pass\n1 one fails\n2 none could be looked at, or the command line is wrong\n3 "
+                "only optional ones fail",
     .run = run,
 };

@@ -36,5 +36,6 @@ const struct cli_verb verb_version = {
     .description = "With --json also the store's version and which emulator is used.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
+    .examples = CLI_EXAMPLES({"netlab version --json", "with the emulator that is used"}),
     .run = run,
 };

@@ -131,6 +131,13 @@ static bool option_help(struct options *o, const char *arg, GError **error)
     return option_print(o, text);
 }
 
+static bool option_man(struct options *o, const char *arg, GError **error)
+{
+    GString *text = g_string_new(NULL);
+    options_describe_man(text);
+    return option_print(o, text);
+}
+
 static bool option_version(struct options *o, const char *arg, GError **error)
 {
     GString *text = g_string_new(NULL);
@@ -174,6 +181,7 @@ static bool option_snapshot(struct options *o, const char *arg, GError **error)
 static const struct option_row rows[] = {
     OURS("help", "h", NULL, OPTION_MACHINE, option_help, "this text"),
     OURS("version", NULL, NULL, OPTION_MACHINE, option_version, "the version"),
+    OURS("man", NULL, NULL, OPTION_MACHINE, option_man, "the manual page netlab-emu(1), in roff"),
     OURS("machine", "M", "[type=]pc[,accel=…]", OPTION_MACHINE, option_machine,
          "kind of board, or none; -machine help"),
     OURS("cpu", NULL, "MODEL[,+flag|,-flag]", OPTION_MACHINE, option_cpu, "CPU model; -cpu help"),
@@ -447,6 +455,62 @@ void options_describe(GString *out)
         column += (int)strlen(rows[i].name) + 2;
     }
     g_string_append_c(out, '\n');
+}
+
+/* Text as roff has it: no line begins with . or ', hyphens are hyphens, what is not ASCII is named. */
+static void add_roff(GString *out, const char *text)
+{
+    for (const char *c = text; *c; c = g_utf8_next_char(c)) {
+        gunichar character = g_utf8_get_char(c);
+        if (c == text && (*c == '.' || *c == '\''))
+            g_string_append(out, "\\&");
+        if (*c == '\\')
+            g_string_append(out, "\\e");
+        else if (*c == '-')
+            g_string_append(out, "\\-");
+        else if (*c == '`')
+            g_string_append(out, "\\(ga");
+        else if (*c == '~')
+            g_string_append(out, "\\(ti");
+        else if (character >= 128)
+            g_string_append_printf(out, "\\[u%04X]", character);
+        else
+            g_string_append_c(out, *c);
+    }
+    g_string_append_c(out, '\n');
+}
+
+void options_describe_man(GString *out)
+{
+    g_string_append(out,
+                    ".TH NETLAB\\-EMU 1 \"2026-11-30\" \"netlab " NETLAB_VERSION "\" \"User Commands\"\n"
+                    ".SH NAME\nnetlab\\-emu \\- an i386 PC with e1000 NICs, in QEMU's words\n"
+                    ".SH SYNOPSIS\n.B netlab\\-emu\n[option\\[u2026]]\n"
+                    ".SH DESCRIPTION\nA PC is emulated in this process: CPU, board, disks, screen and NICs. "
+                    "It needs neither KVM nor root.\nOptions are QEMU's: \\-name or \\-\\-name, the value as "
+                    "the next word or after =.\nnetlab(1) starts one for each node of a lab.\n.SH OPTIONS\n");
+    for (unsigned section = 0; section < OPTION_SECTIONS; section++) {
+        g_string_append(out, ".SS ");
+        add_roff(out, sections[section]);
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+            if (rows[i].section != section || !rows[i].help)
+                continue;
+            g_autofree char *form = g_strdup_printf(
+                "-%s%s%s%s%s", rows[i].name, rows[i].alias ? ", -" : "", rows[i].alias ? rows[i].alias : "",
+                rows[i].form ? " " : "", rows[i].form ? rows[i].form : "");
+            g_string_append(out, ".TP\n.B ");
+            add_roff(out, form);
+            add_roff(out, rows[i].help);
+        }
+    }
+    g_string_append(
+        out,
+        ".SH EXIT STATUS\n.TP\n.B 0\nthe guest powered off, or was told to end\n.TP\n.B 1\nit could not be "
+        "started, or something it needs failed\n"
+        ".SH EXAMPLES\n.TP\n.B netlab\\-emu \\-m 64M \\-kernel vmlinuz \\-initrd initrd.img \\-append "
+        "console=ttyS0 \\-nographic\na Linux kernel on this terminal\n.TP\n.B netlab\\-emu \\-m 256M \\-hda "
+        "disk.qcow2 \\-nic user,hostfwd=tcp::2222\\-:22\na disk, and the guest's port 22 at port 2222\n"
+        ".SH SEE ALSO\nnetlab(1)\n");
 }
 
 /* ---- the walk ---- */

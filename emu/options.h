@@ -24,3 +24,5 @@ enum options_outcome options_parse(int argc, char *const *argv, struct machine_c
                                    GError **error);
 /* The text of -help. */
 void options_describe(GString *out);
+/* The manual page netlab-emu(1), in roff. */
+void options_describe_man(GString *out);

@@ -72,3 +72,21 @@ struct topology *topology_load_file(const char *path, GError **error)
     }
     return topology_load_text(absolute, path, text, error);
 }
+
+char *topology_grammar_try(const struct topology_mapping_info *mapping, const char *text, char **whole)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GString) topology_text = g_string_new(mapping->frame);
+    g_string_replace(topology_text, "@", text, 1);
+    bool is_second_file = g_str_equal(mapping->name, "checks");
+    struct topology *topology =
+        topology_load_text("/example/topology.yml", is_second_file ? "checks.yml" : "topology.yml",
+                           is_second_file ? "nodes: {h1: , h2: }" : topology_text->str, &error);
+    if (topology && is_second_file)
+        topology_add_checks(topology, "checks.yml", topology_text->str, &error);
+    if (topology)
+        topology_free(topology);
+    if (whole)
+        *whole = g_strdup(topology_text->str);
+    return error ? g_strdup(error->message) : NULL;
+}

@@ -20,16 +20,96 @@ struct topology *topology_load_file(const char *path, GError **error);
 /* Adds the checks of a second file (`shown` in messages); what is complained about is the error. */
 bool topology_add_checks(struct topology *topology, const char *shown, const char *text, GError **error);
 
-/* The grammar as data: every mapping with its keys, for the schema test, help and completion. */
+/* ---- the grammar as data, for help, the reference, editors and tests ---- */
+
+/* What a value may be; topology_types.c has their ranges. */
+enum topology_type {
+    TOPOLOGY_TYPE_TEXT,
+    TOPOLOGY_TYPE_VALUE,
+    TOPOLOGY_TYPE_FLAG,
+    TOPOLOGY_TYPE_COUNT,
+    TOPOLOGY_TYPE_PATH,
+    TOPOLOGY_TYPE_GUEST_PATH,
+    TOPOLOGY_TYPE_LAB_NAME,
+    TOPOLOGY_TYPE_NETWORK_NAME,
+    TOPOLOGY_TYPE_NODE_NAME,
+    TOPOLOGY_TYPE_HOST_NAME,
+    TOPOLOGY_TYPE_INTERFACE_NAME,
+    TOPOLOGY_TYPE_IPV4,
+    TOPOLOGY_TYPE_IPV4_PLAIN,
+    TOPOLOGY_TYPE_IPV4_NETWORK,
+    TOPOLOGY_TYPE_IPV6,
+    TOPOLOGY_TYPE_SUBNET6,
+    TOPOLOGY_TYPE_ADDRESS,
+    TOPOLOGY_TYPE_ADDRESS6,
+    TOPOLOGY_TYPE_MAC,
+    TOPOLOGY_TYPE_MTU,
+    TOPOLOGY_TYPE_UPLINK,
+    TOPOLOGY_TYPE_FORWARD,
+    TOPOLOGY_TYPE_FORWARDS,
+    TOPOLOGY_TYPE_DHCP,
+    TOPOLOGY_TYPE_LINE_TIME,
+    TOPOLOGY_TYPE_DISTRIBUTION,
+    TOPOLOGY_TYPE_SHARE,
+    TOPOLOGY_TYPE_BURST,
+    TOPOLOGY_TYPE_RATE,
+    TOPOLOGY_TYPE_LIMIT,
+    TOPOLOGY_TYPE_SEED,
+    TOPOLOGY_TYPE_MEMORY,
+    TOPOLOGY_TYPE_TIME,
+    TOPOLOGY_TYPE_LEASE,
+    TOPOLOGY_TYPE_RANGE,
+    TOPOLOGY_TYPE_ROUTER,
+    TOPOLOGY_TYPE_SERVERS,
+    TOPOLOGY_TYPE_DHCP_OPTIONS,
+    TOPOLOGY_TYPE_COMMANDS,
+    TOPOLOGY_TYPE_READY,
+    TOPOLOGY_TYPE_RESTART,
+    TOPOLOGY_TYPE_NIC_VALUE,
+    TOPOLOGY_TYPE_NODE_NETWORKS,
+    TOPOLOGY_TYPE_ROUTES,
+    TOPOLOGY_TYPE_ROUTE_TO,
+    TOPOLOGY_TYPE_ROUTE_VIA,
+    TOPOLOGY_TYPE_FILES,
+    TOPOLOGY_TYPE_MODE,
+    TOPOLOGY_TYPE_LOOPBACK,
+    TOPOLOGY_TYPE_ENDS,
+    TOPOLOGY_TYPE_DEFAULTS,
+    TOPOLOGY_TYPE_NETWORKS,
+    TOPOLOGY_TYPE_NODES,
+    TOPOLOGY_TYPE_LINKS,
+    TOPOLOGY_TYPE_CHECKS,
+    TOPOLOGY_TYPES,
+};
+struct topology_type_info {
+    const char *name;   /* in $defs of the JSON Schema */
+    const char *text;   /* for people: kind and range */
+    const char *schema; /* JSON Schema */
+};
+const struct topology_type_info *topology_type_info(enum topology_type type); /* (topology_types.c) */
+
 struct topology_key_info {
     const char *name;
     const char *help;
-    bool later; /* known, not in this version */
+    bool later; /* known, not in this version; has `instead` and none of the following */
+    const char *instead;
+    enum topology_type type;
+    const char *standard;          /* what holds without it; NULL: nothing */
+    const char *example, *mistake; /* at the @ of the mapping's frame: passes, is refused */
+    const char *guests;            /* the machines it works with; NULL: all */
+    bool is_required;
 };
 struct topology_mapping_info {
-    const char *name; /* "topology", "network", … as in topology_schema.json's $defs */
+    const char *name; /* "topology", "network", … as in the schema's $defs */
+    const char *title, *frame;
+    bool may_be_empty;
+    const char *condition; /* more JSON Schema for it; NULL: none */
     const struct topology_key_info *keys;
     size_t count;
 };
 /* The index-th mapping, false after the last. *out's keys belong to the caller (g_free). */
 bool topology_grammar(size_t index, struct topology_mapping_info *out);
+/* What is said to `text` (an example or a mistake of this mapping) when it stands in its frame: the
+ * complaints as `netlab up` prints them, or NULL when it passes. *whole becomes the topology (the file of
+ * checks) when not NULL. Both are owned by the caller. */
+char *topology_grammar_try(const struct topology_mapping_info *mapping, const char *text, char **whole);

@@ -433,14 +433,29 @@ static void test_values(void)
     g_assert_null(topology_nearest("zzz", names, 3));
 }
 
-/* topology_schema.json and the tables of the parser have the same keys. */
+/* Every key has its columns; its example passes, and its mistake is refused with a place. */
 static void test_print_grammar(void)
 {
     struct topology_mapping_info mapping;
     size_t count = 0;
     for (; topology_grammar(count, &mapping); count++) {
-        for (size_t k = 0; k < mapping.count; k++)
-            g_assert_nonnull(mapping.keys[k].help);
+        for (size_t k = 0; k < mapping.count; k++) {
+            const struct topology_key_info *key = &mapping.keys[k];
+            g_assert_nonnull(key->help);
+            if (key->later) {
+                g_assert_nonnull(key->instead);
+                continue;
+            }
+            g_autofree char *whole = NULL;
+            g_autofree char *wrong = topology_grammar_try(&mapping, key->example, &whole);
+            if (wrong)
+                g_test_fail_printf("%s.%s: the example is refused: %s", mapping.name, key->name, wrong);
+            g_assert_nonnull(strstr(whole, key->name));
+            g_autofree char *told = topology_grammar_try(&mapping, key->mistake, NULL);
+            if (!told || !g_regex_match_simple("^(topology|checks)\\.yml:[0-9]+:[0-9]+: ", told, 0, 0))
+                g_test_fail_printf("%s.%s: the mistake \"%s\" passes, or has no place: %s", mapping.name,
+                                   key->name, key->mistake, told);
+        }
         g_free((void *)mapping.keys);
     }
     g_assert_cmpuint(count, ==, 12);
