@@ -145,9 +145,9 @@ static void print_overview(void)
     printf("netlab: a network lab in a box\n\nusage: netlab COMMAND [OPTIONS] [ARGUMENTS]\n\nCommands:\n");
     for (size_t i = 0; cli_verbs[i]; i++) {
         if (!cli_verbs[i]->is_hidden)
-            print_term(cli_verbs[i]->name, cli_verbs[i]->summary, 13);
+            print_term(cli_verbs[i]->name, cli_verbs[i]->summary, 14);
     }
-    printf("\n`netlab help COMMAND` tells more; `netlab help topology` lists all keys of topology files.\n"
+    printf("\n`netlab help COMMAND` tells more; `netlab help topology` lists all keys of\ntopology files.\n"
            "First steps: netlab image build mini; netlab up labs/two-hosts\n");
 }
 

@@ -50,7 +50,9 @@ static bool wait_for_report(int report, pid_t pid, GError **error)
         struct pollfd fds = {.fd = report, .events = POLLIN};
         if (left <= 0 || (poll(&fds, 1, left) == 0)) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                        "the supervisor (pid %d) has not come up within %d s", pid, START_TIMEOUT_MS / 1000);
+                        "the supervisor (pid %d) has not come up within %d s; is this computer overloaded? "
+                        "Try again when it is not",
+                        pid, START_TIMEOUT_MS / 1000);
             return false;
         }
         ssize_t got = read(report, part, sizeof part);

@@ -507,7 +507,7 @@ static const struct key test_keys[] = {
               .mistake = "node: h1, ping: h2, fails: perhaps"),
     FIELD_ROW("hint", topology_read_string, offsetof(struct topology_test, hint), TOPOLOGY_TYPE_TEXT,
               "what a person is told when it fails",
-              .example = "node: h1, ping: h2, hint: Is the cable plugged?",
+              .example = "node: h1, ping: h2, hint: is the cable plugged in",
               .mistake = "node: h1, ping: h2, hint: [a, b]"),
     FIELD_ROW("points", read_count, offsetof(struct topology_test, points), TOPOLOGY_TYPE_COUNT,
               "weight in grading; 1 unless said", .standard = "1", .example = "node: h1, ping: h2, points: 5",
