@@ -83,8 +83,8 @@ const char *cli_argument(const struct cli_call *call, guint index); /* NULL: not
 extern const struct cli_verb verb_up, verb_down, verb_restart, verb_status, verb_log, verb_repair,
     verb_doctor, verb_console, verb_connect, verb_exec, verb_cp, verb_capture, verb_graph, verb_diff,
     verb_save, verb_ssh_config, verb_completion, verb_inspect, verb_stats, verb_events, verb_link,
-    verb_validate, verb_schema, verb_image, verb_host, verb_help, verb_version, verb_supervise, verb_watchdog,
-    verb_renew;
+    verb_validate, verb_reset, verb_copy, verb_schema, verb_image, verb_host, verb_help, verb_version,
+    verb_supervise, verb_watchdog, verb_renew;
 extern const struct cli_verb *const cli_verbs[];
 /* By one word, in `verbs`. */
 const struct cli_verb *cli_find_verb(const struct cli_verb *const *verbs, const char *word);
@@ -137,6 +137,8 @@ char *cli_printable(const char *text);
 
 /* Prints "netlab: message" and returns the exit status for that kind of error. */
 int cli_fail(const GError *error);
+/* That status alone. */
+int cli_status_of(const GError *error);
 /* A usage error: message, and where help is. Returns CLI_USAGE. */
 int cli_misuse(const struct cli_call *call, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Standard output is a terminal that can do colours and rewriting of lines. */
@@ -157,9 +159,10 @@ glong cli_terminal_width(void);
 void cli_print_json(JsonNode *node);
 
 #define CLI_LAB_OPTION                                                                                       \
+    {"lab", 'l', "NAME",                                                                                     \
+     "the lab of this name (otherwise: the one of the current folder, or the only one that is up)"},         \
     {                                                                                                        \
-        "lab", 'l', "NAME",                                                                                  \
-            "the lab of this name (otherwise: the one of the current folder, or the only one that is up)"    \
+        "student", 0, "ID", "the copy of this student (`netlab up --for`)"                                   \
     }
 #define CLI_JSON_OPTION                                                                                      \
     {                                                                                                        \

@@ -178,6 +178,11 @@ static int run(struct cli_call *call)
         status = cli_fail(error);
     } else if (cli_flag(call, "log")) {
         status = print_log(node.node);
+    } else if (!node.node->console) {
+        g_set_error(&error, LAB_ERROR, LAB_ERROR_NOT_UP,
+                    "%s serves a network and has no console; `netlab log %s` prints what it has said",
+                    node.node->name, node.node->name);
+        status = cli_fail(error);
     } else if (!cli_node_require_running(&node, &error) || (lock = lock_console(node.node, &error)) < 0) {
         status = cli_fail(error);
     } else if ((console = paths_connect(node.node->console)) < 0) {

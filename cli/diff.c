@@ -251,7 +251,7 @@ static int run(struct cli_call *call)
     int status = -1;
     topology_auto struct topology *topology = NULL;
     if (cli_node_find_path(call, cli_argument(call, 0), &lab, &error) &&
-        (topology = topology_load_file(lab.lab->file, &error)))
+        (topology = topology_load_again(lab.lab->file, lab.lab->source, &error)))
         status = compare(call, &lab, topology, &error);
     if (status < 0)
         status = cli_fail(error);

@@ -5,6 +5,7 @@
  * any other (change.h).
  */
 #include "cli/change.h"
+#include "cli/class.h"
 #include "cli/progress.h"
 #include "netlab/fault.h"
 
@@ -15,14 +16,39 @@ enum { GRACEFUL_S = 30 };
 
 static const struct cli_option options[] = {
     CLI_LAB_OPTION,
+    CLI_CLASS_OPTIONS,
+    CLI_PARALLEL_OPTION,
     {"all", 'a', NULL, "all labs that are up"},
     {"graceful", 'g', NULL, "first ask the guests to power off, and wait for them"},
     {"timeout", 't', "SECONDS",
      "with --graceful: how long at most (30); who has not powered off then is ended"},
     {"verbose", 'v', NULL, "print each step on a line of its own"},
     {"quiet", 'q', NULL, "print errors only"},
+    {"json", 'j', NULL, "with --for: print what happens, a line of JSON each"},
     CLI_HELP_OPTION,
 };
+
+/* A copy of a class that was taken down by its own name is no member any more. */
+static bool forget(const struct lab_place *place, const char *name, GError **error)
+{
+    g_autoptr(store) store = store_open(place->state, error);
+    return store && class_forget(store, name, error);
+}
+
+/* And with --all also those whose copies were not up. */
+static int forget_all(const struct lab_place *place)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(store) store = store_open(place->state, &error);
+    g_autoptr(GPtrArray) members = store ? store_list_members(store, 0, &error) : NULL;
+    for (guint i = 0; members && i < members->len && !error; i++) {
+        const struct store_member *member = members->pdata[i];
+        g_autoptr(store_lab) lab = store_find_lab(store, member->lab, &error);
+        if (!lab && !error)
+            class_forget(store, member->lab, &error);
+    }
+    return error ? cli_fail(error) : CLI_OK;
+}
 
 static int take_down(const struct cli_call *call, const struct lab_place *place, const char *name,
                      unsigned graceful)
@@ -34,7 +60,7 @@ static int take_down(const struct cli_call *call, const struct lab_place *place,
     cli_progress_init(&progress, quiet, cli_flag(call, "verbose"));
     struct lab_down_options down = {
         .place = place, .lab = name, .graceful_s = graceful, .progress = {cli_progress_tell, &progress}};
-    bool good = lab_down(&down, &error);
+    bool good = lab_down(&down, &error) && forget(place, name, &error);
     cli_progress_end(&progress);
     cli_progress_clear(&progress);
     if (!good)
@@ -112,6 +138,10 @@ static int run(struct cli_call *call)
     if (cli_flag(call, "all") && call->arguments->len)
         return cli_misuse(call, "--all is all labs; name either nodes or --all");
     unsigned graceful = cli_flag(call, "graceful") || cli_value(call, "timeout") ? timeout : 0;
+    if (cli_class_is_meant(call))
+        return cli_class_down(call, graceful);
+    if (cli_value(call, "students") || cli_value(call, "parallel"))
+        return cli_misuse(call, "--students and --parallel go with --for FILE, the list of a class");
     lab_place_find(&place);
     fault_arm_from_environment();
     signal(SIGPIPE, SIG_IGN); /* who reads the progress may go (`| head -1`); the lab still goes whole */
@@ -133,6 +163,8 @@ static int run(struct cli_call *call)
         int one = take_down(call, &place, names->pdata[i], graceful);
         status = status ? status : one;
     }
+    if (!error && !status && cli_flag(call, "all"))
+        status = forget_all(&place);
     lab_place_clear(&place);
     return status;
 }

@@ -26,9 +26,10 @@ static int run(struct cli_call *call)
     int status = CLI_OK;
     if (!cli_number(call, "lines", 1, 100000, &lines))
         return CLI_USAGE;
-    const char *file = cli_flag(call, "previous")   ? "previous.log"
-                       : cli_flag(call, "emulator") ? "machine.log"
-                                                    : "console.log";
+    bool is_served = *cli_argument(call, 0) == '@'; /* a network's own, which has no console */
+    const char *file = cli_flag(call, "previous")                ? "previous.log"
+                       : cli_flag(call, "emulator") || is_served ? "machine.log"
+                                                                 : "console.log";
     if (!cli_node_find(call, cli_argument(call, 0), &node, &error)) {
         status = cli_fail(error);
     } else {
@@ -51,7 +52,8 @@ const struct cli_verb verb_log = {
     .summary = "print the end of what a machine has said",
     .description =
         "Prints the last lines of the machine's console, without control characters, whether it runs or "
-        "has ended. `netlab console --log` prints all of it as it is.",
+        "has ended. `netlab console --log` prints all of it as it is. Of what serves a network (@NETWORK) it "
+        "prints what the server has said.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .least = 1,

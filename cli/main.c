@@ -3,7 +3,7 @@
 /*
  * `netlab`: finds the verb, parses its options by its rows, runs it.
  */
-#include "cli/cli.h"
+#include "cli/class.h"
 #include "netlab/agent.h"
 #include "netlab/image.h"
 #include "netlab/lab.h"
@@ -19,12 +19,12 @@
 #include <unistd.h>
 
 const struct cli_verb *const cli_verbs[] = {
-    &verb_up,     &verb_down,    &verb_restart, &verb_status,    &verb_inspect,    &verb_stats,
-    &verb_events, &verb_graph,   &verb_log,     &verb_console,   &verb_connect,    &verb_exec,
-    &verb_cp,     &verb_capture, &verb_link,    &verb_validate,  &verb_save,       &verb_diff,
-    &verb_repair, &verb_doctor,  &verb_image,   &verb_host,      &verb_ssh_config, &verb_completion,
-    &verb_schema, &verb_help,    &verb_version, &verb_supervise, &verb_watchdog,   &verb_renew,
-    NULL};
+    &verb_up,         &verb_down,   &verb_restart, &verb_reset,   &verb_status,    &verb_inspect,
+    &verb_stats,      &verb_events, &verb_graph,   &verb_log,     &verb_console,   &verb_connect,
+    &verb_exec,       &verb_cp,     &verb_capture, &verb_link,    &verb_validate,  &verb_save,
+    &verb_diff,       &verb_repair, &verb_doctor,  &verb_image,   &verb_host,      &verb_ssh_config,
+    &verb_completion, &verb_schema, &verb_help,    &verb_version, &verb_supervise, &verb_watchdog,
+    &verb_renew,      &verb_copy,   NULL};
 
 const struct cli_status_info cli_statuses[] = {
     {CLI_OK, "done, or nothing to do"},
@@ -112,7 +112,7 @@ int cli_misuse(const struct cli_call *call, const char *format, ...)
     return CLI_USAGE;
 }
 
-static enum cli_status status_of(const GError *error)
+int cli_status_of(const GError *error)
 {
     if (lab_error_is_privilege(error))
         return CLI_PRIVILEGE;
@@ -163,7 +163,7 @@ int cli_fail(const GError *error)
         fprintf(stderr, "%s\n", text);
     else
         fprintf(stderr, "netlab: %s\n", text);
-    return status_of(error);
+    return cli_status_of(error);
 }
 
 bool cli_is_terminal(void)
@@ -467,7 +467,7 @@ static int run(const struct cli_verb *verb, char **argv)
     int status = parse(&call, argv);
     if (!status && cli_flag(&call, "help")) {
         cli_print_help(verb);
-    } else if (!status) {
+    } else if (!status && cli_class_resolve(&call, &status)) {
         status = verb->run(&call);
     }
     g_hash_table_unref(call.values);

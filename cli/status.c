@@ -3,13 +3,14 @@
 /*
  * `netlab status`: how a lab and its machines are; table or JSON from the same struct lab_status.
  */
-#include "cli/cli.h"
+#include "cli/class.h"
 #include "netlab/lab.h"
 
 #include <stdio.h>
 
 static const struct cli_option options[] = {
     CLI_LAB_OPTION,
+    CLI_CLASS_OPTIONS,
     {"all", 'a', NULL, "all labs that are up"},
     {"journal", 0, NULL, "the journal: every step that was taken for the lab"},
     CLI_JSON_OPTION,
@@ -95,7 +96,7 @@ static struct cli_table *make_table(const struct lab_status *status, enum densit
                                    memory,
                                    image,
                                    *nics ? nics : "-",
-                                   density == ALL ? node->console : NULL,
+                                   density == ALL ? (node->console ? node->console : "-") : NULL,
                                    NULL};
             cli_table_add(table, cells);
         }
@@ -151,7 +152,8 @@ static JsonObject *node_json(const struct lab_node_status *node)
     json_object_set_int_member(object, "resident_kib", (gint64)node->resident);
     json_object_set_string_member(object, "image", node->image);
     json_object_set_string_member(object, "directory", node->directory);
-    json_object_set_string_member(object, "console", node->console);
+    if (node->console)
+        json_object_set_string_member(object, "console", node->console);
     for (guint i = 0; i < node->nics->len; i++) {
         const struct lab_nic_status *nic = node->nics->pdata[i];
         JsonObject *item = json_object_new();
@@ -273,6 +275,10 @@ static bool show(struct cli_call *call, const struct lab_place *place, struct st
 
 static int run(struct cli_call *call)
 {
+    if (cli_class_is_meant(call))
+        return cli_class_status(call);
+    if (cli_value(call, "students"))
+        return cli_misuse(call, "--students goes with --for FILE, the list of a class");
     g_autoptr(GError) error = NULL;
     struct lab_place place;
     lab_place_find(&place);
@@ -290,7 +296,7 @@ const struct cli_verb verb_status = {
     .description = "Shows each node's state, process, memory (used on the host / given), image, NICs with "
                    "addresses and networks, and the "
                    "socket of its console. A machine that has ended is shown with the reason; `netlab up` "
-                   "starts it again.",
+                   "starts it again. With --for a line for each student of a class.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .most = 1,

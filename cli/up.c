@@ -4,12 +4,19 @@
  * `netlab up`: finds the topology and the nodes that are meant, and lets lab_up() do the rest.
  */
 #include "cli/change.h"
+#include "cli/class.h"
 #include "netlab/topology_parse.h"
 
 #include <unistd.h>
 
 static const struct cli_option options[] = {
     CLI_LAB_OPTION,
+    CLI_CLASS_OPTIONS,
+    CLI_PARALLEL_OPTION,
+    {"prune", 0, NULL, "with --for: take down the copies of students who are not in the list any more"},
+    {"force", 0, NULL, "with --for: also when the memory that is free is not enough"},
+    {"copy-memory", 0, "MIB", "with --for: what one copy may use, by its control group (0: no limit)"},
+    {"copy-cpu", 0, "PERCENT", "with --for: of one processor (0: no limit)"},
     {"all", 'a', NULL, "start also the nodes that are kept stopped"},
     {"dry-run", 'n', NULL, "print the steps and do nothing"},
     {"rootless", 0, NULL, "use a user namespace even where root's rights are there"},
@@ -32,8 +39,7 @@ static struct topology *load_lab(const struct cli_call *call, char **shown, GErr
     if (!name)
         return NULL;
     *shown = g_strdup(file);
-    struct topology *topology = access(file, F_OK) == 0 ? topology_load_file(file, error)
-                                                        : topology_load_text(file, file, source, error);
+    struct topology *topology = topology_load_again(file, source, error);
     if (topology && !g_str_equal(topology->name, name)) {
         g_set_error(
             error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_INVALID,
@@ -79,6 +85,13 @@ static int run(struct cli_call *call)
                                     ? "--confirm asks a person, and --json is for programs; leave one away"
                                     : "--confirm asks on the terminal, and standard input is none; without "
                                       "--confirm a bridged NIC is kept when a gateway answers");
+    if (cli_class_is_meant(call))
+        return cli_class_up(call, timeout);
+    static const char *const of_classes[] = {"students", "parallel",    "prune",
+                                             "force",    "copy-memory", "copy-cpu"};
+    for (size_t i = 0; i < G_N_ELEMENTS(of_classes); i++)
+        if (cli_value(call, of_classes[i]))
+            return cli_misuse(call, "--%s goes with --for FILE, the list of a class", of_classes[i]);
     g_autofree char *shown = NULL;
     g_autoptr(GError) error = NULL;
     topology_auto struct topology *topology = find_topology(call, &nodes, &shown, &error);
@@ -113,6 +126,11 @@ const struct cli_verb verb_up = {
         "applies the difference.\n\n"
         "With nodes named it starts these, and leaves everything else of a running lab as it is. What "
         "`netlab down NODE…` has stopped stays stopped until it is named here, or --all.\n\n"
+        "With --for every student of the list gets a copy of the lab, called LAB-STUDENT and apart from all "
+        "others; "
+        "what is said above holds for each. Memory is reckoned up first. Copies start some at a time; one "
+        "that fails "
+        "stops no other.\n\n"
         "A lab lives in a network namespace of its own. Without root's rights that is inside a "
         "user namespace "
         "(rootless), which is chosen by itself.",

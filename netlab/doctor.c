@@ -10,6 +10,7 @@
 #include "hostnet/nat.h"
 #include "hostnet/probe.h"
 #include "netlab/image.h"
+#include "netlab/limits.h"
 #include "netlab/paths.h"
 
 #include <dlfcn.h>
@@ -309,20 +310,10 @@ static void examine_store(struct doctor *d)
 
 /* ---- memory and limits ---- */
 
-static guint64 available_mib(void)
-{
-    g_autofree char *text = NULL;
-    unsigned long long kilobytes = 0;
-    if (!g_file_get_contents("/proc/meminfo", &text, NULL, NULL))
-        return 0;
-    const char *line = strstr(text, "MemAvailable:");
-    return line && sscanf(line, "MemAvailable: %llu", &kilobytes) == 1 ? kilobytes >> 10 : 0;
-}
-
 static void examine_memory(struct doctor *d)
 {
     enum { MACHINE_MIB = 96, LEAST_MIB = 256 };
-    guint64 mib = available_mib();
+    guint64 mib = limits_free_memory();
     g_autofree char *text =
         g_strdup_printf("%" G_GUINT64_FORMAT " MiB available: some %" G_GUINT64_FORMAT " machines of %d MiB",
                         mib, mib / MACHINE_MIB, MACHINE_MIB);
@@ -348,6 +339,21 @@ static void examine_limits(struct doctor *d)
             : NULL);
 }
 
+/* Limits of students' copies. */
+static void examine_copy_limits(struct doctor *d)
+{
+    g_autofree char *why = NULL;
+    g_autofree char *group = limits_find_group(false, &why);
+    g_autofree char *text =
+        group ? g_strdup_printf("copies of a class can have control groups below %s", group)
+              : g_strdup_printf(
+                    "copies of a class (`netlab up --for`) have no control groups (%s): a limit on CPU "
+                    "is a lower priority, one on memory is kept by what machines are given",
+                    why);
+    say(d, "copy-limits", group ? DOCTOR_GOOD : DOCTOR_NOTE, text,
+        group ? NULL : "with systemd: systemd-run --user --scope -p Delegate=yes netlab up … --for …");
+}
+
 GPtrArray *doctor_examine(const struct lab_place *place)
 {
     struct doctor d = {.place = place, .findings = g_ptr_array_new_with_free_func(finding_free)};
@@ -365,6 +371,7 @@ GPtrArray *doctor_examine(const struct lab_place *place)
     examine_store(&d);
     examine_memory(&d);
     examine_limits(&d);
+    examine_copy_limits(&d);
     examine_sysctls(&d);
     examine_forward_policy(&d);
     examine_managers(&d);

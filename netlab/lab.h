@@ -117,7 +117,7 @@ struct lab_node_status {
     unsigned memory;   /* MiB it has */
     pid_t pid;         /* 0: none */
     uint64_t resident; /* KiB it uses on the host */
-    char *directory, *console;
+    char *directory, *console; /* console NULL: it has none */
     GPtrArray *nics; /* struct lab_nic_status * */
 };
 struct lab_status {

@@ -102,7 +102,10 @@ static struct lab_node_status *read_node(const struct lab_place *place, const st
     node->name = g_strdup(object->key);
     node->nics = g_ptr_array_new_with_free_func(nic_free);
     node->directory = paths_node_directory(place->runtime, lab->name, object->key);
-    node->console = g_build_filename(node->directory, "console.sock", NULL);
+    /* What serves a network has no console. */
+    node->console = object->key[0] == OBJECT_GATEWAY_SIGN
+                        ? NULL
+                        : g_build_filename(node->directory, "console.sock", NULL);
     read_payload(node, object->payload);
     if (g_str_equal(object->kind, object_kind_name(OBJECT_STOPPED))) {
         node->state = LAB_NODE_STOPPED;
@@ -251,6 +254,31 @@ static struct store_lab *fail_none(GPtrArray *labs, const char *what, GError **e
     return NULL;
 }
 
+/* The copies of a class are meant by name only: they all come from one file. */
+static bool leave_out_copies(struct store *store, GPtrArray *labs, GError **error)
+{
+    g_autoptr(GPtrArray) members = store_list_members(store, 0, error);
+    g_autoptr(GHashTable) copies = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = 0; members && i < members->len; i++)
+        g_hash_table_add(copies, ((struct store_member *)members->pdata[i])->lab);
+    for (guint i = labs->len; i-- > 0;)
+        if (g_hash_table_contains(copies, ((struct store_lab *)labs->pdata[i])->name))
+            g_ptr_array_remove_index(labs, i);
+    return members != NULL;
+}
+
+static bool is_of_class(GPtrArray *classes, const char *path)
+{
+    g_autofree char *absolute = realpath(path, NULL);
+    for (guint i = 0; absolute && i < classes->len; i++) {
+        const char *file = ((struct store_class *)classes->pdata[i])->file;
+        g_autofree char *folder = g_path_get_dirname(file);
+        if (g_str_equal(file, absolute) || g_str_equal(folder, absolute))
+            return true;
+    }
+    return false;
+}
+
 struct store_lab *lab_select(struct store *store, const char *name, const char *path, GError **error)
 {
     g_autoptr(GPtrArray) labs = store_list_labs(store, error);
@@ -265,10 +293,21 @@ struct store_lab *lab_select(struct store *store, const char *name, const char *
         what = g_strdup_printf("no lab named %s is up", name);
         return fail_none(labs, what, error);
     }
+    g_autoptr(GPtrArray) classes = store_list_classes(store, error);
+    if (!classes || !leave_out_copies(store, labs, error))
+        return NULL;
     g_autofree char *current = path ? NULL : g_get_current_dir();
     struct store_lab *lab = select_by_path(labs, path ? path : current);
     if (lab)
         return lab;
+    if (is_of_class(classes, path ? path : current) || (!path && !labs->len && classes->len)) {
+        g_set_error(
+            error, LAB_ERROR, LAB_ERROR_NOT_UP,
+            "the lab is up for a class, a copy for each student; name one with --student ID, or see `netlab "
+            "status --for %s`",
+            ((struct store_class *)classes->pdata[0])->roster);
+        return NULL;
+    }
     for (guint i = 0; path && i < labs->len; i++)
         if (g_str_equal(((struct store_lab *)labs->pdata[i])->name, path)) {
             g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP,

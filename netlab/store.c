@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * The store, in SQLite; see store.h for the contract. The only file that includes <sqlite3.h>.
+ * The store, in SQLite; see store.h for the contract. Classes have a file of their own, store_class.c.
  *
  * Every statement is prepared where it is used and finalised there; those that a group of steps repeats are
  * prepared once for the group (struct repeated). Parameters are bound by a little format string (bind()),
@@ -10,25 +10,19 @@
  * Migrations: user_version says which version the file is of. migrations[] holds the step from each version
  * to the next; all that are missing run in one transaction. A file of a higher version is refused untouched.
  */
-#include "netlab/store.h"
+#include "netlab/store_internal.h"
 #include "netlab/caller.h"
 #include "netlab/fault.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <glib/gstdio.h>
-#include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 G_DEFINE_QUARK(netlab - store - error - quark, store_error)
-
-struct store {
-    sqlite3 *db;
-    char *path;
-};
 
 static const char schema_1[] = {
 #include "netlab/schema_sql.h"
@@ -64,7 +58,31 @@ static const char schema_3[] =
     " UNIQUE (boot_id, netns, kind, name)"
     ") STRICT;";
 
-static const char *const migrations[] = {schema_1, schema_2, schema_3};
+/* Classes: whose copies of a lab there are (store.h). */
+static const char schema_4[] = "CREATE TABLE class ("
+                               " id         INTEGER PRIMARY KEY,"
+                               " lab        TEXT    NOT NULL,"
+                               " file       TEXT    NOT NULL,"
+                               " roster     TEXT    NOT NULL,"
+                               " source     TEXT    NOT NULL,"
+                               " memory     INTEGER NOT NULL,"
+                               " cpu        INTEGER NOT NULL,"
+                               " cgroup     TEXT    NOT NULL,"
+                               " UNIQUE (lab, roster)"
+                               ") STRICT;"
+                               "CREATE TABLE member ("
+                               " id       INTEGER PRIMARY KEY,"
+                               " class_id INTEGER NOT NULL REFERENCES class (id) ON DELETE CASCADE,"
+                               " student  TEXT    NOT NULL,"
+                               " lab      TEXT    NOT NULL UNIQUE,"
+                               " document TEXT    NOT NULL,"
+                               " name     TEXT    NOT NULL,"
+                               " email    TEXT    NOT NULL,"
+                               " rank     INTEGER NOT NULL,"
+                               " UNIQUE (class_id, student)"
+                               ") STRICT;";
+
+static const char *const migrations[] = {schema_1, schema_2, schema_3, schema_4};
 static_assert(G_N_ELEMENTS(migrations) == STORE_VERSION, "one migration for each version");
 
 static const char *const object_states[STORE_OBJECT_STATES] = {
@@ -140,8 +158,8 @@ static sqlite3_stmt *prepare(struct store *store, const char *doing, GError **er
 }
 
 /* Runs a statement that returns no rows. */
-static bool run_sql(struct store *store, const char *doing, GError **error, const char *sql,
-                    const char *format, ...)
+bool store_run_sql(struct store *store, const char *doing, GError **error, const char *sql,
+                   const char *format, ...)
 {
     sqlite3_stmt *statement = prepare(store, doing, error, sql);
     if (!statement)
@@ -160,8 +178,8 @@ static bool run_sql(struct store *store, const char *doing, GError **error, cons
 }
 
 /* A statement that returns rows, bound and ready for sqlite3_step(). */
-static sqlite3_stmt *query(struct store *store, const char *doing, GError **error, const char *sql,
-                           const char *format, ...)
+sqlite3_stmt *store_query(struct store *store, const char *doing, GError **error, const char *sql,
+                          const char *format, ...)
 {
     sqlite3_stmt *statement = prepare(store, doing, error, sql);
     if (!statement)
@@ -173,22 +191,30 @@ static sqlite3_stmt *query(struct store *store, const char *doing, GError **erro
     return statement;
 }
 
-static bool begin(struct store *store, const char *doing, GError **error)
+bool store_begin(struct store *store, const char *doing, GError **error)
 {
-    return run_sql(store, doing, error, "BEGIN IMMEDIATE", "");
+    return store_run_sql(store, doing, error, "BEGIN IMMEDIATE", "");
 }
 
 /* Commits when `good`, rolls back otherwise; true when all went well. */
-static bool end(struct store *store, bool good, const char *doing, GError **error)
+bool store_end(struct store *store, bool good, const char *doing, GError **error)
 {
-    if (good && run_sql(store, doing, error, "COMMIT", ""))
+    if (good && store_run_sql(store, doing, error, "COMMIT", ""))
         return true;
     if (!sqlite3_get_autocommit(store->db))
         sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
     return false;
 }
 
-static char *column_text(sqlite3_stmt *row, int column)
+bool store_finish(struct store *store, sqlite3_stmt *row, int rc, const char *doing, GError **error)
+{
+    if (rc != SQLITE_DONE)
+        set_sqlite_error(store, rc, doing, error);
+    sqlite3_finalize(row);
+    return rc == SQLITE_DONE;
+}
+
+char *store_column_text(sqlite3_stmt *row, int column)
 {
     return g_strdup((const char *)sqlite3_column_text(row, column));
 }
@@ -207,7 +233,7 @@ static int64_t now_milliseconds(void)
 
 static bool read_version(struct store *store, int64_t *version, GError **error)
 {
-    sqlite3_stmt *row = query(store, "opening the store", error, "PRAGMA user_version", "");
+    sqlite3_stmt *row = store_query(store, "opening the store", error, "PRAGMA user_version", "");
     if (!row)
         return false;
     int rc = sqlite3_step(row);
@@ -241,7 +267,7 @@ static bool migrate(struct store *store, GError **error)
         return false;
     if (version == STORE_VERSION)
         return true;
-    if (!begin(store, doing, error))
+    if (!store_begin(store, doing, error))
         return false;
     /* Another process may have done it while we waited for the lock. */
     bool good = check_version(store, &version, error);
@@ -252,8 +278,8 @@ static bool migrate(struct store *store, GError **error)
             set_sqlite_error(store, rc, doing, error);
     }
     g_autofree char *set = g_strdup_printf("PRAGMA user_version = %d", STORE_VERSION);
-    good = good && run_sql(store, doing, error, set, "");
-    return end(store, good, doing, error);
+    good = good && store_run_sql(store, doing, error, set, "");
+    return store_end(store, good, doing, error);
 }
 
 static bool make_directory(const char *directory, GError **error)
@@ -321,7 +347,7 @@ struct store *store_open(const char *directory, GError **error)
 bool store_check(struct store *store, GError **error)
 {
     static const char doing[] = "checking the store";
-    sqlite3_stmt *row = query(store, doing, error, "PRAGMA quick_check(1)", "");
+    sqlite3_stmt *row = store_query(store, doing, error, "PRAGMA quick_check(1)", "");
     if (!row)
         return false;
     int rc = sqlite3_step(row);
@@ -367,11 +393,11 @@ static struct store_lab *read_lab(sqlite3_stmt *row)
 {
     struct store_lab *lab = g_new0(struct store_lab, 1);
     lab->id = sqlite3_column_int64(row, 0);
-    lab->name = column_text(row, 1);
-    lab->file = column_text(row, 2);
-    lab->directory = column_text(row, 3);
-    lab->source = column_text(row, 4);
-    lab->boot_id = column_text(row, 5);
+    lab->name = store_column_text(row, 1);
+    lab->file = store_column_text(row, 2);
+    lab->directory = store_column_text(row, 3);
+    lab->source = store_column_text(row, 4);
+    lab->boot_id = store_column_text(row, 5);
     lab->is_rootless = sqlite3_column_int64(row, 6) != 0;
     lab->is_own_namespace = sqlite3_column_int64(row, 7) != 0;
     lab->netns = (uint64_t)sqlite3_column_int64(row, 8);
@@ -388,7 +414,7 @@ static void free_lab(void *lab)
 GPtrArray *store_list_labs(struct store *store, GError **error)
 {
     static const char doing[] = "listing the labs";
-    sqlite3_stmt *row = query(store, doing, error, "SELECT " LAB_COLUMNS " FROM lab ORDER BY name", "");
+    sqlite3_stmt *row = store_query(store, doing, error, "SELECT " LAB_COLUMNS " FROM lab ORDER BY name", "");
     if (!row)
         return NULL;
     GPtrArray *labs = g_ptr_array_new_with_free_func(free_lab);
@@ -407,7 +433,7 @@ struct store_lab *store_find_lab(struct store *store, const char *name, GError *
 {
     static const char doing[] = "looking up the lab";
     sqlite3_stmt *row =
-        query(store, doing, error, "SELECT " LAB_COLUMNS " FROM lab WHERE name = ?", "s", name);
+        store_query(store, doing, error, "SELECT " LAB_COLUMNS " FROM lab WHERE name = ?", "s", name);
     if (!row)
         return NULL;
     int rc = sqlite3_step(row);
@@ -422,16 +448,16 @@ bool store_add_lab(struct store *store, struct store_lab *lab, GError **error)
 {
     static const char doing[] = "writing the lab into the store";
     int64_t now = now_seconds();
-    bool good =
-        begin(store, doing, error) &&
-        run_sql(store, doing, error,
-                "INSERT INTO lab (name, file, directory, source, boot_id, is_rootless, is_own_namespace, "
-                "netns, created_at, changed_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                "sssssiiiii", lab->name, lab->file, lab->directory, lab->source, lab->boot_id,
-                (int64_t)lab->is_rootless, (int64_t)lab->is_own_namespace, (int64_t)lab->netns, now, now);
+    bool good = store_begin(store, doing, error) &&
+                store_run_sql(
+                    store, doing, error,
+                    "INSERT INTO lab (name, file, directory, source, boot_id, is_rootless, is_own_namespace, "
+                    "netns, created_at, changed_at) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "sssssiiiii", lab->name, lab->file, lab->directory, lab->source, lab->boot_id,
+                    (int64_t)lab->is_rootless, (int64_t)lab->is_own_namespace, (int64_t)lab->netns, now, now);
     int64_t id = sqlite3_last_insert_rowid(store->db);
-    if (!end(store, good, doing, error))
+    if (!store_end(store, good, doing, error))
         return false;
     lab->id = id;
     lab->created_at = lab->changed_at = now;
@@ -442,29 +468,32 @@ bool store_set_lab_source(struct store *store, int64_t lab, const char *file, co
                           GError **error)
 {
     g_autofree char *directory = g_path_get_dirname(file);
-    return run_sql(store, "writing the lab into the store", error,
-                   "UPDATE lab SET file = ?, directory = ?, source = ?, changed_at = ? WHERE id = ?", "sssii",
-                   file, directory, source, now_seconds(), lab);
+    return store_run_sql(store, "writing the lab into the store", error,
+                         "UPDATE lab SET file = ?, directory = ?, source = ?, changed_at = ? WHERE id = ?",
+                         "sssii", file, directory, source, now_seconds(), lab);
 }
 
 bool store_set_lab_netns(struct store *store, int64_t lab, uint64_t netns, bool is_new, GError **error)
 {
     static const char doing[] = "writing the lab into the store";
-    if (!begin(store, doing, error))
+    if (!store_begin(store, doing, error))
         return false;
     bool good =
-        run_sql(store, doing, error, "UPDATE lab SET netns = ? WHERE id = ?", "ii", (int64_t)netns, lab) &&
-        (!is_new || run_sql(store, doing, error,
-                            "UPDATE object SET state = 'making' WHERE lab_id = ? AND state = "
-                            "'present' AND kind NOT IN ('runtime', 'supervisor', 'policy', 'line', 'hosts', "
-                            "'stopped', 'unmanaged')",
-                            "i", lab));
-    return end(store, good, doing, error);
+        store_run_sql(store, doing, error, "UPDATE lab SET netns = ? WHERE id = ?", "ii", (int64_t)netns,
+                      lab) &&
+        (!is_new ||
+         store_run_sql(store, doing, error,
+                       "UPDATE object SET state = 'making' WHERE lab_id = ? AND state = "
+                       "'present' AND kind NOT IN ('runtime', 'supervisor', 'policy', 'line', 'hosts', "
+                       "'stopped', 'unmanaged')",
+                       "i", lab));
+    return store_end(store, good, doing, error);
 }
 
 bool store_delete_lab(struct store *store, int64_t lab, GError **error)
 {
-    return run_sql(store, "removing the lab from the store", error, "DELETE FROM lab WHERE id = ?", "i", lab);
+    return store_run_sql(store, "removing the lab from the store", error, "DELETE FROM lab WHERE id = ?", "i",
+                         lab);
 }
 
 /* ---- objects ---- */
@@ -493,16 +522,16 @@ static struct store_object *read_object(sqlite3_stmt *row)
     struct store_object *object = g_new0(struct store_object, 1);
     object->id = sqlite3_column_int64(row, 0);
     object->lab = sqlite3_column_int64(row, 1);
-    object->kind = column_text(row, 2);
-    object->key = column_text(row, 3);
-    object->payload = column_text(row, 4);
+    object->kind = store_column_text(row, 2);
+    object->key = store_column_text(row, 3);
+    object->payload = store_column_text(row, 4);
     const char *state = (const char *)sqlite3_column_text(row, 5);
     for (int i = 0; i < STORE_OBJECT_STATES; i++) {
         if (g_strcmp0(state, object_states[i]) == 0)
             object->state = (enum store_object_state)i;
     }
-    object->identity = column_text(row, 6);
-    object->note = column_text(row, 7);
+    object->identity = store_column_text(row, 6);
+    object->note = store_column_text(row, 7);
     object->made_by = sqlite3_column_int64(row, 8);
     return object;
 }
@@ -511,8 +540,8 @@ GPtrArray *store_list_objects(struct store *store, int64_t lab, GError **error)
 {
     static const char doing[] = "reading the lab from the store";
     sqlite3_stmt *row =
-        query(store, doing, error,
-              "SELECT " OBJECT_COLUMNS " FROM object WHERE lab_id = ? ORDER BY made_by, id", "i", lab);
+        store_query(store, doing, error,
+                    "SELECT " OBJECT_COLUMNS " FROM object WHERE lab_id = ? ORDER BY made_by, id", "i", lab);
     if (!row)
         return NULL;
     GPtrArray *objects = g_ptr_array_new_with_free_func(free_object);
@@ -532,9 +561,9 @@ struct store_object *store_find_object(struct store *store, int64_t lab, const c
 {
     static const char doing[] = "reading the lab from the store";
     sqlite3_stmt *row =
-        query(store, doing, error,
-              "SELECT " OBJECT_COLUMNS " FROM object WHERE lab_id = ? AND kind = ? AND key = ?", "iss", lab,
-              kind, key);
+        store_query(store, doing, error,
+                    "SELECT " OBJECT_COLUMNS " FROM object WHERE lab_id = ? AND kind = ? AND key = ?", "iss",
+                    lab, kind, key);
     if (!row)
         return NULL;
     int rc = sqlite3_step(row);
@@ -548,9 +577,9 @@ struct store_object *store_find_object(struct store *store, int64_t lab, const c
 bool store_set_note(struct store *store, int64_t lab, const char *kind, const char *key, const char *note,
                     GError **error)
 {
-    return run_sql(store, "writing the journal", error,
-                   "UPDATE object SET note = ? WHERE lab_id = ? AND kind = ? AND key = ?", "siss", note, lab,
-                   kind, key);
+    return store_run_sql(store, "writing the journal", error,
+                         "UPDATE object SET note = ? WHERE lab_id = ? AND kind = ? AND key = ?", "siss", note,
+                         lab, kind, key);
 }
 
 /* ---- the journal ---- */
@@ -559,8 +588,9 @@ static const char journal[] = "writing the journal";
 
 bool store_begin_run(struct store *store, int64_t lab, const char *verb, int64_t *run, GError **error)
 {
-    if (!run_sql(store, journal, error, "INSERT INTO run (lab_id, verb, pid, started_at) VALUES (?, ?, ?, ?)",
-                 "isii", lab, verb, (int64_t)getpid(), now_seconds()))
+    if (!store_run_sql(store, journal, error,
+                       "INSERT INTO run (lab_id, verb, pid, started_at) VALUES (?, ?, ?, ?)", "isii", lab,
+                       verb, (int64_t)getpid(), now_seconds()))
         return false;
     *run = sqlite3_last_insert_rowid(store->db);
     return true;
@@ -568,8 +598,8 @@ bool store_begin_run(struct store *store, int64_t lab, const char *verb, int64_t
 
 bool store_end_run(struct store *store, int64_t run, const char *outcome, GError **error)
 {
-    return run_sql(store, journal, error, "UPDATE run SET finished_at = ?, outcome = ? WHERE id = ?", "isi",
-                   now_seconds(), outcome, run);
+    return store_run_sql(store, journal, error, "UPDATE run SET finished_at = ?, outcome = ? WHERE id = ?",
+                         "isi", now_seconds(), outcome, run);
 }
 
 /* A statement that a group of steps runs again and again. */
@@ -619,7 +649,7 @@ bool store_intend(struct store *store, int64_t lab, int64_t run, struct store_in
                  "SELECT state = 'present' FROM object WHERE lab_id = ? AND kind = ? AND key = ?"},
         removing = {store, NULL,
                     "UPDATE object SET state = 'removing' WHERE lab_id = ? AND kind = ? AND key = ?"};
-    bool good = begin(store, journal, error);
+    bool good = store_begin(store, journal, error);
     for (unsigned i = 0; good && i < count; i++) {
         struct store_intent *intent = &intents[i];
         good = repeat(&step, error, "issssi", run, intent->make ? "make" : "unmake", intent->kind,
@@ -637,7 +667,7 @@ bool store_intend(struct store *store, int64_t lab, int64_t run, struct store_in
     }
     /* An open reader would keep the transaction from ending. */
     sqlite3_reset(state.statement);
-    good = end(store, good, journal, error);
+    good = store_end(store, good, journal, error);
     for (unsigned i = 0; !good && i < count; i++)
         intents[i].step = 0;
     return good;
@@ -648,11 +678,11 @@ bool store_identify(struct store *store, int64_t lab, const struct store_intent 
 {
     repeated_auto update = {
         store, NULL, "UPDATE object SET identity = ?, note = '' WHERE lab_id = ? AND kind = ? AND key = ?"};
-    bool good = begin(store, journal, error);
+    bool good = store_begin(store, journal, error);
     for (unsigned i = 0; good && i < count; i++)
         good = !intents[i].identity ||
                repeat(&update, error, "siss", intents[i].identity, lab, intents[i].kind, intents[i].key);
-    return end(store, good, journal, error);
+    return store_end(store, good, journal, error);
 }
 
 bool store_set_identity(struct store *store, int64_t lab, const char *kind, const char *key,
@@ -673,7 +703,7 @@ bool store_settle(struct store *store, int64_t lab, const struct store_intent *i
                   present = {store, NULL,
                              "UPDATE object SET state = 'present' WHERE lab_id = ? AND kind = ? AND key = ?"},
                   gone = {store, NULL, "DELETE FROM object WHERE lab_id = ? AND kind = ? AND key = ?"};
-    bool good = begin(store, journal, error);
+    bool good = store_begin(store, journal, error);
     for (unsigned i = 0; good && i < count; i++) {
         const struct store_intent *intent = &intents[i];
         bool done = intent->outcome == STORE_DONE, skipped = intent->outcome == STORE_SKIPPED;
@@ -687,12 +717,12 @@ bool store_settle(struct store *store, int64_t lab, const struct store_intent *i
         else if (intent->make || done)
             good = good && repeat(&gone, error, "iss", lab, intent->kind, intent->key);
     }
-    return end(store, good, journal, error);
+    return store_end(store, good, journal, error);
 }
 
 bool store_is_cut_off(struct store *store, int64_t lab, bool *is_cut_off, GError **error)
 {
-    sqlite3_stmt *row = query(
+    sqlite3_stmt *row = store_query(
         store, "reading the journal", error,
         "SELECT EXISTS (SELECT 1 FROM object WHERE lab_id = ? AND state <> 'present') OR EXISTS (SELECT 1 "
         "FROM run WHERE id = (SELECT max(id) FROM run WHERE lab_id = ?) AND outcome IS NULL)",
@@ -710,7 +740,7 @@ bool store_is_cut_off(struct store *store, int64_t lab, bool *is_cut_off, GError
 
 bool store_was_up(struct store *store, int64_t lab, bool *was_up, GError **error)
 {
-    sqlite3_stmt *row = query(
+    sqlite3_stmt *row = store_query(
         store, "reading the journal", error,
         "SELECT EXISTS (SELECT 1 FROM run WHERE lab_id = ? AND verb = 'up' AND outcome = 'done')", "i", lab);
     if (!row)
@@ -743,11 +773,11 @@ static void free_step(void *step)
 
 GPtrArray *store_list_steps(struct store *store, int64_t lab, GError **error)
 {
-    sqlite3_stmt *row = query(store, "reading the journal", error,
-                              "SELECT step.id, run_id, step.verb = 'make', run.verb, kind, key, state, "
-                              "error, at FROM step JOIN run ON run.id = step.run_id "
-                              "WHERE run.lab_id = ? ORDER BY step.id",
-                              "i", lab);
+    sqlite3_stmt *row = store_query(store, "reading the journal", error,
+                                    "SELECT step.id, run_id, step.verb = 'make', run.verb, kind, key, state, "
+                                    "error, at FROM step JOIN run ON run.id = step.run_id "
+                                    "WHERE run.lab_id = ? ORDER BY step.id",
+                                    "i", lab);
     if (!row)
         return NULL;
     GPtrArray *steps = g_ptr_array_new_with_free_func(free_step);
@@ -757,11 +787,11 @@ GPtrArray *store_list_steps(struct store *store, int64_t lab, GError **error)
         step->id = sqlite3_column_int64(row, 0);
         step->run = sqlite3_column_int64(row, 1);
         step->make = sqlite3_column_int(row, 2) != 0;
-        step->verb = column_text(row, 3);
-        step->kind = column_text(row, 4);
-        step->key = column_text(row, 5);
-        step->state = column_text(row, 6);
-        step->error = column_text(row, 7);
+        step->verb = store_column_text(row, 3);
+        step->kind = store_column_text(row, 4);
+        step->key = store_column_text(row, 5);
+        step->state = store_column_text(row, 6);
+        step->error = store_column_text(row, 7);
         step->at = sqlite3_column_int64(row, 8);
         g_ptr_array_add(steps, step);
     }
@@ -803,10 +833,11 @@ static void free_lease(void *lease)
 GPtrArray *store_list_leases(struct store *store, GError **error)
 {
     static const char doing[] = "listing the leases";
-    sqlite3_stmt *row = query(store, doing, error,
-                              "SELECT id, boot_id, netns, interface, link, runner, settings, lease, applied, "
-                              "state, changed_at FROM lease ORDER BY interface, id",
-                              "");
+    sqlite3_stmt *row =
+        store_query(store, doing, error,
+                    "SELECT id, boot_id, netns, interface, link, runner, settings, lease, applied, "
+                    "state, changed_at FROM lease ORDER BY interface, id",
+                    "");
     if (!row)
         return NULL;
     GPtrArray *leases = g_ptr_array_new_with_free_func(free_lease);
@@ -814,14 +845,14 @@ GPtrArray *store_list_leases(struct store *store, GError **error)
     while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
         struct store_lease *lease = g_new0(struct store_lease, 1);
         lease->id = sqlite3_column_int64(row, 0);
-        lease->boot_id = column_text(row, 1);
+        lease->boot_id = store_column_text(row, 1);
         lease->netns = (uint64_t)sqlite3_column_int64(row, 2);
-        lease->interface = column_text(row, 3);
-        lease->link = column_text(row, 4);
-        lease->runner = column_text(row, 5);
-        lease->settings = column_text(row, 6);
-        lease->lease = column_text(row, 7);
-        lease->applied = column_text(row, 8);
+        lease->interface = store_column_text(row, 3);
+        lease->link = store_column_text(row, 4);
+        lease->runner = store_column_text(row, 5);
+        lease->settings = store_column_text(row, 6);
+        lease->lease = store_column_text(row, 7);
+        lease->applied = store_column_text(row, 8);
         const char *state = (const char *)sqlite3_column_text(row, 9);
         lease->state = g_strcmp0(state, lease_states[STORE_LEASE_BOUND]) == 0 ? STORE_LEASE_BOUND
                                                                               : STORE_LEASE_REQUESTING;
@@ -841,19 +872,21 @@ bool store_put_lease(struct store *store, struct store_lease *lease, GError **er
     static const char doing[] = "writing the lease into the store";
     int64_t now = now_seconds();
     const char *state = lease_states[lease->state];
-    if (lease->id && !run_sql(store, doing, error,
-                              "UPDATE lease SET link = ?, runner = ?, settings = ?, lease = ?, applied = ?, "
-                              "state = ?, changed_at = ? WHERE id = ?",
-                              "ssssssii", lease->link, lease->runner, lease->settings, lease->lease,
-                              lease->applied, state, now, lease->id))
+    if (lease->id &&
+        !store_run_sql(store, doing, error,
+                       "UPDATE lease SET link = ?, runner = ?, settings = ?, lease = ?, applied = ?, "
+                       "state = ?, changed_at = ? WHERE id = ?",
+                       "ssssssii", lease->link, lease->runner, lease->settings, lease->lease, lease->applied,
+                       state, now, lease->id))
         return false;
     /* A store that was lost and made anew knows nothing of it. */
     if (!lease->id || !sqlite3_changes(store->db)) {
-        if (!run_sql(store, doing, error,
-                     "INSERT INTO lease (boot_id, netns, interface, link, runner, settings, lease, applied, "
-                     "state, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                     "sisssssssi", lease->boot_id, (int64_t)lease->netns, lease->interface, lease->link,
-                     lease->runner, lease->settings, lease->lease, lease->applied, state, now))
+        if (!store_run_sql(
+                store, doing, error,
+                "INSERT INTO lease (boot_id, netns, interface, link, runner, settings, lease, applied, "
+                "state, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "sisssssssi", lease->boot_id, (int64_t)lease->netns, lease->interface, lease->link,
+                lease->runner, lease->settings, lease->lease, lease->applied, state, now))
             return false;
         lease->id = sqlite3_last_insert_rowid(store->db);
     }
@@ -863,8 +896,8 @@ bool store_put_lease(struct store *store, struct store_lease *lease, GError **er
 
 bool store_delete_lease(struct store *store, int64_t id, GError **error)
 {
-    return run_sql(store, "removing the lease from the store", error, "DELETE FROM lease WHERE id = ?", "i",
-                   id);
+    return store_run_sql(store, "removing the lease from the store", error, "DELETE FROM lease WHERE id = ?",
+                         "i", id);
 }
 
 /* ---- what `netlab host` has made ---- */
@@ -887,7 +920,7 @@ static void free_host_object(void *object)
 GPtrArray *store_list_host_objects(struct store *store, GError **error)
 {
     static const char doing[] = "listing what netlab has made on this host";
-    sqlite3_stmt *row = query(
+    sqlite3_stmt *row = store_query(
         store, doing, error,
         "SELECT id, boot_id, netns, kind, name, identity, detail, state FROM host_object ORDER BY id", "");
     if (!row)
@@ -897,12 +930,12 @@ GPtrArray *store_list_host_objects(struct store *store, GError **error)
     while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
         struct store_host_object *object = g_new0(struct store_host_object, 1);
         *object = (struct store_host_object){.id = sqlite3_column_int64(row, 0),
-                                             .boot_id = column_text(row, 1),
+                                             .boot_id = store_column_text(row, 1),
                                              .netns = (uint64_t)sqlite3_column_int64(row, 2),
-                                             .kind = column_text(row, 3),
-                                             .name = column_text(row, 4),
-                                             .identity = column_text(row, 5),
-                                             .detail = column_text(row, 6)};
+                                             .kind = store_column_text(row, 3),
+                                             .name = store_column_text(row, 4),
+                                             .identity = store_column_text(row, 5),
+                                             .detail = store_column_text(row, 6)};
         const char *state = (const char *)sqlite3_column_text(row, 7);
         while (object->state < STORE_REMOVING && g_strcmp0(state, object_states[object->state]) != 0)
             object->state++;
@@ -921,13 +954,13 @@ bool store_put_host_object(struct store *store, struct store_host_object *object
     static const char doing[] = "writing what is made on this host into the store";
     const char *state = object_states[object->state];
     if (object->id)
-        return run_sql(store, doing, error, "UPDATE host_object SET state = ? WHERE id = ?", "si", state,
-                       object->id);
-    if (!run_sql(store, doing, error,
-                 "INSERT INTO host_object (boot_id, netns, kind, name, identity, detail, state) "
-                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                 "sisssss", object->boot_id, (int64_t)object->netns, object->kind, object->name,
-                 object->identity, object->detail, state))
+        return store_run_sql(store, doing, error, "UPDATE host_object SET state = ? WHERE id = ?", "si",
+                             state, object->id);
+    if (!store_run_sql(store, doing, error,
+                       "INSERT INTO host_object (boot_id, netns, kind, name, identity, detail, state) "
+                       "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                       "sisssss", object->boot_id, (int64_t)object->netns, object->kind, object->name,
+                       object->identity, object->detail, state))
         return false;
     object->id = sqlite3_last_insert_rowid(store->db);
     return true;
@@ -935,6 +968,6 @@ bool store_put_host_object(struct store *store, struct store_host_object *object
 
 bool store_delete_host_object(struct store *store, int64_t id, GError **error)
 {
-    return run_sql(store, "removing what was made on this host from the store", error,
-                   "DELETE FROM host_object WHERE id = ?", "i", id);
+    return store_run_sql(store, "removing what was made on this host from the store", error,
+                         "DELETE FROM host_object WHERE id = ?", "i", id);
 }

@@ -28,7 +28,7 @@ enum store_error {
     STORE_ERROR_FAILED
 };
 
-enum { STORE_VERSION = 3 };
+enum { STORE_VERSION = 4 };
 
 struct store;
 typedef struct store store; /* for g_autoptr(store); written `struct store` everywhere else */
@@ -196,3 +196,40 @@ GPtrArray *store_list_host_objects(struct store *store, GError **error);
 /* Inserts (id 0: it is set) or sets the state. Returns only when that is on the disk. */
 bool store_put_host_object(struct store *store, struct store_host_object *object, GError **error);
 bool store_delete_host_object(struct store *store, int64_t id, GError **error);
+
+/* ---- classes: the copies of a lab, one for each student (class.h) ---- */
+
+struct store_class {
+    int64_t id;
+    char *lab;       /* the lab's own name, with which the names of its copies begin */
+    char *file;      /* absolute path of the topology */
+    char *roster;    /* absolute path of the class list */
+    char *source;    /* the topology's text, as it was last brought up */
+    unsigned memory; /* MiB a copy may use; 0: no limit */
+    unsigned cpu;    /* hundredths of a processor a copy may use; 0: no limit */
+    char *cgroup;    /* folder in which each copy has a control group; "": none (limits.h) */
+};
+void store_class_free(struct store_class *class);
+typedef struct store_class store_class;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(store_class, store_class_free)
+
+struct store_member {
+    int64_t id, class_id;
+    char *student, *lab; /* its id, and the name of its copy */
+    char *document;      /* what makes the topology its copy (topology_student.h) */
+    char *name, *email;  /* "": not known */
+    unsigned rank;       /* place in the class list */
+};
+void store_member_free(struct store_member *member);
+typedef struct store_member store_member;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(store_member, store_member_free)
+
+/* All: GPtrArray of struct store_class *, freeing its elements. */
+GPtrArray *store_list_classes(struct store *store, GError **error);
+/* In the order of the list; class 0: of all. GPtrArray of struct store_member *, freeing its elements. */
+GPtrArray *store_list_members(struct store *store, int64_t class, GError **error);
+/* The class (inserted with id 0: it is set; else written anew) and those members, inserted or written anew,
+ * in one transaction. A member's row is there before its copy is, and goes after it. */
+bool store_put_class(struct store *store, struct store_class *class, GPtrArray *members, GError **error);
+/* The member whose copy has this name; with the last one goes the class. Nothing when there is none. */
+bool store_delete_member(struct store *store, const char *lab, GError **error);

@@ -285,6 +285,7 @@ struct topology *topology_new(const char *file, const char *source)
     topology->file = g_strdup(file);
     topology->directory = g_path_get_dirname(file);
     topology->source = g_strdup(source);
+    topology->student = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     topology->defaults.forwarding = -1;
     topology->networks = g_ptr_array_new_with_free_func(network_free);
     topology->nodes = g_ptr_array_new_with_free_func(node_free);
@@ -312,6 +313,7 @@ void topology_free(struct topology *topology)
         return;
     g_free(topology->file);
     g_free(topology->directory);
+    g_hash_table_unref(topology->student);
     g_free(topology->source);
     g_free(topology->name);
     machine_clear(&topology->defaults);

@@ -320,6 +320,7 @@ struct topology {
     GPtrArray *nodes;    /* struct topology_node * */
     GPtrArray *links;    /* struct topology_link * */
     GPtrArray *tests;    /* struct topology_test * */
+    GHashTable *student; /* name → text: values of ${student.NAME} (topology_student.h) */
 };
 
 /* For the parser: empty ones, all lists there. */

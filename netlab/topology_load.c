@@ -7,6 +7,7 @@
 #include "netlab/caller.h"
 #include "netlab/topology_check.h"
 #include "netlab/topology_parse.h"
+#include "netlab/topology_student.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,13 +28,14 @@ struct topology *topology_load_text(const char *file, const char *shown, const c
     return NULL;
 }
 
-struct topology *topology_load_file(const char *path, GError **error)
+bool topology_read_file(const char *path, const char *kind, const char *advice, char **out,
+                        size_t *out_length, GError **error)
 {
     g_autofree char *absolute = realpath(path, NULL);
     if (!absolute) {
-        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE,
-                    "%s: %s; name a topology file or a folder with a topology.yml", path, g_strerror(errno));
-        return NULL;
+        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE, "%s: %s; %s", path, g_strerror(errno),
+                    advice);
+        return false;
     }
     g_autofree char *text = g_malloc(LARGEST_FILE + 2);
     size_t length = 0;
@@ -46,9 +48,9 @@ struct topology *topology_load_file(const char *path, GError **error)
     if (fd >= 0)
         close(fd);
     if (fd < 0 && cause == EINVAL) {
-        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE,
-                    "%s: not a regular file; name a topology file", path);
-        return NULL;
+        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE, "%s: not a regular file; name a %s file",
+                    path, kind);
+        return false;
     }
     if (fd < 0 || got < 0) {
         struct caller caller;
@@ -57,20 +59,45 @@ struct topology *topology_load_file(const char *path, GError **error)
                     is_by_sudo ? " by who called sudo" : "", g_strerror(cause),
                     is_by_sudo ? "make it readable for them, or in a shell of root `unset SUDO_UID`"
                                : "look at its mode");
-        return NULL;
+        return false;
     }
     if (length > LARGEST_FILE) {
-        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE,
-                    "%s: larger than 1 MiB; this is hardly a topology", path);
-        return NULL;
+        g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_FILE, "%s: larger than 1 MiB; this is hardly a %s",
+                    path, kind);
+        return false;
     }
     text[length] = '\0';
     if (strlen(text) != length) {
         g_set_error(error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_INVALID,
                     "%s: contains NUL bytes; save it as plain UTF-8 text", path);
-        return NULL;
+        return false;
     }
-    return topology_load_text(absolute, path, text, error);
+    *out = g_steal_pointer(&text);
+    *out_length = length;
+    return true;
+}
+
+struct topology *topology_load_copy(const char *path, const char *document, GError **error)
+{
+    g_autofree char *text = NULL, *absolute = realpath(path, NULL);
+    size_t length;
+    if (!topology_read_file(path, "topology", "name a topology file or a folder with a topology.yml", &text,
+                            &length, error))
+        return NULL;
+    g_autofree char *whole = g_strconcat(text, document, NULL);
+    return topology_load_text(absolute ? absolute : path, path, whole, error);
+}
+
+struct topology *topology_load_file(const char *path, GError **error)
+{
+    return topology_load_copy(path, NULL, error);
+}
+
+struct topology *topology_load_again(const char *file, const char *source, GError **error)
+{
+    if (access(file, F_OK) != 0)
+        return topology_load_text(file, file, source, error);
+    return topology_load_copy(file, topology_find_copy_document(source), error);
 }
 
 char *topology_grammar_try(const struct topology_mapping_info *mapping, const char *text, char **whole)

@@ -16,6 +16,7 @@
  * <yaml.h>.
  */
 #include "netlab/topology_parse_internal.h"
+#include "netlab/topology_student.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -353,6 +354,30 @@ static void read_pool(struct parser *p, yaml_node_t *value, const struct key *ke
     }
 }
 
+/* Its values are in place before anything is read (collect_values()); here they only are the right kind. */
+static void read_student(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    if (value->type != YAML_MAPPING_NODE) {
+        topology_complain(p->report, topology_mark_of(value),
+                          "\"student\" must be a mapping like {seed: 1, name: Nobody}, this is %s",
+                          topology_kind_of(value));
+        return;
+    }
+    for (yaml_node_pair_t *pair = value->data.mapping.pairs.start; pair < value->data.mapping.pairs.top;
+         pair++) {
+        yaml_node_t *name = yaml_document_get_node(p->document, pair->key),
+                    *one = yaml_document_get_node(p->document, pair->value);
+        const char *text = topology_scalar(p, name, "a key");
+        if (text && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(text))
+            topology_complain(p->report, topology_mark_of(name),
+                              "\"%s\" is no name of a variable: small letters, digits and _", text);
+        bool is_empty_text =
+            one->type == YAML_SCALAR_NODE && !*one->data.scalar.value && !topology_is_null(one);
+        if (!is_empty_text) /* "" is a value here */
+            topology_scalar(p, one, "a value of \"student\"");
+    }
+}
+
 #define TWO "\nnodes: {h1: , h2: }\n"
 static const struct key topology_keys[] = {
     MARKED_ROW("name", topology_read_string, offsetof(struct topology, name),
@@ -381,6 +406,10 @@ static const struct key topology_keys[] = {
         "tests that `netlab validate` runs inside the guests",
         .example = "links: [h1 - h2]\nchecks: {reachable: {node: h1, ping: h2}}" TWO,
         .mistake = "checks: [h1]" TWO, .guests = AGENT),
+    ROW("student", read_student, TOPOLOGY_TYPE_STUDENT,
+        "values of ${student.NAME} where the class list has none",
+        .example = "student: {name: Nobody}\nnodes: {h1: {run: 'echo ${student.name} > /etc/motd'}}\n",
+        .mistake = "student: Nobody" TWO),
     LATER("images", "images of this lab", "make them with `netlab image build`"),
     LATER("groups", "nodes alike", "use `defaults:` or YAML anchors (&name, *name)"),
 };
@@ -475,8 +504,79 @@ static void complain_yaml(struct topology_report *report, const yaml_parser_t *y
                       context, advice);
 }
 
+/* ---- variables of students ---- */
+
+static bool is_plain(const yaml_node_t *node)
+{
+    return node->type == YAML_SCALAR_NODE &&
+           strlen((const char *)node->data.scalar.value) == node->data.scalar.length;
+}
+
+/* The value of a root's key; NULL: none. */
+static yaml_node_t *find_value(yaml_document_t *document, const char *name)
+{
+    yaml_node_t *root = yaml_document_get_root_node(document);
+    for (yaml_node_pair_t *pair = root->data.mapping.pairs.start; pair < root->data.mapping.pairs.top;
+         pair++) {
+        const yaml_node_t *key = yaml_document_get_node(document, pair->key);
+        if (is_plain(key) && g_str_equal(key->data.scalar.value, name))
+            return yaml_document_get_node(document, pair->value);
+    }
+    return NULL;
+}
+
+/* What stands under `student:`; what is no pair of plain values is complained about elsewhere. */
+static void collect_values(yaml_document_t *document, GHashTable *values)
+{
+    yaml_node_t *student = find_value(document, "student");
+    if (!student || student->type != YAML_MAPPING_NODE)
+        return;
+    for (yaml_node_pair_t *pair = student->data.mapping.pairs.start; pair < student->data.mapping.pairs.top;
+         pair++) {
+        const yaml_node_t *key = yaml_document_get_node(document, pair->key),
+                          *value = yaml_document_get_node(document, pair->value);
+        if (is_plain(key) && is_plain(value) && !topology_is_null(value))
+            g_hash_table_insert(values, g_strdup((const char *)key->data.scalar.value),
+                                g_strdup((const char *)value->data.scalar.value));
+    }
+}
+
+/* Replaces them in all plain values and keys of the document, where they stand. */
+static void expand_document(yaml_document_t *document, GHashTable *values, struct topology_report *report)
+{
+    enum { ALL_MOST = 4 << 20 };
+    size_t all = 0;
+    for (yaml_node_t *node = document->nodes.start; node < document->nodes.top && all <= ALL_MOST; node++) {
+        if (!is_plain(node) || !strstr((const char *)node->data.scalar.value, "${student."))
+            continue;
+        g_autofree char *why = NULL;
+        g_autofree char *text = topology_expand((const char *)node->data.scalar.value, values, &why);
+        if (!text) {
+            topology_complain(report, topology_mark_of(node), "%s", why);
+            continue;
+        }
+        all += strlen(text);
+        /* The document frees it by libyaml's own allocator, which is malloc(). */
+        free(node->data.scalar.value);
+        node->data.scalar.value = (yaml_char_t *)strdup(text);
+        node->data.scalar.length = strlen(text);
+        node->data.scalar.style = YAML_DOUBLE_QUOTED_SCALAR_STYLE; /* "null" is text now */
+    }
+    if (all > ALL_MOST)
+        topology_complain(report, (struct topology_mark){1, 1},
+                          "larger than 4 MiB when the variables of students are replaced");
+}
+
+/* The document behind the topology that makes it a copy (topology_student.h). */
+static bool is_copy_document(yaml_document_t *document)
+{
+    const yaml_node_t *root = yaml_document_get_root_node(document);
+    return root && root->type == YAML_MAPPING_NODE && root->tag && g_str_equal(root->tag, "!copy");
+}
+
+/* `copy`: may be NULL. */
 static struct topology *walk_document(const char *file, const char *text, yaml_document_t *document,
-                                      struct topology_report *report)
+                                      yaml_document_t *copy, struct topology_report *report)
 {
     yaml_node_t *root = yaml_document_get_root_node(document);
     if (!root || topology_is_null(root)) {
@@ -493,7 +593,16 @@ static struct topology *walk_document(const char *file, const char *text, yaml_d
     }
     struct topology *topology = topology_new(file, text);
     struct parser p = {.document = document, .report = report, .topology = topology};
+    collect_values(document, topology->student);
+    if (copy)
+        collect_values(copy, topology->student);
+    expand_document(document, topology->student, report);
     topology_read_mapping(&p, root, &topology_mapping_topology, "the topology", topology);
+    const yaml_node_t *name = copy ? find_value(copy, "name") : NULL;
+    if (name && is_plain(name)) {
+        g_free(topology->name);
+        topology->name = g_strdup((const char *)name->data.scalar.value);
+    }
     return topology;
 }
 
@@ -549,6 +658,8 @@ bool topology_add_checks(struct topology *topology, const char *shown, const cha
             yaml_node_t *root = yaml_document_get_root_node(&document);
             struct parser p = {.document = &document, .report = report, .topology = topology};
             if (root)
+                expand_document(&document, topology->student, report);
+            if (root)
                 topology_read_mapping(&p, root, &topology_mapping_checks, "a file of checks", topology);
             yaml_document_delete(&document);
         }
@@ -572,26 +683,24 @@ struct topology *topology_parse_text(const char *file, const char *text, size_t 
     }
     yaml_parser_set_input_string(&yaml, (const unsigned char *)text, length);
     yaml_document_t document, second;
-    struct topology *topology = NULL;
     if (!yaml_parser_load(&yaml, &document)) {
         complain_yaml(report, &yaml, text, length);
         yaml_parser_delete(&yaml);
         return NULL;
     }
-    topology = walk_document(file, text, &document, report);
+    bool has_second = yaml_parser_load(&yaml, &second) == 1;
+    bool is_copy = has_second && is_copy_document(&second);
+    struct topology *topology = walk_document(file, text, &document, is_copy ? &second : NULL, report);
     yaml_document_delete(&document);
-    if (topology) {
-        if (!yaml_parser_load(&yaml, &second)) {
-            complain_yaml(report, &yaml, text, length);
-        } else {
-            yaml_node_t *root = yaml_document_get_root_node(&second);
-            if (root)
-                topology_complain(
-                    report, topology_mark_of(root),
-                    "a second YAML document begins here; one file holds one topology, remove the \"---\"");
-            yaml_document_delete(&second);
-        }
-    }
+    if (topology && !has_second)
+        complain_yaml(report, &yaml, text, length);
+    const yaml_node_t *root = has_second && !is_copy ? yaml_document_get_root_node(&second) : NULL;
+    if (topology && root)
+        topology_complain(
+            report, topology_mark_of(root),
+            "a second YAML document begins here; one file holds one topology, remove the \"---\"");
+    if (has_second)
+        yaml_document_delete(&second);
     yaml_parser_delete(&yaml);
     return topology;
 }

@@ -16,6 +16,15 @@ struct topology *topology_parse_text(const char *file, const char *text, size_t 
 struct topology *topology_load_text(const char *file, const char *shown, const char *text, GError **error);
 /* The same from a file (at most 1 MiB). */
 struct topology *topology_load_file(const char *path, GError **error);
+/* The same with the document of a copy behind it (topology_student.h; NULL: none). */
+struct topology *topology_load_copy(const char *path, const char *document, GError **error);
+/* The topology of a lab that is up: what its file says now, or `source` when that is gone; a copy stays the
+ * copy that it is. */
+struct topology *topology_load_again(const char *file, const char *source, GError **error);
+/* The text of a file that people write, at most 1 MiB and without NUL, read with the rights of who called
+ * sudo. `kind` is what it is ("topology"), `advice` what to do when it is not there. */
+bool topology_read_file(const char *path, const char *kind, const char *advice, char **text, size_t *length,
+                        GError **error);
 
 /* Adds the checks of a second file (`shown` in messages); what is complained about is the error. */
 bool topology_add_checks(struct topology *topology, const char *shown, const char *text, GError **error);
@@ -79,6 +88,7 @@ enum topology_type {
     TOPOLOGY_TYPE_NODES,
     TOPOLOGY_TYPE_LINKS,
     TOPOLOGY_TYPE_CHECKS,
+    TOPOLOGY_TYPE_STUDENT,
     TOPOLOGY_TYPES,
 };
 struct topology_type_info {

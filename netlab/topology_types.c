@@ -161,6 +161,10 @@ static const struct topology_type_info types[] = {
     [TOPOLOGY_TYPE_CHECKS] = {"checks_value", "a mapping from names to the keys of \"Checks\"",
                               "{\"type\": [\"object\", \"null\"], \"additionalProperties\": " REF(
                                   "check") "}"},
+    [TOPOLOGY_TYPE_STUDENT] =
+        {"student_values", "a mapping from names (small letters, digits and `_`) to values",
+         "{\"type\": \"object\", \"propertyNames\": {\"pattern\": \"^[a-z0-9_]+$\"}, "
+         "\"additionalProperties\": {\"type\": [\"string\", \"number\", \"boolean\"]}}"},
 };
 _Static_assert(G_N_ELEMENTS(types) == TOPOLOGY_TYPES, "a row for each type");
 

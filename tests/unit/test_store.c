@@ -475,9 +475,12 @@ static void test_migration(void)
     store_close(store);
     sqlite3 *db;
     g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
-    g_assert_cmpint(sqlite3_exec(db, "DROP TABLE lease; DROP TABLE host_object; PRAGMA user_version = 1",
-                                 NULL, NULL, NULL),
-                    ==, SQLITE_OK);
+    g_assert_cmpint(
+        sqlite3_exec(db,
+                     "DROP TABLE lease; DROP TABLE host_object; DROP TABLE member; DROP TABLE class; "
+                     "PRAGMA user_version = 1",
+                     NULL, NULL, NULL),
+        ==, SQLITE_OK);
     sqlite3_close(db);
     store = store_open(folder, &error);
     g_assert_no_error(error);
