@@ -323,7 +323,6 @@ static bool copy_switches(struct hostnet *net, const struct hostnet_uplink *upli
         "ipv4/%s/send_redirects",
         "ipv4/%s/accept_source_route",
         "ipv4/%s/log_martians",
-        "ipv4/%s/promote_secondaries",
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
         g_auto(GStrv) parts = g_strsplit(keys[i], "%s", 2);
@@ -338,8 +337,10 @@ static bool copy_switches(struct hostnet *net, const struct hostnet_uplink *upli
             return false;
         }
     }
-    /* Announce: gratuitous ARP and unsolicited advertisements when addresses come; no waiting for doubles. */
+    /* Announce: gratuitous ARP and unsolicited advertisements when addresses come; no waiting for doubles. An
+     * address whose time is over does not take the others of its subnet, a newer lease's, along. */
     static const char *const own[][2] = {{"net/ipv4/conf/%s/arp_notify", "1"},
+                                         {"net/ipv4/conf/%s/promote_secondaries", "1"},
                                          {"net/ipv6/conf/%s/ndisc_notify", "1"},
                                          {"net/ipv6/conf/%s/accept_dad", "0"}};
     for (unsigned i = 0; i < G_N_ELEMENTS(own); i++) {

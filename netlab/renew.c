@@ -176,8 +176,7 @@ bool renew_run(const char *bridge, GError **error)
             .apply = {.metric = find_metric(net, link->index), .no_mtu = true},
             .hooks = {.tell = on_tell, .note = on_note},
             .opaque = (void *)bridge};
-        static const struct hostnet_mac none;
-        dhcp_settings_default(&options.settings, &none);
+        dhcp_settings_default(&options.settings, &link->mac);
         use_networkd_identifier(net, link->index, &options.settings);
         say("%s", lease ? "taking the lease on" : "no lease is left; asking for one");
         g_autoptr(dhcp_runner) runner = dhcp_runner_new(net, applied, &options, error);
