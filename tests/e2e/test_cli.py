@@ -158,7 +158,7 @@ def schema_agrees_with_the_parser():
 def examples_of_the_manual():
     """Every ```yaml block of docs/topology.md and docs/from-qemu.md is a topology that passes."""
     lab, blocks = with_images(Lab()), []
-    for page in ("topology.md", "from-qemu.md"):
+    for page in ("topology.md", "from-qemu.md", "coming-from-containerlab.md", "coming-from-kathara.md", "coming-from-gns3.md"):
         with open(os.path.join(SOURCE, "docs", page)) as file:
             found = re.findall(r"```yaml\n(.*?)```", file.read(), re.S)
         check(found, f"no examples in {page}")
