@@ -14,7 +14,7 @@ enum { BACKENDS_MOST = 16 };
 struct option_memory {
     char *id, *path; /* path NULL: no file */
     uint64_t size;
-    bool prealloc;
+    bool prealloc, shared;
 };
 
 #define ROWS_OF_ALL                                                                                          \
@@ -81,7 +81,8 @@ bool option_memory_backend(struct options *o, const char *type, const char *arg,
     struct option_memory *memory = g_new0(struct option_memory, 1);
     *memory = (struct option_memory){.id = g_strdup(id),
                                      .size = keyval_number(kv, "size", 0),
-                                     .prealloc = keyval_bool(kv, "prealloc", false)};
+                                     .prealloc = keyval_bool(kv, "prealloc", false),
+                                     .shared = keyval_bool(kv, "share", false)};
     if (table->rows == file_rows)
         memory->path = g_strdup(keyval_string(kv, "mem-path", NULL));
     g_ptr_array_add(o->memories, memory);
@@ -112,6 +113,7 @@ bool options_finish_memory(struct options *o, GError **error)
     if (memory->path) {
         g_free(o->config->mem_path);
         o->config->mem_path = g_strdup(memory->path);
+        o->config->mem_apart = !memory->shared;
     }
     return true;
 }

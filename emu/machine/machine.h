@@ -220,6 +220,7 @@ struct machine_config {
     bool single;      /* blocks of one instruction */
     size_t code_size; /* bytes for translations; 0: as usual */
     char *mem_path;   /* folder or file of guest RAM; NULL: memory of its own */
+    bool mem_apart;   /* the file is only what RAM begins with */
     bool mem_prealloc, mem_lock;
 
     char *kernel, *append, *bios;

@@ -17,10 +17,18 @@
 
 static struct char_port *env_open_char(void *opaque, const char *id, const char *words, GError **error)
 {
+    struct machine *m = opaque;
     struct char_spec spec;
     if (!char_spec_parse(words, &spec, error))
         return NULL;
-    struct char_port *port = machine_plug(opaque, id, &spec, error);
+    bool known = spec.kind != CHAR_REFERENCE;
+    for (guint i = 0; !known && i < m->ports->len; i++)
+        known = g_str_equal(((const struct machine_port *)m->ports->pdata[i])->id, spec.path);
+    if (!known)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                    "there is no -chardev with id=%s; add -chardev socket,id=%s,… or another back end",
+                    spec.path, spec.path);
+    struct char_port *port = known ? machine_plug(m, id, &spec, error) : NULL;
     char_spec_clear(&spec);
     return port;
 }

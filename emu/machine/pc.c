@@ -680,10 +680,11 @@ static bool board_build(struct machine *m, GError **error)
     clock_set(m->clock, 0); /* and the host has taken a few nanoseconds */
     m->loop = loop_new(m->clock, error);
     if (!m->loop || !machine_disks_open(m, error) ||
-        !(m->mem = physmap_new_backed(
-              m->config->ram_size + (m->config->vga ? m->config->vga_memory : 0),
-              &(struct physmap_backing){.path = m->config->mem_path, .prealloc = m->config->mem_prealloc},
-              error)))
+        !(m->mem = physmap_new_backed(m->config->ram_size + (m->config->vga ? m->config->vga_memory : 0),
+                                      &(struct physmap_backing){.path = m->config->mem_path,
+                                                                .prealloc = m->config->mem_prealloc,
+                                                                .apart = m->config->mem_apart},
+                                      error)))
         return false;
     m->io = portio_new();
     machine_offer(m);

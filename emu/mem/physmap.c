@@ -104,6 +104,58 @@ static int open_backing(const char *path, uint64_t size, GError **error)
     return fd;
 }
 
+/* What RAM begins with: a file of its size, or one that is made empty. Nothing is ever written to it. */
+static int open_content(const char *path, uint64_t size, GError **error)
+{
+    struct stat st;
+    int fd = fdset_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+    if (fd < 0 && errno == ENOENT) {
+        fd = fdset_open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+        if (fd >= 0 && ftruncate(fd, (off_t)size)) {
+            int why = errno;
+            close(fd);
+            return backing_failed(path, "giving it the size of guest RAM", why, error);
+        }
+    }
+    if (fd < 0)
+        return backing_failed(path, "opening it", errno, error);
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size)
+        return fd;
+    close(fd);
+    g_set_error(
+        error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+        "mem-path=%s: guest RAM begins with what is in the file, which has not the %" G_GUINT64_FORMAT
+        " bytes of this machine's memory (name a folder, a file of that size, or one that is not there "
+        "yet; share=on writes to it)",
+        path, size);
+    return -1;
+}
+
+/* Its content, holes left out. */
+static bool read_content(const char *path, int fd, uint8_t *ram, uint64_t size, GError **error)
+{
+    off_t at = 0, end = (off_t)size;
+    while (at < end) {
+        off_t data = lseek(fd, at, SEEK_DATA);
+        if (data < 0 && errno == ENXIO) /* only holes */
+            return true;
+        at = data < 0 ? at : data;
+        off_t hole = lseek(fd, at, SEEK_HOLE);
+        hole = hole < 0 || hole > end ? end : hole;
+        while (at < hole) {
+            ssize_t got = pread(fd, ram + at, (size_t)(hole - at), at);
+            if (got < 0 && errno == EINTR)
+                continue;
+            if (got < 0)
+                return backing_failed(path, "reading it", errno, error) == 0;
+            if (got == 0) /* it was cut short meanwhile */
+                return true;
+            at += got;
+        }
+    }
+    return true;
+}
+
 static bool preallocate(uint8_t *ram, uint64_t size, int fd, GError **error)
 {
     int why = fd >= 0 ? fallocate(fd, 0, 0, (off_t)size) : madvise(ram, size, MADV_POPULATE_WRITE);
@@ -131,8 +183,11 @@ struct physmap *physmap_new_backed(uint64_t ram_size, const struct physmap_backi
                     ram_size);
         return NULL;
     }
-    int fd = -1;
-    if (backing->path && (fd = open_backing(backing->path, ram_size, error)) < 0)
+    int fd = -1, content = -1;
+    bool apart = backing->path && backing->apart && !g_file_test(backing->path, G_FILE_TEST_IS_DIR);
+    if (apart && (content = open_content(backing->path, ram_size, error)) < 0)
+        return NULL;
+    if (backing->path && !apart && (fd = open_backing(backing->path, ram_size, error)) < 0)
         return NULL;
     /* A page without access on either side: an address that is wrong by a little does not reach other memory,
      * and the kernel keeps the mapping apart from its neighbours, so that tools can tell what is guest RAM.
@@ -153,7 +208,7 @@ struct physmap *physmap_new_backed(uint64_t ram_size, const struct physmap_backi
         int why = errno;
         close(fd);
         fd = -1;
-        if (backing->path) {
+        if (backing->path && !apart) {
             munmap(space, whole);
             backing_failed(backing->path, "mapping it", why, error);
             return NULL;
@@ -167,9 +222,14 @@ struct physmap *physmap_new_backed(uint64_t ram_size, const struct physmap_backi
                     ram_size >> 20, g_strerror(errno));
         if (fd >= 0)
             close(fd);
+        if (content >= 0)
+            close(content);
         return NULL;
     }
-    if (backing->prealloc && !preallocate(ram, ram_size, fd, error)) {
+    bool filled = content < 0 || read_content(backing->path, content, ram, ram_size, error);
+    if (content >= 0)
+        close(content);
+    if (!filled || (backing->prealloc && !preallocate(ram, ram_size, fd, error))) {
         munmap(space, whole);
         if (fd >= 0)
             close(fd);

@@ -54,6 +54,7 @@ struct physmap *physmap_new(uint64_t ram_size, GError **error);
 struct physmap_backing {
     const char *path; /* a folder: a file in it that has no name; or a file, made or overwritten; NULL: none */
     bool prealloc;    /* all of it is there from the start */
+    bool apart;       /* of a file: RAM begins with what is in it, and the file stays as it is */
 };
 struct physmap *physmap_new_backed(uint64_t ram_size, const struct physmap_backing *backing, GError **error);
 void physmap_free(struct physmap *pm);

@@ -231,6 +231,20 @@ static bool domain_name(const char *key, const char *text, GError **error)
     return true;
 }
 
+/* None of those before it has the same address and port. */
+static bool is_only(const struct user_config *c, const char *const *rule, const struct user_service *service,
+                    GError **error)
+{
+    struct user_service other;
+    for (const char *const *before = c->guestfwd; before < rule; before++)
+        if (user_service_read(*before, c, &other, NULL) && other.server.s_addr == service->server.s_addr &&
+            other.port == service->port)
+            return net_fail(error, EADDRINUSE,
+                            "the server and port are those of guestfwd=%s; give one of them another port",
+                            *before);
+    return true;
+}
+
 bool user_config_read(const struct keyval *kv, struct user_config *out, GError **error)
 {
     struct user_config c = {
@@ -270,7 +284,7 @@ bool user_config_read(const struct keyval *kv, struct user_config *out, GError *
         }
     struct user_service service;
     for (const char *const *rule = c.guestfwd; *rule; rule++)
-        if (!user_service_read(*rule, &c, &service, error)) {
+        if (!user_service_read(*rule, &c, &service, error) || !is_only(&c, rule, &service, error)) {
             g_prefix_error(error, "guestfwd=%s: ", *rule);
             return false;
         }

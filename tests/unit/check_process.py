@@ -97,6 +97,23 @@ def memory_files(folder):
     with open(f"{folder}/precious", "rb") as file:
         assert file.read() == b"a disk"
     assert "No such file" in run(folder, "-mem-path", f"{folder}/no/such", code=1)
+    # -object memory-backend-file: share=on as that; else the guest begins with what is in the file, which stays as it is
+    backend = ("-machine", "memory-backend=m", "-object")
+    words = f"memory-backend-file,id=m,size=32M,mem-path={folder}/object"
+    for share, kept in ((",share=on", True), (",share=off", False), ("", False)):
+        with open(f"{folder}/object", "wb") as file:
+            file.truncate(32 << 20)
+            file.seek(20 << 20)
+            file.write(b"old")
+        run(folder, *backend, words + share)
+        with open(f"{folder}/object", "rb") as file:
+            data = file.read()
+        assert (data[16 << 20:][:4] == b"RAM!") == kept and (data[20 << 20:][:3] == b"old") != kept, f"share '{share}'"
+    os.unlink(f"{folder}/object")
+    run(folder, *backend, words)
+    assert os.stat(f"{folder}/object").st_size == 32 << 20 and os.stat(f"{folder}/object").st_blocks == 0
+    os.truncate(f"{folder}/object", 1 << 20)
+    assert "has not the 33554432 bytes" in run(folder, *backend, words, code=1)
     os.mkdir(f"{folder}/memory")
     kernel(f"{folder}/kernel", STORE + SPIN)
     with Running(folder, "-mem-path", f"{folder}/memory") as guest:

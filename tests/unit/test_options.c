@@ -495,6 +495,7 @@ static const struct {
     {"-nic user,guestfwd=tcp:10.0.2.100:7", "write tcp:SERVER:PORT-cmd:COMMAND"},
     {"-nic user,guestfwd=tcp:10.1.2.100:7-cmd:cat", "not in the guest's network"},
     {"-nic user,guestfwd=tcp:10.0.2.2:7-cmd:cat", "taken by the host"},
+    {"-nic user,guestfwd=tcp:10.0.2.100:7-cmd:cat,guestfwd=:10.0.2.100:7-null", "those of guestfwd=tcp:10.0.2.100:7"},
     {"-nic user,guestfwd=udp:10.0.2.100:7-cmd:cat", "only tcp"},
     {"-nic user,smbserver=10.0.2.4", "smbserver= without smb="},
     {"-nic socket", "give one of listen=, connect=, mcast=, udp= and fd="},
