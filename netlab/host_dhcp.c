@@ -304,15 +304,15 @@ bool host_dhcp_undo(struct hostnet *net, struct store_lease *row, const struct h
     return true;
 }
 
-/* Undone, and the row gone. */
+/* Undone, and the row gone; after the log, which nobody would find without it. */
 static bool forget(struct store *store, struct hostnet *net, const struct lab_place *place,
                    struct store_lease *row, const struct host_dhcp_hooks *hooks, GError **error)
 {
     g_autofree char *log = host_dhcp_log_path(place, row);
-    if (!host_dhcp_undo(net, row, hooks, error) || !store_delete_lease(store, row->id, error))
+    if (!host_dhcp_undo(net, row, hooks, error))
         return false;
     g_unlink(log);
-    return true;
+    return store_delete_lease(store, row->id, error);
 }
 
 /* Makes the row, with what is left of an earlier lease cleared away and remembered in it. */

@@ -127,8 +127,9 @@ done
 """
 BUTTON = """
 event=$(grep -A 5 'Name="Power Button"' /proc/bus/input/devices | grep -o 'event[0-9]*' | head -n 1)
+exec 3< /dev/input/$event
 echo "LISTENING"
-dd if=/dev/input/$event of=/dev/null bs=16 count=1 && echo "BUTTON PRESSED"
+dd of=/dev/null bs=16 count=1 <&3 && echo "BUTTON PRESSED"
 """
 PRINTER = """
 echo "on paper" > /dev/lp0 && echo "PRINTED"
