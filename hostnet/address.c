@@ -88,6 +88,8 @@ static bool put(struct hostnet *net, const struct hostnet_link_address *address,
         hostnet_put_string(message, IFA_LABEL, address->label);
     if (address->protocol)
         hostnet_put_u8(message, ATTRIBUTE_PROTO, address->protocol);
+    if (address->metric)
+        hostnet_put_u32(message, IFA_RT_PRIORITY, address->metric);
     if (address->valid && address->valid != HOSTNET_FOREVER) {
         struct ifa_cacheinfo cache = {.ifa_prefered = address->preferred, .ifa_valid = address->valid};
         hostnet_put(message, IFA_CACHEINFO, &cache, sizeof cache);
@@ -183,6 +185,8 @@ static void collect_address(struct nlmsghdr *message, void *opaque)
         address.flags = nla_get_u32(rows[IFA_FLAGS]);
     if (rows[ATTRIBUTE_PROTO] && nla_len(rows[ATTRIBUTE_PROTO]) >= 1)
         address.protocol = nla_get_u8(rows[ATTRIBUTE_PROTO]);
+    if (rows[IFA_RT_PRIORITY] && nla_len(rows[IFA_RT_PRIORITY]) >= 4)
+        address.metric = nla_get_u32(rows[IFA_RT_PRIORITY]);
     if (rows[IFA_LABEL])
         nla_strlcpy(address.label, rows[IFA_LABEL], sizeof address.label);
     if (rows[IFA_CACHEINFO] && (size_t)nla_len(rows[IFA_CACHEINFO]) >= sizeof(struct ifa_cacheinfo)) {

@@ -73,6 +73,7 @@ struct hostnet_link_address {
     uint32_t flags;                   /* IFA_F_NODAD, IFA_F_NOPREFIXROUTE, IFA_F_MANAGETEMPADDR, … */
     uint32_t preferred, valid;        /* seconds left; adding: 0 and 0 mean forever */
     uint8_t protocol;                 /* IFAPROT_*; 0 unspecified */
+    uint32_t metric;                  /* of the route to the prefix; 0: the kernel's usual one */
     char label[HOSTNET_NAME_MAX + 1]; /* IPv4; "" none */
 };
 

@@ -323,7 +323,14 @@ static bool put_address(struct hostnet *net, const struct dhcp_applied *applied,
     address.valid = address.preferred = left ? left : 1;
     if (lease->broadcast)
         address.broadcast = address_of(lease->broadcast);
-    return hostnet_address_replace(net, &address, error);
+    /* Who set it up first may have wanted another metric of its route, as systemd-networkd does. */
+    g_autoptr(GArray) there = hostnet_address_list(net, applied->link.index, error);
+    for (guint i = 0; there && i < there->len; i++) {
+        const struct hostnet_link_address *other = &g_array_index(there, struct hostnet_link_address, i);
+        if (same_prefix(&other->local, prefix))
+            address.metric = other->metric;
+    }
+    return there && hostnet_address_replace(net, &address, error);
 }
 
 static void note_refusal(struct dhcp_applied *applied, const GError *refusal)

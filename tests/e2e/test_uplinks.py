@@ -454,7 +454,7 @@ def lease():
     try:
         serve(60, 69)
         outside.ip("addr flush dev up0")
-        outside.ip("addr add 192.0.2.60/24 dev up0 valid_lft 20 preferred_lft 20")
+        outside.ip("addr add 192.0.2.60/24 dev up0 metric 1024 valid_lft 20 preferred_lft 20")
         outside.ip("route add default via 192.0.2.9")
         lab = Timeless(NIC.replace("image: mini", "kernel: kernel, ready: agent"))
         lab.netlab("status", rc=4)
@@ -468,6 +468,8 @@ def lease():
         check("CapEff:\t0000000000003400" in text and "NoNewPrivs:\t1" in text and not text.split("\nUid:\t")[1].startswith("0"), text)
         wait_until("the lease to be renewed", lambda: left(bridge, "192.0.2.60") > 60, 30)
         wait_until("and again", lambda: log().count("keeps 192.0.2.60") >= 2, 60)
+        check("01:00:00:00:00:00:00" not in open(f"{outside.folder}/leases").read(), "the lease is under an identifier of zeros")
+        check("192.0.2.60/24 metric 1024" in ip_text(f"addr show {bridge}"), "the renewal has changed the metric of the address's route")
         check("nothing to do" in lab.netlab("up").stdout, "a second up does something")
         # It is killed, with the supervisor: `up` starts it again, and it goes on.
         supervisor = lab.pids()[0]
