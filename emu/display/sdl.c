@@ -33,7 +33,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { EVENTS_MOST = 512, EMPTY_WIDTH = 640, EMPTY_HEIGHT = 480, CODES = 0x200 };
+enum { EVENTS_MOST = 512, EMPTY_WIDTH = 640, EMPTY_HEIGHT = 480, LOOK_MS = 1000, CODES = 0x200 };
 
 #define SDL_FUNCTIONS(X)                                                                                     \
     X(SDL_SetHint)                                                                                           \
@@ -43,7 +43,7 @@ enum { EVENTS_MOST = 512, EMPTY_WIDTH = 640, EMPTY_HEIGHT = 480, CODES = 0x200 }
     X(SDL_GetError)                                                                                          \
     X(SDL_RegisterEvents)                                                                                    \
     X(SDL_PushEvent)                                                                                         \
-    X(SDL_WaitEvent)                                                                                         \
+    X(SDL_WaitEventTimeout)                                                                                  \
     X(SDL_CreateWindow)                                                                                      \
     X(SDL_DestroyWindow)                                                                                     \
     X(SDL_SetWindowTitle)                                                                                    \
@@ -617,6 +617,29 @@ static bool is_seen(const struct desktop *w)
     return g_getenv("SDL_VIDEODRIVER") || (driver && strcmp(driver, "offscreen") && strcmp(driver, "dummy"));
 }
 
+static int x_error(void *display, void *event)
+{
+    (void)display;
+    (void)event;
+    trace(DISPLAY, "the X server refused a request");
+    return 0;
+}
+
+/*
+ * Xlib ends the process at a request that the X server refuses, unless it is told otherwise; a machine does
+ * not end for its window. One such request: SDL_PushEvent wakes SDL's thread by an event to the window, over
+ * a connection of its own, and the window may be gone when it arrives (SDL 2.26, X11_SendWakeupEvent). Before
+ * SDL starts, for at its end it puts back what it found and then hears the last answers.
+ */
+static void survive_x_errors(void)
+{
+    void *library = g_getenv("DISPLAY") ? dlopen("libX11.so.6", RTLD_NOW | RTLD_LOCAL) : NULL;
+    void *(*set_handler)(int (*)(void *, void *)) =
+        library ? (__typeof__(set_handler))dlsym(library, "XSetErrorHandler") : NULL;
+    if (set_handler)
+        set_handler(x_error);
+}
+
 /* False, with *why NULL: as SDL_GetError() says. */
 static bool open_window(struct desktop *w, const char **why)
 {
@@ -627,6 +650,7 @@ static bool open_window(struct desktop *w, const char **why)
     f->SDL_SetHint_(SDL_HINT_RENDER_DRIVER, "software");
     f->SDL_SetHint_(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");
     *why = NULL;
+    survive_x_errors();
     if (f->SDL_InitSubSystem_(SDL_INIT_VIDEO))
         return false;
     if (!is_seen(w)) {
@@ -673,8 +697,10 @@ static void *serve(void *opaque)
     pthread_cond_signal(&s->started);
     pthread_mutex_unlock(&s->lock);
     SDL_Event event;
-    while (good && w->sdl.SDL_WaitEvent_(&event)) {
-        if (event.type != w->wake_event)
+    while (good) {
+        /* without a window SDL wakes nobody, so it is looked from time to time */
+        bool got = w->sdl.SDL_WaitEventTimeout_(&event, LOOK_MS);
+        if (got && event.type != w->wake_event)
             take_sdl(w, &event);
         else if (!take_shared(w))
             break;

@@ -123,8 +123,12 @@ static int64_t lead(struct icount *ic)
 
 bool icount_begin(struct icount *ic)
 {
-    if (!ic->running)
-        lead(ic); /* both clocks start here */
+    int64_t ahead = !ic->running || ic->config.align ? lead(ic) : 0; /* both clocks start here */
+    if (ic->config.align && ahead > ALIGN_AHEAD) {
+        loop_wait(ic->loop,
+                  ahead); /* an event may end that early: the guest runs only when it is no longer ahead */
+        return false;
+    }
     uint64_t run = until_deadline(ic, 0);
     if (run)
         cpu_icount_until(ic->cpu, cpu_icount(ic->cpu) + run);
@@ -148,13 +152,9 @@ static void adapt(struct icount *ic)
     ic->shift = shift;
 }
 
-static void align(struct icount *ic)
+static void warn_late(struct icount *ic)
 {
     int64_t ahead = lead(ic);
-    if (ahead > ALIGN_AHEAD) {
-        loop_wait(ic->loop, ahead);
-        return;
-    }
     if (-ahead < WARN_LATE || (-ahead < ic->said + WARN_LATE && ic->said < -ahead + WARN_LATE) ||
         host_now() < ic->said_at + 2 * NANOSECONDS || ic->warnings >= WARN_MOST)
         return;
@@ -170,7 +170,7 @@ static void align(struct icount *ic)
 void icount_ran(struct icount *ic)
 {
     if (ic->config.align)
-        align(ic);
+        warn_late(ic);
     else if (ic->config.shift == ICOUNT_SHIFT_AUTO && host_now() - ic->looked >= AUTO_PERIOD)
         adapt(ic);
 }

@@ -107,6 +107,14 @@ class Desktop:
         x.XSendEvent(display, ctypes.c_ulong(int(window)), 0, ctypes.c_ulong(0), ctypes.byref(event))
         x.XCloseDisplay(display)
 
+    def destroy(self, window):
+        """As no window manager does."""
+        x = ctypes.CDLL("libX11.so.6")
+        x.XOpenDisplay.restype = ctypes.c_void_p
+        display = ctypes.c_void_p(x.XOpenDisplay(self.env["DISPLAY"].encode()))
+        x.XDestroyWindow(display, ctypes.c_ulong(int(window)))
+        x.XCloseDisplay(display)
+
 
 def a_window():
     with Desktop() as desktop, Machine([*FIRMWARE, "-name", "lab", "-sdl"], env=desktop.env) as m:
@@ -178,6 +186,20 @@ def consoles():
                 emulator.wait()
 
 
+def window_gone():
+    """What X refuses (here: everything, for the window is gone) does not end the machine."""
+    with Desktop() as desktop, Machine([*FIRMWARE, "-display", "sdl"], env=desktop.env) as m:
+        window = desktop.window()
+        desktop.wait_text(window, BANNER)
+        desktop.destroy(window)
+        wait_until("no window", lambda: not desktop.do("search", "--onlyvisible", "--name", "netlab-emu"))
+        for _ in range(3):  # each is another title
+            m.monitor("stop")
+            m.monitor("cont")
+        check("running" in m.monitor("info status"), "it does not run")
+        m.quit()
+
+
 def unasked_on_a_desktop():
     with Desktop() as desktop, Machine(FIRMWARE, env=desktop.env) as m:
         window = desktop.window()
@@ -207,4 +229,4 @@ if __name__ == "__main__":
     if "sdl" not in subprocess.run([EMULATOR, "-display", "help"], capture_output=True, text=True).stdout:
         print("SKIP: this netlab-emu was built without SDL: apt-get install libsdl2-dev and build it again")
         sys.exit(77)
-    main(a_window, consoles, unasked_on_a_desktop, no_desktop)
+    main(a_window, consoles, window_gone, unasked_on_a_desktop, no_desktop)
