@@ -72,7 +72,6 @@ struct up {
     struct store *store;
     struct store_lab *lab; /* NULL: not there yet */
     bool is_new;           /* this run is the one that brings it up */
-    bool is_undone;        /* the supervisor has said that it is all as it was */
     int lock_fd;
     struct hostnet *net; /* labs in our own namespace only */
     struct operation_context context;
@@ -611,6 +610,10 @@ static JsonObject *apply_request(const struct up *up)
     json_object_set_int_member(request, "gid", up->context.user.gid);
     json_object_set_int_member(request, "timeout", up->options->timeout_s);
     json_object_set_boolean_member(request, "confirm", up->options->confirm != NULL);
+    if (up->options->topology) {
+        json_object_set_string_member(request, "file", up->options->topology->file);
+        json_object_set_string_member(request, "source", up->options->topology->source);
+    }
     json_object_set_int_member(request, "crash_at", fault_at());
     json_object_set_int_member(request, "crash_passed", fault_passed());
     json_object_set_string_member(request, "crash_whom", fault_whom());
@@ -661,7 +664,6 @@ static bool take_event(struct up *up, JsonObject *event, bool *good, GError **er
     if (*good)
         return false;
     const char *residue = channel_string(event, "residue", NULL);
-    up->is_undone = !residue && g_str_equal(name, "failed");
     fault_arm(fault_at(), (long)channel_number(event, "crash_passed", fault_passed()), fault_whom(), 0);
     g_set_error(error, LAB_ERROR,
                 channel_flag(event, "cancelled") ? LAB_ERROR_CANCELLED
@@ -689,6 +691,32 @@ static bool answer_confirm(const struct up *up, struct channel *channel, JsonObj
     return channel_send(channel, request, -1, error);
 }
 
+/* The connection broke before the last event came. The store knows whether all was done by then; what was not
+ * is not going to be, for the supervisor sees the hang-up, or that the run was given up, and rolls back. */
+static bool is_complete_unheard(struct up *up, GError **error)
+{
+    bool is_complete = false;
+    struct channel channel;
+    g_autoptr(GError) cause = NULL;
+    if (!store_give_up_run(up->store, up->context.run, &is_complete, &cause)) {
+        g_prefix_error(error, "%s; `netlab status` shows what there is, `netlab repair` makes it whole: ",
+                       cause->message);
+        return false;
+    }
+    if (!is_complete)
+        return false;
+    if (connect_supervisor(up, &channel, NULL)) {
+        channel_clear(&channel);
+        g_clear_error(error);
+        return true;
+    }
+    if (!up->is_new)
+        g_prefix_error(error,
+                       "the change is made, but nobody watches over the lab; `netlab up` again starts a "
+                       "supervisor: ");
+    return false;
+}
+
 /* Asks the supervisor and follows its events to the last one. */
 static bool run_remote_steps(struct up *up, GError **error)
 {
@@ -697,7 +725,7 @@ static bool run_remote_steps(struct up *up, GError **error)
         return false;
     channel.cancel_fd = up->options->cancel_fd;
     g_autoptr(JsonObject) request = apply_request(up);
-    bool good = false, more = channel_send(&channel, request, up->lock_fd, error);
+    bool good = false, is_answered = false, more = channel_send(&channel, request, up->lock_fd, error);
     while (more) {
         g_autoptr(GError) cause = NULL;
         g_autoptr(JsonObject) event = channel_receive(&channel, -1, &cause);
@@ -705,6 +733,7 @@ static bool run_remote_steps(struct up *up, GError **error)
             more = answer_confirm(up, &channel, event, error);
         } else if (event) {
             more = take_event(up, event, &good, error);
+            is_answered = !more;
         } else if (g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
             channel.cancel_fd = -1; /* once; its answer comes after the rollback */
             more = channel_send_text(&channel, "{\"request\":\"cancel\"}", error);
@@ -715,7 +744,7 @@ static bool run_remote_steps(struct up *up, GError **error)
         }
     }
     channel_clear(&channel);
-    return good;
+    return is_answered ? good : is_complete_unheard(up, error);
 }
 
 static void tell_undo(void *opaque, const char *text)
@@ -727,12 +756,8 @@ static void tell_undo(void *opaque, const char *text)
 static void take_back(struct up *up, GError **error)
 {
     g_autoptr(GError) cause = NULL;
-    if (!up->is_new) {
-        /* Otherwise the run stays without an outcome: cut off, for `repair` and `up`. */
-        if (up->is_undone)
-            store_end_run(up->store, up->context.run, "rolled back", NULL);
+    if (!up->is_new)
         return;
-    }
     if (cleanup_lab(&up->context, false, tell_undo, (void *)&up->options->progress, &cause)) {
         g_clear_pointer(&up->lab, store_lab_free);
         return;
@@ -746,7 +771,6 @@ static void take_back(struct up *up, GError **error)
 
 static bool apply(struct up *up, GError **error)
 {
-    const struct topology *topology = up->options->topology;
     if (!up->lab && !add_lab(up, error))
         return false;
     fault_point();
@@ -755,10 +779,7 @@ static bool apply(struct up *up, GError **error)
         [LAB_START] = "up", [LAB_STOP] = "stop", [LAB_RESTART] = "restart", [LAB_MEND] = "repair"};
     bool good = store_begin_run(up->store, up->lab->id, verbs[up->options->choice.action], &up->context.run,
                                 &cause) &&
-                run_local_steps(up, &cause) && run_remote_steps(up, &cause) &&
-                (!topology ||
-                 store_set_lab_source(up->store, up->lab->id, topology->file, topology->source, &cause)) &&
-                store_end_run(up->store, up->context.run, "done", &cause);
+                run_local_steps(up, &cause) && run_remote_steps(up, &cause);
     if (good)
         return true;
     take_back(up, &cause);

@@ -38,7 +38,7 @@ CREATE TABLE run (
     pid         INTEGER NOT NULL,
     started_at  INTEGER NOT NULL,
     finished_at INTEGER,
-    outcome     TEXT                              -- NULL while it runs, or when it died: "done", "rolled back", "failed"
+    outcome     TEXT                              -- NULL while it runs, or when it died: "done", "rolled back", "failed", "given up"
 ) STRICT;
 
 CREATE TABLE step (

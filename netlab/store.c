@@ -99,18 +99,36 @@ static void set_damaged(const struct store *store, const char *doing, const char
         doing, store->path, reason);
 }
 
+/* The errno of the call that failed; 0: not known. What the connection remembers is the errno of when it
+ * looks, and of a COMMIT that failed none at all; the files remember their own: the log first, which is what
+ * is written. */
+static int system_error(const struct store *store)
+{
+    static const int files[] = {SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER};
+    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+        sqlite3_file *file = NULL;
+        int cause = 0;
+        if (sqlite3_file_control(store->db, "main", files[i], &file) == SQLITE_OK && file && file->pMethods &&
+            file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &cause) == SQLITE_OK && cause)
+            return cause;
+    }
+    return sqlite3_system_errno(store->db);
+}
+
 static void set_sqlite_error(const struct store *store, int rc, const char *doing, GError **error)
 {
     const char *reason = sqlite3_errmsg(store->db);
+    int cause;
     switch (rc & 0xff) {
     case SQLITE_FULL:
         g_set_error(error, STORE_ERROR, STORE_ERROR_FULL,
                     "%s: the disk that holds %s is full; make room there and try again", doing, store->path);
         return;
     case SQLITE_IOERR:
+        cause = system_error(store);
         g_set_error(error, STORE_ERROR, STORE_ERROR_FULL,
-                    "%s: writing %s failed (%s, %s); check the disk and its free space", doing, store->path,
-                    reason, g_strerror(sqlite3_system_errno(store->db)));
+                    "%s: writing %s failed (%s%s%s); check the disk and its free space", doing, store->path,
+                    reason, cause ? ", " : "", cause ? g_strerror(cause) : "");
         return;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -464,15 +482,6 @@ bool store_add_lab(struct store *store, struct store_lab *lab, GError **error)
     return true;
 }
 
-bool store_set_lab_source(struct store *store, int64_t lab, const char *file, const char *source,
-                          GError **error)
-{
-    g_autofree char *directory = g_path_get_dirname(file);
-    return store_run_sql(store, "writing the lab into the store", error,
-                         "UPDATE lab SET file = ?, directory = ?, source = ?, changed_at = ? WHERE id = ?",
-                         "sssii", file, directory, source, now_seconds(), lab);
-}
-
 bool store_set_lab_netns(struct store *store, int64_t lab, uint64_t netns, bool is_new, GError **error)
 {
     static const char doing[] = "writing the lab into the store";
@@ -602,6 +611,53 @@ bool store_end_run(struct store *store, int64_t run, const char *outcome, GError
                          "isi", now_seconds(), outcome, run);
 }
 
+/* Only one of these two can end a run: both ask for one that has not ended, and the store decides who was
+ * first. */
+static bool end_open_run(struct store *store, int64_t run, const char *outcome, bool *was_open,
+                         GError **error)
+{
+    bool good = store_run_sql(store, journal, error,
+                              "UPDATE run SET finished_at = ?, outcome = ? WHERE id = ? AND outcome IS NULL",
+                              "isi", now_seconds(), outcome, run);
+    *was_open = good && sqlite3_changes(store->db) == 1;
+    return good;
+}
+
+bool store_complete_run(struct store *store, int64_t lab, int64_t run, const char *file, const char *source,
+                        GError **error)
+{
+    bool was_open = false;
+    if (!store_begin(store, journal, error))
+        return false;
+    bool good = end_open_run(store, run, "done", &was_open, error);
+    if (good && !was_open) {
+        g_set_error(error, STORE_ERROR, STORE_ERROR_GIVEN_UP, "the command that asked for it is gone");
+        good = false;
+    }
+    g_autofree char *directory = file ? g_path_get_dirname(file) : NULL;
+    good = good &&
+           (!file ||
+            store_run_sql(store, journal, error,
+                          "UPDATE lab SET file = ?, directory = ?, source = ?, changed_at = ? WHERE id = ?",
+                          "sssii", file, directory, source, now_seconds(), lab));
+    return store_end(store, good, journal, error);
+}
+
+bool store_give_up_run(struct store *store, int64_t run, bool *is_complete, GError **error)
+{
+    bool was_open = false;
+    *is_complete = false;
+    if (!end_open_run(store, run, "given up", &was_open, error))
+        return false;
+    sqlite3_stmt *row =
+        store_query(store, journal, error, "SELECT outcome = 'done' FROM run WHERE id = ?", "i", run);
+    if (!row)
+        return false;
+    int rc = sqlite3_step(row);
+    *is_complete = rc == SQLITE_ROW && sqlite3_column_int(row, 0) != 0;
+    return store_finish(store, row, rc == SQLITE_ROW ? SQLITE_DONE : rc, journal, error);
+}
+
 /* A statement that a group of steps runs again and again. */
 struct repeated {
     struct store *store;
@@ -725,7 +781,9 @@ bool store_is_cut_off(struct store *store, int64_t lab, bool *is_cut_off, GError
     sqlite3_stmt *row = store_query(
         store, "reading the journal", error,
         "SELECT EXISTS (SELECT 1 FROM object WHERE lab_id = ? AND state <> 'present') OR EXISTS (SELECT 1 "
-        "FROM run WHERE id = (SELECT max(id) FROM run WHERE lab_id = ?) AND outcome IS NULL)",
+        "FROM run WHERE id = (SELECT max(id) FROM run WHERE lab_id = ?) AND ifnull(outcome, '') IN ('', "
+        "'given "
+        "up'))",
         "ii", lab, lab);
     if (!row)
         return false;

@@ -25,6 +25,7 @@ enum store_error {
     STORE_ERROR_BUSY,  /* another process kept it locked */
     STORE_ERROR_ACCESS,
     STORE_ERROR_DAMAGED,
+    STORE_ERROR_GIVEN_UP, /* store_complete_run() */
     STORE_ERROR_FAILED
 };
 
@@ -57,9 +58,6 @@ struct store_lab *store_find_lab(struct store *store, const char *name, GError *
 GPtrArray *store_list_labs(struct store *store, GError **error);
 /* Inserts (lab->id is set). */
 bool store_add_lab(struct store *store, struct store_lab *lab, GError **error);
-/* The topology as it is up now. */
-bool store_set_lab_source(struct store *store, int64_t lab, const char *file, const char *source,
-                          GError **error);
 /* Its namespace is this one now. `is_new`: it has just been made, so what the lab had in another one went
  * with that: its objects, but for the folder, the supervisor and what is only known of nodes, count as being
  * made. */
@@ -94,6 +92,14 @@ bool store_set_note(struct store *store, int64_t lab, const char *kind, const ch
 
 bool store_begin_run(struct store *store, int64_t lab, const char *verb, int64_t *run, GError **error);
 bool store_end_run(struct store *store, int64_t run, const char *outcome, GError **error);
+/* All that the run was to do is done: one transaction says so and, unless `file` is NULL, that the lab is now
+ * what `source` (a topology's text, from that file) says. After it the run stands, whoever dies. False with
+ * STORE_ERROR_GIVEN_UP, and nothing written, when whoever asked for the run has given it up. */
+bool store_complete_run(struct store *store, int64_t lab, int64_t run, const char *file, const char *source,
+                        GError **error);
+/* Whoever asked for the run will not hear how it ends. *is_complete: it stands already; otherwise it can be
+ * completed no more, and counts as cut off until it is rolled back. */
+bool store_give_up_run(struct store *store, int64_t run, bool *is_complete, GError **error);
 
 /* Steps go through the journal in groups: the intents of a group are committed together, before the first of
  * them is begun, and so are the outcomes. A group is one fsync, however many steps it has. */
@@ -125,7 +131,8 @@ bool store_identify(struct store *store, int64_t lab, const struct store_intent 
 bool store_settle(struct store *store, int64_t lab, const struct store_intent *intents, unsigned count,
                   GError **error);
 
-/* Was the last change of this lab cut off: its run has no outcome, or an object is neither there nor gone? */
+/* Was the last change of this lab cut off: its run has no outcome or was given up, or an object is neither
+ * there nor gone? */
 bool store_is_cut_off(struct store *store, int64_t lab, bool *is_cut_off, GError **error);
 /* Has any `up` of this lab ever come to its end? */
 bool store_was_up(struct store *store, int64_t lab, bool *was_up, GError **error);

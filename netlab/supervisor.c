@@ -366,6 +366,27 @@ static void give_up_lab(struct supervisor *s)
     s->is_done = true;
 }
 
+/* The last step: from here on the run stands. It is taken here and not by the command, because a failure of
+ * it has to be rolled back like any other. */
+static bool complete(struct apply *apply, JsonObject *request, GError **error)
+{
+    struct supervisor *s = apply->s;
+    g_autoptr(GError) cause = NULL;
+    fault_point();
+    if (store_complete_run(s->store, s->options->lab_id, s->context.run,
+                           channel_string(request, "file", NULL), channel_string(request, "source", ""),
+                           &cause)) {
+        fault_point();
+        return true;
+    }
+    if (g_error_matches(cause, STORE_ERROR, STORE_ERROR_GIVEN_UP)) {
+        apply->has_client = false;
+        return fail_cancelled(apply, error);
+    }
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return false;
+}
+
 static void apply(struct supervisor *s, struct channel *channel, JsonObject *request, pid_t client)
 {
     g_autoptr(GArray) steps = g_array_new(FALSE, TRUE, sizeof(struct operation_step));
@@ -389,6 +410,7 @@ static void apply(struct supervisor *s, struct channel *channel, JsonObject *req
     refresh_watches(s, false);
     good = good && wait_for_machines(&apply, request, &error);
     good = good && (!is_cancelled(&apply) || fail_cancelled(&apply, &error));
+    good = good && complete(&apply, request, &error);
     if (good) {
         send_event(&apply, event_new("done", NULL));
     } else {
@@ -401,6 +423,8 @@ static void apply(struct supervisor *s, struct channel *channel, JsonObject *req
         json_object_set_int_member(event, "crash_passed", fault_passed());
         if (problems->len)
             json_object_set_string_member(event, "residue", problems->str);
+        else /* otherwise it stays cut off, for `repair` and `up` */
+            store_end_run(s->store, s->context.run, "rolled back", NULL);
         send_event(&apply, event);
     }
     close_taps(s);

@@ -8,12 +8,14 @@
  * It speaks JSON lines on <runtime>/LAB/supervisor.sock, with its own user (and root) only:
  *   ← {"event":"hello","version":…}
  *   → {"request":"apply", "run":…, "new":…, "emulator":…,
- * "steps":[{"make":true,"kind":"bridge","key":…,"payload":…}…], "wait":[nodes], "timeout":s, …} together with
- * the fd of the lab's lock → {"request":"cancel"} meanwhile; hanging up means the same ←
+ * "steps":[{"make":true,"kind":"bridge","key":…,"payload":…}…], "wait":[nodes], "timeout":s, "file":…,
+ * "source":… (the topology, unless it stays the same), …} together with the fd of the lab's lock →
+ * {"request":"cancel"} meanwhile; hanging up means the same ←
  * {"event":"step","index":1,"count":9,"text":…}  {"event":"ready","node":…,"seconds":…,"left":…}
  * {"event":"undo",…} ← {"event":"confirm","nic":…,"seconds":…} → {"request":"keep"} or {"request":"decline"}
  * ← {"event":"done"} or {"event":"failed","error":…,"cancelled":…} A failed or cancelled apply is rolled back
- * before the answer comes. When the asking process is gone and the run was the one that brought the lab up,
+ * before the answer comes. Before "done" the store says so (store_complete_run()): whoever does not hear the
+ * answer finds it there. When the asking process is gone and the run was the one that brought the lab up,
  * the supervisor takes the whole lab away and ends.
  *
  * Single-threaded, one poll loop. An apply runs to its end before anything else is served.

@@ -175,6 +175,8 @@ def sweep(scene, one, actions, least):
             points = [int(ONLY.partition("@")[2])] if ONLY.partition("@")[0] == action else []
         elif not FULL:
             chance.shuffle(points)
+            if action == "fail":  # one of the last, too: where the outcome is written and told
+                points.insert(0, max(1, blank.count - chance.randrange(LINGER)))
         deadline = time.monotonic() + SECONDS / len(actions)
         missed = hits = 0
         for at in points:

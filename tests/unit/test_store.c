@@ -11,8 +11,10 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,6 +118,93 @@ static void test_journal(void)
     g_assert_null(store_find_lab(store, "one", &error));
     g_assert_no_error(error);
     store_close(store);
+    folder_remove(folder);
+}
+
+/* Who completes a run and who gives it up: whoever is first, and with it the lab's text. */
+static void test_complete(void)
+{
+    g_autofree char *folder = folder_new();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(store) store = store_open(folder, NULL);
+    g_autoptr(store) second = store_open(folder, NULL);
+    int64_t lab = add_lab(store, "one"), run = 0;
+    bool is_complete = false, is_cut_off = false, was_up = true;
+
+    /* Given up first. */
+    g_assert_true(store_begin_run(store, lab, "up", &run, NULL));
+    g_assert_true(store_is_cut_off(store, lab, &is_cut_off, NULL));
+    g_assert_true(is_cut_off);
+    is_complete = true;
+    g_assert_true(store_give_up_run(second, run, &is_complete, NULL));
+    g_assert_false(is_complete);
+    g_assert_false(store_complete_run(store, lab, run, "/labs/y/other.yml", "nodes: {h1: {}}", &error));
+    g_assert_error(error, STORE_ERROR, STORE_ERROR_GIVEN_UP);
+    g_clear_error(&error);
+    g_autoptr(store_lab) same = store_find_lab(second, "one", NULL);
+    g_assert_cmpstr(same->file, ==, "/labs/x/topology.yml");
+    g_assert_cmpstr(same->source, ==, "nodes: {}");
+    g_assert_true(store_is_cut_off(second, lab, &is_cut_off, NULL));
+    g_assert_true(is_cut_off);
+    g_assert_true(store_was_up(second, lab, &was_up, NULL));
+    g_assert_false(was_up);
+    g_assert_true(store_end_run(store, run, "rolled back", NULL));
+    g_assert_true(store_is_cut_off(second, lab, &is_cut_off, NULL));
+    g_assert_false(is_cut_off);
+    /* Neither has a say after that. */
+    g_assert_true(store_give_up_run(second, run, &is_complete, NULL));
+    g_assert_false(is_complete);
+    g_assert_false(store_complete_run(store, lab, run, NULL, NULL, NULL));
+
+    /* Completed first. */
+    g_assert_true(store_begin_run(store, lab, "up", &run, NULL));
+    g_assert_true(store_complete_run(store, lab, run, "/labs/y/other.yml", "nodes: {h1: {}}", NULL));
+    g_assert_true(store_give_up_run(second, run, &is_complete, NULL));
+    g_assert_true(is_complete);
+    g_autoptr(store_lab) changed = store_find_lab(second, "one", NULL);
+    g_assert_cmpstr(changed->file, ==, "/labs/y/other.yml");
+    g_assert_cmpstr(changed->directory, ==, "/labs/y");
+    g_assert_cmpstr(changed->source, ==, "nodes: {h1: {}}");
+    g_assert_true(store_was_up(second, lab, &was_up, NULL));
+    g_assert_true(was_up);
+
+    /* The text stays when the run has none; of a lab that is gone there is no run. */
+    g_assert_true(store_begin_run(store, lab, "restart", &run, NULL));
+    g_assert_true(store_complete_run(store, lab, run, NULL, NULL, NULL));
+    g_autoptr(store_lab) kept = store_find_lab(second, "one", NULL);
+    g_assert_cmpstr(kept->source, ==, "nodes: {h1: {}}");
+    g_assert_true(store_begin_run(store, lab, "up", &run, NULL));
+    g_assert_true(store_delete_lab(second, lab, NULL));
+    g_assert_false(store_complete_run(store, lab, run, NULL, NULL, NULL));
+    is_complete = true;
+    g_assert_true(store_give_up_run(second, run, &is_complete, NULL));
+    g_assert_false(is_complete);
+    g_clear_pointer(&store, store_close);
+    g_clear_pointer(&second, store_close);
+    folder_remove(folder);
+}
+
+/* A write that fails is told with the system's own words. */
+static void test_cause(void)
+{
+    g_autofree char *folder = folder_new();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(store) store = store_open(folder, NULL);
+    struct rlimit whole, none;
+    int64_t run = 0, lab = add_lab(store, "one");
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &whole);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = whole.rlim_max};
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &none), ==, 0);
+    bool good = store_begin_run(store, lab, "up", &run, &error);
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &whole), ==, 0);
+    signal(SIGXFSZ, SIG_DFL);
+    g_assert_false(good);
+    g_assert_error(error, STORE_ERROR, STORE_ERROR_FULL);
+    g_assert_nonnull(strstr(error->message, g_strerror(EFBIG)));
+    g_assert_null(strstr(error->message, g_strerror(0)));
+    g_assert_true(store_begin_run(store, lab, "up", &run, NULL));
+    g_clear_pointer(&store, store_close);
     folder_remove(folder);
 }
 
@@ -538,6 +627,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/store/journal", test_journal);
     g_test_add_func("/store/group", test_group);
+    g_test_add_func("/store/complete", test_complete);
+    g_test_add_func("/store/cause", test_cause);
     g_test_add_func("/store/unique-names", test_lab_names_are_unique);
     g_test_add_func("/store/newer-version", test_newer_version);
     g_test_add_func("/store/damaged", test_damaged);
