@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: The netlab authors
-"""Every single system call that changes or asks something, in `up`, `down`, `repair` and the supervisor: killed there,
+"""Every single system call that changes or asks something, in `up`, `down`, `repair` (of a lab, of one node, of a
+class's copies) and the supervisor: killed there,
 failed there, answered with an error by the kernel there, and another tool at work there. Afterwards nothing may be
 different from before (docs/journal.md, "The proof").
 
 callfault.c counts the calls and does it. The short version takes some points of each sweep, others each run, and
 prints the seed (NETLAB_TEST_SEED=N repeats it); NETLAB_TEST_FULL=1 takes all of them. NETLAB_CALLFAULT_POINT=ACTION@N
-takes that one alone, NETLAB_CALLFAULT_ERROR=ENODEV one error everywhere, NETLAB_CALLFAULT_CALLS=net,disk only such calls,
-NETLAB_CALLFAULT_ACTIONS=fail,refuse only those. The points tried are printed as a table, or with --json.
+takes that one alone, NETLAB_CALLFAULT_ERROR=ENODEV one error everywhere and =all every error at each point,
+NETLAB_CALLFAULT_CALLS=net,disk only such calls, NETLAB_CALLFAULT_ACTIONS=fail,refuse only those. The points tried are
+printed as a table, or with --json.
 """
 import errno
+import json
 import os
 import random
 import re
@@ -20,6 +23,7 @@ import time
 
 import points_tried
 from harness import BIN, MODE, TWO_HOSTS, Lab, Failure, check, main, processes, wait_until
+from test_class import SMALL, Class
 from test_crash import CHANGED, RESTARTED
 from test_crash_uplinks import TOPOLOGY as UPLINKS
 from test_uplinks import Outside
@@ -35,6 +39,7 @@ LINGER = 20
 ALL_CALLS = "net,device,spawn,disk,socket,sysctl"
 CALLS = os.environ.get("NETLAB_CALLFAULT_CALLS", ALL_CALLS)
 ERRORS = ("ENOMEM", "EPERM", "ENOBUFS", "EBUSY", "EEXIST", "ENODEV", "EIO", "ENOSPC")
+NETLINK_ERRORS = 6  # those of them that the kernel answers with
 # What none of our programs may ever say.
 BROKEN = re.compile(r"CRITICAL|assert|Sanitizer|runtime error|\(null\)|stack smashing|core dumped")
 KILLED = 128 + signal.SIGKILL
@@ -43,12 +48,12 @@ KILLED = 128 + signal.SIGKILL
 class Fault:
     """One point of a sweep: at the `at`-th call of `classes` do `what`."""
 
-    def __init__(self, action, at, turn=0):
+    def __init__(self, action, at, turn=0, error=None):
         self.action, self.at, self.turn = action, at, turn
         self.classes = "ask" if action in ("refuse", "answer") else CALLS
         self.command = None
         self.kind = ""
-        self.error = ERROR or ERRORS[(at + turn) % (len(ERRORS) if action == "fail" else 6)]
+        self.error = error or ERRORS[(at + turn) % (len(ERRORS) if action == "fail" else NETLINK_ERRORS)]
         self.count, self.hit = 0, ""
 
     def arguments(self, report):
@@ -103,6 +108,13 @@ def remove_empty(lab, fault=None):
             os.unlink(os.path.join(lab.base, "state", "locks", lab.name))
     except OSError:
         pass
+
+
+def errors_of(action):
+    """The errors that are tried at a point, one run each; None: whichever has its turn there."""
+    if action not in ("fail", "refuse", "answer") or ERROR != "all":
+        return (ERROR,)
+    return ERRORS if action == "fail" else ERRORS[:NETLINK_ERRORS]
 
 
 class LabScene:
@@ -183,19 +195,22 @@ def sweep(scene, one, actions, least):
             # One at least, however slow the computer.
             if not FULL and not ONLY and hits and time.monotonic() > deadline:
                 break
-            fault = Fault(action, at, SEED if not ONLY else int(os.environ.get("NETLAB_TEST_SEED", 0)))
-            try:
-                one(scene.lab, fault)
-                scene.clean(fault)
-                scene.check_clean(before, "afterwards")
-            except (Failure, subprocess.TimeoutExpired) as failure:
-                failures.append(f"{fault}, seed {SEED}: {failure}")
-                print(f"{program}: {failures[-1][:3000]}", flush=True)
-                start_over(scene, before, failures)
-            if fault.hit:
-                tried, hits = tried + 1, hits + 1
-                points_tried.count(program, MODE, action, fault.kind, blank.count)
-            missed = 0 if fault.hit else missed + 1
+            was_hit = False
+            for error in errors_of(action):
+                fault = Fault(action, at, SEED if not ONLY else int(os.environ.get("NETLAB_TEST_SEED", 0)), error)
+                try:
+                    one(scene.lab, fault)
+                    scene.clean(fault)
+                    scene.check_clean(before, "afterwards")
+                except (Failure, subprocess.TimeoutExpired) as failure:
+                    failures.append(f"{fault}, seed {SEED}: {failure}")
+                    print(f"{program}: {failures[-1][:3000]}", flush=True)
+                    start_over(scene, before, failures)
+                if fault.hit:
+                    was_hit = True
+                    tried, hits = tried + 1, hits + 1
+                    points_tried.count(program, MODE, action, fault.kind, blank.count)
+            missed = 0 if was_hit else missed + 1
             if FULL and missed > 3 and at > blank.count:
                 break
     check(tried or ONLY, "not one point was tried")
@@ -284,21 +299,88 @@ def change_fault(args=()):
     return one
 
 
-def node_fault(verb, args=()):
-    """A verb for one node of a running lab: killed, `repair` or `up` makes the lab whole; failed, it says so and `up` does."""
+def node_fault(verb, args=(), stopped=False):
+    """A verb for one node of a running lab: killed, `repair` or `up` makes the lab whole; failed, it says so and the node
+    is what it was. `stopped`: it was stopped before."""
     def one(lab, fault):
         lab.netlab("up", *args)
-        machine = lab.pids()[1]["h1"]
+        if stopped:
+            lab.netlab("down", "h2")
+        machines = lab.pids()[1]
         result = run(lab, fault, *verb)
-        if result.returncode and fault.kills() and fault.at % 2:
+        if result.returncode == 0:
+            after = lab.node("h2")
+            check(after["state"] == ("stopped" if verb[0] == "down" else "running"), f"{after} after: {result.text}")
+            check(verb[0] != "restart" or after["pid"] != machines["h2"], f"not restarted: {result.text}")
+        elif not fault.kills():
+            was = "stopped" if stopped else "running"
+            wait_until(lambda: f"h2 to be {was} again: {lab.status()}{result.text}", lambda: lab.node("h2")["state"] == was)
+        elif fault.at % 2:
             lab.netlab("repair")
         stays = fault.at % 3 != 0
         if stays:
             lab.netlab("up", *args)
             lab.netlab("up", "h2", *args)
             lab.check_running("h1", "h2")
-        check(lab.pids()[1]["h1"] == machine, f"the other node was touched: {result.text}")
+        check(lab.pids()[1]["h1"] == machines["h1"], f"the other node was touched: {result.text}")
     return one
+
+
+class ClassScene(LabScene):
+    """Two copies of a lab, for two students."""
+
+    def clean(self, fault):
+        down = self.lab.for_("down", rc=None)
+        check(down.returncode in (0, 4), f"down afterwards: {down.text}")
+        for name in ("lab-anna", "lab-ben"):
+            self.lab.name = name
+            remove_empty(self.lab, fault)
+
+    def clean_by_force(self):
+        self.lab.for_("down", rc=None)
+        self.lab.netlab("repair", rc=None)
+        self.lab.netlab("down", "--all", rc=None)
+        self.lab.for_("down", rc=None)
+        remove_empty(self.lab)
+
+
+def class_fault(*verb):
+    """A verb for a class: killed, or failed with a message, it leaves whole copies and none; the same again makes all whole."""
+    def whole(lab):
+        check(lab.states() == {"anna": "up", "ben": "up"}, f"{lab.states()}{lab.logs()}")
+
+    def one(lab, fault):
+        words = [lab.list if word == "LIST" else word for word in verb]
+        is_up, is_down = verb[0] == "up", verb[0] == "down"
+        if not is_up:
+            lab.for_("up")
+        ben = None if is_up or is_down else lab.machine("ben")["pid"]
+        result = run(lab, fault, *words)
+        # What is on its way back is a supervisor's work, also when the command that asked it has failed.
+        status = wait_until(lambda: f"the copies to be settled: {lab.for_('status', rc=None).text}{result.text}", lambda: settled(lab, fault))[0]
+        if result.returncode == 0 and not is_down:
+            whole(lab)
+        elif result.returncode == 0:
+            check(status == {}, f"{status} after {result.text}")
+        elif fault.kills() and fault.at % 3 == 2:
+            lab.netlab("repair")
+        elif fault.at % 3 == 1:
+            again = lab.netlab(*words, rc=None)
+            check(again.returncode == 0 or is_down and again.returncode == 4, f"again: {again.text}")
+            if not is_down:
+                whole(lab)
+        if ben:
+            check(lab.machine("ben")["pid"] == ben, f"the other copy was touched: {result.text}")
+    return one
+
+
+def settled(lab, fault):
+    """The states of the copies in a list of one, [{}] when there are none; [] when one is neither up nor down and nobody was killed."""
+    found = lab.for_("status", "--json", rc=None)
+    if found.returncode == 4:
+        return [{}]
+    states = {item["student"]: item["state"] for item in json.loads(found.stdout)["students"]}
+    return [states] if fault.kills() or set(states.values()) <= {"up", "down"} else []
 
 
 def restart_fault(args=()):
@@ -430,6 +512,26 @@ def node_restart():
     return sweep(Lab(), node_fault(("restart", "h2")), ALONE, 30)
 
 
+def node_up():
+    return sweep(Lab(), node_fault(("up", "h2"), stopped=True), ALONE, 30)
+
+
+def class_up():
+    return sweep(ClassScene(class_lab()), class_fault("up", "--for", "LIST", "--parallel", "1"), EVERY, 300)
+
+
+def class_down():
+    return sweep(ClassScene(class_lab()), class_fault("down", "--for", "LIST", "--parallel", "1"), ALONE, 80)
+
+
+def class_reset():
+    return sweep(ClassScene(class_lab()), class_fault("reset", "anna"), ALONE, 150)
+
+
+def class_lab():
+    return Class("student\nanna\nben\n", topology=SMALL)
+
+
 def restart():
     return sweep(Lab(RESTARTED), restart_fault(), ALONE, 30)
 
@@ -537,9 +639,12 @@ def others_here():
 if __name__ == "__main__":
     tests = [up, down, repair, change]
     if MODE == "root":
-        tests += [up_here, down_here, repair_here, change_here, restart, node_down, node_restart, up_uplinks, down_uplinks, repair_uplinks, others_here,
-                  others_and_uplinks]
-    # The two verbs for one node take turns in the short version.
+        tests += [up_here, down_here, repair_here, change_here, restart, node_down, node_up, node_restart, class_up, class_down, class_reset,
+                  up_uplinks, down_uplinks, repair_uplinks, others_here, others_and_uplinks]
+    # The verbs for one node take turns in the short version, and those for a class.
     if not FULL and MODE == "root" and not sys.argv[1:]:
-        tests.remove((node_down, node_restart)[SEED % 2])
+        for group in ((node_down, node_up, node_restart), (class_up, class_down, class_reset)):
+            for test in group:
+                if test is not group[SEED % 3]:
+                    tests.remove(test)
     main(*tests, finish=points_tried.show)
