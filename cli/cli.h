@@ -83,8 +83,8 @@ const char *cli_argument(const struct cli_call *call, guint index); /* NULL: not
 extern const struct cli_verb verb_up, verb_down, verb_restart, verb_status, verb_log, verb_repair,
     verb_doctor, verb_console, verb_connect, verb_exec, verb_cp, verb_capture, verb_graph, verb_diff,
     verb_save, verb_ssh_config, verb_completion, verb_inspect, verb_stats, verb_events, verb_link,
-    verb_validate, verb_reset, verb_copy, verb_schema, verb_image, verb_host, verb_help, verb_version,
-    verb_supervise, verb_watchdog, verb_renew;
+    verb_validate, verb_reset, verb_copy, verb_schema, verb_image, verb_import, verb_host, verb_help,
+    verb_version, verb_supervise, verb_watchdog, verb_renew;
 extern const struct cli_verb *const cli_verbs[];
 /* By one word, in `verbs`. */
 const struct cli_verb *cli_find_verb(const struct cli_verb *const *verbs, const char *word);

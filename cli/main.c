@@ -19,12 +19,12 @@
 #include <unistd.h>
 
 const struct cli_verb *const cli_verbs[] = {
-    &verb_up,         &verb_down,   &verb_restart, &verb_reset,   &verb_status,    &verb_inspect,
-    &verb_stats,      &verb_events, &verb_graph,   &verb_log,     &verb_console,   &verb_connect,
-    &verb_exec,       &verb_cp,     &verb_capture, &verb_link,    &verb_validate,  &verb_save,
-    &verb_diff,       &verb_repair, &verb_doctor,  &verb_image,   &verb_host,      &verb_ssh_config,
-    &verb_completion, &verb_schema, &verb_help,    &verb_version, &verb_supervise, &verb_watchdog,
-    &verb_renew,      &verb_copy,   NULL};
+    &verb_up,         &verb_down,       &verb_restart, &verb_reset, &verb_status,   &verb_inspect,
+    &verb_stats,      &verb_events,     &verb_graph,   &verb_log,   &verb_console,  &verb_connect,
+    &verb_exec,       &verb_cp,         &verb_capture, &verb_link,  &verb_validate, &verb_save,
+    &verb_diff,       &verb_repair,     &verb_doctor,  &verb_image, &verb_import,   &verb_host,
+    &verb_ssh_config, &verb_completion, &verb_schema,  &verb_help,  &verb_version,  &verb_supervise,
+    &verb_watchdog,   &verb_renew,      &verb_copy,    NULL};
 
 const struct cli_status_info cli_statuses[] = {
     {CLI_OK, "done, or nothing to do"},

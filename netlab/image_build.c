@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include <utime.h>
 
 enum { RECIPE_VERSION = 8, NEEDED_MIB = 600 };
 

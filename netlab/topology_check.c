@@ -23,10 +23,6 @@
 #include <string.h>
 
 enum {
-    MOST_NICS = 16,   /* PCI slots of one machine and what the guest's start-up program holds */
-    MOST_ROUTES = 64, /* likewise */
-    MOST_COMMANDS = 64,
-    MOST_NODES = 1024,
     LONGEST_NAME = 32,  /* of labs and networks */
     LONGEST_LABEL = 63, /* of a host name, RFC 1123 2.1 */
     LONGEST_INTERFACE = 15,
@@ -78,9 +74,9 @@ static void check_node_names(struct check *c)
     if (nodes->len == 0)
         topology_complain(c->report, (struct topology_mark){1, 1},
                           "the topology has no nodes; add at least \"nodes: {h1: {image: mini}}\"");
-    if (nodes->len > MOST_NODES)
-        topology_complain(c->report, ((struct topology_node *)nodes->pdata[MOST_NODES])->mark,
-                          "more than %d nodes in one lab; make several labs of them", MOST_NODES);
+    if (nodes->len > TOPOLOGY_NODES_MOST)
+        topology_complain(c->report, ((struct topology_node *)nodes->pdata[TOPOLOGY_NODES_MOST])->mark,
+                          "more than %d nodes in one lab; make several labs of them", TOPOLOGY_NODES_MOST);
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint i = 0; i < nodes->len; i++) {
         struct topology_node *node = nodes->pdata[i];
@@ -239,10 +235,10 @@ static void find_networks(struct check *c, struct topology_node *node)
                               "10.1.0.0/24}\" under \"networks\"",
                               node->name, nic->network_name, nic->network_name);
     }
-    if (node->nics->len > MOST_NICS) {
-        struct topology_nic *nic = node->nics->pdata[MOST_NICS];
+    if (node->nics->len > TOPOLOGY_NICS_MOST) {
+        struct topology_nic *nic = node->nics->pdata[TOPOLOGY_NICS_MOST];
         topology_complain(c->report, nic->mark, "node \"%s\" has %u NICs; a machine has room for %d",
-                          node->name, node->nics->len, MOST_NICS);
+                          node->name, node->nics->len, TOPOLOGY_NICS_MOST);
     }
 }
 
@@ -648,15 +644,38 @@ static void check_gateway(struct check *c, struct topology_node *node, const str
             node->name, via);
 }
 
-static void check_routes(struct check *c, struct topology_node *node)
+gsize topology_command_bytes(const char *command)
 {
-    if (node->routes->len > MOST_ROUTES)
-        topology_complain(c->report, ((struct topology_route *)node->routes->pdata[MOST_ROUTES])->to_mark,
-                          "node \"%s\" has more than %d routes; summarise them", node->name, MOST_ROUTES);
-    if (node->run->len > MOST_COMMANDS)
+    gsize bytes = strlen("run \n");
+    bool is_one_line = !strchr(command, '\n');
+    for (const char *c = command; *c; c++)
+        bytes += is_one_line ? 1 : *c == '\'' ? 4 : *c == '\\' || *c == '\n' ? 2 : 1;
+    return bytes + (is_one_line ? 0 : strlen("eval \"$(printf '%b' '')\""));
+}
+
+static void check_commands(struct check *c, const struct topology_node *node)
+{
+    gsize bytes = 0;
+    for (guint i = 0; i < node->run->len; i++)
+        bytes += topology_command_bytes(node->run->pdata[i]);
+    if (node->run->len > TOPOLOGY_COMMANDS_MOST)
         topology_complain(c->report, node->mark,
                           "node \"%s\" has more than %d commands to run; make one script of them (run: |)",
-                          node->name, MOST_COMMANDS);
+                          node->name, TOPOLOGY_COMMANDS_MOST);
+    else if (bytes > TOPOLOGY_COMMANDS_BYTES)
+        topology_complain(c->report, node->mark,
+                          "the commands of node \"%s\" are more than %d KiB; put a script into its folder "
+                          "(%s/etc/lab/start.sh) and run that",
+                          node->name, TOPOLOGY_COMMANDS_BYTES >> 10, node->name);
+}
+
+static void check_routes(struct check *c, struct topology_node *node)
+{
+    if (node->routes->len > TOPOLOGY_ROUTES_MOST)
+        topology_complain(
+            c->report, ((struct topology_route *)node->routes->pdata[TOPOLOGY_ROUTES_MOST])->to_mark,
+            "node \"%s\" has more than %d routes; summarise them", node->name, TOPOLOGY_ROUTES_MOST);
+    check_commands(c, node);
     for (guint i = 0; i < node->routes->len; i++) {
         struct topology_route *route = node->routes->pdata[i];
         if (!route->is_six)

@@ -100,7 +100,7 @@ static const struct topology_type_info types[] = {
                                     "{\"type\": [\"object\", \"null\"], \"additionalProperties\": {\"type\": "
                                     "[\"string\", \"number\"]}}"},
     [TOPOLOGY_TYPE_COMMANDS] =
-        {"commands", "a shell command, or a list of at most 64",
+        {"commands", "a shell command, or a list of at most 64; 48 KiB together",
          "{\"anyOf\": [{\"type\": \"string\"}, {\"type\": \"null\"}, {\"type\": \"array\", "
          "\"items\": {\"type\": \"string\"}}]}"},
     [TOPOLOGY_TYPE_READY] = {"ready", "`agent` or `started`", "{\"enum\": [\"agent\", \"started\"]}"},

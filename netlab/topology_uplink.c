@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { SMALLEST_LENGTH = 27, FORWARDS_MOST = 256 };
+enum { SMALLEST_LENGTH = 27 };
 
 void topology_forward_free(void *data)
 {
@@ -175,9 +175,9 @@ void topology_check_uplinks(struct topology *topology, struct topology_report *r
         for (guint k = 0;
              network->uplink == TOPOLOGY_UPLINK_NAT && network->forwards && k < network->forwards->len; k++)
             check_nat_forward(network->forwards->pdata[k], report);
-        if (network->forwards && network->forwards->len > FORWARDS_MOST)
+        if (network->forwards && network->forwards->len > TOPOLOGY_FORWARDS_MOST)
             topology_complain(report, network->mark, "network \"%s\" forwards more than %d ports",
-                              network->name, FORWARDS_MOST);
+                              network->name, TOPOLOGY_FORWARDS_MOST);
     }
 }
 

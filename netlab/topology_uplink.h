@@ -7,6 +7,8 @@
 
 #include "netlab/topology.h"
 
+enum { TOPOLOGY_FORWARDS_MOST = 256 }; /* of a network */
+
 /* "tcp 8080 -> web:80", "udp 127.0.0.1:5353 -> dns:53", "*:8080 -> web". NULL with *why (static text) when it
  * is none of these. Owned by the caller. */
 struct topology_forward *topology_forward_parse(const char *text, const char **why);

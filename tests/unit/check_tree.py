@@ -42,7 +42,7 @@ ONLY = [
     (re.compile(r"^png\.h$"), re.compile(r"^emu/display/image\.c$")),
     (re.compile(r"^sqlite3\.h$"), re.compile(r"^netlab/store[^/]*\.[ch]$")),
     (re.compile(r"^pcap(/|\.h)"), re.compile(r"^netlab/capture_filter\.c$|^tests/")),
-    (re.compile(r"^yaml\.h$"), re.compile(r"^netlab/topology_parse[^/]*\.[ch]$")),
+    (re.compile(r"^yaml\.h$"), re.compile(r"^netlab/topology_parse[^/]*\.[ch]$|^netlab/yaml_tree\.c$")),
     (re.compile(r"^Zydis/"), re.compile(r"^tests/|^emu/cpu/jit/debug\.c$")),
 ]
 # Only the board sees every chip and the CPU's inside stays inside.
