@@ -62,9 +62,10 @@ enum lab_answer cli_confirm(const char *nic, unsigned seconds, int cancel_fd)
     printf("%s is bridged. Press ENTER within %u s to keep it so; otherwise it is put back.\n", nic, seconds);
     fflush(stdout);
     int ready;
-    do
-        ready = poll(fds, 2, (int)MAX((deadline - g_get_monotonic_time()) / 1000, 0));
-    while (ready < 0 && errno == EINTR);
+    do {
+        gint64 left = (deadline - g_get_monotonic_time()) / 1000;
+        ready = poll(fds, 2, (int)MAX(left, 0));
+    } while (ready < 0 && errno == EINTR);
     if (ready <= 0)
         return LAB_NO_ANSWER;
     if (fds[1].revents)

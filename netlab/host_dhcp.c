@@ -279,11 +279,12 @@ static char *carry_over(const struct store_lease *row)
     g_autoptr(dhcp_lease) lease = *row->lease ? dhcp_lease_parse(row->lease, NULL) : NULL;
     if (!lease)
         return g_strdup("");
-    int64_t age = MAX(g_get_real_time() / G_USEC_PER_SEC - lease->obtained_at, 0);
-    lease->obtained_ms = MAX(dhcp_clock_ms() - age * 1000, 0);
+    int64_t since = g_get_real_time() / G_USEC_PER_SEC - lease->obtained_at, now = dhcp_clock_ms();
+    int64_t age = MAX(since, 0), left = (int64_t)lease->lifetime - (age - now / 1000);
+    lease->obtained_ms = MAX(now - age * 1000, 0);
     /* Before this boot's beginning nothing can be dated: then it is asked for again as if it was over. */
-    if (dhcp_clock_ms() < age * 1000 && lease->lifetime != DHCP_FOREVER)
-        lease->lifetime = (uint32_t)MAX((int64_t)lease->lifetime - (age - dhcp_clock_ms() / 1000), 1);
+    if (now < age * 1000 && lease->lifetime != DHCP_FOREVER)
+        lease->lifetime = (uint32_t)MAX(left, 1);
     return dhcp_lease_format(lease);
 }
 

@@ -133,7 +133,8 @@ static int64_t find_age(GPtrArray *objects, const struct store_lab *lab)
         if (process_parse(object->identity, &identity) && process_is_alive(&identity))
             age = MAX(age, process_age(&identity));
     }
-    return age >= 0 ? age : MAX(0, g_get_real_time() / G_USEC_PER_SEC - lab->created_at);
+    gint64 since = g_get_real_time() / G_USEC_PER_SEC - lab->created_at;
+    return age >= 0 ? age : MAX(since, 0);
 }
 
 /* By name, numbers in it as numbers: the order of the store changes with each start. */

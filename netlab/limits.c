@@ -176,7 +176,8 @@ static uint64_t free_in_groups(const char *mount, const char *path, const char *
     while (strlen(at) >= strlen(mount)) {
         uint64_t limit = read_number(at, most), now = read_number(at, used);
         if (limit < G_MAXUINT64 / 4 && now != G_MAXUINT64) {
-            now -= MIN(now, read_entry(at, "memory.stat", cache));
+            uint64_t spare = read_entry(at, "memory.stat", cache);
+            now -= MIN(now, spare);
             least = MIN(least, limit > now ? limit - now : 0);
         }
         if (g_str_equal(at, "/"))

@@ -53,8 +53,10 @@ static int wait_for(pid_t pid)
     gint64 deadline = g_get_monotonic_time() + PROGRAM_MS * 1000;
     int ready = -1;
     errno = EINTR;
-    while (fd >= 0 && ready < 0 && errno == EINTR)
-        ready = poll(&ended, 1, (int)MAX((deadline - g_get_monotonic_time()) / 1000, 0));
+    while (fd >= 0 && ready < 0 && errno == EINTR) {
+        gint64 left = (deadline - g_get_monotonic_time()) / 1000;
+        ready = poll(&ended, 1, (int)MAX(left, 0));
+    }
     if (fd >= 0) {
         if (ready <= 0)
             kill(pid, SIGKILL);

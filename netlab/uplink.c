@@ -209,9 +209,9 @@ bool uplink_watch(unsigned seconds)
         return true;
     }
     for (;;) {
-        int left = (int)MAX((deadline - g_get_monotonic_time()) / 1000, 0);
+        gint64 left = (deadline - g_get_monotonic_time()) / 1000;
         struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-        int ready = poll(&input, 1, left);
+        int ready = poll(&input, 1, (int)MAX(left, 0));
         if (ready < 0 && errno == EINTR)
             continue;
         if (ready > 0 && read(STDIN_FILENO, part, sizeof part) > 0)

@@ -155,8 +155,9 @@ static bool i6300esb_after_load(void *device, GError **error)
     unlock_config(dog);
     if (dog->pci.config[LOCK] & LOCKED)
         dog->pci.wmask[LOCK] = 0;
+    uint64_t now = (uint64_t)clock_now(dog->clock);
     if (dog->stage)
-        dog->deadline = MIN(dog->deadline, (uint64_t)clock_now(dog->clock) + stage_time(dog, dog->stage));
+        dog->deadline = MIN(dog->deadline, now + stage_time(dog, dog->stage));
     arm(dog);
     return true;
 }

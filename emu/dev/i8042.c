@@ -400,10 +400,9 @@ static bool i8042_after_load(void *device, GError **error)
     }
     kbc->status &= STATUS_SYSTEM | STATUS_COMMAND | STATUS_TIMEOUT;
     clock_timer_cancel(kbc->repeat);
+    uint64_t latest = (uint64_t)clock_now(kbc->clock) + (uint64_t)ps2_keyboard_delay(&kbc->keyboard);
     if (kbc->keyboard.held && kbc->repeat_at)
-        clock_timer_set(kbc->repeat,
-                        (int64_t)MIN(kbc->repeat_at, (uint64_t)clock_now(kbc->clock) +
-                                                         (uint64_t)ps2_keyboard_delay(&kbc->keyboard)));
+        clock_timer_set(kbc->repeat, (int64_t)MIN(kbc->repeat_at, latest));
     update_irq(kbc);
     return true;
 }

@@ -78,7 +78,8 @@ struct piix4_pm {
 
 static uint64_t timer_now(const struct piix4_pm *pm)
 {
-    return clock_muldiv((uint64_t)MAX(clock_now(pm->clock), 0), PIIX4_PM_TIMER_HZ, NANOSECONDS);
+    int64_t now = clock_now(pm->clock);
+    return clock_muldiv((uint64_t)MAX(now, 0), PIIX4_PM_TIMER_HZ, NANOSECONDS);
 }
 
 /* ---- SCI ---- */

@@ -227,7 +227,7 @@ static void loop_set_alarm(struct loop *loop, int64_t deadline)
         return;
     struct itimerspec when = {0};
     if (deadline != CLOCK_NEVER) {
-        int64_t delay_ns = MAX(deadline - clock_now(loop->clock), 1); /* all zero would disarm */
+        int64_t left = deadline - clock_now(loop->clock), delay_ns = MAX(left, 1); /* zero would disarm */
         when.it_value.tv_sec = delay_ns / NANOSECONDS;
         when.it_value.tv_nsec = delay_ns % NANOSECONDS;
     }
@@ -455,7 +455,7 @@ void loop_wait(struct loop *loop, int64_t timeout_ns)
     bool stopped = clock_is_stopped(loop->clock);
     int64_t wake = stopped ? CLOCK_NEVER : clock_next_wake(loop->clock);
     if (wake != CLOCK_NEVER) {
-        int64_t delay = MAX(wake - clock_now(loop->clock), 0);
+        int64_t left = wake - clock_now(loop->clock), delay = MAX(left, 0);
         timeout_ns = timeout_ns < 0 ? delay : MIN(timeout_ns, delay);
         if (!loop->lazy && loop->armed < wake + GRACE_NS / 2)
             loop_set_alarm(loop, wake + GRACE_NS);

@@ -49,6 +49,20 @@ ONLY = [
 INTERNAL = re.compile(r"^(?:emu/cpu/)(?:cpu_internal|access|insn|interp|flags|fpu_internal|descriptor)\.h$")
 
 
+# GLib's macros evaluate an argument twice: one that is different the second time is neither of the two.
+TWICE = re.compile(r"\b(?:MAX|MIN|CLAMP|ABS)\(")
+CHANGES = re.compile(r"\b(?:\w*now(?:_ns)?|\w+_now|\w*clock_ms|g_get_\w*time|random|rand|read\w*)\(")
+
+
+def arguments(text, start):
+    """Of a call whose opening bracket is before `start`."""
+    depth, end = 1, start
+    while depth and end < len(text):
+        depth += {"(": 1, ")": -1}.get(text[end], 0)
+        end += 1
+    return text[start:end]
+
+
 def room_of(path):
     best = max((room for room in MAY if path.startswith(room + "/")), key=len, default=None)
     return best
@@ -74,6 +88,10 @@ def offences(path, text):
             libraries.add("libnl")
         if name.startswith("libmnl/"):
             libraries.add("libmnl")
+    for macro in TWICE.finditer(text):
+        changes = CHANGES.search(arguments(text, macro.end()))
+        if changes:
+            yield text.count("\n", 0, macro.start()) + 1, f"{macro.group()}...) evaluates {changes.group()}) twice: keep its result first"
     if len(libraries) > 1:
         yield 1, "libnl and libmnl in one file: one library per file"
     if "SPDX-License-Identifier: MIT" not in text[:200]:

@@ -310,6 +310,32 @@ static void test_doorbell_timer(struct fixture *f, gconstpointer data)
     }
 }
 
+/* Deadlines that pass while the loop looks at them: none is lost, asleep or awake. */
+static void test_near_deadlines(struct fixture *f, gconstpointer data)
+{
+    GError *error = NULL;
+    f->timer = clock_timer_new(f->clock, on_timer, f);
+    for (int i = 1; i <= 20000; i++) {
+        clock_timer_set(f->timer, clock_now(f->clock) + i % 500);
+        /* a second end, for what would sleep for ever sleeps that long */
+        int64_t began = host_now();
+        while (f->fired < (unsigned)i)
+            loop_wait(f->loop, DEADLINE_NS);
+        g_assert_cmpint(host_now() - began, <, DEADLINE_NS);
+    }
+    f->fired = 0;
+    g_assert_true(loop_start_doorbell(f->loop, ring, f, &error));
+    for (int i = 1; i <= 20000; i++) {
+        int before = g_atomic_int_get(&f->rings);
+        clock_timer_set(f->timer, clock_now(f->clock) + i % 500);
+        while (f->fired < (unsigned)i) {
+            wait_for_rings(f, before + 1);
+            before = g_atomic_int_get(&f->rings);
+            loop_dispatch(f->loop);
+        }
+    }
+}
+
 static void test_doorbell_asleep(struct fixture *f, gconstpointer data)
 {
     /* While the machine's thread sleeps itself, the doorbell stays silent. */
@@ -493,6 +519,7 @@ int main(int argc, char **argv)
     TEST(wake);
     TEST(doorbell);
     TEST(doorbell_timer);
+    TEST(near_deadlines);
     TEST(doorbell_asleep);
     TEST(doorbell_after_quiet);
     TEST(alarm_after_sleep);

@@ -182,7 +182,9 @@ static void earn(struct account *a, int64_t run)
 /* For what began at `since`, and `more` that cannot be seen. */
 static void pay(struct account *a, int64_t since, int64_t more)
 {
-    a->credit -= MIN(now_ns() - since, COST_MOST) + more;
+    int64_t took = now_ns() - since;
+
+    a->credit -= MIN(took, COST_MOST) + more;
 }
 
 static void look(const struct window *window, struct account *a, int64_t now, int64_t run)
