@@ -7,7 +7,8 @@
  * changing the lab, perhaps taking it away, and we try again a little later. Its steps make the node's TAPs
  * and machine `again`: their rows stay (so the node never vanishes from `status`), and of the old ones
  * nothing is left: the process has ended, and its TAPs went with the fds that it held. Whatever fails or is
- * cut off on the way leaves rows that are not `present`, which `up` mends and `down` removes.
+ * cut off on the way leaves rows that are not `present`, which the next try begins anew, `up` mends and
+ * `down` removes.
  *
  * Times are monotonic: a clock that is set does not hasten or delay anything.
  */
@@ -25,6 +26,7 @@ enum {
     LONGEST_DELAY_MS = 30000,
     RAN_WELL_MS = 60000,
     LOCKED_DELAY_MS = 200,
+    END_MS = 1000,   /* for a machine to end, before SIGKILL */
     KEPT_LINES = 40, /* of what the last one said */
 };
 
@@ -194,15 +196,22 @@ static void restart(struct revival *revival, struct operation_context *context, 
     const struct store_object *machine = NULL;
     g_autoptr(GArray) steps = objects ? collect_steps(objects, patient->node, &machine) : NULL;
     struct process_identity identity;
+    bool is_alive = machine && process_parse(machine->identity, &identity) && process_is_alive(&identity);
     /* Gone meanwhile, or started by somebody else. */
-    if (!machine || (process_parse(machine->identity, &identity) && process_is_alive(&identity)))
+    if (!machine || (is_alive && machine->state == STORE_PRESENT))
         return;
     g_autofree char *directory = paths_node_directory(context->runtime, context->lab, patient->node);
     g_autofree char *words = keep_words(directory);
     fault_point();
-    bool good = store_begin_run(context->store, context->lab_id, "restart", &context->run, &error) &&
-                operation_run(context, (struct operation_step *)steps->data, steps->len, &error) &&
-                store_end_run(context->store, context->run, "done", &error);
+    /* One that runs and is not `present` is what an earlier try has left. */
+    bool good = (!is_alive || process_end(&identity, END_MS, &error)) &&
+                store_begin_run(context->store, context->lab_id, "restart", &context->run, &error) &&
+                operation_run(context, (struct operation_step *)steps->data, steps->len, &error);
+    /* The machine runs, whether the store hears of the run's end or not; it gets a second chance. */
+    if (good && !store_end_run(context->store, context->run, "done", &error)) {
+        g_warning("%s", error->message);
+        store_end_run(context->store, context->run, "done", NULL);
+    }
     patient->restarts++;
     patient->started = now_ms();
     if (good) {

@@ -314,7 +314,9 @@ def node_fault(verb, args=(), stopped=False):
             check(verb[0] != "restart" or after["pid"] != machines["h2"], f"not restarted: {result.text}")
         elif not fault.kills():
             was = "stopped" if stopped else "running"
-            wait_until(lambda: f"h2 to be {was} again: {lab.status()}{result.text}", lambda: lab.node("h2")["state"] == was)
+            # While its supervisor rolls back it may be neither.
+            wait_until(lambda: f"h2 to be {was} again: {lab.status()}{result.text}",
+                       lambda: was in [node["state"] for node in lab.status()["nodes"] if node["name"] == "h2"])
         elif fault.at % 2:
             lab.netlab("repair")
         stays = fault.at % 3 != 0
@@ -406,6 +408,10 @@ def restart_fault(args=()):
         check(fault.kills() or result == "back", f"the supervisor is gone\n{lab.logs()}")
         check(not BROKEN.search(lab.logs()), lab.logs())
         check(lab.pids()[1]["h1"] == machines["h1"], "h1 was restarted too")
+        if result == "back" and not fault.kills():
+            # What is told of it is told after it is started.
+            wait_until(lambda: f"the note to be true: {lab.status()}{lab.logs()}",
+                       lambda: lab.node("h2")["state"] == "running" and not re.search(r"restart \d+ of \d+ in", lab.node("h2")["note"]))
         if result == "killed" and fault.at % 2:
             lab.netlab("repair")
     return one
