@@ -18,7 +18,7 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 
-enum { JSON_DEPTH_MOST = 8, JSON_WORDS_MOST = 64 };
+enum { JSON_DEPTH_MOST = 8, JSON_WORDS_MOST = 64, BACKING_DEPTH_MOST = 16 };
 
 #define FILE_DRIVERS "file|host_device|host_cdrom|null-co|null-aio"
 #define NODE_ROWS(prefix)                                                                                    \
@@ -83,17 +83,25 @@ static bool flatten(JsonObject *object, const char *prefix, unsigned depth, GStr
     return true;
 }
 
-bool option_flatten_json(const char *text, GString *out, GError **error)
+/* NULL after an error; belongs to the parser. */
+static JsonObject *parse_object(JsonParser *parser, const char *text, GError **error)
 {
     g_autoptr(GError) inner = NULL;
+    JsonNode *root =
+        json_parser_load_from_data(parser, text, -1, &inner) ? json_parser_get_root(parser) : NULL;
+    if (root && JSON_NODE_HOLDS_OBJECT(root))
+        return json_node_get_object(root);
+    option_fail(error, "JSON: %s",
+                inner ? inner->message : "an object is wanted: {\"driver\": \"qcow2\", …}");
+    return NULL;
+}
+
+bool option_flatten_json(const char *text, GString *out, GError **error)
+{
     g_autoptr(JsonParser) parser = json_parser_new();
     unsigned words = 0;
-    if (!json_parser_load_from_data(parser, text, -1, &inner))
-        return option_fail(error, "JSON: %s", inner->message);
-    JsonNode *root = json_parser_get_root(parser);
-    if (!root || !JSON_NODE_HOLDS_OBJECT(root))
-        return option_fail(error, "JSON: an object is wanted: {\"driver\": \"qcow2\", …}");
-    return flatten(json_node_get_object(root), "", 1, out, &words, error);
+    JsonObject *object = parse_object(parser, text, error);
+    return object && flatten(object, "", 1, out, &words, error);
 }
 
 char *option_json_words(const char *text, const char *first, GError **error)
@@ -289,17 +297,74 @@ bool option_blockdev(struct options *o, const char *arg, GError **error)
     return true;
 }
 
+static bool fill_below(struct block_below *below, JsonObject *object, unsigned depth, GError **error);
+
+/* "backing" of a format's object: what is below, inside out; null: nothing. *out is the caller's, and NULL
+ * when nothing is said. */
+static bool take_backing(JsonObject *object, struct block_below **out, unsigned depth, GError **error)
+{
+    JsonNode *node = json_object_get_member(object, "backing");
+    *out = NULL;
+    if (!node)
+        return true;
+    if (!JSON_NODE_HOLDS_OBJECT(node) && !JSON_NODE_HOLDS_NULL(node))
+        return option_fail(error,
+                           "a json: name has no nodes to refer to; write the object of \"backing\" out");
+    if (depth == BACKING_DEPTH_MOST)
+        return option_fail(error, "more than %d images below each other", BACKING_DEPTH_MOST);
+    *out = g_new0(struct block_below, 1);
+    if (JSON_NODE_HOLDS_NULL(node) || fill_below(*out, json_node_get_object(node), depth + 1, error))
+        return true;
+    g_clear_pointer(out, block_below_free);
+    return false;
+}
+
+static bool fill_below(struct block_below *below, JsonObject *object, unsigned depth, GError **error)
+{
+    struct block_below *next = NULL;
+    if (!take_backing(object, &next, depth, error))
+        return false;
+    below->below = next;
+    json_object_remove_member(object, "backing");
+    g_autoptr(GString) words = g_string_new(NULL);
+    unsigned count = 0;
+    if (!flatten(object, "", 1, words, &count, error))
+        return false;
+    KEYVAL_AUTO struct keyval *kv = keyval_parse(&table, words->str, error);
+    if (!kv || !keyval_require(kv, "driver", error))
+        return false;
+    const char *driver = keyval_string(kv, "driver", ""), *name = keyval_string(kv, "file.filename", "");
+    bool is_qcow2 = g_str_equal(driver, "qcow2");
+    if (!is_format(driver) || !*name || g_str_has_prefix(keyval_string(kv, "file.driver", "file"), "null-"))
+        return option_fail(error, "\"backing\" is an image: {\"driver\": \"qcow2\", \"file\": {\"driver\": "
+                                  "\"file\", \"filename\": …}}");
+    if (next && !is_qcow2)
+        return option_fail(error, "backing= is of driver=qcow2; a %s image has nothing below", driver);
+    below->format = is_qcow2 ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW;
+    below->file = g_strdup(name);
+    return true;
+}
+
 bool options_json_file(struct options *o, struct machine_drive *drive, const char *json, GError **error)
 {
     g_autoptr(GString) words = g_string_new(NULL);
-    if (!option_flatten_json(json, words, error))
+    g_autoptr(JsonParser) parser = json_parser_new();
+    unsigned count = 0;
+    JsonObject *object = parse_object(parser, json, error);
+    if (!object || !take_backing(object, &drive->chain, 0, error))
+        return false;
+    json_object_remove_member(object, "backing");
+    if (!flatten(object, "", 1, words, &count, error))
         return false;
     KEYVAL_AUTO struct keyval *kv = keyval_parse(&table, words->str, error);
     if (!kv || !keyval_require(kv, "driver", error))
         return false;
     const char *driver = keyval_string(kv, "driver", "");
-    if (keyval_has(kv, "file") || keyval_has(kv, "backing"))
+    if (keyval_has(kv, "file"))
         return option_fail(error, "a json: name has no nodes to refer to; write the object of \"file\" out");
+    if (drive->chain && !g_str_equal(driver, "qcow2"))
+        return option_fail(error, "backing= is of driver=qcow2; a %s image has nothing below", driver);
+    drive->block.below = drive->chain;
     if (is_format(driver))
         return set_format_node(o, drive, kv, driver, error);
     return set_file(drive, kv, "", driver, error);

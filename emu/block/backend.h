@@ -50,6 +50,9 @@ struct block_below {
     const struct block_below *below; /* NULL: as that image says itself */
 };
 
+/* Of a list whose parts and names are g_malloc()ed. */
+void block_below_free(struct block_below *below);
+
 struct block_config {
     const char *id;
     const char *file; /* NULL: nothing in the drive yet */

@@ -776,6 +776,16 @@ const struct block_counters *block_counters(const struct block *b)
 
 /* ---- life ---- */
 
+void block_below_free(struct block_below *below)
+{
+    while (below) {
+        struct block_below *next = (struct block_below *)below->below;
+        g_free((char *)below->file);
+        g_free(below);
+        below = next;
+    }
+}
+
 struct block *block_new(const struct block_config *config, struct loop *loop, GError **error)
 {
     struct block *b = g_new0(struct block, 1);

@@ -89,6 +89,7 @@ void machine_drive_free(void *data)
     g_free(drive->below);
     g_free(drive->backing);
     g_free(drive->driver);
+    block_below_free(drive->chain);
     g_free(drive->file);
     g_free(drive->serial);
     g_free(drive->model);

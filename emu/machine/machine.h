@@ -93,6 +93,7 @@ struct machine_drive {
     char *below;   /* node-name of the node under a -blockdev, or NULL */
     char *backing; /* of a -blockdev: node-name of the image below; "": none; NULL: as the image says */
     char *driver;  /* of a -blockdev */
+    struct block_below *chain; /* what file=json: says is below; NULL: as the image says */
     char *file;    /* NULL: an empty drive */
     enum machine_bus bus;
     int index; /* IDE: 2 × channel + unit; floppy, flash: unit; -1: the first free one */

@@ -271,6 +271,19 @@ static const struct {
     {"-drive file=a,bps=1,bps_rd=1", "cannot be limited at the same time"},
     {"-drive 'file=json:{\"driver\": \"raw\",, \"file\": \"n\"}'", "has no nodes to refer to"},
     {"-drive 'file=json:{\"driver\"'", "JSON: "},
+    {"-drive 'file=json:{\"driver\": \"qcow2\",, \"file\": {\"driver\": \"file\",, \"filename\": \"a\"},, "
+     "\"backing\": \"n\"}'",
+     "write the object of \"backing\" out"},
+    {"-drive 'file=json:{\"driver\": \"raw\",, \"file\": {\"driver\": \"file\",, \"filename\": \"a\"},, "
+     "\"backing\": null}'",
+     "a raw image has nothing below"},
+    {"-drive 'file=json:{\"driver\": \"qcow2\",, \"file\": {\"driver\": \"file\",, \"filename\": \"a\"},, "
+     "\"backing\": {\"driver\": \"file\",, \"filename\": \"b\"}}'",
+     "\"backing\" is an image"},
+    {"-drive 'file=json:{\"driver\": \"qcow2\",, \"file\": {\"driver\": \"file\",, \"filename\": \"a\"},, "
+     "\"backing\": {\"driver\": \"raw\",, \"file\": {\"driver\": \"file\",, \"filename\": \"b\"},, "
+     "\"backing\": null}}'",
+     "a raw image has nothing below"},
     {"-blockdev driver=file,filename=a", "node-name"},
     {"-blockdev driver=file,node-name=n", "filename= is missing"},
     {"-blockdev driver=qcow2,node-name=n", "file= is missing"},
@@ -666,6 +679,25 @@ static void test_drives(void)
              "\"a\"}}'");
     g_assert_cmpstr(drive_of(c, 0)->file, ==, "a");
     g_assert_cmpint(drive_of(c, 0)->block.format, ==, BLOCK_FORMAT_QCOW2);
+    machine_config_free(c);
+
+    /* What is below it, whatever the image says itself. */
+    c = take("-drive 'file=json:{\"driver\": \"qcow2\",, \"file\": {\"driver\": \"file\",, \"filename\": "
+             "\"a\"},, \"backing\": {\"driver\": \"qcow2\",, \"file\": {\"driver\": \"file\",, \"filename\": "
+             "\"b,,c\"},, \"backing\": {\"driver\": \"raw\",, \"file\": {\"driver\": \"file\",, "
+             "\"filename\": \"d\"}}}}'");
+    const struct block_below *below = drive_of(c, 0)->block.below;
+    g_assert_cmpstr(drive_of(c, 0)->file, ==, "a");
+    g_assert_cmpstr(below->file, ==, "b,c");
+    g_assert_cmpint(below->format, ==, BLOCK_FORMAT_QCOW2);
+    g_assert_cmpstr(below->below->file, ==, "d");
+    g_assert_cmpint(below->below->format, ==, BLOCK_FORMAT_RAW);
+    g_assert_null(below->below->below);
+    machine_config_free(c);
+    c = take("-drive 'file=json:{\"driver\": \"qcow2\",, \"backing\": null,, \"file\": {\"driver\": \"file\",, "
+             "\"filename\": \"a\"}}'");
+    g_assert_nonnull(drive_of(c, 0)->block.below);
+    g_assert_null(drive_of(c, 0)->block.below->file);
     machine_config_free(c);
 
     /* Nodes: by words, by reference, by JSON. */
