@@ -170,6 +170,9 @@ struct image *image_load(const char *images, const char *name, GError **error)
     image->built = g_strdup(text_member(object, "built", ""));
     image->memory = number_member(object, "memory", 8, 65536, 64);
     image->least_memory = number_member(object, "least_memory", 1, 65536, 32);
+    JsonNode *disks = json_object_get_member(object, "disks");
+    image->takes_disks = !image->kernel || !*image->kernel_release ||
+                         (disks && JSON_NODE_HOLDS_VALUE(disks) && json_node_get_boolean(disks));
     JsonNode *agent = json_object_get_member(object, "agent");
     image->has_agent = agent && JSON_NODE_HOLDS_VALUE(agent) && json_node_get_boolean(agent);
     image->size = file_size(image->kernel) + file_size(image->initrd) + file_size(image->disk) +

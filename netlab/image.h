@@ -32,6 +32,8 @@ struct image {
     unsigned memory;       /* MiB a node gets when the topology does not say */
     unsigned least_memory; /* MiB below which it will not boot */
     uint64_t size;         /* bytes on disk */
+    bool takes_disks;      /* has drivers for disks of a node, and its own is found beside them; of imported
+                              images nothing is known, and it is assumed */
     bool has_agent;        /* speaks our start-up protocol on the second serial port and reports ready */
 };
 

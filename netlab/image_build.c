@@ -28,7 +28,7 @@
 #include <unistd.h>
 #include <utime.h>
 
-enum { RECIPE_VERSION = 8, NEEDED_MIB = 600 };
+enum { RECIPE_VERSION = 9, NEEDED_MIB = 600 };
 
 struct build {
     struct recipe *recipe;
@@ -355,7 +355,7 @@ static bool add_basics(struct build *b, GError **error)
                                            "usr/local/bin", "srv",     NULL};
         add_folders(b->tree, more);
         add_folders(b->boot, boot_folders);
-        add_text(b->boot, "etc/netlab-root", "/dev/sda\n");
+        add_text(b->boot, "etc/netlab-root", "ide 0 0\n");
         add_text(b->tree, "etc/nsswitch.conf",
                  "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n");
         g_hash_table_remove(b->tree, "var/run");
@@ -446,6 +446,7 @@ static bool write_metadata(struct build *b, const char *inputs, GError **error)
     json_object_set_int_member(json, "memory", b->recipe->memory);
     json_object_set_int_member(json, "least_memory", b->recipe->least_memory);
     json_object_set_boolean_member(json, "agent", TRUE);
+    json_object_set_boolean_member(json, "disks", b->recipe->on_disk);
     g_autofree char *inputs_path = g_build_filename(b->work, "inputs", NULL);
     if (g_file_set_contents(inputs_path, inputs, -1, error) && chmod(inputs_path, 0644) == 0 &&
         image_seal(b->images, b->work, json, error))

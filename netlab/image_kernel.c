@@ -34,12 +34,16 @@ static bool holds_one_of(const char *path, const char *const *parts, size_t coun
 
 bool image_kernel_wants(const char *path, void *opaque)
 {
-    static const char *const families[] = {"/kernel/drivers/net/",  "/kernel/drivers/firmware/",
-                                           "/kernel/drivers/acpi/", "/kernel/drivers/ata/",
-                                           "/kernel/drivers/scsi/", "/kernel/fs/erofs/",
-                                           "/kernel/fs/overlayfs/", "/kernel/crypto/",
-                                           "/kernel/net/",          "/kernel/lib/",
-                                           "/kernel/arch/",         "/kernel/block/"};
+    static const char *const families[] = {"/kernel/drivers/net/",   "/kernel/drivers/firmware/",
+                                           "/kernel/drivers/acpi/",  "/kernel/drivers/ata/",
+                                           "/kernel/drivers/scsi/",  "/kernel/fs/erofs/",
+                                           "/kernel/fs/overlayfs/",  "/kernel/crypto/",
+                                           "/kernel/net/",           "/kernel/lib/",
+                                           "/kernel/arch/",          "/kernel/block/",
+                                           "/kernel/drivers/cdrom/", "/kernel/fs/ext4/",
+                                           "/kernel/fs/jbd2/",       "/kernel/fs/mbcache",
+                                           "/kernel/fs/fat/",        "/kernel/fs/isofs/",
+                                           "/kernel/fs/nls/"};
     return g_str_has_prefix(path, "boot/vmlinuz-") || g_str_has_suffix(path, "/modules.builtin") ||
            holds_one_of(path, families, G_N_ELEMENTS(families));
 }
@@ -138,6 +142,17 @@ static void add_closure(GHashTable *index, const struct image_file *module, GPtr
 
 static bool belongs_on_disk(const char *path)
 {
+    /* What disks and CDs of nodes are likely to need. */
+    static const char *const media[] = {"/scsi/sr_mod.ko",
+                                        "/fs/ext4/",
+                                        "/fs/isofs/",
+                                        "/fs/fat/",
+                                        "/nls/nls_ascii.ko",
+                                        "/nls/nls_cp437.ko",
+                                        "/nls/nls_iso8859-1.ko",
+                                        "/nls/nls_utf8.ko"};
+    if (holds_one_of(path, media, G_N_ELEMENTS(media)))
+        return true;
     if (strstr(path, "/kernel/drivers/net/"))
         return !holds_one_of(path, without_drivers, G_N_ELEMENTS(without_drivers));
     if (strstr(path, "/kernel/net/"))

@@ -13,6 +13,7 @@
  *   nameserver 10.0.2.3
  *   loopback 10.254.0.1/32
  *   forwarding on
+ *   drive ide0-hd1                          drive ide1-cd0
  *   run <rest of the line: a shell command>
  */
 #include "guest.h"
@@ -93,6 +94,20 @@ static bool parse_interface(struct guest_config *config, char *rest)
     return true;
 }
 
+static bool parse_drive(struct guest_config *config, const char *rest)
+{
+    struct guest_drive drive = {0};
+    char kind[3] = "";
+    int end = 0;
+    if (config->drive_count == MAX_DRIVES ||
+        sscanf(rest, "ide%1u-%2[a-z]%1u%n", &drive.channel, kind, &drive.device, &end) != 3 || rest[end] ||
+        drive.channel > 1 || drive.device > 1 || (strcmp(kind, "hd") != 0 && strcmp(kind, "cd") != 0))
+        return false;
+    drive.is_cd = kind[0] == 'c';
+    config->drive[config->drive_count++] = drive;
+    return true;
+}
+
 static bool parse_route(struct guest_config *config, char *rest)
 {
     if (config->route_count == MAX_ROUTES)
@@ -151,6 +166,8 @@ static bool parse_line(struct guest_config *config, char *line)
         config->forwarding = strcmp(rest, "on") == 0;
         return config->forwarding || strcmp(rest, "off") == 0;
     }
+    if (strcmp(line, "drive") == 0)
+        return parse_drive(config, rest);
     if (strcmp(line, "run") == 0) {
         if (config->run_count == MAX_RUNS || !*rest)
             return false;

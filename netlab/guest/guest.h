@@ -22,7 +22,9 @@ enum {
     MAX_INTERFACES = 16,
     MAX_ROUTES = 64,
     MAX_RUNS = 64,
-    MAX_NAME_SERVERS = 3
+    MAX_NAME_SERVERS = 3,
+    MAX_DRIVES = 4,
+    DISK_NAME = 32
 };
 
 struct guest_address {
@@ -47,6 +49,12 @@ struct guest_route {
     char device[16]; /* "" when via is enough */
 };
 
+/* "ide0-hd1": channel 0, device 1. */
+struct guest_drive {
+    unsigned channel, device;
+    bool is_cd;
+};
+
 struct guest_config {
     char hostname[NAME_MAX_LENGTH + 1];
     bool forwarding;
@@ -58,6 +66,8 @@ struct guest_config {
     struct guest_address name_server[MAX_NAME_SERVERS];
     unsigned loopback_count;
     struct guest_address loopback[MAX_ADDRESSES];
+    unsigned drive_count;
+    struct guest_drive drive[MAX_DRIVES];
 };
 
 /* config.c: fw_cfg file opt/netlab/config, else netlab.config= (percent-encoded) on the kernel command line.
@@ -71,6 +81,11 @@ bool address_parse(const char *text, struct guest_address *out); /* "10.0.0.1/24
 void files_unpack(void); /* fw_cfg file opt/netlab/files, into the file system */
 char *
 files_hosts(size_t *length); /* fw_cfg file opt/netlab/hosts: lines for /etc/hosts; allocated, NULL: none */
+
+/* disks.c: the kernel's name ("sda") of what is plugged in there, once its driver has it; false: ten seconds
+ * have passed. And /dev/disk/ide0-hd1 for each drive of the configuration. */
+bool disk_find(unsigned channel, unsigned device, char name[DISK_NAME]);
+void disks_link(const struct guest_config *config);
 
 /* network.c */
 void network_apply(const struct guest_config *config);
@@ -142,6 +157,7 @@ void sha256_end(struct sha256 *sum, char text[65]); /* in hexadecimal */
 /* main.c */
 void guest_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void guest_write_file(const char *path, const char *text);
+void guest_run(char *const argv[]); /* waits for it, ten seconds at most */
 void guest_power(const char *mode); /* "powerdown", "reboot", "halt": asks init to end the machine */
 pid_t guest_spawn(char *const argv[], const char *tty, int in, int out, int err); /* -1 on failure */
 

@@ -144,17 +144,6 @@ static void empty_folder(int folder, dev_t device, unsigned depth)
         closedir(dir);
 }
 
-static bool wait_for_file(const char *path)
-{
-    for (int i = 0; i < 1000;
-         i++) { /* the disk's driver looks for disks in the background; ten seconds at most */
-        if (access(path, F_OK) == 0)
-            return true;
-        usleep(10000);
-    }
-    return false;
-}
-
 /* Disk below, read-only; a layer in memory above, this machine's own; and what is mounted already goes along.
  */
 static void enter_root(void)
@@ -171,10 +160,13 @@ static void enter_root(void)
     mkdir("/lower", 0755);
     mkdir("/upper", 0755);
     mkdir("/root.new", 0755);
-    if (!wait_for_file(disk)) {
-        guest_log("the image's disk %s is not there: what follows runs without it", disk);
+    unsigned channel, device;
+    char name[DISK_NAME];
+    if (sscanf(disk, "ide %1u %1u", &channel, &device) != 2 || !disk_find(channel, device, name)) {
+        guest_log("the image's disk (%s) is not there: what follows runs without it", disk);
         return;
     }
+    snprintf(disk, sizeof disk, "/dev/%s", name);
     if (mount(disk, "/lower", "erofs", MS_RDONLY, NULL) != 0 ||
         mount("upper", "/upper", "tmpfs", 0, "mode=0755") != 0 || mkdir("/upper/files", 0755) != 0 ||
         mkdir("/upper/work", 0755) != 0 ||
@@ -273,6 +265,11 @@ static void run_command(char *const argv[], const char *shown, int most_ms)
         guest_log("run: '%s' failed (status %d)", shown, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
     else if (!ended)
         guest_log("run: '%s' goes on in the background", shown);
+}
+
+void guest_run(char *const argv[])
+{
+    run_command((char **)argv, argv[0], 10000);
 }
 
 /* What the image starts, then the node's own commands, in order. */
@@ -443,6 +440,7 @@ int main(int argc, char **argv)
     if (!config_read(&config))
         guest_log("no configuration was handed over: this node has its NICs and no addresses");
     set_identity(&config);
+    disks_link(&config);
     files_unpack();
     network_apply(&config);
     dhcp_start(&config);
