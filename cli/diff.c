@@ -217,7 +217,7 @@ static int compare(struct cli_call *call, struct cli_node *lab, const struct top
     g_autoptr(GPtrArray) existing = store_list_objects(lab->store, lab->lab->id, error);
     topology_report_auto struct topology_report *complaints =
         topology_report_new(lab->lab->file, topology->source);
-    g_autoptr(GPtrArray) wanted = existing ? wanted_objects(topology, complaints) : NULL;
+    g_autoptr(GPtrArray) wanted = existing ? wanted_objects(topology, existing, complaints) : NULL;
     if (!wanted || !topology_report_ok(complaints, error))
         return -1;
     struct report report = {.out = cli_flag(call, "json") ? json_array_new() : NULL};

@@ -4,6 +4,7 @@
  * `netlab inspect`: all that is known of a lab or of a node. Gathered as JSON, which is also what is printed
  * as lines and tables, so that the two cannot differ.
  */
+#include "cli/media.h"
 #include "cli/node.h"
 #include "netlab/agent.h"
 #include "netlab/nic.h"
@@ -153,6 +154,7 @@ static JsonObject *node_json(const struct lab_node_status *node, bool deep)
     for (guint i = 0; i < node->nics->len; i++)
         json_array_add_object_element(nics, nic_json(node, i, machine, guest));
     json_object_set_array_member(object, "nics", nics);
+    json_object_set_array_member(object, "media", cli_media_json(node));
     return object;
 }
 
@@ -249,7 +251,7 @@ static void print_node(JsonObject *object)
     g_autoptr(GList) names = json_object_get_members(object);
     for (GList *each = names; each; each = each->next) {
         JsonNode *member = json_object_get_member(object, each->data);
-        if (g_str_equal(each->data, "nics"))
+        if (g_str_equal(each->data, "nics") || g_str_equal(each->data, "media"))
             continue;
         if (g_str_equal(each->data, "command")) {
             JsonArray *words = json_node_get_array(member);
@@ -265,6 +267,12 @@ static void print_node(JsonObject *object)
         }
         g_autofree char *text = value_text(member), *label = g_strdup(each->data);
         printf("%-18s %s\n", g_strdelimit(label, "_", ' '), text);
+    }
+    JsonArray *media = json_object_get_array_member(object, "media");
+    for (guint i = 0; i < json_array_get_length(media); i++) {
+        JsonObject *medium = json_array_get_object_element(media, i);
+        g_autofree char *text = cli_medium_text(medium);
+        printf("%-18s %s\n", text_of(medium, "drive"), text);
     }
     JsonArray *nics = json_object_get_array_member(object, "nics");
     for (guint i = 0; i < json_array_get_length(nics); i++)
@@ -351,8 +359,8 @@ const struct cli_verb verb_inspect = {
     .name = "inspect",
     .arguments = "[NODE]",
     .summary = "print all that is known of a node, or of a lab",
-    .description = "Of a node: state, image, memory, process and its command line, sockets, logs, and each "
-                   "NIC with its MAC, "
+    .description = "Of a node: state, image, memory, process and its command line, sockets, logs, disks "
+                   "and CDs, and each NIC with its MAC, "
                    "address (also as the guest has it now), network, link, line, counters and why frames "
                    "were dropped. Without a "
                    "node: the lab, how to enter its network namespace, its nodes, and every object that "

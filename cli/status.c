@@ -4,6 +4,7 @@
  * `netlab status`: how a lab and its machines are; table or JSON from the same struct lab_status.
  */
 #include "cli/class.h"
+#include "cli/media.h"
 #include "netlab/lab.h"
 
 #include <stdio.h>
@@ -150,7 +151,7 @@ static JsonObject *node_json(const struct lab_node_status *node)
     json_object_set_int_member(object, "pid", node->pid);
     json_object_set_int_member(object, "memory_mib", node->memory);
     json_object_set_int_member(object, "resident_kib", (gint64)node->resident);
-    json_object_set_string_member(object, "image", node->image);
+    json_object_set_string_member(object, "image", node->image ? node->image : "");
     json_object_set_string_member(object, "directory", node->directory);
     if (node->console)
         json_object_set_string_member(object, "console", node->console);
@@ -167,6 +168,7 @@ static JsonObject *node_json(const struct lab_node_status *node)
         json_array_add_object_element(nics, item);
     }
     json_object_set_array_member(object, "nics", nics);
+    json_object_set_array_member(object, "media", cli_media_json(node));
     return object;
 }
 

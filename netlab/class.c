@@ -5,6 +5,7 @@
  */
 #include "netlab/class.h"
 #include "netlab/limits.h"
+#include "netlab/machine_drives.h"
 #include "netlab/topology_parse.h"
 #include "netlab/topology_student.h"
 #include "netlab/wanted.h"
@@ -106,8 +107,49 @@ static const char *value_of(const struct roster_student *student, const char *co
     return value ? value : "";
 }
 
-static bool add_member(struct class_plan *plan, const char *shown, const struct roster_student *student,
-                       guint rank, GError **error)
+/* What there is of a copy. Owned by the caller. */
+static GPtrArray *list_existing(struct store *store, const char *lab, GError **error)
+{
+    GError *cause = NULL;
+    g_autoptr(store_lab) known = store_find_lab(store, lab, &cause);
+    if (cause) {
+        g_propagate_error(error, cause);
+        return NULL;
+    }
+    return known ? store_list_objects(store, known->id, error)
+                 : g_ptr_array_new_with_free_func((GDestroyNotify)store_object_free);
+}
+
+/* A file that a machine writes to can be one copy's only. writers: file → the student whose copy has it. */
+static bool check_writers(GHashTable *writers, GPtrArray *objects, const char *student, GError **error)
+{
+    for (guint i = 0; i < objects->len; i++) {
+        const struct object *object = objects->pdata[i];
+        g_autoptr(JsonNode) root =
+            object->kind == OBJECT_MACHINE ? json_from_string(object->payload, NULL) : NULL;
+        JsonArray *media = root ? machine_media(json_node_get_object(root)) : NULL;
+        for (guint k = 0; media && k < json_array_get_length(media); k++) {
+            JsonObject *medium = json_array_get_object_element(media, k);
+            const char *file = json_object_get_string_member_with_default(medium, "file", NULL);
+            if (!file || !json_object_get_boolean_member_with_default(medium, "persistent", FALSE))
+                continue;
+            const char *other = g_hash_table_lookup(writers, file);
+            if (other && !g_str_equal(other, student)) {
+                g_set_error(
+                    error, TOPOLOGY_ERROR, TOPOLOGY_ERROR_INVALID,
+                    "%s is persistent in the copies of %s and %s, and only one machine may write to it; put "
+                    "${student.id} into its name",
+                    file, other, student);
+                return false;
+            }
+            g_hash_table_insert(writers, g_strdup(file), (gpointer)student);
+        }
+    }
+    return true;
+}
+
+static bool add_member(struct store *store, struct class_plan *plan, GHashTable *writers, const char *shown,
+                       const struct roster_student *student, guint rank, GError **error)
 {
     struct store_member *member = g_new0(struct store_member, 1);
     g_ptr_array_add(plan->members, member);
@@ -122,11 +164,16 @@ static bool add_member(struct class_plan *plan, const char *shown, const struct 
     if (!topology)
         return false;
     topology_report_auto struct topology_report *report = topology_report_new(shown, topology->source);
-    g_autoptr(GPtrArray) objects = wanted_objects(topology, report);
+    g_autoptr(GPtrArray) existing = list_existing(store, member->lab, error);
+    g_autoptr(GPtrArray) objects = existing ? wanted_objects(topology, existing, report) : NULL;
+    if (!objects)
+        return false;
     if (!topology_report_ok(report, error)) {
         g_prefix_error(error, "the copy of %s:\n", student->id);
         return false;
     }
+    if (!check_writers(writers, objects, student->id, error))
+        return false;
     unsigned memory = 0, machines = 0;
     for (guint i = 0; i < objects->len; i++) {
         const struct object *object = objects->pdata[i];
@@ -246,9 +293,10 @@ static bool fill_plan(struct store *store, struct class_plan *plan, const char *
         !name_class(plan->class, shown, roster->students->pdata[0], error) ||
         !check_lengths(plan, roster, chosen, error))
         return false;
+    g_autoptr(GHashTable) writers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint i = 0; i < roster->students->len; i++) {
         const struct roster_student *student = roster->students->pdata[i];
-        if (is_chosen(chosen, student->id) && !add_member(plan, shown, student, i, error))
+        if (is_chosen(chosen, student->id) && !add_member(store, plan, writers, shown, student, i, error))
             return false;
     }
     return find_known(store, plan, roster, chosen, error) && check_names(store, plan, error);

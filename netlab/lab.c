@@ -453,7 +453,7 @@ static GPtrArray *read_file(const struct up *up, GError **error)
     const struct lab_up_options *o = up->options;
     topology_report_auto struct topology_report *report =
         topology_report_new(o->shown_file, o->topology->source);
-    g_autoptr(GPtrArray) objects = wanted_objects(o->topology, report);
+    g_autoptr(GPtrArray) objects = wanted_objects(o->topology, up->existing, report);
     return topology_report_ok(report, error) ? g_steal_pointer(&objects) : NULL;
 }
 
@@ -508,12 +508,12 @@ static bool make_plan(struct up *up, GError **error)
 {
     const struct lab_up_options *o = up->options;
     g_autoptr(GString) stopped = g_string_new(NULL);
-    g_autoptr(GPtrArray) file = o->topology ? read_file(up, error) : NULL;
-    if (o->topology && !file)
-        return false;
     up->existing = up->lab ? store_list_objects(up->store, up->lab->id, error)
                            : g_ptr_array_new_with_free_func((GDestroyNotify)store_object_free);
     if (!up->existing)
+        return false;
+    g_autoptr(GPtrArray) file = o->topology ? read_file(up, error) : NULL;
+    if (o->topology && !file)
         return false;
     if (file) {
         want_renewals(up, file);

@@ -107,18 +107,25 @@ const char *lab_node_state_name(enum lab_node_state state); /* "starting", "runn
 struct lab_nic_status {
     char *interface, *mac, *network, *address, *address6; /* addresses NULL: none */
 };
+struct lab_medium_status {
+    char *drive; /* "ide0-hd0", as the machine's monitor calls it */
+    bool is_disk, is_persistent, is_image /* comes with the node's image */;
+    char *file, *format; /* NULL: an empty disk or drive */
+    uint64_t size;       /* bytes of an empty disk; 0: the file's */
+};
 struct lab_node_status {
     char *name;
     enum lab_node_state state;
     char *note;        /* why it ended, or ended before it was restarted; "" */
     char *restart;     /* its policy; NULL: never */
     char *last_words;  /* of one that ended: the end of its console, "" when it said nothing */
-    char *image;       /* or its kernel's path */
+    char *image;       /* or its kernel's path, or that of the disk or CD that starts */
     unsigned memory;   /* MiB it has */
     pid_t pid;         /* 0: none */
     uint64_t resident; /* KiB it uses on the host */
     char *directory, *console; /* console NULL: it has none */
-    GPtrArray *nics; /* struct lab_nic_status * */
+    GPtrArray *nics;  /* struct lab_nic_status * */
+    GPtrArray *media; /* struct lab_medium_status * */
 };
 struct lab_status {
     char *name, *file, *directory;

@@ -5,7 +5,7 @@
  * lock.
  */
 #include "netlab/lab.h"
-#include "netlab/machine.h"
+#include "netlab/machine_drives.h"
 #include "netlab/objects.h"
 #include "netlab/paths.h"
 #include "netlab/process.h"
@@ -40,6 +40,15 @@ static void nic_free(void *data)
     g_free(nic);
 }
 
+static void medium_free(void *data)
+{
+    struct lab_medium_status *medium = data;
+    g_free(medium->drive);
+    g_free(medium->file);
+    g_free(medium->format);
+    g_free(medium);
+}
+
 static void node_free(void *data)
 {
     struct lab_node_status *node = data;
@@ -51,6 +60,7 @@ static void node_free(void *data)
     g_free(node->directory);
     g_free(node->console);
     g_ptr_array_unref(node->nics);
+    g_ptr_array_unref(node->media);
     g_free(node);
 }
 
@@ -70,6 +80,41 @@ static char *member(JsonObject *object, const char *name)
     return g_strdup(json_object_get_string_member_with_default(object, name, NULL));
 }
 
+static void add_medium(struct lab_node_status *node, int at, bool is_disk, char *file, char *format)
+{
+    struct lab_medium_status *medium = g_new0(struct lab_medium_status, 1);
+    medium->drive = g_strdup_printf("ide%d-%s%d", at / 2, is_disk ? "hd" : "cd", at % 2);
+    medium->is_disk = is_disk;
+    medium->file = file;
+    medium->format = format;
+    g_ptr_array_add(node->media, medium);
+}
+
+static void read_media(struct lab_node_status *node, JsonObject *payload)
+{
+    const char *disk = json_object_get_string_member_with_default(payload, "disk", NULL),
+               *cdrom = json_object_get_string_member_with_default(payload, "cdrom", NULL),
+               *format = json_object_get_string_member_with_default(payload, "disk_format", "raw");
+    if (disk)
+        add_medium(node, 0, true, g_strdup(disk), g_strdup(format));
+    if (cdrom)
+        add_medium(node, 2, false, g_strdup(cdrom), NULL);
+    for (guint i = 0; i < node->media->len; i++)
+        ((struct lab_medium_status *)node->media->pdata[i])->is_image = true;
+    JsonArray *media = machine_media(payload);
+    for (guint i = 0; media && i < json_array_get_length(media); i++) {
+        JsonObject *object = json_array_get_object_element(media, i);
+        g_autofree char *kind = member(object, "kind");
+        add_medium(node, (int)json_object_get_int_member_with_default(object, "at", 0),
+                   g_strcmp0(kind, "disk") == 0, member(object, "file"), member(object, "format"));
+        struct lab_medium_status *medium = node->media->pdata[node->media->len - 1];
+        medium->is_persistent = json_object_get_boolean_member_with_default(object, "persistent", FALSE);
+        medium->size = (uint64_t)json_object_get_int_member_with_default(object, "size", 0);
+    }
+    for (guint i = 0; i < node->media->len && !node->image; i++)
+        node->image = g_strdup(((struct lab_medium_status *)node->media->pdata[i])->file);
+}
+
 static void read_payload(struct lab_node_status *node, const char *text)
 {
     g_autoptr(JsonNode) root = json_from_string(text, NULL);
@@ -79,6 +124,7 @@ static void read_payload(struct lab_node_status *node, const char *text)
     node->image = member(payload, "image");
     if (!node->image)
         node->image = member(payload, "kernel");
+    read_media(node, payload);
     node->memory = (unsigned)json_object_get_int_member_with_default(payload, "memory", 0);
     JsonArray *nics =
         json_object_has_member(payload, "nics") ? json_object_get_array_member(payload, "nics") : NULL;
@@ -101,6 +147,7 @@ static struct lab_node_status *read_node(const struct lab_place *place, const st
     struct process_identity identity;
     node->name = g_strdup(object->key);
     node->nics = g_ptr_array_new_with_free_func(nic_free);
+    node->media = g_ptr_array_new_with_free_func(medium_free);
     node->directory = paths_node_directory(place->runtime, lab->name, object->key);
     /* What serves a network has no console. */
     node->console = object->key[0] == OBJECT_GATEWAY_SIGN

@@ -11,6 +11,7 @@
 #include "netlab/caller.h"
 #include "netlab/fault.h"
 #include "netlab/hosts.h"
+#include "netlab/machine_drives.h"
 #include "netlab/objects.h"
 
 #include <errno.h>
@@ -161,6 +162,19 @@ static bool add_medium(struct command *command, const struct machine_spec *spec,
     return true;
 }
 
+/* Those of the node's own. */
+static bool add_drives(struct command *command, const struct machine_spec *spec, JsonObject *payload,
+                       GArray *opened, GError **error)
+{
+    struct machine_fds fds = {g_array_new(FALSE, FALSE, sizeof(int)), FIRST_FD + (int)command->fds->len};
+    bool good = machine_drives_add(command->argv, payload, &spec->user, opened ? &fds : NULL, error);
+    g_array_append_vals(command->fds, fds.fds->data, fds.fds->len);
+    if (opened)
+        g_array_append_vals(opened, fds.fds->data, fds.fds->len);
+    g_array_unref(fds.fds);
+    return good;
+}
+
 /* Ours confines itself to what a machine needs. Other programs at NETLAB_EMU have other words for that, or
  * none; a kernel without filters runs machines as their user all the same. */
 static void add_confinement(struct command *command, const char *emulator)
@@ -260,7 +274,8 @@ static bool build_command(const struct machine_spec *spec, struct command *comma
                   json_object_get_string_member_with_default(payload, "initrd", NULL), opened, error))
         return false;
     if (!add_medium(command, spec, payload, "disk", opened, error) ||
-        !add_medium(command, spec, payload, "cdrom", opened, error))
+        !add_medium(command, spec, payload, "cdrom", opened, error) ||
+        !add_drives(command, spec, payload, opened, error))
         return false;
     const char *append = json_object_get_string_member_with_default(payload, "append", NULL);
     if (append && *append) {
@@ -612,6 +627,7 @@ bool machine_prepare(const struct machine_spec *spec, GError **error)
         g_autofree guchar *archive = g_base64_decode(files, &size);
         good = leave_file(spec, "files", archive, size, error);
     }
+    good = good && machine_drives_prepare(json_node_get_object(root), spec->directory, &spec->user, error);
     if (good && spec->user.change && chown(spec->directory, spec->user.uid, spec->user.gid) != 0)
         good = fail_errno(error, spec->directory);
     return good;
@@ -796,5 +812,8 @@ char *machine_restore_paths(const char *payload, const char *text)
         g_autofree char *name = g_strdup_printf("/proc/self/fd/%d", fd++);
         g_string_replace(restored, name, path, 0);
     }
+    g_autoptr(JsonNode) root = json_from_string(payload, NULL);
+    if (root && JSON_NODE_HOLDS_OBJECT(root))
+        machine_drives_restore_paths(json_node_get_object(root), restored);
     return g_string_free(restored, FALSE);
 }

@@ -191,6 +191,13 @@ char *mac_format(const uint8_t mac[6])
     return g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 }
 
+void topology_disk_free(void *data)
+{
+    struct topology_disk *disk = data;
+    g_free(disk->file);
+    g_free(disk);
+}
+
 static void machine_clear(struct topology_machine *machine)
 {
     g_free(machine->image);
@@ -198,6 +205,9 @@ static void machine_clear(struct topology_machine *machine)
     g_free(machine->kernel);
     g_free(machine->initrd);
     g_free(machine->append);
+    g_free(machine->cdrom);
+    if (machine->disks)
+        g_ptr_array_unref(machine->disks);
 }
 
 static void topology_line_clear(struct topology_line *line)

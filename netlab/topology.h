@@ -211,6 +211,25 @@ struct topology_restart_policy {
     unsigned most;
 };
 
+/* One of `disk:`. */
+struct topology_disk {
+    struct topology_mark mark;
+    char *file; /* absolute after the check; NULL: an empty disk of `size` */
+    struct topology_mark size_mark;
+    uint64_t size;  /* bytes; 0: as large as the file is */
+    int persistent; /* 1: what is written goes into the file */
+    struct topology_mark persistent_mark;
+};
+enum { TOPOLOGY_DISKS_MOST = 4 }; /* IDE: two channels with two devices each */
+
+/* What a machine starts from. */
+enum topology_boot {
+    TOPOLOGY_BOOT_UNSET,
+    TOPOLOGY_BOOT_KERNEL, /* its image's, or its own */
+    TOPOLOGY_BOOT_DISK,   /* firmware looks at the first disk */
+    TOPOLOGY_BOOT_CDROM   /* firmware looks at the CD, then at the disk */
+};
+
 /* Everything that may stand both in a node and in `defaults:`. */
 struct topology_machine {
     char *image;
@@ -224,6 +243,14 @@ struct topology_machine {
     enum topology_ready ready;
     int forwarding; /* -1: not given */
     struct topology_restart_policy restart;
+    GPtrArray *disks; /* struct topology_disk *; NULL: not given */
+    struct topology_mark disks_mark;
+    bool has_cdrom;
+    char *cdrom; /* absolute after the check; NULL: none, or (has_cdrom) an empty drive */
+    struct topology_mark cdrom_mark;
+    enum topology_boot boot;
+    struct topology_mark boot_mark;
+    bool is_bare; /* after the check: neither image nor kernel, firmware starts its disk or CD */
 };
 
 /* Something that goes into a guest's file system before its commands run. */
@@ -326,6 +353,7 @@ struct topology {
 /* For the parser: empty ones, all lists there. */
 struct topology *topology_new(const char *file, const char *source);
 struct topology_node *topology_node_new(const char *name, struct topology_mark mark);
+void topology_disk_free(void *disk);
 void topology_free(struct topology *topology);
 struct topology_network *topology_find_network(const struct topology *topology, const char *name);
 struct topology_node *topology_find_node(const struct topology *topology, const char *name);

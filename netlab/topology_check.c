@@ -16,6 +16,7 @@
 #include "netlab/topology_check.h"
 #include "netlab/topology_dhcp.h"
 #include "netlab/topology_six.h"
+#include "netlab/topology_machine.h"
 #include "netlab/topology_node.h"
 #include "netlab/topology_uplink.h"
 
@@ -26,7 +27,6 @@ enum {
     LONGEST_NAME = 32,  /* of labs and networks */
     LONGEST_LABEL = 63, /* of a host name, RFC 1123 2.1 */
     LONGEST_INTERFACE = 15,
-    LEAST_MEMORY_MIB = 8, /* no kernel we know starts below */
 };
 
 struct check {
@@ -696,80 +696,7 @@ static void check_routes(struct check *c, struct topology_node *node)
     }
 }
 
-/* ---- machines ---- */
-
-static char *absolute_path(const struct topology *topology, const char *path)
-{
-    return g_canonicalize_filename(path, topology->directory);
-}
-
-static void check_machine(struct check *c, struct topology_machine *machine, const char *what)
-{
-    if (machine->image && machine->kernel)
-        topology_complain(c->report, machine->kernel_mark,
-                          "%s has an \"image\" and a \"kernel\" of its own; keep one of them", what);
-    if (machine->initrd && !machine->kernel)
-        topology_complain(c->report, machine->initrd_mark,
-                          "%s has an \"initrd\" but no \"kernel\"; give both or use an \"image\"", what);
-    if (machine->memory && machine->memory < LEAST_MEMORY_MIB)
-        topology_complain(c->report, machine->memory_mark,
-                          "%uM of memory is too little for any kernel; give at least %dM", machine->memory,
-                          LEAST_MEMORY_MIB);
-    char **paths[] = {&machine->kernel, &machine->initrd};
-    for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
-        if (!*paths[i])
-            continue;
-        char *absolute = absolute_path(c->topology, *paths[i]);
-        g_free(*paths[i]);
-        *paths[i] = absolute;
-    }
-}
-
-static void inherit_machine(struct topology_node *node, const struct topology_machine *defaults)
-{
-    struct topology_machine *machine = &node->machine;
-    /* What boots comes whole from one place: a node's own kernel never gets the default image's initrd. */
-    if (!machine->image && !machine->kernel) {
-        machine->image = g_strdup(defaults->image);
-        machine->image_mark = defaults->image_mark;
-        machine->kernel = g_strdup(defaults->kernel);
-        machine->kernel_mark = defaults->kernel_mark;
-        g_free(machine->initrd); /* one without a kernel has been complained about */
-        machine->initrd = g_strdup(defaults->initrd);
-        machine->initrd_mark = defaults->initrd_mark;
-        if (!machine->image && !machine->kernel) {
-            machine->image = g_strdup("mini");
-            machine->image_mark = node->mark;
-        }
-    }
-    if (!machine->memory) {
-        machine->memory = defaults->memory;
-        machine->memory_mark = defaults->memory_mark;
-    }
-    if (!machine->cpu) {
-        machine->cpu = g_strdup(defaults->cpu);
-        machine->cpu_mark = defaults->cpu_mark;
-    }
-    if (!machine->append)
-        machine->append = g_strdup(defaults->append);
-    if (machine->ready == TOPOLOGY_READY_UNSET)
-        machine->ready = defaults->ready;
-    if (machine->restart.when == TOPOLOGY_RESTART_UNSET)
-        machine->restart = defaults->restart;
-    if (machine->forwarding < 0)
-        machine->forwarding = defaults->forwarding > 0;
-}
-
-static void check_machines(struct check *c)
-{
-    check_machine(c, &c->topology->defaults, "\"defaults\"");
-    for (guint n = 0; n < c->topology->nodes->len; n++) {
-        struct topology_node *node = c->topology->nodes->pdata[n];
-        g_autofree char *what = g_strdup_printf("node \"%s\"", node->name);
-        check_machine(c, &node->machine, what);
-        inherit_machine(node, &c->topology->defaults);
-    }
-}
+/* ---- checks ---- */
 
 static const char *const test_words[] = {
     [TOPOLOGY_TEST_RUN] = "run",     [TOPOLOGY_TEST_PING] = "ping",       [TOPOLOGY_TEST_ADDRESS] = "address",
@@ -879,6 +806,6 @@ void topology_check(struct topology *topology, struct topology_report *report)
     check_macs(&c);
     for (guint n = 0; n < topology->nodes->len; n++)
         check_routes(&c, topology->nodes->pdata[n]);
-    check_machines(&c);
+    topology_check_machines(topology, report);
     topology_check_tests(topology, 0, report);
 }

@@ -349,7 +349,19 @@ void topology_read_loopbacks(struct parser *p, yaml_node_t *value, const struct 
         FIELD_ROW("restart", read_restart, AT(at, restart), TOPOLOGY_TYPE_RESTART,                           \
                   "when its machine ends by itself: \"never\", \"on-failure\", \"always\", \"always:3\"",    \
                   .standard = "never; with the others 10 times in a row",                                    \
-                  .example = "restart: on-failure:3", .mistake = "restart: sometimes")
+                  .example = "restart: on-failure:3", .mistake = "restart: sometimes"),                      \
+        MARKED_ROW("disk", topology_read_disks, AT(at, disks), AT(at, disks_mark), TOPOLOGY_TYPE_DISKS,      \
+                   "disks: a raw or qcow2 file, the size of an empty one (2G), or a list",                   \
+                   .standard = "the image's own", .example = "disk: debian.qcow2",                           \
+                   .mistake = "disk: {file: debian.qcow2, size: 2G}"),                                       \
+        MARKED_ROW("cdrom", topology_read_cdrom, AT(at, cdrom), AT(at, cdrom_mark), TOPOLOGY_TYPE_CDROM,     \
+                   "the CD in its drive: an ISO file, or \"empty\"", .standard = "the image's own",          \
+                   .example = "cdrom: debian.iso", .mistake = "cdrom: [debian.iso]"),                        \
+        MARKED_ROW("boot", topology_read_boot, AT(at, boot), AT(at, boot_mark), TOPOLOGY_TYPE_BOOT,          \
+                   "what starts: \"kernel\", \"disk\" or \"cdrom\"",                                         \
+                   .standard = "the image's or its own kernel; without one the first disk that can be "      \
+                               "started, then the CD",                                                       \
+                   .example = "disk: 2G, cdrom: debian.iso, boot: cdrom", .mistake = "boot: floppy")
 
 static const struct key node_keys[] = {
     MACHINE_KEYS(offsetof(struct topology_node, machine)),
@@ -381,9 +393,6 @@ static const struct key node_keys[] = {
         "an address of the loopback interface; true: one of \"loopbacks\"",
         .standard = "one of `loopbacks` when that is given", .example = "loopback: 10.0.0.1",
         .mistake = "loopback: lo", .guests = OURS),
-    LATER("cdrom", "CD image", "make an image of it (netlab image import) and use `image:`"),
-    LATER("disk", "disk image", "make an image of it (netlab image import) and use `image:`"),
-    LATER("boot", "boot order", "use `kernel:` and `initrd:` to boot"),
     LATER("display", "screen", "use `netlab console`"),
 };
 const struct mapping topology_mapping_node = {

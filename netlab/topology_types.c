@@ -108,6 +108,21 @@ static const struct topology_type_info types[] = {
                                "`never`, `on-failure` or `always`; these two with how often in a row, 1 to "
                                "1000000: `always:3`",
                                PATTERN("^(never|(on-failure|always)(:[1-9][0-9]{0,6})?)$")},
+    [TOPOLOGY_TYPE_DISKS] =
+        {"disks",
+         "a file relative to the topology file, a size like `2G`, a mapping with the keys of \"Disks\", or a "
+         "list of at most four of these",
+         "{\"anyOf\": [{\"type\": \"string\"}, " REF(
+             "disk") ", {\"type\": \"array\", \"maxItems\": 4, "
+                     "\"items\": {\"anyOf\": [{\"type\": \"string\"}, " REF("disk") "]}}]}"},
+    [TOPOLOGY_TYPE_DISK_SIZE] = {"disk_size", "a size with M, G or T, 1M to 2T",
+                                 PATTERN("^[0-9]+[MmGgTt]([Ii]?[Bb])?$")},
+    [TOPOLOGY_TYPE_CDROM] = {"cdrom",
+                             "an ISO file relative to the topology file, or `empty`: a drive "
+                             "without a CD",
+                             "{\"type\": \"string\"}"},
+    [TOPOLOGY_TYPE_BOOT] = {"boot", "`kernel`, `disk` or `cdrom`",
+                            "{\"enum\": [\"kernel\", \"disk\", \"cdrom\"]}"},
     [TOPOLOGY_TYPE_NIC_VALUE] = {"nic_value", "an address, or a mapping with the keys of \"NICs\"",
                                  "{\"anyOf\": [{\"type\": \"null\"}, " REF("address") ", " REF("nic") "]}"},
     [TOPOLOGY_TYPE_NODE_NETWORKS] =

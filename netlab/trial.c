@@ -6,7 +6,7 @@
  */
 #include "netlab/trial.h"
 #include "netlab/caller.h"
-#include "netlab/machine.h"
+#include "netlab/machine_drives.h"
 #include "netlab/paths.h"
 
 #include <errno.h>
@@ -51,10 +51,12 @@ static bool read_until_end(int fd, GString *text)
     }
 }
 
+enum { FIRST_FD = 3, FILES_MOST = 2 + 1 + 16 /* a disk and what is below it */ };
+
 /* Its files as descriptors, since the user that it becomes may not be able to reach them by their paths. */
 struct files {
-    int from[2], to[2];
-    const char *path[2];
+    int from[FILES_MOST], to[FILES_MOST];
+    const char *path[FILES_MOST]; /* of those that are passed as /proc/self/fd/N; NULL: of a set */
     int count;
 };
 
@@ -62,7 +64,6 @@ struct files {
  */
 static bool pass_file(struct files *files, const struct machine_user *user, const char *path, char **name)
 {
-    enum { FIRST_FD = 3 };
     struct stat found;
     if (!path || !user->change) {
         *name = g_strdup(path);
@@ -82,6 +83,43 @@ static void close_files(struct files *files)
 {
     for (int i = 0; i < files->count; i++)
         close(files->from[i]);
+}
+
+/* The words of the medium. False: why not; the trial is over then. */
+static bool add_medium(GPtrArray *argv, struct files *files, const struct trial *trial,
+                       const struct machine_user *user, GError **error)
+{
+    g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
+    struct machine_fds passed = {fds, FIRST_FD + files->count};
+    unsigned set = 1;
+    bool good = !trial->medium || machine_drive_add(argv, trial->medium, user, &passed, &set, error);
+    for (guint i = 0; i < fds->len; i++) {
+        int fd = g_array_index(fds, int, i);
+        if (files->count == FILES_MOST) {
+            close(fd);
+            continue;
+        }
+        files->from[files->count] = fd;
+        files->to[files->count] = FIRST_FD + files->count;
+        files->count++;
+    }
+    return good;
+}
+
+static void restore_paths(const struct trial *trial, const struct files *files, GString *text)
+{
+    for (int i = 0; i < files->count; i++) {
+        g_autofree char *name = g_strdup_printf("/proc/self/fd/%d", files->to[i]);
+        if (files->path[i])
+            g_string_replace(text, name, files->path[i], 0);
+    }
+    if (!trial->medium)
+        return;
+    g_autoptr(JsonObject) payload = json_object_new();
+    JsonArray *media = json_array_new();
+    json_array_add_object_element(media, json_object_ref(trial->medium));
+    json_object_set_array_member(payload, "media", media);
+    machine_drives_restore_paths(payload, text);
 }
 
 /* In the child: a kernel is a stranger's, and root is not to read it. */
@@ -116,6 +154,11 @@ bool trial_run(const struct trial *trial, char **why)
     add(argv, "-serial", "null");
     add(argv, "-monitor", "none");
     add(argv, "-nic", "none");
+    g_autoptr(GError) error = NULL;
+    if (!add_medium(argv, &files, trial, &user, &error)) {
+        *why = g_strdup(error->message);
+        return false;
+    }
     g_ptr_array_add(argv, NULL);
 
     GPid pid;
@@ -137,10 +180,7 @@ bool trial_run(const struct trial *trial, char **why)
     if (!ended || (WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
         !g_str_has_prefix(text->str, "netlab-emu: ") || strstr(text->str, "-check"))
         return true;
-    for (int i = 0; i < files.count; i++) {
-        g_autofree char *name = g_strdup_printf("/proc/self/fd/%d", files.to[i]);
-        g_string_replace(text, name, files.path[i], 0);
-    }
+    restore_paths(trial, &files, text);
     *why = g_strstrip(g_strdup(text->str + strlen("netlab-emu: ")));
     return false;
 }

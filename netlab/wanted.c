@@ -17,6 +17,7 @@
 #include "netlab/topology_uplink.h"
 #include "netlab/trial.h"
 #include "netlab/wanted_dhcp.h"
+#include "netlab/wanted_media.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +26,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DEFAULT_MEMORY_MIB = 64, LONGEST_CONFIG = 60000, NODES_AT_ONCE = 16 };
+enum {
+    DEFAULT_MEMORY_MIB = 64,
+    BARE_MEMORY_MIB = 256 /* as of an imported disk */,
+    LONGEST_CONFIG = 60000,
+    NODES_AT_ONCE = 16
+};
 
 /* What boots: from an image, or from files of one's own. */
 struct boot {
@@ -33,6 +39,7 @@ struct boot {
     const char *disk_format; /* NULL: the root of our start-up program */
     unsigned memory;
     bool has_agent;
+    struct media media;
 };
 
 static void boot_clear(struct boot *boot)
@@ -42,6 +49,8 @@ static void boot_clear(struct boot *boot)
     g_free(boot->disk);
     g_free(boot->cdrom);
     g_free(boot->append);
+    if (boot->media.list)
+        json_array_unref(boot->media.list);
 }
 
 static char *finish(JsonBuilder *builder)
@@ -343,6 +352,16 @@ static bool boot_from_image(const struct topology_node *node, struct topology_re
     boot->disk_format = image->disk && !image->disk_is_root ? (image->disk_is_qcow2 ? "qcow2" : "raw") : NULL;
     boot->memory = machine->memory ? machine->memory : image->memory ? image->memory : DEFAULT_MEMORY_MIB;
     boot->has_agent = image->has_agent;
+    if (!image->takes_disks && (machine->disks->len || machine->has_cdrom)) {
+        topology_complain(
+            report, machine->disks->len ? machine->disks_mark : machine->cdrom_mark,
+            image->disk ? "image \"%s\" was built by an earlier version and might take the node's disk for "
+                          "its own; build it again: netlab image build %s"
+                        : "image \"%s\" has no drivers for disks and CDs; use an image with a root on "
+                          "disk, like host (netlab image build %s)",
+            image->name, image->disk ? image->name : "host");
+        good = false;
+    }
     if (machine->append && !image->kernel) {
         topology_complain(
             report, node->mark,
@@ -445,7 +464,18 @@ static void put_name_servers(GString *config, const struct topology_node *node,
     g_string_append_printf(config, "nameserver %s\n", server);
 }
 
-static char *guest_config(const struct topology_node *node)
+/* The drives of the node's own, by their places. */
+static void put_drives(GString *config, JsonArray *media)
+{
+    for (guint i = 0; media && i < json_array_get_length(media); i++) {
+        JsonObject *medium = json_array_get_object_element(media, i);
+        int at = (int)json_object_get_int_member(medium, "at");
+        bool is_disk = g_str_equal(json_object_get_string_member(medium, "kind"), "disk");
+        g_string_append_printf(config, "drive ide%d-%s%d\n", at / 2, is_disk ? "hd" : "cd", at % 2);
+    }
+}
+
+static char *guest_config(const struct topology_node *node, JsonArray *media)
 {
     GString *config = g_string_new(NULL);
     g_string_append_printf(config, "hostname %s\n", node->hostname);
@@ -488,6 +518,7 @@ static char *guest_config(const struct topology_node *node)
     if (out_six)
         g_string_append_printf(config, "route default via %s\n", via_six);
     put_name_servers(config, node, out);
+    put_drives(config, media);
     for (guint i = 0; i < node->run->len; i++)
         put_command(config, node->run->pdata[i]);
     return g_string_free(config, FALSE);
@@ -548,13 +579,50 @@ static void put_nics(JsonBuilder *builder, const struct topology_node *node)
     json_builder_end_array(builder);
 }
 
-static void want_machine(GPtrArray *objects, const struct topology_node *node, GHashTable *trials,
+/* Firmware and the node's own disk or CD. */
+static bool boot_bare(const struct topology_node *node, struct boot *boot)
+{
+    boot->memory = node->machine.memory ? node->machine.memory : BARE_MEMORY_MIB;
+    return true;
+}
+
+static bool add_media(const struct topology *topology, const struct topology_node *node,
+                      struct media_context *context, struct topology_report *report, struct boot *boot)
+{
+    const struct media_image image = {.name = node->machine.image,
+                                      .kernel = boot->kernel,
+                                      .initrd = boot->initrd,
+                                      .memory = boot->memory,
+                                      .has_disk = boot->disk != NULL,
+                                      .has_cdrom = boot->cdrom != NULL};
+    if (!wanted_media(topology, node, &image, context, &boot->media, report))
+        return false;
+    if (boot->media.replaces_cdrom)
+        g_clear_pointer(&boot->cdrom, g_free);
+    return true;
+}
+
+static void put_media(JsonBuilder *builder, const struct media *media)
+{
+    put_string(builder, "boot", media->order);
+    if (!media->list)
+        return;
+    JsonNode *node = json_node_init_array(json_node_alloc(), media->list);
+    json_builder_set_member_name(builder, "media");
+    json_builder_add_value(builder, node);
+}
+
+static void want_machine(GPtrArray *objects, const struct topology *topology,
+                         const struct topology_node *node, struct media_context *context,
                          struct topology_report *report)
 {
     const struct topology_machine *machine = &node->machine;
     struct boot boot = {0};
-    g_autofree char *config = guest_config(node);
-    bool good = machine->kernel ? boot_from_files(node, report, &boot) : boot_from_image(node, report, &boot);
+    bool good = machine->is_bare  ? boot_bare(node, &boot)
+                : machine->kernel ? boot_from_files(node, report, &boot)
+                                  : boot_from_image(node, report, &boot);
+    good = good && add_media(topology, node, context, report, &boot);
+    g_autofree char *config = guest_config(node, boot.media.list);
     if (strlen(config) > LONGEST_CONFIG) {
         topology_complain(report, node->mark,
                           "the commands and routes of node \"%s\" are longer than %d bytes together; put "
@@ -563,7 +631,7 @@ static void want_machine(GPtrArray *objects, const struct topology_node *node, G
         good = false;
     }
     g_autofree char *files = topology_pack_files(node, report, &good);
-    good = good && try_machine(machine, &boot, trials, report);
+    good = good && try_machine(machine, &boot, context->trials, report);
     if (good) {
         bool agent =
             machine->ready == TOPOLOGY_READY_UNSET ? boot.has_agent : machine->ready == TOPOLOGY_READY_AGENT;
@@ -577,6 +645,7 @@ static void want_machine(GPtrArray *objects, const struct topology_node *node, G
         put_string(builder, "disk", boot.disk);
         put_string(builder, "disk_format", boot.disk_format);
         put_string(builder, "cdrom", boot.cdrom);
+        put_media(builder, &boot.media);
         put_string(builder, "append", boot.append);
         put_string(builder, "ready", agent ? "agent" : "started");
         put_nics(builder, node);
@@ -616,10 +685,13 @@ static void want_hosts(GPtrArray *objects, const struct topology *topology)
     g_ptr_array_add(objects, object_new(OBJECT_HOSTS, "", payload));
 }
 
-GPtrArray *wanted_objects(const struct topology *topology, struct topology_report *report)
+GPtrArray *wanted_objects(const struct topology *topology, GPtrArray *existing,
+                          struct topology_report *report)
 {
     GPtrArray *objects = g_ptr_array_new_with_free_func(object_free);
     g_autoptr(GHashTable) trials = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    struct media_context context;
+    media_context_init(&context, existing, trials);
     for (guint i = 0; i < topology->networks->len; i++) {
         const struct topology_network *network = topology->networks->pdata[i];
         want_network(objects, network);
@@ -648,7 +720,8 @@ GPtrArray *wanted_objects(const struct topology *topology, struct topology_repor
         for (guint i = from; i < end; i++)
             want_lines(objects, topology, topology->nodes->pdata[i]);
         for (guint i = from; i < end; i++)
-            want_machine(objects, topology->nodes->pdata[i], trials, report);
+            want_machine(objects, topology, topology->nodes->pdata[i], &context, report);
     }
+    media_context_clear(&context);
     return objects;
 }

@@ -64,14 +64,50 @@ static const struct {
      "t.yml:1:14: unknown key \"memry\" in node \"h1\"; did you mean \"memory\"?"},
     {"unknown key", "nodes: {h1: {frobnicate: 1}}\n",
      "t.yml:1:14: unknown key \"frobnicate\" in node \"h1\"; the keys are: image, memory, cpu, kernel, "
-     "initrd, append, ready, forwarding, restart, networks, routes, run, hostname, files, frr, bird, "
+     "initrd, append, ready, forwarding, restart, disk, cdrom, boot, networks, routes, run, hostname, files, "
+     "frr, bird, "
      "loopback"},
     {"top level", "nodse: {h1: }\n",
      "t.yml:1:1: unknown key \"nodse\" in the topology; did you mean \"nodes\"?\nt.yml:1:1: the topology has "
      "no nodes; add at least \"nodes: {h1: {image: mini}}\""},
-    {"later", "nodes: {h1: {disk: x}}\n",
-     "t.yml:1:14: \"disk\" is not yet in this version of netlab; make an image of it (netlab image import) "
-     "and use `image:`"},
+    {"later", "nodes: {h1: {display: x}}\n",
+     "t.yml:1:14: \"display\" is not yet in this version of netlab; use `netlab console`"},
+    {"disk number", "nodes: {h1: {disk: 2048}}\n",
+     "t.yml:1:20: \"2048\" is neither a file nor the size of a disk; write a size like 2048M or 2048G, and a "
+     "file of that name as ./2048"},
+    {"disk large", "nodes: {h1: {disk: [1G, 3T]}}\n",
+     "t.yml:1:25: a disk of 3T is out of range; give 1M to 2T"},
+    {"disk very large", "nodes: {h1: {disk: 99999999999999999999T}}\n",
+     "t.yml:1:20: a disk of 99999999999999999999T is out of range; give 1M to 2T"},
+    {"disk nothing", "nodes: {h1: {disk: 0M}}\n", "t.yml:1:20: a disk of 0M is out of range; give 1M to 2T"},
+    {"disk size", "nodes: {h1: {disk: {size: 2}}}\n",
+     "t.yml:1:27: \"2\" is no size of a disk; write it like 512M, 2G or 1T"},
+    {"disk empty", "nodes: {h1: {disk: {persistent: false}}}\n",
+     "t.yml:1:20: the disk has neither \"file\" nor \"size\"; write {file: debian.qcow2} or {size: 2G}"},
+    {"disk both", "nodes: {h1: {disk: {file: a, size: 1G}}}\n",
+     "t.yml:1:36: the disk is as large as its file; leave \"size\" out, or add \"persistent: true\" for a "
+     "file "
+     "that is made when it is not there"},
+    {"disk persistent", "nodes: {h1: {disk: {size: 1G, persistent: true}}}\n",
+     "t.yml:1:43: a disk can be persistent only in a file; add one: {file: data.img, size: 2G, persistent: "
+     "true}"},
+    {"disks", "nodes: {h1: {disk: [a, b, c, d, e]}}\n", "t.yml:1:33: a machine has room for 4 disks and CDs"},
+    {"disks and CD", "nodes: {h1: {disk: [a, b, c, d], cdrom: e}}\n",
+     "t.yml:1:20: node \"h1\" has 5 disks and CDs; a machine has room for 4"},
+    {"cdrom list", "nodes: {h1: {cdrom: [a]}}\n",
+     "t.yml:1:21: \"cdrom\" must be a plain value, this is a list"},
+    {"boot", "nodes: {h1: {cdrom: a, boot: d}}\n",
+     "t.yml:1:30: \"d\" is nothing a machine starts from; write \"kernel\", \"disk\" or \"cdrom\""},
+    {"boot kernel", "nodes: {h1: {kernel: k, disk: a, boot: disk}}\n",
+     "t.yml:1:40: node \"h1\" has a \"kernel\", which starts without disk or CD; leave one of the two out"},
+    {"boot disk", "nodes: {h1: {cdrom: a, boot: disk}}\n",
+     "t.yml:1:30: node \"h1\" is to start from its disk and has none; add one, like disk: debian.qcow2"},
+    {"boot cdrom", "nodes: {h1: {disk: 1G, cdrom: empty, boot: cdrom}}\n",
+     "t.yml:1:44: node \"h1\" is to start from its CD and has none; add one, like cdrom: debian.iso"},
+    {"boot append", "nodes: {h1: {disk: a, append: quiet}}\n",
+     "t.yml:1:9: node \"h1\" has an \"append\", but no kernel that it could go to: it starts from disk or "
+     "CD; "
+     "leave it out"},
     {"files mode", "nodes: {h1: {files: {/a: {text: x, mode: 9}}}}\n",
      "t.yml:1:42: \"9\" is no file mode; write it like 0755"},
     {"files both", "nodes: {h1: {files: {/a: {text: x, from: y}}}}\n",
@@ -242,7 +278,7 @@ static const struct {
      "on network \"x\", which does not exist; add \"x: {subnet: 10.1.0.0/24}\" under \"networks\""},
     {"anchor in itself", "nodes: &a {h1: *a}\n",
      "t.yml:1:12: unknown key \"h1\" in node \"h1\"; the keys are: image, memory, cpu, kernel, initrd, "
-     "append, ready, forwarding, restart, networks, routes, run, hostname, files, frr, bird, loopback"},
+     "append, ready, forwarding, restart, disk, cdrom, boot, networks, routes, run, hostname, files, frr, bird, loopback"},
 };
 
 static void test_mistake(gconstpointer data)
@@ -348,6 +384,69 @@ static void test_short(void)
     g_assert_cmpstr(topology_find_node(t, "h1")->machine.image, ==, "mini");
     assert_nic(t, "h1", 0, "eth0", "h1:eth0-h2:eth0", "10.255.0.1/30");
     assert_nic(t, "h2", 0, "eth0", "h1:eth0-h2:eth0", "10.255.0.2/30");
+}
+
+/* What a node starts from, and with which disks, when there are defaults: image, kernel's last part, whether
+ * firmware starts, number of disks, CD's last part. */
+static void test_starts(void)
+{
+    static const struct {
+        const char *defaults, *node, *expected;
+    } rows[] = {
+        {"", "", "mini - no 0 -"},
+        {"", "disk: a.qcow2", "- - bare 1 -"},
+        {"", "cdrom: a.iso", "- - bare 0 a.iso"},
+        {"", "cdrom: empty", "mini - no 0 empty"},
+        {"", "disk: 1G", "mini - no 1 -"},
+        {"", "disk: 1G, cdrom: a.iso", "- - bare 1 a.iso"},
+        {"", "disk: a, boot: kernel", "mini - no 1 -"},
+        {"", "kernel: k, disk: a", "- k no 1 -"},
+        {"", "image: host, disk: [a, 1G]", "host - no 2 -"},
+        {"image: host", "disk: a", "host - no 1 -"},
+        {"image: host", "disk: a, boot: disk", "- - bare 1 -"},
+        {"image: host", "cdrom: a.iso, boot: cdrom", "- - bare 0 a.iso"},
+        {"kernel: k", "cdrom: a.iso, boot: cdrom", "- - bare 0 a.iso"},
+        {"image: host, disk: 1G", "image: router", "router - no 1 -"},
+        {"disk: a.qcow2, cdrom: t.iso", "", "- - bare 1 t.iso"},
+        {"disk: a.qcow2, cdrom: t.iso", "image: mini", "mini - no 0 -"},
+        {"disk: a.qcow2", "disk: b.qcow2, cdrom: empty", "- - bare 1 empty"},
+        {"disk: a.qcow2", "disk: []", "mini - no 0 -"},
+        {"disk: a.qcow2, boot: disk", "", "- - bare 1 -"},
+        {"image: own, boot: disk", "", "own - no 0 -"},
+        {"image: own, boot: cdrom", "cdrom: a.iso", "own - no 0 a.iso"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *text =
+            g_strdup_printf("defaults: {%s}\nnodes: {h1: {%s}}\n", rows[i].defaults, rows[i].node);
+        topology_auto struct topology *t = load(text);
+        const struct topology_node *node = t->nodes->pdata[0];
+        const struct topology_machine *m = &node->machine;
+        g_autofree char *kernel = m->kernel ? g_path_get_basename(m->kernel) : g_strdup("-"),
+                        *cdrom =
+                            m->cdrom ? g_path_get_basename(m->cdrom) : g_strdup(m->has_cdrom ? "empty" : "-");
+        g_autofree char *is = g_strdup_printf("%s %s %s %u %s", m->image ? m->image : "-", kernel,
+                                              m->is_bare ? "bare" : "no", m->disks->len, cdrom);
+        g_test_message("%s", text);
+        g_assert_cmpstr(is, ==, rows[i].expected);
+        for (guint k = 0; k < m->disks->len; k++) {
+            const struct topology_disk *disk = m->disks->pdata[k];
+            g_assert_true(!disk->file == (disk->size != 0));
+            g_assert_true(!disk->file || g_path_is_absolute(disk->file));
+        }
+    }
+    topology_auto struct topology *t =
+        load("nodes: {h1: {disk: [512m, 2GiB, ./3G, {file: ../x, size: 1T, persistent: yes}]}}\n");
+    const struct topology_machine *m = &((const struct topology_node *)t->nodes->pdata[0])->machine;
+    const struct topology_disk *disk = m->disks->pdata[0];
+    g_assert_cmpuint(disk->size, ==, 512ull << 20);
+    disk = m->disks->pdata[1];
+    g_assert_cmpuint(disk->size, ==, 2ull << 30);
+    disk = m->disks->pdata[2];
+    g_assert_true(g_str_has_suffix(disk->file, "/3G"));
+    disk = m->disks->pdata[3];
+    g_assert_false(strstr(disk->file, "..") != NULL);
+    g_assert_cmpuint(disk->size, ==, 1ull << 40);
+    g_assert_cmpint(disk->persistent, ==, 1);
 }
 
 static void test_same_text_same_lab(void)
@@ -458,7 +557,7 @@ static void test_print_grammar(void)
         }
         g_free((void *)mapping.keys);
     }
-    g_assert_cmpuint(count, ==, 12);
+    g_assert_cmpuint(count, ==, 13);
 }
 
 int main(int argc, char **argv)
@@ -471,6 +570,7 @@ int main(int argc, char **argv)
     g_test_add_func("/topology/source-line", test_source_line);
     g_test_add_func("/topology/everything", test_everything);
     g_test_add_func("/topology/short", test_short);
+    g_test_add_func("/topology/starts", test_starts);
     g_test_add_func("/topology/deterministic", test_same_text_same_lab);
     g_test_add_func("/topology/pool", test_pool_steps_over_subnets);
     g_test_add_func("/topology/slash-31", test_slash_31);
