@@ -481,13 +481,14 @@ static void want_renewals(const struct up *up, GPtrArray *file)
 /* Services that take hold of links are kept from those that the lab has in the host's namespace. */
 static void want_unmanaged(const struct up *up, GPtrArray *file)
 {
-    bool has_any = !up->context.is_own_namespace;
+    bool has_any = !up->context.is_own_namespace, has_nic = false;
     for (guint i = 0; i < file->len; i++) {
         const struct object *object = file->pdata[i];
-        has_any = has_any || object->kind == OBJECT_UPLINK || object->kind == OBJECT_NAT;
+        has_nic = has_nic || object->kind == OBJECT_UPLINK;
+        has_any = has_any || has_nic || object->kind == OBJECT_NAT;
     }
     if (has_any && !up->context.is_rootless)
-        unmanaged_want(file, getuid(), up->name);
+        unmanaged_want(file, getuid(), up->name, has_nic);
 }
 
 static void tell_stopped(const struct up *up, const GString *stopped)

@@ -17,9 +17,9 @@ bool unmanaged_unmake(struct operation_context *context, const struct store_obje
 bool unmanaged_is_there(const struct store_object *object);
 char *unmanaged_describe(bool make, const char *key, const char *payload);
 
-/* Inserts at the front of what a lab wants: one for each service that runs. For commands, in the host's
- * namespace. */
-void unmanaged_want(GPtrArray *objects, unsigned owner, const char *lab);
+/* Inserts at the front of what a lab wants: one for each service that runs. keeps_names: a NIC of the host
+ * goes to a bridge, and the name servers it had are to stay. For commands, in the host's namespace. */
+void unmanaged_want(GPtrArray *objects, unsigned owner, const char *lab, bool keeps_names);
 
 /* The same for one link of `netlab host`, by its name, before it is there and when it is gone. What could not
  * be written is no reason to fail. In the host's namespace `host`. */
