@@ -30,7 +30,8 @@ enum {
     KEPT_LINES = 40, /* of what the last one said */
 };
 
-#define RESTART_WORD "; restart "
+#define RESTART_WORD   "; restart "
+#define RESTARTED_WORD "restarted "
 
 struct patient {
     char *node, *why;
@@ -117,6 +118,11 @@ char *revival_read_note(const char *note)
 {
     const char *plan = strstr(note, RESTART_WORD);
     return plan ? g_strndup(note, (gsize)(plan - note)) : NULL;
+}
+
+bool revival_is_running_note(const char *note)
+{
+    return !*note || g_str_has_prefix(note, RESTARTED_WORD);
 }
 
 int revival_timeout(const struct revival *revival)
@@ -216,7 +222,7 @@ static void restart(struct revival *revival, struct operation_context *context, 
     patient->started = now_ms();
     if (good) {
         leave_words(directory, words);
-        g_autofree char *note = g_strdup_printf("restarted %u time%s, last: %s", patient->restarts,
+        g_autofree char *note = g_strdup_printf(RESTARTED_WORD "%u time%s, last: %s", patient->restarts,
                                                 patient->restarts == 1 ? "" : "s", patient->why);
         set_note(context, patient->node, note);
         return;

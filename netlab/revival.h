@@ -20,6 +20,8 @@ char *revival_plan(struct revival *revival, struct operation_context *context, c
 /* Why it ended, out of such a text, when that says that it is going to be started again; else NULL. Owned by
  * the caller. */
 char *revival_read_note(const char *note);
+/* Is such a text of a machine that runs, and not of its end? */
+bool revival_is_running_note(const char *note);
 /* For poll(): milliseconds until one is due; -1: none is. */
 int revival_timeout(const struct revival *revival);
 /* Starts those that are due; true when any was. */

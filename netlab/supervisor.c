@@ -122,7 +122,8 @@ static void refresh_watches(struct supervisor *s, bool is_start)
         int pidfd = process_open(&identity);
         if (pidfd < 0) {
             struct watch gone = {.node = object->key, .identity = identity};
-            if (!*object->note)
+            /* Nobody has told its end yet: it was over before it was watched. */
+            if (revival_is_running_note(object->note))
                 note_end(s, &gone);
             else if (is_start)
                 resume(s, object);
