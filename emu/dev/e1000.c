@@ -28,8 +28,8 @@ enum {
 
 /* Moderation spares a busy guest. Its end may come this much late while the guest runs, for a wake-up of the
  * thread costs more than the interrupt; a guest that halts has nothing to be spared, and gets what is held
- * back. */
-enum { LATE_NS = 100000 };
+ * back. That something was sent can wait longest: who waits for it has nothing else to do, and halts. */
+enum { LATE_NS = 100000, SENT_LATE_NS = 500000 };
 
 /* ---- alarms ---- */
 
@@ -813,7 +813,8 @@ struct device *e1000_new(struct pci_bus *bus, int slot, const struct e1000_confi
         nic->clocks[i].timer = clock_timer_new(clock, alarm_fired, &nic->clocks[i]);
         if (i == E1000_ALARM_ITR || i == E1000_ALARM_TIDV || i == E1000_ALARM_TADV || i == E1000_ALARM_RDTR ||
             i == E1000_ALARM_RADV)
-            clock_timer_relax(nic->clocks[i].timer, LATE_NS);
+            clock_timer_relax(nic->clocks[i].timer,
+                              i == E1000_ALARM_TIDV || i == E1000_ALARM_TADV ? SENT_LATE_NS : LATE_NS);
     }
     nic->port = net_port_new(config->id, &port_ops, nic, NET_CAN_CHECKSUM | NET_CAN_TSO4 | NET_CAN_TSO6);
     e1000_crc_init(nic);

@@ -52,6 +52,11 @@ void clock_set_source(struct clock *clock, int64_t (*source)(void *opaque), void
     clock->source_opaque = opaque;
 }
 
+bool clock_is_derived(const struct clock *clock)
+{
+    return clock->source != NULL;
+}
+
 struct clock *clock_new(void)
 {
     struct clock *clock = g_new0(struct clock, 1);

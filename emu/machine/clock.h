@@ -27,6 +27,8 @@ void clock_manual_advance(struct clock *clock, int64_t ns); /* fires timers on t
  */
 void clock_set_source(struct clock *clock, int64_t (*source)(void *opaque), void *opaque);
 
+bool clock_is_derived(const struct clock *clock); /* such a source is set */
+
 int64_t clock_now(struct clock *clock); /* ns of guest time; cheap (vDSO) */
 void clock_stop(struct clock *clock);
 void clock_continue(struct clock *clock);

@@ -20,7 +20,14 @@
  * system calls and a wake-up for a doorbell that nobody needs. So when a sleep was ended by an event the
  * member stays disarmed (`lazy`), and only `alarm` is set, LAZY_NS ahead, and then left alone: a guest that
  * runs that long is rung by it, and the dispatch that follows arms the member. Who looks at descriptors by
- * himself meanwhile says so (loop_looked): then it stays lazy.
+ * himself meanwhile says so (loop_looked): then it stays lazy, or becomes so.
+ *
+ * A halted guest that was woken by events soon after it halted, again and again, will be once more: to sleep
+ * and be woken costs more time than it waits, mostly on another processor. So its thread looks for a while
+ * before it sleeps (loop_look). The while grows only when looking on would have met the event, at most to
+ * LOOK_MOST_NS, and is gone after a few longer waits; a guest whose timer alone wakes it never looks. Between
+ * two looks the processor is offered to others, and when they took it nobody here looks for BUSY_NS: with
+ * more to do than there are processors this thread sleeps at once, as if there were no looking.
  *
  * `alarm` is a timerfd that rings for guest deadlines while the guest runs. It may ring too early (the
  * dispatch then sets it right) but never too late, so it is touched only when the earliest deadline moves to
@@ -46,6 +53,7 @@
 #include <gio/gio.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -73,6 +81,12 @@ struct loop_deferred {
 
 enum { BATCH = 32, QUIET = 4 /* time-outs in a row */ };
 enum { GRACE_NS = 1000000, SLACK_NS = 1000, LAZY_NS = 300000 };
+enum {
+    LOOK_FIRST_NS = 20000,
+    LOOK_MOST_NS = 200000, /* what a round trip takes that wakes threads at both its ends */
+    TAKEN_NS = 10000,      /* a look takes 1000: who comes back this late has lent out the processor */
+    BUSY_NS = 10000000,
+};
 enum { OUTER_INNER, OUTER_QUIT, OUTER_ALARM };
 
 struct loop {
@@ -88,7 +102,9 @@ struct loop {
     unsigned timeouts; /* sleeps in a row that ended by time-out */
     bool no_pwait2;    /* the host's kernel is older than 5.11 */
     bool lazy;         /* the alarm stands in for the doorbell */
-    int64_t looked;    /* host time somebody last looked at descriptors */
+    int64_t looked;    /* guest time somebody last looked at descriptors */
+    int64_t look_ns;   /* how long to look before a sleep; 0: not at all */
+    int64_t busy;      /* host time until which the processors are wanted by others */
 
     pthread_t thread;
     bool has_thread, doorbell_armed;
@@ -379,13 +395,48 @@ static int loop_sleep(struct loop *loop, struct epoll_event *batch, int64_t time
     return ppoll(&inner, 1, &timeout, NULL) <= 0 ? 0 : epoll_wait(loop->inner, batch, BATCH, 0);
 }
 
-/* Handles one batch, and then what is due. */
-static void loop_turn(struct loop *loop, int64_t timeout_ns)
+static int64_t loop_host_now(void)
 {
-    struct epoll_event batch[BATCH];
-    int count = loop_sleep(loop, batch, timeout_ns);
-    if (timeout_ns)
-        loop->timeouts = count ? 0 : loop->timeouts + 1;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * NANOSECONDS + now.tv_nsec;
+}
+
+/* Looks for events for a while; how many there are. */
+static int loop_look(struct loop *loop, struct epoll_event *batch, int64_t timeout_ns)
+{
+    int64_t now = loop_host_now(), end = now + loop->look_ns, due = timeout_ns < 0 ? end : now + timeout_ns;
+    if (!loop->look_ns || now < loop->busy)
+        return 0;
+    while (now < MIN(end, due)) {
+        int count = epoll_wait(loop->inner, batch, BATCH, 0);
+        if (count > 0)
+            return count;
+        sched_yield();
+        int64_t before = now;
+        now = loop_host_now();
+        if (now - before > TAKEN_NS) {
+            loop->busy = now + BUSY_NS;
+            return 0;
+        }
+    }
+    return 0;
+}
+
+/* What a wait of that length, ended by an event or not, says about the next one. */
+static void loop_learn(struct loop *loop, int64_t waited, bool by_event)
+{
+    if (waited <= loop->look_ns)
+        return;
+    if (by_event && waited <= LOOK_MOST_NS)
+        loop->look_ns = CLAMP(2 * loop->look_ns, LOOK_FIRST_NS, LOOK_MOST_NS);
+    else
+        loop->look_ns = loop->look_ns / 2 < LOOK_FIRST_NS ? 0 : loop->look_ns / 2;
+}
+
+/* Handles a batch of that many events, and then what is due. */
+static void loop_handle(struct loop *loop, struct epoll_event *batch, int count)
+{
     loop->depth++;
     for (int i = 0; i < count; i++) {
         void *tag = batch[i].data.ptr;
@@ -416,21 +467,27 @@ static void loop_turn(struct loop *loop, int64_t timeout_ns)
     loop_run_deferred(loop);
     if (!--loop->depth)
         loop_bury(loop);
+}
 
+/* After a turn: who rings when the guest runs. Lazy: the alarm in place of the doorbell. */
+static void loop_settle(struct loop *loop, bool lazy)
+{
     if (g_atomic_int_get(&loop->alarm_used)) {
         g_atomic_int_set(&loop->alarm_used, 0);
         loop->armed = CLOCK_NEVER;
     }
-    loop_rearm(loop);
-}
-
-/* The alarm in place of the doorbell. */
-static void loop_be_lazy(struct loop *loop)
-{
-    int64_t latest = clock_now(loop->clock) + LAZY_NS;
-    loop->lazy = true;
-    if (loop->armed > latest)
-        loop_set_alarm(loop, latest);
+    loop->lazy = lazy;
+    if (!lazy) {
+        loop_rearm(loop);
+        loop_arm_doorbell(loop, true);
+        return;
+    }
+    if (loop->offset != clock_offset(loop->clock))
+        loop->armed = CLOCK_NEVER;
+    int64_t due = clock_next_alarm(loop->clock), latest = clock_now(loop->clock) + LAZY_NS;
+    int64_t alarm = MIN(due, latest);
+    if (loop->armed > alarm)
+        loop_set_alarm(loop, alarm);
 }
 
 void loop_looked(struct loop *loop)
@@ -440,23 +497,18 @@ void loop_looked(struct loop *loop)
 
 void loop_dispatch(struct loop *loop)
 {
+    struct epoll_event batch[BATCH];
     loop->timeouts = 0;
-    loop_turn(loop, 0);
-    if (loop->lazy && !clock_is_stopped(loop->clock) && clock_now(loop->clock) - loop->looked < LAZY_NS / 2) {
-        loop_be_lazy(loop);
-        return;
-    }
-    loop->lazy = false;
-    loop_arm_doorbell(loop, true);
+    loop_handle(loop, batch, loop_sleep(loop, batch, 0));
+    int64_t ago = clock_now(loop->clock) - loop->looked; /* negative when saved state was loaded */
+    loop_settle(loop, loop->has_thread && !clock_is_stopped(loop->clock) && !clock_is_derived(loop->clock) &&
+                          ago >= 0 && ago < LAZY_NS / 2);
 }
 
-void loop_wait(struct loop *loop, int64_t timeout_ns)
+/* What is to be set before a sleep until guest time `wake`. */
+static void loop_prepare(struct loop *loop, int64_t wake)
 {
-    bool stopped = clock_is_stopped(loop->clock);
-    int64_t wake = stopped ? CLOCK_NEVER : clock_next_wake(loop->clock);
     if (wake != CLOCK_NEVER) {
-        int64_t left = wake - clock_now(loop->clock), delay = MAX(left, 0);
-        timeout_ns = timeout_ns < 0 ? delay : MIN(timeout_ns, delay);
         if (!loop->lazy && loop->armed < wake + GRACE_NS / 2)
             loop_set_alarm(loop, wake + GRACE_NS);
     } else if (loop->armed != CLOCK_NEVER) {
@@ -464,14 +516,33 @@ void loop_wait(struct loop *loop, int64_t timeout_ns)
     }
     if (loop->timeouts < QUIET)
         loop_arm_doorbell(loop, false);
-    loop_turn(loop, timeout_ns);
-    if (!loop->has_thread || loop->timeouts || stopped) {
-        loop->lazy = false;
-        loop_arm_doorbell(loop, true);
-        return;
+}
+
+void loop_wait(struct loop *loop, int64_t timeout_ns)
+{
+    struct epoll_event batch[BATCH];
+    bool stopped = clock_is_stopped(loop->clock);
+    int64_t wake = stopped ? CLOCK_NEVER : clock_next_wake(loop->clock);
+    if (wake != CLOCK_NEVER) {
+        int64_t left = wake - clock_now(loop->clock), delay = MAX(left, 0);
+        timeout_ns = timeout_ns < 0 ? delay : MIN(timeout_ns, delay);
     }
-    loop_looked(loop);
-    loop_be_lazy(loop);
+    int64_t began = loop_host_now();
+    int count = stopped ? 0 : loop_look(loop, batch, timeout_ns);
+    if (!count) {
+        loop_prepare(loop, wake);
+        int64_t left = timeout_ns - (loop_host_now() - began);
+        if (timeout_ns > 0)
+            timeout_ns = MAX(left, 0);
+        count = loop_sleep(loop, batch, timeout_ns);
+    }
+    loop->timeouts = count ? 0 : loop->timeouts + 1;
+    loop_learn(loop, loop_host_now() - began, count > 0);
+    loop_handle(loop, batch, count);
+    bool lazy = loop->has_thread && count && !stopped;
+    if (lazy)
+        loop_looked(loop);
+    loop_settle(loop, lazy);
 }
 
 /* ---- life ---- */

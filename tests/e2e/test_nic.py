@@ -296,7 +296,7 @@ def many_guests():
             check(sent > 1000 and arrived > 100, f"of the flood {sent} were sent, {arrived} arrived")
             print(f"     {count} guests, {turns} turns, {sent} flooded, {arrived} arrived; slowest answers: "
                   f"{', '.join(f'{what} {seconds * 1000:.0f} ms' for what, seconds in slowest.items())}; load {os.getloadavg()[0]:.1f}", flush=True)
-            check(max(slowest.values()) < 20, f"answers took {slowest} s")
+            check(max(slowest.values()) < 5, f"answers took {slowest} s")
         finally:
             bench.close()
 

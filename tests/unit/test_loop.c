@@ -503,6 +503,52 @@ static void test_idle_costs_nothing(struct fixture *f, gconstpointer data)
     g_assert_cmpint(after.ru_nvcsw - before.ru_nvcsw, <=, 4);
 }
 
+static int64_t thread_time(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return ts.tv_sec * NANOSECONDS + ts.tv_nsec;
+}
+
+/* Events that soon follow each halt are looked for before the thread sleeps. Each is still handled once, a
+ * timer still fires when it is due and not before, and after some waits that only time ended nobody looks any
+ * more. */
+static void test_look(struct fixture *f, gconstpointer data)
+{
+    GError *error = NULL;
+    f->timer = clock_timer_new(f->clock, on_timer, f);
+    f->watch = loop_add_fd(f->loop, f->pipe[0], LOOP_READ, on_read, f);
+    g_assert_true(loop_start_doorbell(f->loop, ring, f, &error));
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = 0; i < 20; i++) {
+            pthread_t thread;
+            unsigned reads = f->reads;
+            g_assert_cmpint(pthread_create(&thread, NULL, poke_later, f), ==, 0);
+            for (int64_t until = host_now() + DEADLINE_NS; f->reads == reads;) {
+                g_assert_cmpint(host_now(), <, until);
+                loop_wait(f->loop, NANOSECONDS);
+            }
+            pthread_join(thread, NULL);
+            g_assert_cmpuint(f->reads, ==, reads + 1);
+        }
+        unsigned fired = f->fired;
+        int64_t due = clock_now(f->clock) + 50000; /* within the time that is looked for */
+        clock_timer_set(f->timer, due);
+        for (int64_t until = host_now() + DEADLINE_NS; f->fired == fired;) {
+            g_assert_cmpint(host_now(), <, until);
+            loop_wait(f->loop, NANOSECONDS);
+        }
+        g_assert_cmpuint(f->fired, ==, fired + 1);
+        g_assert_cmpint(clock_now(f->clock), >=, due);
+    }
+    for (unsigned i = 0; i < 8; i++)
+        loop_wait(f->loop, 1000000);
+    int64_t before = thread_time();
+    for (unsigned i = 0; i < 100; i++)
+        loop_wait(f->loop, 500000);
+    g_assert_cmpint(thread_time() - before, <, 100 * 100000);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -526,5 +572,6 @@ int main(int argc, char **argv)
     TEST(lazy_doorbell);
     TEST(slack);
     TEST(idle_costs_nothing);
+    TEST(look);
     return g_test_run();
 }
