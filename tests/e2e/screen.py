@@ -229,6 +229,14 @@ class Viewer:
     def close(self):
         self.socket.close()
 
+    def drain(self):
+        """Reads on until the server hangs up."""
+        try:
+            while self.socket.recv(1 << 16):
+                pass
+        except OSError:
+            pass
+
     def update(self, incremental=False):
         """Asks for an update and takes it; returns the rectangles."""
         self.socket.sendall(struct.pack(">BBHHHH", 3, incremental, 0, 0, self.width, self.height))

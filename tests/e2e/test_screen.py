@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 
 from harness import BIN, Failure, check, main, wait_until
@@ -300,7 +301,7 @@ def vnc_peers_that_mean_harm():
                 pass
             began = time.monotonic()
             check("running" in m.monitor("info status"), "the machine runs")
-            check(time.monotonic() - began < 2, "the monitor answers at once")
+            check(time.monotonic() - began < 4, "the monitor waits for it")
             for peer in (*silent, greedy.socket):
                 peer.close()
             wait_until("all of them are gone", lambda: "0 viewers" in m.monitor("info vnc"), 60)
@@ -358,6 +359,8 @@ def text_consoles():
             wait(two, "/ #")
             one.type("info chardev\n")
             wait(one, "serial0: filename=vc")
+            for viewer in (one, two):  # a viewer that does not read is dropped after a while, and its keys with it
+                threading.Thread(target=viewer.drain, daemon=True).start()
             one.type("quit")
             one.key(0xff0d, True)
             check(process.wait(20) == 0, f"exit code {process.returncode}")
