@@ -79,6 +79,8 @@ static void job_free(void *data)
         close(job->out);
     if (job->line)
         g_string_free(job->line, TRUE);
+    if (job->results)
+        json_array_unref(job->results);
     g_free(job->doing);
     g_free(job->error);
     g_free(job);
@@ -191,16 +193,22 @@ static bool start(struct cli_crew *crew, struct cli_job *job)
     g_autofree char *class = g_strdup_printf("%" G_GINT64_FORMAT, (gint64)crew->class),
                     *timeout = g_strdup_printf("--timeout=%u", crew->timeout),
                     *graceful = g_strdup_printf("--graceful=%u", crew->graceful);
-    const char *argv[] = {self,
-                          "copy",
-                          timeout,
-                          graceful,
-                          crew->rootless ? "--rootless" : "--no-rootless",
-                          "--",
-                          job->action,
-                          class,
-                          job->member->student,
-                          NULL};
+    const char *const first[] = {self,
+                                 "copy",
+                                 timeout,
+                                 graceful,
+                                 crew->rootless ? "--rootless" : "--no-rootless",
+                                 "--",
+                                 job->action,
+                                 class,
+                                 job->member->student,
+                                 NULL};
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+    for (guint i = 0; first[i]; i++)
+        g_ptr_array_add(argv, (char *)first[i]);
+    for (guint i = 0; crew->words && crew->words[i]; i++)
+        g_ptr_array_add(argv, (char *)crew->words[i]);
+    g_ptr_array_add(argv, NULL);
     pid_t parent = getpid();
     job->began = g_get_monotonic_time();
     if (pipe2(ends, O_CLOEXEC) != 0) {
@@ -216,7 +224,7 @@ static bool start(struct cli_crew *crew, struct cli_job *job)
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (getppid() != parent || dup2(ends[1], STDOUT_FILENO) < 0)
             _exit(CLI_FAILED);
-        execv(self, (char *const *)argv);
+        execv(self, (char *const *)argv->pdata);
         _exit(CLI_FAILED);
     }
     close(ends[1]);
@@ -252,6 +260,13 @@ static void take_line(struct cli_crew *crew, struct cli_job *job, const char *te
     if (error) {
         g_free(job->error);
         job->error = g_strdup(error);
+    }
+    if (json_object_has_member(object, "result") &&
+        JSON_NODE_HOLDS_OBJECT(json_object_get_member(object, "result"))) {
+        if (!job->results)
+            job->results = json_array_new();
+        json_array_add_object_element(job->results,
+                                      json_object_ref(json_object_get_object_member(object, "result")));
     }
     job->is_changed = job->is_changed || channel_flag(object, "changed");
 }

@@ -28,6 +28,7 @@ int cli_class_down(struct cli_call *call, unsigned graceful);
 int cli_class_status(struct cli_call *call);
 /* `format` as given to --format; NULL: text. `hidden`: the file of --checks, or NULL. */
 int cli_class_validate(struct cli_call *call, unsigned most);
+int cli_class_save(struct cli_call *call);
 
 /* The class of --for (and --lab), and those of its members that --students names. Clear it in any case. */
 struct cli_class {
@@ -46,12 +47,13 @@ bool cli_class_resolve(struct cli_call *call, int *status);
 
 struct cli_job {
     const struct store_member *member;
-    const char *action; /* "up", "down", "reset": what the process is told */
+    const char *action; /* "up", "down", "reset", "save": what the process is told */
     pid_t pid;          /* 0: not started, or ended */
     int out;            /* its standard output; -1: none */
     GString *line;      /* of it, what is no whole line yet */
     char *doing;        /* its last step, for the line of progress */
     char *error;        /* NULL: it went well, or has not ended */
+    JsonArray *results; /* objects that it told; NULL: none */
     bool is_done, is_changed;
     int status;
     gint64 began;
@@ -62,6 +64,7 @@ struct cli_crew {
     GPtrArray *jobs;            /* struct cli_job *, freeing its elements */
     unsigned timeout, graceful; /* handed on */
     bool rootless;
+    const char *const *words; /* what the processes are told besides; NULL: nothing */
     /* Set by cli_crew_run(). */
     unsigned failed, skipped, changed; /* skipped: not begun when it was interrupted */
     int status;                        /* of the first that failed */

@@ -2,11 +2,12 @@
  * SPDX-FileCopyrightText: The netlab authors */
 /*
  * `netlab copy ACTION CLASS STUDENT`: works on one copy of a class (class.h) and says what it does on
- * standard output, a line of JSON each: {"step": …}, {"note": …}, {"error": …}, {"changed": true}. Not for
- * people.
+ * standard output, a line of JSON each: {"step": …}, {"note": …}, {"error": …}, {"changed": true},
+ * {"result": {…}}. `save` takes the folder in which the student's is made, and the nodes. Not for people.
  */
 #include "cli/change.h"
 #include "cli/class.h"
+#include "cli/save.h"
 #include "netlab/fault.h"
 
 #include <signal.h>
@@ -74,15 +75,9 @@ static bool find(struct copy *copy, const char *class, const char *student, GErr
 
 static bool bring_up(struct copy *copy, const struct cli_call *call, unsigned timeout, GError **error)
 {
-    g_autofree char *why = NULL;
     topology_auto struct topology *topology = class_load_copy(copy->class, copy->member, error);
     if (!topology)
         return false;
-    class_enter_limits(copy->class, copy->member, &why);
-    if (why) {
-        g_autofree char *note = g_strdup_printf("no limits by control groups: %s", why);
-        say("note", note);
-    }
     struct lab_up_options up = {.place = &copy->place,
                                 .topology = topology,
                                 .shown_file = copy->class->file,
@@ -99,6 +94,32 @@ static bool bring_up(struct copy *copy, const struct cli_call *call, unsigned ti
     return good;
 }
 
+static void tell_saved(void *opaque, JsonObject *result)
+{
+    g_autofree char *step = g_strdup_printf("saved %s", json_object_get_string_member(result, "node"));
+    g_autoptr(JsonObject) object = json_object_new();
+    json_object_set_object_member(object, "result", json_object_ref(result));
+    g_autoptr(JsonNode) node = json_node_init_object(json_node_alloc(), object);
+    g_autofree char *line = json_to_string(node, FALSE);
+    printf("%s\n", line);
+    say("step", step);
+}
+
+static bool save(struct copy *copy, const struct cli_call *call, GError **error)
+{
+    g_autofree char *folder = g_build_filename(cli_argument(call, 3), copy->member->student, NULL);
+    g_autoptr(store_lab) lab = store_find_lab(copy->store, copy->member->lab, error);
+    struct cli_node node = {.status = lab ? lab_status_read(&copy->place, copy->store, lab, error) : NULL};
+    if (!lab && error && !*error)
+        g_set_error_literal(error, LAB_ERROR, LAB_ERROR_NOT_UP, "its copy is not up");
+    g_autoptr(GPtrArray) nodes = node.status ? cli_node_choose(&node, cli_argument(call, 4), error) : NULL;
+    int cancel_fd = cli_cancel_fd();
+    bool good = nodes && cli_save_nodes(&node, nodes, folder, cancel_fd, tell_saved, NULL, error);
+    close(cancel_fd);
+    lab_status_free(node.status);
+    return good;
+}
+
 static bool act(struct copy *copy, const struct cli_call *call, unsigned timeout, unsigned graceful,
                 GError **error)
 {
@@ -108,6 +129,8 @@ static bool act(struct copy *copy, const struct cli_call *call, unsigned timeout
     GError *cause = NULL;
     if (g_str_equal(action, "up"))
         return bring_up(copy, call, timeout, error);
+    if (g_str_equal(action, "save"))
+        return save(copy, call, error);
     if (g_str_equal(action, "down")) {
         bool good = class_take_down(&down, copy->class, error);
         if (good)
@@ -146,13 +169,13 @@ static int run(struct cli_call *call)
 
 const struct cli_verb verb_copy = {
     .name = "copy",
-    .arguments = "ACTION CLASS STUDENT",
+    .arguments = "ACTION CLASS STUDENT [FOLDER [NODES]]",
     .summary = "work on one copy of a class",
     .description = "",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .least = 3,
-    .most = 3,
+    .most = 5,
     .is_hidden = true,
     .run = run,
 };

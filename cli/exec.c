@@ -4,9 +4,12 @@
  * `netlab exec`: a command inside guests, through their agents; no address of the guest is needed.
  *
  * One node: its streams are ours, as they come. Several: each has a thread, its output goes into a file
- * without a name, and is printed under its header in the order of the nodes.
+ * without a name, and is printed under its header in the order of the nodes. A class (--for) is several nodes
+ * of each copy. No more than IN_HAND nodes have such files at a time, so that a large class does not need
+ * more descriptors than there are.
  */
 #include "cli/change.h"
+#include "cli/class.h"
 #include "cli/node.h"
 #include "netlab/session.h"
 
@@ -18,10 +21,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { AT_ONCE = 16, CONNECT_MS = 10000, JSON_MOST = 16 << 20 };
+enum { AT_ONCE = 16, AT_ONCE_MOST = 256, IN_HAND = 300, CONNECT_MS = 10000, JSON_MOST = 16 << 20 };
+/* Of all nodes of a class together, and what each has at least. */
+enum { CLASS_JSON_MOST = 512 << 20, CLASS_JSON_LEAST = 1 << 20 };
 
 static const struct cli_option options[] = {
     CLI_LAB_OPTION,
+    CLI_CLASS_OPTIONS,
+    {"parallel", 0, "NUMBER", "with --for: in how many machines at once (16)"},
     {"all", 'a', NULL, "in all nodes that run: netlab exec --all COMMAND…"},
     {"timeout", 't', "SECONDS", "how long it may take; then it is ended in the guest (60)"},
     {"input", 'i', NULL,
@@ -32,7 +39,8 @@ static const struct cli_option options[] = {
 };
 
 struct job {
-    const struct lab_node_status *node;
+    const struct store_member *member;  /* NULL: no class is meant */
+    const struct lab_node_status *node; /* NULL: none, as `why` says */
     const char *const *argv;
     GBytes *given; /* input of several; NULL: none */
     int input, output, error, cancel_fd;
@@ -163,10 +171,23 @@ static void run_job(struct job *job)
 static GMutex done_lock;
 static GCond done;
 
+/* A file without a name. */
+static int open_spool(void)
+{
+    int fd = open(g_get_tmp_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd >= 0 ? fd : memfd_create("output", MFD_CLOEXEC);
+}
+
 static void run_in_thread(void *data, void *unused)
 {
     struct job *job = data;
-    if (job->given) {
+    if (!job->why) {
+        job->output = open_spool();
+        job->error = open_spool();
+    }
+    if (!job->why && (job->output < 0 || job->error < 0))
+        job->why = g_strdup_printf("no place for its output: %s", g_strerror(errno));
+    if (job->given && !job->why) {
         job->input = memfd_create("input", MFD_CLOEXEC);
         write_bytes(job->input, job->given);
         if (job->input >= 0)
@@ -176,17 +197,11 @@ static void run_in_thread(void *data, void *unused)
         run_job(job);
     if (job->given && job->input >= 0)
         close(job->input);
+    job->input = -1;
     g_mutex_lock(&done_lock);
     job->is_done = true;
     g_cond_broadcast(&done);
     g_mutex_unlock(&done_lock);
-}
-
-/* A file without a name. */
-static int open_spool(void)
-{
-    int fd = open(g_get_tmp_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    return fd >= 0 ? fd : memfd_create("output", MFD_CLOEXEC);
 }
 
 static void copy_out(int from, FILE *to)
@@ -212,11 +227,25 @@ static void add_text(JsonObject *object, const char *name, int fd)
     }
 }
 
+/* "r1", "anna: r1", "anna". Owned by the caller. */
+static char *title_of(const struct job *job)
+{
+    return g_strconcat(job->member ? job->member->student : "", job->member && job->node ? ": " : "",
+                       job->node ? job->node->name : "", NULL);
+}
+
 static void report(const struct job *job, JsonArray *out)
 {
     if (out) {
         JsonObject *object = json_object_new();
-        json_object_set_string_member(object, "node", job->node->name);
+        if (job->member) {
+            json_object_set_string_member(object, "student", job->member->student);
+            json_object_set_string_member(object, "lab", job->member->lab);
+        }
+        if (job->node)
+            json_object_set_string_member(object, "node", job->node->name);
+        else
+            json_object_set_null_member(object, "node");
         json_object_set_int_member(object, "status", job->status);
         if (job->why)
             json_object_set_string_member(object, job->status == CLI_EXEC ? "error" : "note", job->why);
@@ -227,7 +256,8 @@ static void report(const struct job *job, JsonArray *out)
         return;
     }
     bool bold = cli_has_colour();
-    printf("%s== %s%s", bold ? "\033[1m" : "", job->node->name, bold ? "\033[0m" : "");
+    g_autofree char *title = title_of(job);
+    printf("%s== %s%s", bold ? "\033[1m" : "", title, bold ? "\033[0m" : "");
     if (job->status && !(job->why && job->status == CLI_EXEC))
         printf(": exit status %d", job->status);
     printf("\n");
@@ -236,24 +266,34 @@ static void report(const struct job *job, JsonArray *out)
     copy_out(job->error, stderr);
     if (job->why) {
         g_autofree char *why = cli_printable(job->why);
-        fprintf(stderr, "netlab: %s: %s\n", job->node->name, why);
+        fprintf(stderr, "netlab: %s: %s\n", title, why);
     }
 }
 
-static int run_several(struct cli_call *call, GPtrArray *jobs)
+static void close_spools(struct job *job)
+{
+    if (job->output >= 0)
+        close(job->output);
+    if (job->error >= 0)
+        close(job->error);
+    job->output = job->error = -1;
+}
+
+static int run_several(struct cli_call *call, GPtrArray *jobs, unsigned at_once)
 {
     JsonArray *out = cli_flag(call, "json") ? json_array_new() : NULL;
-    GThreadPool *pool = g_thread_pool_new(run_in_thread, NULL, AT_ONCE, FALSE, NULL);
+    GThreadPool *pool = g_thread_pool_new(run_in_thread, NULL, (int)at_once, FALSE, NULL);
     int status = CLI_OK;
-    for (guint i = 0; i < jobs->len; i++)
-        g_thread_pool_push(pool, jobs->pdata[i], NULL);
-    for (guint i = 0; i < jobs->len; i++) {
+    for (guint i = 0, pushed = 0; i < jobs->len; i++) {
         struct job *job = jobs->pdata[i];
+        for (; pushed < jobs->len && pushed < i + IN_HAND; pushed++)
+            g_thread_pool_push(pool, jobs->pdata[pushed], NULL);
         g_mutex_lock(&done_lock);
         while (!job->is_done)
             g_cond_wait(&done, &done_lock);
         g_mutex_unlock(&done_lock);
         report(job, out);
+        close_spools(job);
         if (!status)
             status = job->status;
     }
@@ -297,10 +337,110 @@ static struct job *job_new(struct cli_call *call, const struct lab_node_status *
     job->input = job->cancel_fd = -1;
     if (is_only && !cli_flag(call, "no-input") && (cli_flag(call, "input") || !isatty(STDIN_FILENO)))
         job->input = STDIN_FILENO;
-    job->output = is_only && !is_json ? STDOUT_FILENO : open_spool();
-    job->error = is_only && !is_json ? STDERR_FILENO : open_spool();
+    job->output = is_only && !is_json ? STDOUT_FILENO : -1;
+    job->error = is_only && !is_json ? STDERR_FILENO : -1;
     job->most = is_json ? JSON_MOST : 0;
     return job;
+}
+
+/* ---- a class ---- */
+
+struct several {
+    struct cli_call *call;
+    const char *nodes; /* NULL: all that run */
+    const char *const *argv;
+    unsigned timeout_s;
+    int cancel_fd;
+    GBytes *given;
+    GPtrArray *jobs;     /* struct job * */
+    GPtrArray *statuses; /* struct lab_status *, which the jobs' nodes belong to */
+};
+
+static struct job *add_job(struct several *s, const struct store_member *member,
+                           const struct lab_node_status *node, const char *why)
+{
+    struct job *job = job_new(s->call, node, false);
+    job->member = member;
+    job->argv = s->argv;
+    job->cancel_fd = s->cancel_fd;
+    job->timeout_s = s->timeout_s;
+    job->given = s->given;
+    job->status = CLI_EXEC;
+    job->why = g_strdup(why);
+    g_ptr_array_add(s->jobs, job);
+    return job;
+}
+
+/* A job for each node of the copy that is meant, or one that says why there is none. False: it has none that
+ * is called so. */
+static bool add_copy(struct several *s, const struct cli_class *class, const struct store_member *member,
+                     GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    g_autoptr(store_lab) lab = store_find_lab(class->store, member->lab, &cause);
+    struct lab_status *status = lab ? lab_status_read(&class->place, class->store, lab, &cause) : NULL;
+    if (!status) {
+        add_job(s, member, NULL, cause ? cause->message : "its copy is not up");
+        return true;
+    }
+    g_ptr_array_add(s->statuses, status);
+    struct cli_node copy = {.status = status};
+    g_autoptr(GPtrArray) nodes = cli_node_choose(&copy, s->nodes, &cause);
+    if (!nodes) {
+        add_job(s, member, NULL, cause->message);
+        g_propagate_error(error, g_steal_pointer(&cause));
+        return false;
+    }
+    for (guint i = 0; i < nodes->len; i++) {
+        g_autoptr(GError) stopped = NULL;
+        copy.node = nodes->pdata[i];
+        bool runs = cli_node_require_running(&copy, &stopped);
+        add_job(s, member, copy.node, runs ? NULL : stopped->message);
+    }
+    return true;
+}
+
+static int run_class(struct several *s, unsigned at_once)
+{
+    g_autoptr(GError) error = NULL;
+    struct cli_class class;
+    int status = CLI_EXEC;
+    guint without = 0;
+    bool good = cli_class_find(s->call, cli_value(s->call, "students"), &class, &error);
+    for (guint i = 0; good && i < class.members->len; i++) {
+        g_autoptr(GError) cause = NULL;
+        if (add_copy(s, &class, class.members->pdata[i], &cause))
+            continue;
+        without++;
+        if (!error)
+            error = g_steal_pointer(&cause);
+    }
+    /* A name that none of them has is said once. */
+    if (!good || without == class.members->len) {
+        cli_fail(error);
+    } else {
+        guint64 most = MAX(CLASS_JSON_MOST / s->jobs->len, CLASS_JSON_LEAST);
+        for (guint i = 0; i < s->jobs->len; i++)
+            ((struct job *)s->jobs->pdata[i])->most = cli_flag(s->call, "json") ? MIN(most, JSON_MOST) : 0;
+        status = run_several(s->call, s->jobs, at_once);
+    }
+    cli_class_clear(&class);
+    return status;
+}
+
+static bool check_call(struct cli_call *call, guint first, unsigned *timeout, unsigned *at_once)
+{
+    if (!cli_number(call, "timeout", 1, 86400, timeout) ||
+        !cli_number(call, "parallel", 1, AT_ONCE_MOST, at_once))
+        return false;
+    if (!cli_class_is_meant(call) && (cli_value(call, "students") || cli_value(call, "parallel")))
+        cli_misuse(call, "--%s goes with --for FILE, the list of a class",
+                   cli_value(call, "students") ? "students" : "parallel");
+    else if (call->arguments->len <= first)
+        cli_misuse(call, "which command? As in: netlab exec %s", first ? "h1 hostname" : "--all hostname");
+    else
+        return true;
+    return false;
 }
 
 static int run(struct cli_call *call)
@@ -310,16 +450,25 @@ static int run(struct cli_call *call)
     g_autoptr(GPtrArray) nodes = NULL;
     g_autoptr(GBytes) given = NULL;
     struct cli_node lab;
-    unsigned timeout = 60;
+    unsigned timeout = 60, at_once = AT_ONCE;
     guint first = cli_flag(call, "all") ? 0 : 1;
     int status = CLI_EXEC;
-    if (!cli_number(call, "timeout", 1, 86400, &timeout))
+    if (!check_call(call, first, &timeout, &at_once))
         return CLI_EXEC;
-    if (call->arguments->len <= first) {
-        cli_misuse(call, "which command? As in: netlab exec %s", first ? "h1 hostname" : "--all hostname");
-        return CLI_EXEC;
-    }
     g_auto(GStrv) argv = guest_argv(call, first);
+    if (cli_class_is_meant(call)) {
+        g_autoptr(GPtrArray) statuses = g_ptr_array_new_with_free_func((GDestroyNotify)lab_status_free);
+        given = cli_flag(call, "input") ? read_input() : NULL;
+        struct several several = {.call = call,
+                                  .nodes = first ? cli_argument(call, 0) : NULL,
+                                  .argv = (const char *const *)argv,
+                                  .timeout_s = timeout,
+                                  .cancel_fd = cli_cancel_fd(),
+                                  .given = given,
+                                  .jobs = jobs,
+                                  .statuses = statuses};
+        return run_class(&several, at_once);
+    }
     if (!cli_node_find_lab(call, &lab, &error) ||
         !(nodes = cli_node_choose(&lab, first ? cli_argument(call, 0) : NULL, &error))) {
         cli_fail(error);
@@ -347,7 +496,7 @@ static int run(struct cli_call *call)
     if (is_only && !cli_flag(call, "json") && only->why)
         fprintf(stderr, "netlab: %s\n", only->why);
     else
-        status = is_only && !cli_flag(call, "json") ? run_one(only) : run_several(call, jobs);
+        status = is_only && !cli_flag(call, "json") ? run_one(only) : run_several(call, jobs, AT_ONCE);
     cli_node_clear(&lab);
     return status;
 }
@@ -367,7 +516,9 @@ const struct cli_verb verb_exec = {
         "runs in all at the same time; each node's output follows a line with its name, and the status is "
         "that "
         "of the first that failed. A command that runs out of time, or is interrupted, is ended in the "
-        "guest.",
+        "guest.\n\n"
+        "With --for it runs in these nodes of every copy of a class; a copy that is not up is said, and the "
+        "others go on.",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .least = 1,
@@ -376,7 +527,8 @@ const struct cli_verb verb_exec = {
     .examples = CLI_EXAMPLES({"netlab exec h1 ping -c 1 h2", "a program and its arguments"},
                              {"netlab exec 'r*' 'ip route; cat /etc/resolv.conf'",
                               "a line for the shell, in all nodes that match"},
-                             {"netlab exec --all --json uname -a", "results as JSON"}),
+                             {"netlab exec --all --json uname -a", "results as JSON"},
+                             {"netlab exec --for students.csv 'r*' 'ip route'", "in every student's copy"}),
     .statuses =
         "125 netlab failed (no such node, no agent, ran out of time); otherwise the command's own status",
     .run = run,

@@ -4,8 +4,9 @@
  * `netlab save`: what nodes are configured to, into a folder each. A script in the guest puts it together;
  * then it is copied as `netlab cp` does it.
  */
+#include "cli/save.h"
 #include "cli/change.h"
-#include "cli/node.h"
+#include "cli/class.h"
 #include "netlab/agent.h"
 #include "netlab/caller.h"
 #include "netlab/copy.h"
@@ -21,7 +22,11 @@ enum { CONNECT_MS = 10000, SCRIPT_MS = 60000 };
 
 static const struct cli_option options[] = {
     CLI_LAB_OPTION,
-    {"output", 'o', "FOLDER", "where to (saved-LAB in the current folder); a folder a node is made in it"},
+    CLI_CLASS_OPTIONS,
+    CLI_PARALLEL_OPTION,
+    {"output", 'o', "FOLDER",
+     "where to (saved-LAB in the current folder); a folder a node is made in it, with --for a folder a "
+     "student"},
     CLI_JSON_OPTION,
     CLI_HELP_OPTION,
 };
@@ -114,41 +119,70 @@ static bool make_folder(const char *place, GError **error)
     return !cause;
 }
 
-static int save_all(struct cli_call *call, struct cli_node *lab, GPtrArray *nodes)
+bool cli_save_nodes(struct cli_node *lab, GPtrArray *nodes, const char *folder, int cancel_fd,
+                    cli_save_teller *tell, void *opaque, GError **error)
 {
-    g_autofree char *default_folder = g_strdup_printf("saved-%s", lab->status->name);
-    const char *folder = cli_value(call, "output") ? cli_value(call, "output") : default_folder;
-    JsonArray *out = cli_flag(call, "json") ? json_array_new() : NULL;
-    int cancel_fd = cli_cancel_fd(), status = CLI_OK;
+    bool all = true;
     for (guint i = 0; i < nodes->len; i++) {
         const struct lab_node_status *node = nodes->pdata[i];
         g_autofree char *place = g_build_filename(folder, node->name, NULL);
-        g_autoptr(GError) error = NULL;
+        GError *cause = NULL;
         struct copy_result result = {0};
         lab->node = nodes->pdata[i];
-        bool good = cli_node_require_running(lab, &error);
-        good = good && make_folder(place, &error);
-        good = good && save(node, place, cancel_fd, &result, &error);
-        if (out) {
-            JsonObject *object = json_object_new();
-            json_object_set_string_member(object, "node", node->name);
-            json_object_set_string_member(object, good ? "folder" : "error", good ? place : error->message);
-            json_object_set_int_member(object, "files", result.files);
-            json_array_add_object_element(out, object);
-        } else if (good) {
-            printf("%s: %u files and folders in %s\n", node->name, result.files, place);
-        }
-        if (!good) {
-            g_prefix_error(&error, "%s: ", node->name);
-            status = cli_fail(error);
-        }
+        bool good = cli_node_require_running(lab, &cause) && make_folder(place, &cause) &&
+                    save(node, place, cancel_fd, &result, &cause);
+        if (!good)
+            g_prefix_error(&cause, "%s: ", node->name);
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "node", node->name);
+        json_object_set_string_member(object, good ? "folder" : "error", good ? place : cause->message);
+        json_object_set_int_member(object, "files", result.files);
+        tell(opaque, object);
+        json_object_unref(object);
+        if (cause && all)
+            g_propagate_error(error, cause);
+        else
+            g_clear_error(&cause);
+        all = all && good;
     }
+    return all;
+}
+
+void cli_save_print(const char *student, JsonObject *result)
+{
+    const char *why = json_object_get_string_member_with_default(result, "error", NULL);
+    g_autofree char *plain = why ? cli_printable(why) : NULL;
+    if (why)
+        fprintf(stderr, "netlab: %s%s%s\n", student, *student ? ": " : "", plain);
+    else
+        printf("%s%s%s: %d files and folders in %s\n", student, *student ? ": " : "",
+               json_object_get_string_member(result, "node"),
+               (int)json_object_get_int_member(result, "files"),
+               json_object_get_string_member(result, "folder"));
+}
+
+static void tell_one(void *opaque, JsonObject *result)
+{
+    JsonArray *out = opaque;
+    if (out)
+        json_array_add_object_element(out, json_object_ref(result));
+    if (!out || json_object_has_member(result, "error"))
+        cli_save_print("", result);
+}
+
+static int save_all(struct cli_call *call, struct cli_node *lab, GPtrArray *nodes)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *default_folder = g_strdup_printf("saved-%s", lab->status->name);
+    const char *folder = cli_value(call, "output") ? cli_value(call, "output") : default_folder;
+    JsonArray *out = cli_flag(call, "json") ? json_array_new() : NULL;
+    bool good = cli_save_nodes(lab, nodes, folder, cli_cancel_fd(), tell_one, out, &error);
     if (out) {
         JsonNode *node = json_node_alloc();
         json_node_take_array(json_node_init(node, JSON_NODE_ARRAY), out);
         cli_print_json(node);
     }
-    return status;
+    return good ? CLI_OK : cli_status_of(error);
 }
 
 static int run(struct cli_call *call)
@@ -157,6 +191,11 @@ static int run(struct cli_call *call)
     g_autoptr(GPtrArray) nodes = NULL;
     struct cli_node lab;
     signal(SIGPIPE, SIG_IGN);
+    if (cli_class_is_meant(call))
+        return cli_class_save(call);
+    if (cli_value(call, "students") || cli_value(call, "parallel"))
+        return cli_misuse(call, "--%s goes with --for FILE, the list of a class",
+                          cli_value(call, "students") ? "students" : "parallel");
     bool good = cli_node_find_lab(call, &lab, &error) &&
                 (nodes = cli_node_choose(&lab, cli_argument(call, 0), &error));
     int status = good ? save_all(call, &lab, nodes) : cli_fail(error);
@@ -168,16 +207,20 @@ const struct cli_verb verb_save = {
     .name = "save",
     .arguments = "[NODE[,NODE…]|'PATTERN']",
     .summary = "collect the nodes' configuration into a folder",
-    .description = "Writes for each node that runs (or those named) addresses, routes, rules, neighbours, "
-                   "VLANs, firewall rules, what "
-                   "FRR and BIRD run with, and the files of /etc that make them up, to FOLDER/NODE. Programs "
-                   "a node does not have "
-                   "are passed over. The start state of a lab can be made of it, or two days compared: diff "
-                   "-r saved-a saved-b.",
+    .description =
+        "Writes for each node that runs (or those named) addresses, routes, rules, neighbours, "
+        "VLANs, firewall rules, what "
+        "FRR and BIRD run with, and the files of /etc that make them up, to FOLDER/NODE. Programs "
+        "a node does not have "
+        "are passed over. The start state of a lab can be made of it, or two days compared: diff "
+        "-r saved-a saved-b.\n\nWith --for the nodes of every copy of a class go to FOLDER/STUDENT/NODE "
+        "(saved-LAB otherwise, by the topology's own name).",
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .most = 1,
-    .examples = CLI_EXAMPLES({"netlab save", "all nodes into saved-LAB/"},
-                             {"netlab save 'r*' -o monday", "the routers into monday/"}),
+    .examples =
+        CLI_EXAMPLES({"netlab save", "all nodes into saved-LAB/"},
+                     {"netlab save 'r*' -o monday", "the routers into monday/"},
+                     {"netlab save --for students.csv -o monday", "a whole class: monday/STUDENT/NODE/"}),
     .run = run,
 };

@@ -472,17 +472,6 @@ struct topology *class_load_copy(const struct store_class *class, const struct s
     return load(class, class->file, member->document, member->student, error);
 }
 
-void class_enter_limits(const struct store_class *class, const struct store_member *member, char **why)
-{
-    *why = NULL;
-    if (!class->memory && !class->cpu)
-        return;
-    if (*class->cgroup && limits_enter_group(class->cgroup, member->lab, class->memory, class->cpu, why))
-        return;
-    if (class->cpu)
-        limits_lower_priority();
-}
-
 bool class_forget(struct store *store, const char *lab, GError **error)
 {
     g_autoptr(GPtrArray) members = store_list_members(store, 0, error);

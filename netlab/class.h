@@ -48,9 +48,6 @@ char *class_find_copy(struct store *store, const char *student, const char *rost
 /* The topology of a member's copy. */
 struct topology *class_load_copy(const struct store_class *class, const struct store_member *member,
                                  GError **error);
-/* Brings this process under the class's limits, so that the copy's supervisor is born under them. *why (owned
- * by the caller): something is not to be had; NULL: all is. */
-void class_enter_limits(const struct store_class *class, const struct store_member *member, char **why);
 /* Takes a copy down and forgets the member. A copy that is not there is no error. */
 bool class_take_down(const struct lab_down_options *options, const struct store_class *class, GError **error);
 /* After a lab was taken down by its own name: forgets that it was a copy. */

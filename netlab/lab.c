@@ -583,19 +583,22 @@ static bool fail_cancelled(GError **error)
 /* The folder and the supervisor: before there is a supervisor to ask. */
 static bool run_local_steps(struct up *up, GError **error)
 {
-    for (guint i = 0; i < up->plan->steps->len; i++) {
+    g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
+    bool good = true;
+    up->context.notes = notes;
+    for (guint i = 0; i < up->plan->steps->len && good; i++) {
         const struct plan_step *step = up->plan->steps->pdata[i];
         if (!is_local(step))
             continue;
-        if (is_cancelled(up))
-            return fail_cancelled(error);
         if (step->kind == OBJECT_SUPERVISOR && step->make && up->context.is_own_namespace)
             up->context.join = namespace_holder(up->existing);
         struct operation_step one = {step->make, step->kind, step->key, step->payload, 0};
-        if (!operation_run(&up->context, &one, 1, error))
-            return false;
+        good = is_cancelled(up) ? fail_cancelled(error) : operation_run(&up->context, &one, 1, error);
     }
-    return true;
+    up->context.notes = NULL;
+    for (guint i = 0; i < notes->len; i++)
+        tell(&up->options->progress, LAB_NOTE, 0, 0, notes->pdata[i]);
+    return good;
 }
 
 static JsonObject *apply_request(const struct up *up)

@@ -113,21 +113,27 @@ static char *group_of(const char *group, const char *lab)
     return g_strdup_printf("%s/netlab-%s", group, lab);
 }
 
-bool limits_enter_group(const char *group, const char *lab, unsigned memory, unsigned cpu, char **why)
+int limits_open_group(const char *group, const char *lab, unsigned memory, unsigned cpu, char **why)
 {
-    g_autofree char *path = group_of(group, lab);
+    g_autofree char *path = group_of(group, lab), *procs = g_build_filename(path, "cgroup.procs", NULL);
     g_autofree char *memory_text =
         memory ? g_strdup_printf("%" G_GUINT64_FORMAT, (guint64)memory << 20) : g_strdup("max");
     g_autofree char *cpu_text = cpu ? g_strdup_printf("%u %d", cpu * (PERIOD_US / 100), PERIOD_US)
                                     : g_strdup_printf("max %d", PERIOD_US);
+    int fd = -1;
     bool is_new = mkdir(path, 0755) == 0;
     if ((is_new || errno == EEXIST) && write_file(path, "memory.max", memory_text) &&
-        write_file(path, "cpu.max", cpu_text) && write_file(path, "cgroup.procs", "0"))
-        return true;
+        write_file(path, "cpu.max", cpu_text) && (fd = open(procs, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)) >= 0)
+        return fd;
     *why = g_strdup_printf("the control group %s: %s", path, g_strerror(errno));
     if (is_new)
         rmdir(path);
-    return false;
+    return -1;
+}
+
+bool limits_join_group(int group_fd)
+{
+    return write(group_fd, "0", 1) == 1;
 }
 
 void limits_remove_group(const char *group, const char *lab)

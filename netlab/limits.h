@@ -4,7 +4,8 @@
  * What a copy of a lab may use of this computer, and what there is of it.
  *
  * Where control groups of version 2 are ours to divide (root's, or delegated to the user), each copy gets a
- * group of its own with memory.max and cpu.max; its supervisor and machines are born into it. Elsewhere a
+ * group of its own with memory.max and cpu.max; its supervisor is born into it, whoever starts it (up, reset,
+ * repair), and its machines with it. Elsewhere a
  * copy with a limit on its CPU runs at a lower priority, and the limit on its memory is kept by arithmetic:
  * a machine never takes more than it was given and LIMITS_OVERHEAD_MIB.
  * Source: Linux, Documentation/admin-guide/cgroup-v2.rst.
@@ -25,14 +26,16 @@ enum {
  * be handed down; without it nothing is changed. NETLAB_CGROUP names another folder. Both owned by the
  * caller. */
 char *limits_find_group(bool prepare, char **why);
-/* Moves this process (and what it starts from now on) into the copy's group, `group`/netlab-LAB, which is
- * made. memory in MiB, cpu in hundredths of a processor; 0: no limit. False: *why (owned by the caller), and
+/* The copy's group, `group`/netlab-LAB, which is made and gets its limits: memory in MiB, cpu in hundredths
+ * of a processor; 0: no limit. A descriptor for limits_join_group(); -1: *why (owned by the caller), and
  * nothing has changed. */
-bool limits_enter_group(const char *group, const char *lab, unsigned memory, unsigned cpu, char **why);
+int limits_open_group(const char *group, const char *lab, unsigned memory, unsigned cpu, char **why);
+/* Moves this process (and what it starts from now on) there. Between fork() and exec(), too. */
+bool limits_join_group(int group_fd);
 /* Removes the copy's group once its processes are gone (waits for them up to 2 s). Nothing when there is
  * none. */
 void limits_remove_group(const char *group, const char *lab);
-/* What this process starts yields to others. */
+/* This process and what it starts yields to others. Between fork() and exec(), too. */
 void limits_lower_priority(void);
 
 /* MiB that can be used without swapping: /proc/meminfo, and the memory limits of our control groups. */

@@ -20,6 +20,7 @@
 #include "netlab/hosts.h"
 #include "netlab/line.h"
 #include "netlab/nat.h"
+#include "netlab/limits.h"
 #include "netlab/paths.h"
 #include "netlab/spawn.h"
 #include "netlab/unmanaged.h"
@@ -131,6 +132,27 @@ static bool record_supervisor(const struct process_identity *identity, void *opa
     return remember(opaque, OBJECT_SUPERVISOR, "", text, error);
 }
 
+/* The limits of a class's copy, which hold for its supervisor and what that starts. */
+static bool set_limits(const struct operation_context *context, struct spawn_supervisor *spec, GError **error)
+{
+    GError *cause = NULL;
+    g_autofree char *why = NULL;
+    g_autoptr(store_class) class = store_find_class_of(context->store, context->lab, &cause);
+    spec->group = -1;
+    if (cause) {
+        g_propagate_error(error, cause);
+        return false;
+    }
+    if (!class || (!class->memory && !class->cpu))
+        return true;
+    if (*class->cgroup)
+        spec->group = limits_open_group(class->cgroup, context->lab, class->memory, class->cpu, &why);
+    spec->yields = spec->group < 0 && class->cpu;
+    if (why && context->notes)
+        g_ptr_array_add(context->notes, g_strdup_printf("no limits by control groups: %s", why));
+    return true;
+}
+
 static bool make_supervisor(struct operation_context *context, const char *key, const char *payload,
                             const char *identity, GError **error)
 {
@@ -144,7 +166,11 @@ static bool make_supervisor(struct operation_context *context, const char *key, 
         .owner = context->owner,
         .join = context->join,
     };
-    return spawn_supervisor(&spec, record_supervisor, context, error);
+    bool good =
+        set_limits(context, &spec, error) && spawn_supervisor(&spec, record_supervisor, context, error);
+    if (spec.group >= 0)
+        close(spec.group);
+    return good;
 }
 
 static bool end_process(const struct store_object *object, unsigned grace_ms, GError **error)

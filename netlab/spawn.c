@@ -2,10 +2,12 @@
  * SPDX-FileCopyrightText: The netlab authors */
 /*
  * Starting the supervisor: this same program, executed anew as `netlab supervise …`, in a session of its own,
- * with its log in the lab's folder. It reports through a pipe: "ok", or the reason why it cannot work.
+ * with its log in the lab's folder and, of a copy of a class, under the copy's limits. It reports through a
+ * pipe: "ok", or the reason why it cannot work.
  */
 #include "netlab/spawn.h"
 #include "netlab/fault.h"
+#include "netlab/limits.h"
 #include "netlab/paths.h"
 
 #include <errno.h>
@@ -22,6 +24,8 @@ enum { START_TIMEOUT_MS = 20000, REPORT_FD = 3 };
 struct launch {
     char **argv, **environment;
     int log, null, report;
+    int group; /* -1: none */
+    bool yields;
 };
 
 static void launch_run(void *opaque)
@@ -31,6 +35,8 @@ static void launch_run(void *opaque)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
+    if (launch->yields || (launch->group >= 0 && !limits_join_group(launch->group)))
+        limits_lower_priority();
     int report = fcntl(launch->report, F_DUPFD, 10);
     if (dup2(launch->null, 0) < 0 || dup2(launch->log, 1) < 0 || dup2(launch->log, 2) < 0 ||
         dup2(report, REPORT_FD) < 0 || chdir("/") != 0)
@@ -95,6 +101,8 @@ bool spawn_supervisor(const struct spawn_supervisor *spec, spawn_recorder *recor
     int report[2] = {-1, -1};
     struct launch launch = {.argv = (char **)argv->pdata,
                             .environment = environment,
+                            .group = spec->group,
+                            .yields = spec->yields,
                             .log =
                                 open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600),
                             .null = open("/dev/null", O_RDWR | O_CLOEXEC)};

@@ -11,7 +11,9 @@ struct spawn_supervisor {
     const char *state, *runtime;
     bool is_rootless, is_own_namespace;
     unsigned owner;
-    pid_t join; /* enter this process's namespaces instead of making new ones; 0: make them */
+    pid_t join;  /* enter this process's namespaces instead of making new ones; 0: make them */
+    int group;   /* of limits_open_group(); -1: none. Not owned */
+    bool yields; /* runs at a lower priority */
 };
 
 /* Called with the child's identity while it waits at the gate; false: it is not to run. */

@@ -235,6 +235,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(store_member, store_member_free)
 GPtrArray *store_list_classes(struct store *store, GError **error);
 /* In the order of the list; class 0: of all. GPtrArray of struct store_member *, freeing its elements. */
 GPtrArray *store_list_members(struct store *store, int64_t class, GError **error);
+/* The class whose copy is called this; NULL without an error: it is no copy. Owned by the caller. */
+struct store_class *store_find_class_of(struct store *store, const char *lab, GError **error);
 /* The class (inserted with id 0: it is set; else written anew) and those members, inserted or written anew,
  * in one transaction. A member's row is there before its copy is, and goes after it. */
 bool store_put_class(struct store *store, struct store_class *class, GPtrArray *members, GError **error);

@@ -32,28 +32,48 @@ void store_member_free(struct store_member *member)
     g_free(member);
 }
 
+#define CLASS_COLUMNS                                                                                        \
+    "class.id, class.lab, class.file, class.roster, class.source, class.memory, class.cpu, class.cgroup"
+
+static struct store_class *read_class(sqlite3_stmt *row)
+{
+    struct store_class *class = g_new0(struct store_class, 1);
+    *class = (struct store_class){.id = sqlite3_column_int64(row, 0),
+                                  .lab = store_column_text(row, 1),
+                                  .file = store_column_text(row, 2),
+                                  .roster = store_column_text(row, 3),
+                                  .source = store_column_text(row, 4),
+                                  .memory = (unsigned)sqlite3_column_int64(row, 5),
+                                  .cpu = (unsigned)sqlite3_column_int64(row, 6),
+                                  .cgroup = store_column_text(row, 7)};
+    return class;
+}
+
 GPtrArray *store_list_classes(struct store *store, GError **error)
 {
-    sqlite3_stmt *row = store_query(
-        store, reading, error,
-        "SELECT id, lab, file, roster, source, memory, cpu, cgroup FROM class ORDER BY lab, roster", "");
+    sqlite3_stmt *row =
+        store_query(store, reading, error, "SELECT " CLASS_COLUMNS " FROM class ORDER BY lab, roster", "");
     if (!row)
         return NULL;
     g_autoptr(GPtrArray) classes = g_ptr_array_new_with_free_func((GDestroyNotify)store_class_free);
     int rc;
-    while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
-        struct store_class *class = g_new0(struct store_class, 1);
-        *class = (struct store_class){.id = sqlite3_column_int64(row, 0),
-                                      .lab = store_column_text(row, 1),
-                                      .file = store_column_text(row, 2),
-                                      .roster = store_column_text(row, 3),
-                                      .source = store_column_text(row, 4),
-                                      .memory = (unsigned)sqlite3_column_int64(row, 5),
-                                      .cpu = (unsigned)sqlite3_column_int64(row, 6),
-                                      .cgroup = store_column_text(row, 7)};
-        g_ptr_array_add(classes, class);
-    }
+    while ((rc = sqlite3_step(row)) == SQLITE_ROW)
+        g_ptr_array_add(classes, read_class(row));
     return store_finish(store, row, rc, reading, error) ? g_steal_pointer(&classes) : NULL;
+}
+
+struct store_class *store_find_class_of(struct store *store, const char *lab, GError **error)
+{
+    sqlite3_stmt *row = store_query(
+        store, reading, error,
+        "SELECT " CLASS_COLUMNS " FROM class JOIN member ON member.class_id = class.id WHERE member.lab = ?",
+        "s", lab);
+    if (!row)
+        return NULL;
+    int rc = sqlite3_step(row);
+    g_autoptr(store_class) class = rc == SQLITE_ROW ? read_class(row) : NULL;
+    bool good = store_finish(store, row, rc == SQLITE_ROW ? SQLITE_DONE : rc, reading, error);
+    return good ? g_steal_pointer(&class) : NULL;
 }
 
 GPtrArray *store_list_members(struct store *store, int64_t class, GError **error)

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -236,6 +237,80 @@ def limits():
     return "control group" if grouped else "lower priority"
 
 
+def niceness(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rsplit(")", 1)[1].split()[16])
+
+
+def supervisor(lab, student):
+    return json.loads(lab.netlab("status", "--json", "--student", student).stdout)["labs"][0]["supervisor"]
+
+
+def end_supervisor(lab, student):
+    """Killed; the machines go on. Its copy is partly there until somebody starts another."""
+    pid = supervisor(lab, student)
+    os.kill(pid, signal.SIGKILL)
+    wait_until("its supervisor has ended", lambda: pid not in processes())
+
+
+def limits_again():
+    """A copy's limits hold for each supervisor that it gets, whoever starts it."""
+    lab = Class("student\nanna\nben\n")
+    before = lab.fresh()
+    lab.for_("up", "--copy-cpu", "50", env={"NETLAB_CGROUP": "/nonexistent"})
+    check(niceness(supervisor(lab, "anna")) == 10 and niceness(lab.machine("anna")["pid"]) == 10, "up --for: no lower priority")
+    end_supervisor(lab, "anna")
+    lab.netlab("repair")
+    check(niceness(supervisor(lab, "anna")) == 10, "repair: a supervisor without its limit")
+    machine = lab.machine("anna")["pid"]
+    end_supervisor(lab, "anna")
+    os.kill(machine, signal.SIGKILL)
+    lab.netlab("up", "--student", "anna")
+    check(niceness(supervisor(lab, "anna")) == 10 and niceness(lab.machine("anna")["pid"]) == 10, "up --student: no lower priority")
+    lab.for_("down")
+    # A stand-in for a control group: the kernel makes these files with each group.
+    group = os.path.join(lab.base, "group")
+    os.makedirs(group)
+    with open(os.path.join(group, "cgroup.subtree_control"), "w") as file:
+        file.write("cpu memory")
+
+    def empty(student):
+        folder = os.path.join(group, f"netlab-lab-{student}")
+        os.makedirs(folder, exist_ok=True)
+        for name in ("memory.max", "cpu.max", "cgroup.procs"):
+            with open(os.path.join(folder, name), "w"):
+                pass
+
+    def joined(student):
+        folder, found = os.path.join(group, f"netlab-lab-{student}"), {}
+        for name in ("memory.max", "cpu.max", "cgroup.procs"):
+            with open(os.path.join(folder, name)) as file:
+                found[name] = file.read()
+        return found == {"memory.max": str(1000 << 20), "cpu.max": "50000 100000", "cgroup.procs": "0"}
+    empty("anna")
+    result = lab.for_("up", "--copy-cpu", "50", "--copy-memory", "1000", env={"NETLAB_CGROUP": group})
+    check(joined("anna") and niceness(lab.machine("anna")["pid"]) == 0, "anna's group")
+    check("no limits by control groups" in result.stderr and niceness(lab.machine("ben")["pid"]) == 10, f"ben has no group: {result.text}")
+    empty("anna")
+    end_supervisor(lab, "anna")
+    lab.netlab("repair")
+    check(joined("anna"), "repair: a supervisor outside its group")
+    empty("anna")
+    end_supervisor(lab, "anna")
+    lab.netlab("up", "--student", "anna")
+    check(joined("anna"), "up --student: a supervisor outside its group")
+    empty("ben")
+    result = lab.netlab("reset", "ben")
+    check(joined("ben") and niceness(lab.machine("ben")["pid"]) == 0 and "no limits" not in result.stderr, f"reset: ben's group {result.text}")
+    for student in ("anna", "ben"):
+        for name in ("memory.max", "cpu.max", "cgroup.procs"):
+            os.unlink(os.path.join(group, f"netlab-lab-{student}", name))
+    lab.for_("down")
+    check(os.listdir(group) == ["cgroup.subtree_control"], f"groups are left: {os.listdir(group)}")
+    shutil.rmtree(group)
+    lab.check_clean(before, "after down")
+
+
 def interrupted():
     """Ctrl-C: what is on its way is rolled back, what is up stays; kill -9: `down --for` finds all."""
     lab = Class("student,mode\nanna,\nben,silent\ncem,silent\ndora,\n")
@@ -372,6 +447,90 @@ def guests():
     return f"validate of a copy {seconds:.1f} s"
 
 
+def verbs():
+    """exec, save and repair of a class: a header and a folder for each student, statuses as those of one lab have them."""
+    if "mini" not in images():
+        return "SKIP: there is no image mini"
+    lab = Class(TEN, topology=REAL, name="real", emulator="")
+    before = lab.fresh()
+    lab.for_("up", timeout=280)
+
+    def run(*args, **options):
+        return lab.netlab("exec", "--for", lab.list, *args, timeout=120, **options)
+    result = run("h1", "cat /who")
+    check(result.stdout == "== anna: h1\nAnna Berg\n== ben: h1\nBen, der Große\n== cem: h1\nCem\n", result.text)
+    result = run("--students", "cem,anna", "h1,h2", "hostname")
+    check(result.stdout == "== anna: h1\nh1\n== anna: h2\nh2\n== cem: h1\nh1\n== cem: h2\nh2\n", result.text)
+    # The status of the first that failed; streams and numbers of each.
+    result = run("--all", "echo out; echo err >&2; test $(hostname) != h2 || exit 7", rc=7)
+    check(result.stdout.count("== ben: h2: exit status 7\nout\n") == 1 and result.stderr == "err\n" * 9, result.text)
+    found = json.loads(run("--json", "--parallel", "2", "h*", "echo $(hostname); exit 3", rc=3).stdout)
+    check([(item["student"], item["lab"], item["node"]) for item in found] ==
+          [(name, f"real-{name}", node) for name in ("anna", "ben", "cem") for node in ("h1", "h2", "h3")], f"{found}")
+    check(all(item["status"] == 3 and item["stdout"] == item["node"] + "\n" and item["stderr"] == "" for item in found), f"{found}")
+    check(run("h1", "--", "cat").stdout == "== anna: h1\n== ben: h1\n== cem: h1\n", "no input")
+    piped = subprocess.run([BIN, "exec", "--for", lab.list, "-i", "h3", "cat > /tmp/in; wc -c /tmp/in"], input="0123456789", text=True, capture_output=True,
+                           cwd=lab.folder, env=lab.env, timeout=120, check=False)
+    check(piped.stdout.count("10 /tmp/in") == 3, piped.stdout + piped.stderr)
+    result = run("--timeout", "1", "h1", "sleep 30", rc=125)
+    check(result.stderr.count("has not ended within 1 s") == 3, result.text)
+    # What is not there.
+    check("no node of lab real-anna" in run("r*", "true", rc=125).stderr, "a name that no copy has")
+    check("did you mean \"anna\"" in run("--students", "ana", "h1", "true", rc=125).stderr, "nearest student")
+    check("--students goes with --for" in lab.netlab("exec", "--students", "anna", "h1", "true", rc=125).stderr, "--students alone")
+    check("--student is one copy" in run("--student", "anna", "h1", "true", rc=2).stderr, "--student and --for")
+    # A class of which not all is up.
+    lab.netlab("down", "--student", "ben", "h3")
+    # save: a folder a student.
+    check("ben: h3" not in lab.for_("save", timeout=120).stdout, "all that run is all there is")
+    shutil.rmtree(os.path.join(lab.folder, "saved-real"))
+    result = lab.for_("save", "h*", timeout=120, rc=4)
+    saved = os.path.join(lab.folder, "saved-real")
+    check(sorted(os.listdir(saved)) == ["anna", "ben", "cem"] and sorted(os.listdir(os.path.join(saved, "anna"))) == ["h1", "h2", "h3"], f"{os.listdir(saved)}")
+    with open(os.path.join(saved, "ben", "h1", "addresses.txt")) as file:
+        check("10.87.0.1/24" in file.read(), "ben's addresses")
+    check("anna: h1: " in result.stdout and "in saved-real/cem/h3\n" in result.stdout and "netlab: ben: h3: " in result.stderr, result.text)
+    check(not os.path.exists(os.path.join(saved, "ben", "h3")), "a stopped node was saved")
+    shutil.rmtree(saved)
+    found = json.loads(lab.for_("save", "h1", "-o", "deep/monday", "--students", "anna,cem", "--json", "--parallel", "1", timeout=120).stdout)
+    check([(item["student"], item["lab"], item["node"], item["folder"], item["files"] > 3) for item in found] ==
+          [(name, f"real-{name}", "h1", f"deep/monday/{name}/h1", True) for name in ("anna", "cem")], f"{found}")
+    check(os.path.exists(os.path.join(lab.folder, "deep/monday/cem/h1/etc/hosts")), "files of /etc")
+    shutil.rmtree(os.path.join(lab.folder, "deep"))
+    with open(os.path.join(lab.folder, "taken"), "w"):
+        pass
+    found = json.loads(lab.for_("save", "-o", "taken", "--json", "h1", timeout=120, rc=1).stdout)
+    check(len(found) == 3 and all("taken" in item["error"] for item in found), f"{found}")
+    os.unlink(os.path.join(lab.folder, "taken"))
+    check("no node of lab real-" in lab.for_("save", "r*", timeout=120, rc=4).stderr, "save of nodes that are not there")
+    check("--parallel goes with --for" in lab.netlab("save", "--parallel", "2", rc=2).stderr, "--parallel alone")
+    # A copy whose machines have gone, and one whose row alone is there (an `up` that was killed).
+    lab.netlab("down", "--student", "cem")
+    with sqlite3.connect(os.path.join(lab.env["NETLAB_STATE_DIR"], "netlab.db")) as store:
+        store.execute("INSERT INTO member (class_id, student, lab, document, name, email, rank) SELECT class_id, 'dora', 'real-dora', document, '', '', 9 "
+                      "FROM member WHERE student = 'anna'")
+    result = run("h1,h3", "hostname", rc=125)
+    check("== dora\n" in result.stdout and "netlab: dora: its copy is not up" in result.stderr and "netlab: ben: h3: " in result.stderr, result.text)
+    found = json.loads(run("--json", "h1", "hostname", rc=125).stdout)
+    check([(item["student"], item["node"], item.get("error")) for item in found][2] == ("dora", None, "its copy is not up"), f"{found}")
+    found = json.loads(lab.for_("save", "h1", "--json", timeout=120, rc=4).stdout)
+    check((found[2]["student"], found[2]["node"], found[2]["error"]) == ("dora", None, "its copy is not up"), f"{found}")
+    shutil.rmtree(saved)
+    # repair of a class leaves other labs alone.
+    for student in ("anna", "ben"):
+        os.kill(supervisor(lab, student), signal.SIGKILL)
+    planned = json.loads(lab.for_("repair", "--dry-run", "--json", "--students", "anna").stdout)["repair"]
+    check(planned and all(item["lab"] == "real-anna" and item["outcome"] == "to do" for item in planned), f"{planned}")
+    done = lab.for_("repair", "--students", "anna").stdout
+    check("real-anna" in done and "real-ben" not in done, done)
+    done = lab.for_("repair", timeout=280).stdout
+    check("real-ben" in done and "real-anna" not in done, done)
+    check(lab.for_("repair").stdout == "all is well, nothing to do\n", "a second time")
+    check("--students goes with --for" in lab.netlab("repair", "--students", "anna", rc=2).stderr, "--students alone")
+    lab.for_("down")
+    lab.check_clean(before, "after down")
+
+
 def memory_of_all():
     """PSS of every process in here, and of it what is private: MiB."""
     pss = private = 0
@@ -414,4 +573,4 @@ def thirty():
 
 
 if __name__ == "__main__":
-    main(life, selection, one_fails, mistakes, reset, limits, interrupted, crash_up, crash_down, guests, thirty)
+    main(life, selection, one_fails, mistakes, reset, limits, limits_again, interrupted, crash_up, crash_down, guests, verbs, thirty)

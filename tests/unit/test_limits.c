@@ -7,6 +7,7 @@
 #include "netlab/limits.h"
 
 #include <glib/gstdio.h>
+#include <unistd.h>
 #include <string.h>
 
 static char *make_group(void)
@@ -44,13 +45,21 @@ static void test_enter(void)
     put(copy, "memory.max");
     put(copy, "cpu.max");
     put(copy, "cgroup.procs");
-    g_assert_true(limits_enter_group(group, "lab-anna", 300, 50, &why));
+    int fd = limits_open_group(group, "lab-anna", 300, 50, &why);
+    g_assert_cmpint(fd, >=, 0);
+    g_autofree char *nobody = get(copy, "cgroup.procs");
+    g_assert_cmpstr(nobody, ==, "");
+    g_assert_true(limits_join_group(fd));
+    close(fd);
     g_autofree char *memory = get(copy, "memory.max"), *cpu = get(copy, "cpu.max"),
                     *procs = get(copy, "cgroup.procs");
     g_assert_cmpstr(memory, ==, "314572800");
     g_assert_cmpstr(cpu, ==, "50000 100000");
     g_assert_cmpstr(procs, ==, "0");
-    g_assert_true(limits_enter_group(group, "lab-anna", 0, 0, &why));
+    fd = limits_open_group(group, "lab-anna", 0, 0, &why);
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_false(limits_join_group(-1));
+    close(fd);
     g_autofree char *none = get(copy, "memory.max");
     g_assert_true(g_str_has_prefix(none, "max"));
 }
@@ -60,7 +69,7 @@ static void test_refused(void)
     g_autofree char *folder = make_group(), *why = NULL;
     g_autofree char *copy = g_build_filename(folder, "netlab-lab-ben", NULL);
     /* A plain folder has no memory.max. */
-    g_assert_false(limits_enter_group(folder, "lab-ben", 300, 50, &why));
+    g_assert_cmpint(limits_open_group(folder, "lab-ben", 300, 50, &why), ==, -1);
     g_assert_nonnull(strstr(why, "netlab-lab-ben: No such file or directory"));
     g_assert_false(g_file_test(copy, G_FILE_TEST_EXISTS));
     g_assert_cmpint(g_mkdir(copy, 0700), ==, 0);
