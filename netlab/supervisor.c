@@ -47,6 +47,7 @@ struct supervisor {
     GPtrArray *watches; /* struct watch * */
     struct revival *revival;
     char *emulator; /* the last one we were told */
+    bool is_blind;  /* a machine runs that could not be watched yet */
     bool is_done;
 };
 
@@ -101,10 +102,12 @@ static void resume(struct supervisor *s, const struct store_object *object)
     store_set_note(s->store, s->options->lab_id, object_kind_name(OBJECT_MACHINE), object->key, text, NULL);
 }
 
-/* Watches each machine of the lab that runs and is not watched yet. */
+/* Watches each machine of the lab that runs and is not watched yet. When that cannot be done now (no fd, no
+ * memory, no store), it is tried again soon: nobody has said that the machine has ended. */
 static void refresh_watches(struct supervisor *s, bool is_start)
 {
     g_autoptr(GPtrArray) objects = store_list_objects(s->store, s->options->lab_id, NULL);
+    s->is_blind = !objects;
     for (guint i = 0; objects && i < objects->len; i++) {
         const struct store_object *object = objects->pdata[i];
         struct process_identity identity;
@@ -120,6 +123,10 @@ static void refresh_watches(struct supervisor *s, bool is_start)
         if (is_watched)
             continue;
         int pidfd = process_open(&identity);
+        if (pidfd < 0 && errno != ESRCH) {
+            s->is_blind = true;
+            continue;
+        }
         if (pidfd < 0) {
             struct watch gone = {.node = object->key, .identity = identity};
             /* Nobody has told its end yet: it was over before it was watched. */
@@ -490,6 +497,14 @@ static void serve_signal(struct supervisor *s)
         s->is_done = true;
 }
 
+/* Milliseconds until something is to be done unasked; -1: nothing is. */
+static int timeout(const struct supervisor *s)
+{
+    enum { BLIND_MS = 500 };
+    int due = s->emulator ? revival_timeout(s->revival) : -1;
+    return s->is_blind && (due < 0 || due > BLIND_MS) ? BLIND_MS : due;
+}
+
 static void loop(struct supervisor *s)
 {
     while (!s->is_done) {
@@ -499,7 +514,7 @@ static void loop(struct supervisor *s)
             fds[i] = (struct pollfd){.fd = ((struct watch *)s->watches->pdata[i])->pidfd, .events = POLLIN};
         fds[count] = (struct pollfd){.fd = s->signals, .events = POLLIN};
         fds[count + 1] = (struct pollfd){.fd = s->listener, .events = POLLIN};
-        if (poll(fds, count + 2, s->emulator ? revival_timeout(s->revival) : -1) < 0 && errno != EINTR)
+        if (poll(fds, count + 2, timeout(s)) < 0 && errno != EINTR)
             break;
         for (guint i = count; i-- > 0;) {
             if (!fds[i].revents)
@@ -511,7 +526,8 @@ static void loop(struct supervisor *s)
             serve_signal(s);
         if (!s->is_done && fds[count + 1].revents)
             serve(s);
-        if (!s->is_done && s->emulator && revival_run(s->revival, &s->context))
+        bool is_changed = !s->is_done && s->emulator && revival_run(s->revival, &s->context);
+        if (is_changed || (s->is_blind && !s->is_done))
             refresh_watches(s, false);
     }
 }
