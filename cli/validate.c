@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { WITHIN_MOST = 3600, CHECKS_FILE_MOST = 1 << 20 };
 
@@ -36,13 +37,38 @@ struct session {
     GArray *outcomes; /* struct grade_outcome */
     unsigned most;    /* seconds for each check */
     enum cli_report format;
+    bool is_live;  /* a line on standard error, for the report may go into a file, says what is waited for */
+    bool has_line; /* it is there */
 };
+
+static void wipe_line(struct session *s)
+{
+    if (s->has_line)
+        fprintf(stderr, "\r\033[K");
+    s->has_line = false;
+}
+
+static void show_waiting(void *opaque, unsigned decided, unsigned count, const struct topology_test *next,
+                         double seconds)
+{
+    struct session *s = opaque;
+    if (!s->is_live)
+        return;
+    g_autofree char *text = g_strdup_printf("[%u/%u] waiting for %s (%s), %.0f s", decided, count, next->name,
+                                            next->node, seconds);
+    glong width = cli_terminal_width() - 1;
+    g_autofree char *fitting =
+        g_utf8_strlen(text, -1) > width ? g_utf8_substring(text, 0, width) : g_strdup(text);
+    fprintf(stderr, "\r\033[K%s", fitting);
+    s->has_line = true;
+}
 
 static void print_outcome(void *opaque, const struct grade_outcome *o)
 {
-    const struct session *s = opaque;
+    struct session *s = opaque;
     static const char *const marks[] = {"ok     ", "FAILED ", "warning", "-      ", "FAILED "};
     static const char *const colours[] = {"\033[32m", "\033[31m", "\033[33m", "\033[2m", "\033[31m"};
+    wipe_line(s);
     if (s->format != CLI_REPORT_TEXT || cli_flag(s->call, "quiet"))
         return;
     g_autofree char *what = check_describe(o->test);
@@ -237,6 +263,7 @@ static int run(struct cli_call *call)
     topology_auto struct topology *topology = NULL;
     struct session session = {.call = call, .lab = &lab};
     session.most = WITHIN_MOST;
+    session.is_live = isatty(STDERR_FILENO) && !cli_flag(call, "quiet");
     if (!cli_report_format(call, &session.format) ||
         !cli_number(call, "within", 0, WITHIN_MOST, &session.most))
         return CLI_USAGE;
@@ -256,6 +283,7 @@ static int run(struct cli_call *call)
                                       .topology = topology,
                                       .most = session.most,
                                       .tell = print_outcome,
+                                      .wait = show_waiting,
                                       .opaque = &session};
             session.outcomes = grade_run(&spec);
             status = report(&session);

@@ -13,7 +13,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { PAUSE_MS = 500, ATTEMPT_MS = 10000, CONNECT_MS = 5000 };
+enum { WAIT_MS = 1000, PAUSE_MS = 500, ATTEMPT_MS = 10000, CONNECT_MS = 5000 };
 
 static const char *const verdict_names[] = {[GRADE_PASSED] = "passed",
                                             [GRADE_FAILED] = "failed",
@@ -155,13 +155,32 @@ static GPtrArray *find_nodes(struct stage *stage)
     return nodes;
 }
 
+/* The lock is held, but not during the call. */
+static void tell_waiting(struct stage *stage, guint next)
+{
+    const struct grade_spec *spec = stage->spec;
+    double seconds = (double)(g_get_monotonic_time() - stage->began) / G_USEC_PER_SEC;
+    unsigned decided = 0;
+    for (guint i = 0; i < stage->count; i++)
+        decided += stage->ends[i] != 0;
+    g_mutex_unlock(&stage->lock);
+    if (spec->wait)
+        spec->wait(spec->opaque, decided, stage->count, stage->outcomes[next].test, seconds);
+    g_mutex_lock(&stage->lock);
+}
+
 /* Tells what is decided, in order, as it comes. */
 static void wait_for_all(struct stage *stage)
 {
     for (guint i = 0; i < stage->count; i++) {
         g_mutex_lock(&stage->lock);
-        while (!stage->ends[i])
-            g_cond_wait(&stage->decided, &stage->lock);
+        while (!stage->ends[i]) {
+            gint64 look = g_get_monotonic_time() + WAIT_MS * 1000;
+            while (!stage->ends[i] && g_cond_wait_until(&stage->decided, &stage->lock, look))
+                continue;
+            if (!stage->ends[i])
+                tell_waiting(stage, i);
+        }
         g_mutex_unlock(&stage->lock);
         if (stage->spec->tell)
             stage->spec->tell(stage->spec->opaque, &stage->outcomes[i]);

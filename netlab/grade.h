@@ -39,6 +39,10 @@ struct grade_spec {
     unsigned most; /* seconds for each check, whatever it says; 0: look once */
     /* Called in the caller's thread for each, in the order of stages and the file; may be NULL. */
     void (*tell)(void *opaque, const struct grade_outcome *outcome);
+    /* The same, about once a second while nothing is told: `decided` of the `count` checks of this stage, and
+     * the first that is not, after `seconds`. May be NULL. */
+    void (*wait)(void *opaque, unsigned decided, unsigned count, const struct topology_test *next,
+                 double seconds);
     void *opaque;
 };
 /* GArray of struct grade_outcome in that order, freeing what they own. May be called by several threads for

@@ -159,6 +159,21 @@ class Terminal:
         return status
 
 
+def waiting():
+    """On a terminal `validate` says what it waits for; in a pipe it does not."""
+    checks = os.path.join(LAB.folder, "more.yml")
+    with open(checks, "w") as file:
+        file.write("checks:\n  at-once: {node: h1, run: 'true'}\n  never: {node: h2, run: 'false', within: 4s}\n")
+    screen = Terminal("validate", "--checks", checks)
+    screen.expect(b"] waiting for never (h2), ")
+    text = screen.expect(b" passed")
+    check(b"\r\x1b[K" in text and b"FAILED" in text and b"never" in text, f"{text}")
+    check(screen.end() == 1, "one fails")
+    result = LAB.netlab("validate", "--checks", checks, rc=1)
+    os.unlink(checks)
+    check("waiting" not in result.text and "\x1b" not in result.text, result.text)
+
+
 def connect():
     """A real terminal: its size, Ctrl-C, the status; others are let in meanwhile; Ctrl-] leaves."""
     shell = Terminal("connect", "h1")
@@ -580,6 +595,6 @@ if __name__ == "__main__":
     if images.returncode != 0 or "mini" not in [image["name"] for image in json.loads(images.stdout)]:
         print("SKIP: there is no image `mini`; make it with `netlab image build mini`")
         sys.exit(77)
-    main(up, exec_streams, exec_ends, exec_many, connect, shared, cp, cp_by_sudo, cp_from_a_hostile_guest, capture, graph,
+    main(up, exec_streams, exec_ends, exec_many, waiting, connect, shared, cp, cp_by_sudo, cp_from_a_hostile_guest, capture, graph,
          inspect, stats, diff, save, ssh_config, console_past, completion,
          events, capture_ends_with_the_machine, down)
