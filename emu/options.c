@@ -12,6 +12,7 @@
 #include "emu/options_internal.h"
 
 #include "emu/machine/boot.h"
+#include "emu/machine/transport.h"
 
 #include <gio/gio.h>
 #include <string.h>
@@ -169,6 +170,15 @@ static bool option_snapshot(struct options *o, const char *arg, GError **error)
     return true;
 }
 
+static bool option_incoming(struct options *o, const char *arg, GError **error)
+{
+    if (!g_str_equal(arg, "defer") && !transport_check(arg, true, error))
+        return false;
+    g_free(o->config->incoming);
+    o->config->incoming = g_strdup(arg);
+    return true;
+}
+
 #define OURS(name_, alias_, form_, section_, apply_, help_)                                                  \
     {                                                                                                        \
         .name = name_, .alias = alias_, .form = form_, .section = section_, .apply = apply_, .help = help_   \
@@ -236,6 +246,8 @@ static const struct option_row rows[] = {
     OURS("no-shutdown", NULL, NULL, OPTION_BOOT, option_no_shutdown,
          "stop, but do not end, when it powers off"),
     OURS("action", NULL, "reboot=…,shutdown=…", OPTION_BOOT, option_action, "the same two as one option"),
+    OURS("incoming", NULL, "exec:|file:|unix:|tcp:…|defer", OPTION_BOOT, option_incoming,
+         "go on with a machine that `migrate` has saved there"),
     OURS("S", NULL, NULL, OPTION_BOOT, option_stopped, "do not start before `cont` (monitor, QMP)"),
 
     OURS("hda", NULL, "FILE", OPTION_DISKS, option_hda, "image of the first IDE hard disk; -hdb, -hdc, -hdd"),
@@ -374,7 +386,6 @@ static const struct option_row rows[] = {
     LATER("preconfig", ""),
     LATER("seed", ""),
     LATER("loadvm", ""),
-    LATER("incoming", ""),
     LATER("prom-env", "for other architectures"),
     LATER("semihosting", "for other architectures"),
     LATER("semihosting-config", "for other architectures"),

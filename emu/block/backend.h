@@ -61,6 +61,7 @@ struct block_config {
     bool read_only;    /* of the image; a CD drive asks for it always */
     bool snapshot;     /* writes go to a temporary file and are gone at the end */
     bool discard;      /* a guest's discards are passed on as holes */
+    bool inactive;     /* until block_set_active(): opened to be looked at only */
     bool copy_on_read; /* what is read from the image below is kept in the image */
     enum block_zeroes zeroes;
     enum block_on_error on_read_error, on_write_error;
@@ -120,6 +121,17 @@ void block_cancel(struct block *block, struct block_request *request);
 int block_read_now(struct block *block, uint64_t offset, void *buf, uint32_t len);
 /* Waits for all that is in flight (but for what stopped the machine). */
 void block_drain(struct block *block);
+
+/* A request failed, stopped the machine and waits for block_retry(). */
+bool block_is_stalled(const struct block *block);
+
+/* Whether this process is the one that uses the image. An inactive drive has let go of an image that it
+ * writes, so that another process can have it, and only shows what it is; the guest must not run. Activating
+ * fails when somebody else has the image. */
+bool block_set_active(struct block *block, bool active, GError **error);
+bool block_is_active(const struct block *block);
+/* Something was written that is gone at the end (snapshot=on). */
+bool block_has_passing_writes(const struct block *block);
 
 const char *block_id(const struct block *block);
 bool block_has_medium(const struct block *block);

@@ -73,6 +73,10 @@ struct block {
     void (*corrupted)(void *opaque, struct block *block, const char *what, uint64_t offset);
     void *corrupted_opaque;
     bool damage_told;
+    bool inactive;
+    enum block_format medium_format; /* as it was opened */
+    bool medium_read_only;
+    bool own_below; /* it was said what is below the image */
 };
 
 /* ---- lists ---- */
@@ -425,6 +429,11 @@ void block_retry(struct block *b)
         block_submit(b, request);
 }
 
+bool block_is_stalled(const struct block *b)
+{
+    return b->stalled.first != NULL;
+}
+
 /* ---- media ---- */
 
 static struct image *open_image(const struct block_config *c, const char *file, enum block_format format,
@@ -442,7 +451,14 @@ static struct image *open_image(const struct block_config *c, const char *file, 
 static struct image *open_medium(struct block *b, const char *file, enum block_format format, bool read_only,
                                  GError **error)
 {
-    return open_image(&b->config, file, format, read_only, 0, error);
+    bool looks = b->inactive && !read_only && !b->config.snapshot;
+    struct image *image =
+        open_image(&b->config, file, format, read_only || looks, looks ? IMAGE_UNLOCKED : 0, error);
+    if (!image)
+        return NULL;
+    b->medium_format = format;
+    b->medium_read_only = read_only;
+    return image;
 }
 
 /* Nothing is in flight. */
@@ -547,6 +563,51 @@ bool block_insert(struct block *b, const char *file, enum block_format format, b
         b->moved(b->moved_opaque, b, false);
     }
     return image != NULL;
+}
+
+bool block_set_active(struct block *b, bool active, GError **error)
+{
+    if (b->inactive == !active)
+        return true;
+    block_drain(b);
+    b->inactive = !active;
+    if (!b->image || b->medium_read_only || b->config.snapshot || b->released || b->own_below)
+        return true; /* a node, and what has one below it, stays held */
+    g_autofree char *path = g_strdup(b->image->path);
+    int code = active ? 0 : b->image->ops->flush(b->image);
+    if (code) {
+        b->inactive = false;
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code), "drive %s: %s: %s", b->id, path,
+                    g_strerror(code));
+        return false;
+    }
+    if (!active) { /* what it was before stays to be looked at should the file be gone */
+        image_close(b->image);
+        b->image = NULL;
+    }
+    struct image *image = open_medium(b, path, b->medium_format, false, error);
+    if (!image && !active) { /* as it was, then */
+        b->inactive = false;
+        b->image = open_medium(b, path, b->medium_format, false, NULL);
+    }
+    if (!image) {
+        b->inactive |= active;
+        g_prefix_error(error, "drive %s: ", b->id);
+        return false;
+    }
+    image_close(b->image);
+    b->image = image;
+    return true;
+}
+
+bool block_is_active(const struct block *b)
+{
+    return !b->inactive;
+}
+
+bool block_has_passing_writes(const struct block *b)
+{
+    return b->image && b->config.snapshot && !b->medium_read_only && b->counters.requests[BLOCK_WRITE];
 }
 
 bool block_resize(struct block *b, uint64_t size, GError **error)
@@ -792,7 +853,9 @@ struct block *block_new(const struct block_config *config, struct loop *loop, GE
     b->id = g_strdup(config->id);
     b->config = *config;
     b->config.id = b->config.file = NULL;
+    b->own_below = config->below != NULL;
     b->config.below = NULL;
+    b->inactive = config->inactive;
     b->loop = loop;
     b->event = -1;
     pthread_mutex_init(&b->lock, NULL);
@@ -808,8 +871,11 @@ struct block *block_new(const struct block_config *config, struct loop *loop, GE
         }
         b->watch = loop_add_fd(loop, b->event, LOOP_READ, event_ready, b);
     }
-    if (config->file &&
-        !(b->image = open_image(config, config->file, config->format, config->read_only, 0, error))) {
+    bool looks = config->inactive && !config->read_only && !config->snapshot && !config->below;
+    b->medium_format = config->format;
+    b->medium_read_only = config->read_only;
+    if (config->file && !(b->image = open_image(config, config->file, config->format, config->read_only || looks,
+                                                looks ? IMAGE_UNLOCKED : 0, error))) {
         block_free(b);
         return NULL;
     }

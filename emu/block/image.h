@@ -70,8 +70,9 @@ struct image { /* first member of each format's own struct */
 
 enum { IMAGE_DEPTH_MOST = 16 }; /* backing files below each other */
 
-/* IDLE: nobody uses it yet, so a raw image is not locked before image_hold(). */
-enum { IMAGE_DISCARD = 1, IMAGE_COPY_ON_READ = 2, IMAGE_IDLE = 4 };
+/* IDLE: nobody uses it yet, so a raw image is not locked before image_hold(). UNLOCKED: for reading, without
+ * keeping others from writing: only what it is is looked at. */
+enum { IMAGE_DISCARD = 1, IMAGE_COPY_ON_READ = 2, IMAGE_IDLE = 4, IMAGE_UNLOCKED = 8 };
 
 /* Opens with the format asked for, or the one the first bytes show. `depth`: 0 for the top. below: what is
  * under it, whatever it says itself; NULL: what it says. */

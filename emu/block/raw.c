@@ -199,7 +199,9 @@ struct image *image_open(const char *path, enum block_format format, bool read_o
     if (!file)
         return NULL;
     bool guessed = format == BLOCK_FORMAT_AUTO;
-    if ((guessed || format == BLOCK_FORMAT_QCOW2 || !(flags & IMAGE_IDLE)) && !block_file_lock(file, error)) {
+    bool locks = !(flags & IMAGE_UNLOCKED) &&
+                 (guessed || format == BLOCK_FORMAT_QCOW2 || !(flags & IMAGE_IDLE));
+    if (locks && !block_file_lock(file, error)) {
         block_file_close(file);
         return NULL;
     }

@@ -39,6 +39,11 @@ static const char *const status_names[CONTROL_STATUS_COUNT] = {
     [CONTROL_IO_ERROR] = "io-error",
     [CONTROL_WATCHDOG] = "watchdog",
     [CONTROL_SUSPENDED] = "suspended",
+    [CONTROL_INMIGRATE] = "inmigrate",
+    [CONTROL_FINISH_MIGRATE] = "finish-migrate",
+    [CONTROL_POSTMIGRATE] = "postmigrate",
+    [CONTROL_SAVE_VM] = "save-vm",
+    [CONTROL_RESTORE_VM] = "restore-vm",
 };
 _Static_assert(G_N_ELEMENTS(status_names) == CONTROL_STATUS_COUNT, "a name for each status");
 
@@ -105,7 +110,7 @@ static const struct qmp_commands *const all[] = {&own,
                                                  &qmp_plug_commands,
                                                  &qmp_block_commands,
                                                  &qmp_fd_commands,
-                                                 &qmp_type_commands};
+                                                 &qmp_type_commands, &qmp_saved_commands};
 
 static const struct {
     const char *name, *members;
@@ -115,6 +120,7 @@ static const struct {
     {"RESET", "guest:bool reason:ShutdownCause"},
     {"STOP", NULL},
     {"RESUME", NULL},
+    {"MIGRATION", "status:MigrationStatus"},
     {"SUSPEND", NULL},
     {"SUSPEND_DISK", NULL},
     {"WAKEUP", NULL},

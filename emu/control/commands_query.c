@@ -328,12 +328,7 @@ static JsonNode *query_none(struct qmp_session *session, JsonObject *arguments, 
     return qmp_array(json_array_new());
 }
 
-static JsonNode *query_no_migration(struct qmp_session *session, JsonObject *arguments, GError **error)
-{
-    return qmp_nothing();
-}
-
-/* Machines are not moved. That events would tell of it is what libvirt asks for before anything else. */
+/* Whether events tell how it goes on is all that can be chosen. */
 static JsonNode *query_migrate_capabilities(struct qmp_session *session, JsonObject *arguments,
                                             GError **error)
 {
@@ -353,7 +348,7 @@ static JsonNode *do_migrate_capabilities(struct qmp_session *session, JsonObject
         if (json_object_get_boolean_member(object, "state") &&
             !g_str_equal(json_object_get_string_member(object, "capability"), "events")) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                        "machines are not moved: no capability '%.100s'",
+                        "no capability '%.100s': machines are written while they stand still",
                         json_object_get_string_member(object, "capability"));
             return NULL;
         }
@@ -564,7 +559,6 @@ static const struct qmp_command rows[] = {
     {"query-memdev", query_none, .returns = "[Memdev]"},
     {"query-iothreads", query_none, .returns = "[IOThreadInfo]"},
     {"query-jobs", query_none, .returns = "[JobInfo]"},
-    {"query-migrate", query_no_migration, .returns = "MigrationInfo"},
     {"migrate-set-capabilities", do_migrate_capabilities, "capabilities:[MigrationCapabilityStatus]"},
     {"query-migrate-capabilities", query_migrate_capabilities, .returns = "[MigrationCapabilityStatus]"},
     {"query-memory-devices", query_none, .returns = "[MemoryDeviceInfo]"},

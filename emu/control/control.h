@@ -61,7 +61,32 @@ enum control_status {
     CONTROL_IO_ERROR,       /* a drive with werror=stop could not write */
     CONTROL_WATCHDOG,       /* a watchdog ran out, and -action watchdog=pause */
     CONTROL_SUSPENDED,      /* running, and the guest is in S3 */
+    CONTROL_INMIGRATE,      /* -incoming: waits for the machine it is to be */
+    CONTROL_FINISH_MIGRATE, /* is being saved */
+    CONTROL_POSTMIGRATE,    /* was saved, and may go on somewhere else */
+    CONTROL_SAVE_VM,        /* a snapshot is being taken */
+    CONTROL_RESTORE_VM,     /* one is being loaded */
     CONTROL_STATUS_COUNT
+};
+
+enum control_migration_status {
+    CONTROL_MIGRATION_NONE,
+    CONTROL_MIGRATION_SETUP,
+    CONTROL_MIGRATION_ACTIVE,
+    CONTROL_MIGRATION_COMPLETED,
+    CONTROL_MIGRATION_FAILED,
+    CONTROL_MIGRATION_CANCELLED,
+    CONTROL_MIGRATION_COUNT
+};
+
+/* A machine on its way to or from a file or another process. Memory is of one that is sent. */
+struct control_migration {
+    enum control_migration_status status;
+    bool incoming;
+    const char *why; /* it failed; NULL: it has not */
+    uint64_t bytes;  /* of the stream */
+    uint64_t memory_done, memory_zeros, memory;
+    int64_t total_ms, down_ms;
 };
 
 struct control_char {
@@ -161,6 +186,11 @@ struct control_machine {
     bool (*wake)(void *opaque); /* false: the guest is not in S3 */
     bool can_suspend;           /* S3 is offered */
     void (*nmi)(void *opaque);
+    /* machine/migrate.h; NULL in tests */
+    bool (*migrate)(void *opaque, const char *uri, int fd, GError **error);
+    bool (*migrate_cancel)(void *opaque);
+    bool (*migrate_incoming)(void *opaque, const char *uri, int fd, GError **error);
+    bool (*migration)(void *opaque, struct control_migration *out);
     bool (*watchdog_action)(void *opaque, const char *action, GError **error);
     bool (*chardev)(void *opaque, unsigned index, struct control_char *out); /* false: no more */
     struct char_port *(*port)(void *opaque, const char *id); /* by a chardev's id; NULL: no such */
@@ -270,3 +300,6 @@ bool control_is_waiting(const struct control *control);
 void control_set_debugger(struct control *control, struct gdbstub *stub);
 /* Tells all QMP clients. data: a JSON object's members as text ("\"guest\": true"), or NULL. */
 void control_event(struct control *control, const char *name, const char *data);
+/* MIGRATION, to those who asked for it (migrate-set-capabilities). */
+void control_migration_event(struct control *control, const char *data);
+const char *control_migration_name(enum control_migration_status status);

@@ -110,7 +110,7 @@ struct qmp_commands {
     size_t count;
 };
 extern const struct qmp_commands qmp_query_commands, qmp_act_commands, qmp_plug_commands, qmp_block_commands,
-    qmp_fd_commands, qmp_type_commands;
+    qmp_fd_commands, qmp_type_commands, qmp_saved_commands;
 
 /* commands_fd.c: one that came with getfd, now the caller's; -1: there is none of this name. */
 int control_take_named_fd(struct control *control, const char *name);
@@ -177,6 +177,11 @@ bool control_expire_password(struct control *control, const char *when, GError *
 /* monitor_info.c: false: it is not one of these. */
 bool monitor_own_info(struct control *control, char **words, GString *out);
 const char *monitor_own_info_name(unsigned index, const char **help); /* NULL: no more */
+/* commands_saved.c */
+void monitor_migrate(struct control *control, char **words, GString *out);
+void monitor_migrate_incoming(struct control *control, char **words, GString *out);
+void monitor_migrate_cancel(struct control *control, char **words, GString *out);
+void monitor_info_migrate(struct control *control, char **words, GString *out);
 /* commands_query.c */
 char *control_uuid(const struct control *control);
 /* monitor_absent.c: why there is no such command, or nothing to look at; NULL: it is not QEMU's. */

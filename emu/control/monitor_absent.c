@@ -11,7 +11,7 @@
 static const char jobs[] =
     "images are changed while the machine is off (qemu-img), but for commit and block_resize",
                   drives[] = "drives are those of the command line; change and eject exchange media",
-                  moves[] = "machines are not saved or moved",
+                  moves[] = "machines are saved by migrate, standing still; there is nothing to choose, and no snapshots",
                   balloon[] = "memory stays as -m says: there is no balloon",
                   nbd[] = "images are not served; qemu-nbd does it while the machine is off",
                   replay[] = "nothing is recorded or replayed", sound[] = "there is no sound",
@@ -25,7 +25,7 @@ static const struct {
 } commands[] =
     {
         {(const char *const[]){"announce_self", NULL},
-         "a guest that has moved announces itself; machines are not moved"},
+         "a guest announces itself when it next sends"},
         {(const char *const[]){"balloon", NULL}, balloon},
         {(const char *const[]){"block_job_cancel", "block_job_complete", "block_job_pause",
                                "block_job_resume", "block_job_set_speed", "block_stream", "drive_backup",
@@ -34,7 +34,7 @@ static const struct {
          jobs},
         {(const char *const[]){"drive_add", "drive_del", NULL}, drives},
         {(const char *const[]){"calc_dirty_rate", "cancel_vcpu_dirty_limit", "client_migrate_info", "delvm",
-                               "loadvm", "migrate", "migrate_cancel", "migrate_continue", "migrate_incoming",
+                               "loadvm", "migrate_continue",
                                "migrate_pause", "migrate_recover", "migrate_set_capability",
                                "migrate_set_parameter", "migrate_start_postcopy", "savevm",
                                "set_vcpu_dirty_limit", "x_colo_lost_heartbeat", NULL},
@@ -59,7 +59,7 @@ static const struct {
   infos[] = {
       {(const char *const[]){"balloon", NULL}, balloon},
       {(const char *const[]){"capture", NULL}, sound},
-      {(const char *const[]){"dirty_rate", "migrate", "migrate_capabilities", "migrate_parameters",
+      {(const char *const[]){"dirty_rate", "migrate_capabilities", "migrate_parameters",
                              "snapshots", "vcpu_dirty_limit", NULL},
        moves},
       {(const char *const[]){"irq", "opcount", "profile", "stats", NULL}, counts},

@@ -140,6 +140,7 @@ static const struct {
     {"memdev", "none", info_nothing},
     {"memory-devices", "none", info_nothing},
     {"memory_size_summary", "RAM in bytes", info_memory_size},
+    {"migrate", "a machine on its way to a file or another process", monitor_info_migrate},
     {"numa", "one memory", info_numa},
     {"qdm", "devices that -device knows", info_qdm},
     {"qom-tree", "devices by their names", monitor_info_qom_tree},

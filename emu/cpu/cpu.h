@@ -38,6 +38,8 @@ const struct cpu_model *cpu_model_parse(const char *text, GError **error);
 void cpu_model_free(const struct cpu_model *model);
 const struct cpu_model *cpu_model_default(void);
 const char *cpu_model_name(const struct cpu_model *model);
+/* The same for models that guests cannot tell from each other. */
+uint32_t cpu_model_digest(const struct cpu_model *model);
 const char *cpu_model_known(unsigned index); /* the names; NULL: no more */
 void cpu_model_describe_all(GString *out);   /* -cpu help */
 

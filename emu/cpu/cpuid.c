@@ -328,6 +328,18 @@ const char *cpu_model_name(const struct cpu_model *model)
     return model->name;
 }
 
+uint32_t cpu_model_digest(const struct cpu_model *model)
+{
+    const uint32_t words[] = {model->family, model->model, model->stepping, model->level,
+                              model->extended_level};
+    uint32_t hash = UINT32_C(2166136261); /* FNV-1a, a word a step */
+    for (unsigned i = 0; i < G_N_ELEMENTS(words); i++)
+        hash = (hash ^ words[i]) * UINT32_C(16777619);
+    for (unsigned i = 0; i < WORD_COUNT; i++)
+        hash = (hash ^ model->features[i]) * UINT32_C(16777619);
+    return hash;
+}
+
 const char *cpu_model_known(unsigned index)
 {
     return index < G_N_ELEMENTS(models) ? models[index].name : NULL;

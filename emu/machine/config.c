@@ -194,7 +194,7 @@ void machine_config_free(struct machine_config *config)
 {
     if (!config)
         return;
-    char *strings[] = {config->name,        config->kernel,      config->append,      config->bios,
+    char *strings[] = {config->name,        config->incoming,    config->kernel,      config->append,      config->bios,
                        config->initrd,      config->pidfile,     config->trace_file,  config->run_as,
                        config->keyboard,    config->config_file, config->config_text, config->boot_splash,
                        config->chroot,      config->state_file,  config->mem_path,    config->vga_id,

@@ -135,6 +135,7 @@ static bool open_drive(struct machine *m, const struct machine_drive *drive, GEr
     config.id = drive->node && drive->qdev ? drive->qdev : drive->id;
     config.file = drive->node ? NULL : drive->file;
     config.read_only |= cd;
+    config.inactive = m->config->incoming != NULL;
     struct block *block = block_new(&config, m->loop, error);
     if (!block) {
         g_prefix_error(error, "drive %s: ", drive->id);

@@ -179,6 +179,9 @@ struct machine {
     int requests; /* atomic; MACHINE_REQUEST_* */
     int exit_code;
     bool ended;
+    GError *fatal; /* with `ended`: why */
+    int put_off;   /* requests that wait until the machine has been saved */
+    struct migration *sending, *receiving; /* migrate.c; NULL: none */
     enum control_status status;
     struct machine_rest {
         int64_t since;        /* guest time at which the present look began */
@@ -196,6 +199,8 @@ void network_remove_card(struct machine *machine, unsigned index); /* its device
 bool network_add_netdev(struct machine *machine, const struct machine_netdev *netdev, GError **error);
 /* Frees it, and the captures on it; whatever it was cabled to loses its link. */
 void network_remove_netdev(struct machine *machine, struct net_port *port);
+/* While the machine is stopped its NICs neither take nor send anything. */
+void network_hold(struct machine *machine, bool held);
 void network_impair_card(struct machine *machine, const struct machine_card *card);
 /* control.h, impair. */
 bool network_impair(void *opaque, const char *name, const char *direction, const char *words, GString *out,
@@ -286,6 +291,9 @@ bool machine_drive_resize(void *machine, const char *id, uint64_t size, GError *
 bool machine_drive_commit(void *machine, const char *id, GError **error);
 bool machine_drive_limit(void *machine, const char *id, const struct block_limits *limits, const char *group,
                          GError **error);
+/* migrate.c: drives use their images, or let go of them; all or none. */
+bool machine_disks_activate(struct machine *machine, bool active, GError **error);
+void machine_incoming_autostart(struct machine *machine, bool on);
 /* keys.c */
 bool machine_press_keys(void *machine, const unsigned *codes, unsigned count, unsigned hold_ms,
                         GError **error);

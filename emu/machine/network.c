@@ -91,11 +91,18 @@ bool network_add_card(struct machine *m, const struct machine_nic *nic, GError *
     }
     m->cards = g_renew(struct machine_card, m->cards, m->card_count + 1);
     m->cards[m->card_count++] = card;
+    net_port_hold(e1000_port(card.device), m->status != CONTROL_RUNNING);
     if (!machine_nic_rom(m, (struct pci_device *)card.device, nic, error)) {
         g_prefix_error(error, "NIC %s: ", nic->id);
         return false;
     }
     return true;
+}
+
+void network_hold(struct machine *m, bool held)
+{
+    for (unsigned i = 0; i < m->card_count; i++)
+        net_port_hold(e1000_port(m->cards[i].device), held);
 }
 
 void network_remove_card(struct machine *m, unsigned index)

@@ -6,6 +6,7 @@
  */
 #include "emu/fdset.h"
 #include "emu/machine/machine_internal.h"
+#include "emu/machine/migrate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,8 @@ static void operate_stop(void *opaque)
     struct machine *m = opaque;
     if (m->status == CONTROL_RUNNING)
         machine_stop(m, CONTROL_PAUSED);
+    else if (m->status == CONTROL_INMIGRATE)
+        machine_incoming_autostart(m, false);
 }
 
 static bool operate_cont(void *opaque, GError **error)
@@ -748,6 +751,10 @@ void machine_offer(struct machine *m)
         .wake = operate_wake,
         .can_suspend = !m->config->no_suspend && m->config->acpi,
         .nmi = operate_nmi,
+        .migrate = machine_migrate,
+        .migrate_cancel = machine_migrate_cancel,
+        .migrate_incoming = machine_migrate_incoming,
+        .migration = machine_migration,
         .watchdog_action = machine_set_watchdog_action,
         .chardev = operate_chardev,
         .port = operate_port,

@@ -13,6 +13,7 @@
  * (character ports, TAPs, sockets); machine_free() undoes whatever part of it exists.
  */
 #include "emu/machine/machine_internal.h"
+#include "emu/machine/migrate.h"
 #include "emu/fdset.h"
 
 #include "emu/dev/debug_exit.h"
@@ -820,7 +821,7 @@ struct machine *machine_new(const struct machine_config *config, GError **error)
     m->vncs = g_ptr_array_new_with_free_func((GDestroyNotify)vnc_free);
     m->status = CONTROL_PRELAUNCH;
     if (machine_extras_read(m, error) && board_files(m, error) && board_build(m, error) &&
-        machine_reset(m, error))
+        machine_reset(m, error) && machine_incoming_build(m, error))
         return m;
     machine_free(m);
     return NULL;
@@ -833,6 +834,7 @@ void machine_free(struct machine *m)
     if (m->loop)
         loop_stop_doorbell(m->loop); /* it rings the CPU */
     gdbstub_free(m->gdb);
+    machine_migrate_free(m);
     control_free(m->control);
     machine_keys_free(m);
     machine_cards_free(m);
@@ -852,6 +854,7 @@ void machine_free(struct machine *m)
         physmap_set_code_listener(m->mem, NULL, NULL);
         cpu_free(m->cpu);
     }
+    g_clear_error(&m->fatal);
     g_free(m->accel_refusal);
     g_ptr_array_free(m->ports, TRUE);
     display_free(m->display); /* consoles are where ports lead */

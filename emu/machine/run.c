@@ -14,6 +14,7 @@
  * port write, a QMP command or a signal handler, and can only be done between instructions.
  */
 #include "emu/machine/machine_internal.h"
+#include "emu/machine/migrate.h"
 
 #include <gio/gio.h>
 #include <sys/mman.h>
@@ -50,6 +51,7 @@ void machine_stop(struct machine *m, enum control_status why)
         clock_stop(m->clock);
         cpu_request_exit(m->cpu);
         m->status = why;
+        network_hold(m, true);
         display_set_stopped(m->display, true);
         control_event(m->control, "STOP", NULL);
     } else {
@@ -62,10 +64,21 @@ bool machine_cont(struct machine *m, GError **error)
     switch (m->status) {
     case CONTROL_RUNNING:
         return true;
+    case CONTROL_INMIGRATE:
+        machine_incoming_autostart(m, true);
+        return true;
+    case CONTROL_FINISH_MIGRATE:
+    case CONTROL_SAVE_VM:
+    case CONTROL_RESTORE_VM:
+        machine_is_moving(m, error);
+        return false;
     case CONTROL_PRELAUNCH:
     case CONTROL_PAUSED:
     case CONTROL_IO_ERROR:
     case CONTROL_WATCHDOG:
+    case CONTROL_POSTMIGRATE:
+        if (!machine_disks_activate(m, true, error))
+            return false;
         m->status = CONTROL_RUNNING;
         display_set_stopped(m->display, false);
         cpu_debug_resume(m->cpu);
@@ -75,6 +88,7 @@ bool machine_cont(struct machine *m, GError **error)
         loop_wake(m->loop);
         control_event(m->control, "RESUME", NULL);
         machine_disks_retry(m);
+        network_hold(m, false);
         return true;
     case CONTROL_SHUTDOWN:
     case CONTROL_INTERNAL_ERROR:
@@ -128,6 +142,11 @@ static bool handle_wake(struct machine *m, GError **error)
 static bool handle_requests(struct machine *m, GError **error)
 {
     int requests = (int)g_atomic_int_and((guint *)&m->requests, 0);
+    if (m->status == CONTROL_FINISH_MIGRATE || m->status == CONTROL_INMIGRATE) {
+        int now = requests & (MACHINE_REQUEST_QUIT | MACHINE_REQUEST_SIGNAL);
+        m->put_off |= m->status == CONTROL_INMIGRATE ? 0 : requests & ~now;
+        requests = now;
+    }
     if (requests & MACHINE_REQUEST_SUSPEND)
         control_event(m->control, "SUSPEND", NULL);
     if (requests & MACHINE_REQUEST_HIBERNATE) { /* the guest has saved itself */
@@ -196,8 +215,8 @@ int machine_run(struct machine *m, GError **error)
 {
     if (!loop_start_doorbell(m->loop, ring, m->cpu, error))
         return 1;
-    bool waiting = somebody_waits(m);
-    if (!m->config->start_stopped && !waiting)
+    bool waiting = somebody_waits(m), starts = !m->config->start_stopped && !m->config->incoming;
+    if (starts && !waiting)
         machine_cont(m, NULL);
     while (!m->ended) {
         if (g_atomic_int_get(&m->requests)) {
@@ -207,7 +226,7 @@ int machine_run(struct machine *m, GError **error)
         }
         if (waiting && !somebody_waits(m)) {
             waiting = false;
-            if (!m->config->start_stopped)
+            if (starts)
                 machine_cont(m, NULL);
         }
         /* in S3 time goes on */
@@ -246,5 +265,7 @@ int machine_run(struct machine *m, GError **error)
             return MACHINE_EXIT_DIFFERENCE;
         }
     }
+    if (m->fatal)
+        g_propagate_error(error, g_steal_pointer(&m->fatal));
     return m->exit_code;
 }

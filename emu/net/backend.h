@@ -110,6 +110,9 @@ enum net_result net_send(struct net_port *port, const struct net_frame *frame);
 void net_room(struct net_port *port);
 /* Has the peer bring what it has at hand; from outside of receive() and room(). */
 void net_poll(struct net_port *port);
+/* While it is held a port has no room for frames, and is not told that its peer has: for a NIC whose machine
+ * is stopped. Frames wait where they come from. */
+void net_port_hold(struct net_port *port, bool held);
 /* Counts a frame this port refused or lost, with the reason. */
 void net_drop(struct net_port *port, enum net_drop why);
 const char *net_drop_name(enum net_drop why);

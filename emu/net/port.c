@@ -34,6 +34,8 @@ struct net_port {
     bool up;      /* as link_changed() was last told */
     bool waiting; /* was answered NET_FULL and has not been resumed */
     bool room_due;
+    bool held_back; /* the peer was answered NET_FULL for that */
+    bool held; /* neither takes frames nor is told of room */
     unsigned depth;
     GArray *watches; /* struct watch, NULL when there never was one */
     unsigned last_watch;
@@ -143,6 +145,10 @@ void net_set_link(struct net_port *port, bool up)
 
 static void resume(struct net_port *port)
 {
+    if (port->held) {
+        port->room_due = true;
+        return;
+    }
     port->waiting = port->room_due = false;
     if (port->impair)
         net_impair_room(port->impair);
@@ -187,6 +193,20 @@ void net_port_free(struct net_port *port)
         g_array_unref(port->watches);
     g_free(port->id);
     g_free(port);
+}
+
+void net_port_hold(struct net_port *port, bool held)
+{
+    if (port->held == held)
+        return;
+    port->held = held;
+    if (held)
+        return;
+    if (port->room_due && port->waiting)
+        resume(port);
+    if (port->held_back)
+        net_room(port);
+    port->held_back = false;
 }
 
 /* ---- frames ---- */
@@ -287,7 +307,8 @@ enum net_result net_deliver(struct net_port *port, const struct net_frame *frame
         show(port, true, frame);
         show(peer, false, frame);
     }
-    enum net_result result = peer->ops->receive(peer->opaque, frame);
+    enum net_result result = peer->held ? NET_FULL : peer->ops->receive(peer->opaque, frame);
+    peer->held_back |= peer->held;
     port->depth--;
     peer->depth--;
 
@@ -323,7 +344,7 @@ enum net_result net_deliver(struct net_port *port, const struct net_frame *frame
 void net_poll(struct net_port *port)
 {
     struct net_port *peer = port->peer;
-    if (peer && peer->ops->poll && !port->depth && !peer->waiting && !peer->impair)
+    if (peer && peer->ops->poll && !port->held && !port->depth && !peer->waiting && !peer->impair)
         peer->ops->poll(peer->opaque);
 }
 

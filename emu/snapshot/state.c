@@ -193,6 +193,17 @@ bool state_load(const struct state_table *table, const char *instance, void *dev
     return true;
 }
 
+bool state_is_of(const struct state_table *table, const char *instance, const uint8_t *data, size_t len)
+{
+    struct reader r = {.data = data, .len = len, .ok = true};
+    const uint8_t *magic = take(&r, 4);
+    if (!magic || memcmp(magic, STATE_MAGIC, 4) != 0)
+        return false;
+    g_autofree char *name = take_string(&r);
+    g_autofree char *saved_instance = take_string(&r);
+    return r.ok && !strcmp(name, table->name) && !strcmp(saved_instance, instance);
+}
+
 void state_print(const struct state_table *table, const char *instance, void *device, GString *out)
 {
     if (table->before_save)

@@ -54,5 +54,7 @@ void state_save(const struct state_table *table, const char *instance, void *dev
  * read into a scratch copy of the fields first. */
 bool state_load(const struct state_table *table, const char *instance, void *device, const uint8_t *data,
                 size_t len, size_t *pos, GError **error);
+/* Whether a saved section is this instance's; hostile input gives false. */
+bool state_is_of(const struct state_table *table, const char *instance, const uint8_t *data, size_t len);
 /* name=value lines for people and for golden tests. */
 void state_print(const struct state_table *table, const char *instance, void *device, GString *out);

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The netlab authors
+"""Saved machines: migrate and -incoming. What a guest that counts instructions says of its clocks, interrupts and disk is the same to the byte
+whether it was saved and loaded on the way or not; a Linux guest goes on counting from process to process, over a file, a pipe, a socket and a
+descriptor, in both engines; streams that are damaged, cut short or another machine's are refused, and who could not be saved goes on.
+"""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+
+import disk_guest
+import media
+from harness import Failure, check, main, wait_until
+from media import SECONDS
+import test_icount
+from screen import EMULATOR
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import Lines
+
+IMAGES = os.environ.get("NETLAB_IMAGE_DIR", "")
+work = tempfile.mkdtemp(prefix="netlab-saved-")
+STEADY = ("-rtc", "base=2026-01-01T12:00:00,clock=vm")
+ENGINES = ("jit", "interp")
+EXIT = 33
+
+
+class Machine:
+    """netlab-emu with QMP; what it printed in self.errors()."""
+    count = 0
+
+    def __init__(self, *words, wait=True, **how):
+        Machine.count += 1
+        self.folder = os.path.join(work, str(Machine.count))
+        os.mkdir(self.folder)
+        path = os.path.join(self.folder, "qmp")
+        self.messages = open(os.path.join(self.folder, "errors"), "w+", encoding="utf-8")
+        self.process = subprocess.Popen([EMULATOR, "-nic", "none", "-display", "none", "-monitor", "none", "-qmp", f"unix:{path},server=on,wait=off",
+                                         "-debugcon", f"file:{self.folder}/debug", "-serial", f"file:{self.folder}/serial", *words],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.messages, **how)
+        self.stream = None
+        if wait:
+            wait_until("the QMP socket", lambda: os.path.exists(path) or self.process.poll() is not None, SECONDS)
+            check(self.process.poll() is None, f"it ended: {self.errors()}")
+            self.peer = socket.socket(socket.AF_UNIX)
+            self.peer.settimeout(SECONDS)
+            self.peer.connect(path)
+            self.stream = Lines(self.peer)
+            self.stream.readline()
+            self.say("qmp_capabilities")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        if self.stream:
+            self.stream.close()
+            self.peer.close()
+        self.messages.close()
+
+    def errors(self):
+        self.messages.seek(0)
+        return self.messages.read()
+
+    def text(self, name):
+        with open(os.path.join(self.folder, name), encoding="latin-1") as file:
+            return file.read()
+
+    def say(self, command, **arguments):
+        """The answer, or None when the machine has ended instead."""
+        try:
+            self.stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+            self.stream.flush()
+            while True:
+                line = self.stream.readline()
+                if not line:
+                    return None
+                answer = json.loads(line)
+                if "event" not in answer:
+                    return answer
+        except (BrokenPipeError, ConnectionResetError):
+            return None
+
+    def status(self):
+        answer = self.say("query-status")
+        return answer["return"]["status"] if answer else "ended"
+
+    def save(self, uri):
+        """How it ended: the answer of query-migrate; None when the machine was over before."""
+        begun = self.say("migrate", uri=uri)
+        if begun is None:
+            return None
+        check("return" in begun, f"migrate {uri}: {begun}")
+
+        def over():
+            said = self.say("query-migrate")["return"]
+            return said if said["status"] not in ("setup", "active") else None
+        return wait_until(f"the end of migrate {uri}", over, SECONDS)
+
+
+def sector(name, source):
+    path = os.path.join(work, name)
+    data = media.assemble(source, path + ".bin")
+    with open(path, "wb") as file:
+        file.write(data)
+        file.truncate(1 << 20)
+    return path
+
+
+def exact():
+    """Saved again and again on its way, each time into a new process and the other engine."""
+    disk = sector("clocks", test_icount.GUEST.replace("SLEEP", "20000"))
+    words = ("-m", "32M", "-device", "isa-debug-exit,iobase=0xf4,iosize=4", *STEADY, "-icount", "shift=0,sleep=off", "-drive",
+             f"file={disk},format=raw,snapshot=on")
+    with Machine(*words, "-accel", "jit") as machine:
+        check(machine.process.wait(SECONDS) == EXIT, machine.errors())
+        whole = machine.text("debug")
+    with Machine(*words, "-accel", "jit", "-S") as machine:
+        machine.say("cont")
+        text, saves, engines, path = "", 0, [], os.path.join(work, "exact")
+        current = machine
+        try:
+            for turn in range(12):
+                said = current.save(f"file:{path}")
+                if said is None:
+                    break
+                check(said["status"] == "completed" and current.status() == "postmigrate", f"{said} {current.status()}")
+                text += current.text("debug")
+                current.__exit__()
+                saves += 1
+                engines.append(ENGINES[(turn + 1) % 2])
+                current = Machine(*words, "-accel", engines[-1], "-incoming", f"file:{path}")
+                wait_until("the machine loaded", lambda: current.status() != "inmigrate", SECONDS)
+            check(current.process.wait(SECONDS) == EXIT, f"after {saves} saves: {current.errors()}")
+            text += current.text("debug")
+        finally:
+            current.__exit__()
+    check(saves >= 3, f"the guest was over after {saves} saves")
+    first = len(os.path.commonprefix((text, whole)))
+    check(text == whole, f"after {saves} saves, from character {first} of {len(whole)} on: {text[first:first + 200]}, and without {whole[first:first + 200]}")
+    return f"{saves} saves, {len(whole)} characters, {', '.join(engines)}"
+
+
+COUNTER = """
+n=0
+while :; do
+  sum=$(busybox head -c 300000 /dev/zero | busybox tr '\\\\000' 'x' | busybox md5sum)
+  n=$((n+1)); echo "COUNT $n ${sum%% *}"
+done
+"""
+
+
+def linux_words():
+    kernel, base = (os.path.join(IMAGES, "mini", name) for name in ("vmlinuz", "initrd.cpio"))
+    if not os.path.exists(kernel):
+        return None
+    initrd = os.path.join(work, "initrd")
+    disk_guest.write_initrd(initrd, base, COUNTER, [])
+    return ("-m", "64M", "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet cryptomgr.notests noisapnp")
+
+
+def counted(text):
+    return [line.split()[1:] for line in text.replace("\r", "").split("\n")[:-1] if line.startswith("COUNT ") and len(line.split()) == 3]
+
+
+def wait_counted(machine, rows):
+    def more():
+        check(machine.process.poll() is None, f"it ended: {machine.errors()}")
+        return len(counted(machine.text("serial"))) >= rows
+    try:
+        wait_until(f"{rows} more of the counter", more, SECONDS)
+    except Failure as failure:
+        raise Failure(f"{failure}\n{machine.text('serial')[-800:]}") from None
+
+
+def linux():
+    words = linux_words()
+    if not words:
+        return "left out: needs the image mini"
+    path, text, ways = os.path.join(work, "linux"), "", 0
+    current = Machine(*words)
+    try:
+        wait_counted(current, 3)
+        for way in ("file", "exec", "unix", "tcp", "fd"):
+            for accel in ENGINES:
+                text += hand_over(way, path, current, accel, words)
+                current = hand_over.next
+                wait_counted(current, 2)
+                ways += 1
+        text += current.text("serial")
+    finally:
+        current.__exit__()
+    rows = counted(text)
+    check([int(row[0]) for row in rows] == list(range(1, len(rows) + 1)), f"it counted {[row[0] for row in rows]}")
+    check(len({row[1] for row in rows}) == 1, f"sums differ: {rows}")
+    return f"{ways} times into another process, {len(rows)} sums"
+
+
+def hand_over(way, path, current, accel, words):
+    """Into a new process; what the old one said."""
+    incoming, outgoing, how = f"file:{path}", f"file:{path}", {}
+    before = way in ("unix", "tcp", "fd")  # the new one waits for the old one
+    if way == "exec":
+        incoming, outgoing = f"exec:gzip -dc {path}.gz", f"exec:gzip -1 > {path}.gz"
+    elif way == "unix":
+        incoming = outgoing = f"unix:{path}.sock"
+    elif way == "tcp":
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            incoming = outgoing = f"tcp:127.0.0.1:{free.getsockname()[1]}"
+    elif way == "fd":
+        os.path.exists(path + ".fifo") or os.mkfifo(path + ".fifo")
+        end = os.open(path + ".fifo", os.O_RDONLY | os.O_NONBLOCK)
+        incoming, outgoing, how = f"fd:{end}", f"exec:cat > {path}.fifo", {"pass_fds": [end]}
+        # a pipe nobody writes to yet reads as ended: hold it open until the writer is there
+        hold = os.open(path + ".fifo", os.O_WRONLY)
+    new = Machine(*words, "-accel", accel, "-incoming", incoming, **how) if before else None
+    try:
+        if way == "fd":
+            os.close(end)
+            said = current.save(outgoing)
+            os.close(hold)
+        else:
+            said = current.save(outgoing)
+        check(said["status"] == "completed" and current.status() == "postmigrate", f"{way}: {said} {current.status()} {new and new.errors()}")
+        check(said["ram"]["remaining"] == 0 and said["ram"]["duplicate"] > 0, f"{said}")
+        text = current.text("serial")
+        current.__exit__()
+        if not before:
+            new = Machine(*words, "-accel", accel, "-incoming", "defer")
+            check(new.status() == "inmigrate", new.status())
+            check("return" in new.say("migrate-incoming", uri=incoming), incoming)
+        wait_until("it runs", lambda: new.status() == "running", SECONDS)
+    except Exception:
+        if new:
+            new.__exit__()
+        raise
+    hand_over.next = new
+    return text
+
+
+def refused():
+    """Streams that are none of this machine's; machines that cannot be saved."""
+    disk = sector("spin", ".code16\n1: incl %eax\n movl %eax, 0x500\n jmp 1b\n.org 510\n.word 0xaa55\n")
+    words = ("-m", "16M", *STEADY, "-drive", f"file={disk},format=raw")
+    good = os.path.join(work, "good")
+    with Machine(*words) as machine:
+        for uri, why in (("file:/dev/full", "No space left"), ("exec:cat >/dev/null; exit 3", "status 3"), ("exec:exit 0", "other side has ended")):
+            said = machine.save(uri)
+            check(said["status"] == "failed" and why in said["error-desc"], f"{uri}: {said}")
+            check(machine.status() == "running", machine.status())
+        for uri in ("nothing", "tcp:x", "exec:", "fd:none", f"unix:{work}/nobody", f"file:{work}/no/such"):
+            check("error" in machine.say("migrate", uri=uri) and machine.status() == "running", uri)
+        os.mkfifo(os.path.join(work, "stuck"))
+        check("return" in machine.say("migrate", uri="exec:sleep 1000"), "exec:sleep")
+        check(machine.status() == "finish-migrate" and "error" in machine.say("cont") and "error" in machine.say("migrate", uri="file:x"), "while it is saved")
+        machine.say("migrate_cancel")
+        check(machine.say("query-migrate")["return"]["status"] == "cancelled" and machine.status() == "running", machine.status())
+        check(machine.save(f"file:{good}")["status"] == "completed", "good")
+        check("error" in machine.say("migrate", uri="file:x"), "postmigrate")
+        check("return" in machine.say("cont") and machine.status() == "running", "cont after postmigrate")
+    with open(good, "rb") as file:
+        stream = file.read()
+    cases = [("empty", b"", "nothing came"), ("foreign", b"QEVM" + b"\0" * 100, "saved by QEMU"), ("text", b"#!/bin/sh\n" * 10, "no saved machine"),
+             ("version", stream[:8] + b"\x02" + stream[9:], "checksum"), ("start", stream[:11], "cut short")]
+    cases += [(f"cut {n}", stream[:n], "cut short") for n in (16, 40, 5000, len(stream) // 2, len(stream) - 1)]
+    cases += [(f"bit {n}", stream[:n] + bytes([stream[n] ^ 4]) + stream[n + 1:], "damaged") for n in (17, 21, 25, 30, 60, 3000, len(stream) // 2, len(stream) - 4)]
+    for name, data, why in cases:
+        bad = os.path.join(work, "bad")
+        with open(bad, "wb") as file:
+            file.write(data)
+        with Machine(*words, "-incoming", f"file:{bad}", wait=False) as machine:
+            check(machine.process.wait(SECONDS) == 1 and why in machine.errors(), f"{name}: {machine.process.returncode} {machine.errors()}")
+    for other, why in ((("-m", "32M"), "memory of"), (("-cpu", "pentium3"), "CPU"), (("-device", "e1000"), "e1000"), (("-device", "ib700"), "ib700")):
+        with Machine(*words, *other, "-incoming", f"file:{good}", wait=False) as machine:
+            check(machine.process.wait(SECONDS) == 1 and "another one" in machine.errors() and why in machine.errors(), f"{other}: {machine.errors()}")
+    # the sender hears of it, and goes on
+    sock = os.path.join(work, "sock")
+    with Machine(*words) as machine, Machine("-m", "32M", "-incoming", f"unix:{sock}") as other:
+        said = machine.save(f"unix:{sock}")
+        check(said["status"] == "failed" and "another one" in said["error-desc"] and machine.status() == "running", f"{said} {machine.status()}")
+        check(other.process.wait(SECONDS) == 1, other.errors())
+    return f"{len(cases)} bad streams"
+
+
+if __name__ == "__main__":
+    try:
+        main(exact, linux, refused)
+    finally:
+        for folder in (work, test_icount.work):
+            shutil.rmtree(folder, ignore_errors=True)
