@@ -95,7 +95,8 @@ struct block_counters {
 
 /* loop NULL: see above. A failure names file and what to do. */
 struct block *block_new(const struct block_config *config, struct loop *loop, GError **error);
-/* Requests are answered at fixed times of `clock`, and not when the host is done. Before the first one. */
+/* Requests are carried out and answered at fixed times of `clock`, not when the host is done. Before the
+ * first one. */
 void block_set_steady(struct block *block, struct clock *clock);
 void block_free(struct block *block); /* ends what is in flight, flushes */
 
@@ -121,6 +122,13 @@ void block_cancel(struct block *block, struct block_request *request);
 int block_read_now(struct block *block, uint64_t offset, void *buf, uint32_t len);
 /* Waits for all that is in flight (but for what stopped the machine). */
 void block_drain(struct block *block);
+/* The same, but for requests that are answered at a time of the guest's (block_set_steady): those have not
+ * been begun. Their owners save them, with the time of the answer (CLOCK_NEVER: there are none), and submit
+ * them anew for that time; it is a steady drive's alone. */
+void block_settle(struct block *block);
+int64_t block_answer_time(const struct block *block);
+bool block_is_steady(const struct block *block);
+void block_submit_for(struct block *block, struct block_request *request, int64_t time);
 
 /* A request failed, stopped the machine and waits for block_retry(). */
 bool block_is_stalled(const struct block *block);

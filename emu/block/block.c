@@ -55,7 +55,7 @@ struct block {
 
     struct request_list stalled, delayed;
     struct block_throttle *throttle;
-    struct clock *steady; /* NULL, or: finished requests wait for `answer` */
+    struct clock *steady; /* NULL, or: requests wait for `answer`, which carries them out, in `finished` */
     struct clock_timer *answer;
     struct clock_timer *turn; /* when the first of `delayed` asks again */
     struct block_counters counters;
@@ -273,9 +273,17 @@ static void event_ready(void *opaque, unsigned events)
     give_back_all(b);
 }
 
+/* Only those that are there: what they lead to has a time of its own. */
 static void answer(void *opaque)
 {
-    give_back_all(opaque);
+    struct block *b = opaque;
+    struct request_list due = b->finished;
+    struct block_request *request;
+    b->finished = (struct request_list){0};
+    while ((request = list_pop(&due))) {
+        request->error = carry_out(b, request);
+        give_back(b, request);
+    }
 }
 
 void block_set_steady(struct block *b, struct clock *clock)
@@ -289,7 +297,6 @@ static void begin(struct block *b, struct block_request *request)
 {
     enum { STEADY_NS = 100000 };
     if (b->steady) {
-        request->error = carry_out(b, request);
         list_push(&b->finished, request);
         clock_timer_set(b->answer, clock_now(b->steady) + STEADY_NS);
         return;
@@ -346,6 +353,26 @@ void block_submit(struct block *b, struct block_request *request)
     begin(b, request);
 }
 
+bool block_is_steady(const struct block *b)
+{
+    return b->steady != NULL;
+}
+
+int64_t block_answer_time(const struct block *b)
+{
+    return b->steady && b->finished.first ? clock_timer_deadline(b->answer) : CLOCK_NEVER;
+}
+
+void block_submit_for(struct block *b, struct block_request *request, int64_t time)
+{
+    request->error = 0;
+    request->cancelled = false;
+    request->since = g_get_monotonic_time() * 1000;
+    begin(b, request);
+    if (b->steady)
+        clock_timer_set(b->answer, MIN(time, clock_timer_deadline(b->answer)));
+}
+
 /* No more waiting for turns. */
 static void hurry(struct block *b)
 {
@@ -397,7 +424,7 @@ void block_drain(struct block *b)
 {
     hurry(b);
     while (b->steady && b->finished.first)
-        give_back_all(b);
+        answer(b);
     if (!b->has_thread)
         return;
     for (;;) {
@@ -411,6 +438,14 @@ void block_drain(struct block *b)
             return;
         give_back_all(b); /* what it calls may submit more */
     }
+}
+
+void block_settle(struct block *b)
+{
+    if (b->steady)
+        hurry(b);
+    else
+        block_drain(b);
 }
 
 int block_read_now(struct block *b, uint64_t offset, void *buf, uint32_t len)
@@ -569,7 +604,7 @@ bool block_set_active(struct block *b, bool active, GError **error)
 {
     if (b->inactive == !active)
         return true;
-    block_drain(b);
+    block_settle(b);
     b->inactive = !active;
     if (!b->image || b->medium_read_only || b->config.snapshot || b->released || b->own_below)
         return true; /* a node, and what has one below it, stays held */
@@ -874,8 +909,9 @@ struct block *block_new(const struct block_config *config, struct loop *loop, GE
     bool looks = config->inactive && !config->read_only && !config->snapshot && !config->below;
     b->medium_format = config->format;
     b->medium_read_only = config->read_only;
-    if (config->file && !(b->image = open_image(config, config->file, config->format, config->read_only || looks,
-                                                looks ? IMAGE_UNLOCKED : 0, error))) {
+    if (config->file &&
+        !(b->image = open_image(config, config->file, config->format, config->read_only || looks,
+                                looks ? IMAGE_UNLOCKED : 0, error))) {
         block_free(b);
         return NULL;
     }

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 static const char *const names[CONTROL_MIGRATION_COUNT] = {
-    [CONTROL_MIGRATION_NONE] = "none",           [CONTROL_MIGRATION_SETUP] = "setup",
-    [CONTROL_MIGRATION_ACTIVE] = "active",       [CONTROL_MIGRATION_COMPLETED] = "completed",
-    [CONTROL_MIGRATION_FAILED] = "failed",       [CONTROL_MIGRATION_CANCELLED] = "cancelled",
+    [CONTROL_MIGRATION_NONE] = "none",     [CONTROL_MIGRATION_SETUP] = "setup",
+    [CONTROL_MIGRATION_ACTIVE] = "active", [CONTROL_MIGRATION_COMPLETED] = "completed",
+    [CONTROL_MIGRATION_FAILED] = "failed", [CONTROL_MIGRATION_CANCELLED] = "cancelled",
 };
 
 const char *control_migration_name(enum control_migration_status status)
@@ -30,10 +30,14 @@ void control_migration_event(struct control *control, const char *data)
 static bool go(struct control *control, const char *uri, bool incoming, GError **error)
 {
     const struct control_machine *m = control->machine;
+    if (!m->migrate) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "this machine cannot be saved");
+        return false;
+    }
     const char *name = g_str_has_prefix(uri, "fd:") ? uri + strlen("fd:") : NULL;
     int fd = name && !g_ascii_isdigit(*name) ? control_take_named_fd(control, name) : -1;
-    bool good = incoming ? m->migrate_incoming(m->opaque, uri, fd, error)
-                         : m->migrate(m->opaque, uri, fd, error);
+    bool good =
+        incoming ? m->migrate_incoming(m->opaque, uri, fd, error) : m->migrate(m->opaque, uri, fd, error);
     if (!good && fd >= 0)
         close(fd);
     return good;
@@ -42,19 +46,20 @@ static bool go(struct control *control, const char *uri, bool incoming, GError *
 static JsonNode *do_migrate(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     return go(session->control, json_object_get_string_member(arguments, "uri"), false, error) ? qmp_nothing()
-                                                                                                : NULL;
+                                                                                               : NULL;
 }
 
 static JsonNode *do_incoming(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     return go(session->control, json_object_get_string_member(arguments, "uri"), true, error) ? qmp_nothing()
-                                                                                               : NULL;
+                                                                                              : NULL;
 }
 
 static JsonNode *do_cancel(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
-    m->migrate_cancel(m->opaque);
+    if (m->migrate_cancel)
+        m->migrate_cancel(m->opaque);
     return qmp_nothing();
 }
 
@@ -114,7 +119,8 @@ void monitor_migrate_incoming(struct control *control, char **words, GString *ou
 
 void monitor_migrate_cancel(struct control *control, char **words, GString *out)
 {
-    control->machine->migrate_cancel(control->machine->opaque);
+    if (control->machine->migrate_cancel)
+        control->machine->migrate_cancel(control->machine->opaque);
 }
 
 void monitor_info_migrate(struct control *control, char **words, GString *out)

@@ -17,6 +17,8 @@
  * in until the head moves with a disk in the drive.
  */
 #include "emu/dev/fdc.h"
+
+#include "emu/machine/clock.h"
 #include "emu/trace.h"
 
 #include <string.h>
@@ -76,10 +78,17 @@ struct fdc {
 
     struct block_request request;
     uint8_t *buffer;
-    uint32_t moved; /* bytes of the transfer in progress */
-    uint32_t pos;   /* non-DMA: of them through the FIFO */
-    uint64_t place; /* and where on the medium they begin */
-    bool ended;     /* the DMA count ended with them */
+    uint32_t moved;    /* bytes of the transfer in progress */
+    uint32_t pos;      /* non-DMA: of them through the FIFO */
+    uint64_t place;    /* and where on the medium they begin */
+    bool ended;        /* the DMA count ended with them */
+    struct {           /* saved state */
+        uint32_t held; /* bytes of the buffer that are needed */
+        uint8_t op;    /* of `request`, in PHASE_HOST */
+        uint64_t offset;
+        uint32_t len;
+        uint64_t answer_at; /* ns of guest time, 0: never */
+    } saved;
 };
 
 /* ---- formats ---- */
@@ -229,12 +238,17 @@ static void data_done(void *opaque, int error)
     end_at(fdc, fdc->ended ? 0 : ST0_ABNORMAL, fdc->ended ? 0 : ST1_END, len / SECTOR);
 }
 
-static void submit(struct fdc *fdc, struct fdc_drive *drive, enum block_op op, uint8_t *buf, uint64_t offset,
-                   uint32_t len)
+static void prepare(struct fdc *fdc, enum block_op op, uint8_t *buf, uint64_t offset, uint32_t len)
 {
     fdc->phase = PHASE_HOST;
     fdc->request = (struct block_request){
         .op = op, .offset = offset, .len = len, .buf = buf, .done = data_done, .opaque = fdc};
+}
+
+static void submit(struct fdc *fdc, struct fdc_drive *drive, enum block_op op, uint8_t *buf, uint64_t offset,
+                   uint32_t len)
+{
+    prepare(fdc, op, buf, offset, len);
     block_submit(drive->block, &fdc->request);
 }
 
@@ -629,19 +643,85 @@ static void fdc_reset(struct device *device)
     set_interrupt(fdc, false);
 }
 
+static bool formats_track(const struct fdc *fdc)
+{
+    return (fdc->fifo[0] & COMMAND_BITS) == FORMAT_TRACK;
+}
+
+/* What the host still has to do is waited for, but for what is answered at a time of the guest's
+ * (block_settle). */
 static void fdc_before_save(void *device)
 {
     struct fdc *fdc = device;
+    const struct block_request *r = &fdc->request;
     for (unsigned n = 0; n < FDC_DRIVES; n++)
         if (fdc->drive[n].block)
-            block_drain(fdc->drive[n].block);
+            block_settle(fdc->drive[n].block);
+    memset(&fdc->saved, 0, sizeof fdc->saved);
+    if (fdc->phase == PHASE_READ)
+        fdc->saved.held = fdc->moved;
+    else if (fdc->phase == PHASE_WRITE)
+        fdc->saved.held = fdc->pos;
+    if (fdc->phase != PHASE_HOST)
+        return;
+    int64_t time = block_answer_time(selected(fdc)->block);
+    fdc->saved.held = r->op == BLOCK_WRITE ? (uint32_t)(r->buf - fdc->buffer) + r->len : 0;
+    fdc->saved.op = (uint8_t)r->op;
+    fdc->saved.offset = r->offset;
+    fdc->saved.len = r->len;
+    fdc->saved.answer_at = time == CLOCK_NEVER ? 0 : (uint64_t)MAX(time, 1);
+}
+
+/* Whether loaded state is that of a transfer, and one that cannot leave the buffer. */
+static bool transfer_is_sane(struct fdc *fdc)
+{
+    const struct fdc_drive *drive = selected(fdc);
+    bool out = fdc->saved.op == BLOCK_WRITE, by_fifo = non_dma(fdc);
+    uint32_t len = fdc->saved.len, pos = fdc->pos, moved = fdc->moved;
+    if (!drive || moved > BUFFER || pos > moved || !(fdc->dor & DOR_NOT_RESET))
+        return false;
+    switch ((enum fdc_phase)fdc->phase) {
+    case PHASE_READ:
+        return by_fifo && pos < moved && moved <= fdc->saved.held;
+    case PHASE_WRITE:
+        return by_fifo && pos < moved && pos <= fdc->saved.held &&
+               (formats_track(fdc) ? moved <= 4 * SECTORS_MOST : moved % SECTOR == 0);
+    case PHASE_HOST:
+        break;
+    case PHASE_COMMAND:
+    case PHASE_RESULT:
+        return false;
+    }
+    if (fdc->phase != PHASE_HOST || !block_is_steady(drive->block) || !fdc->saved.answer_at || !len ||
+        len % SECTOR || len > BUFFER || (!out && fdc->saved.op != BLOCK_READ))
+        return false;
+    if (formats_track(fdc))
+        return out && len <= fdc->saved.held;
+    if (out && by_fifo)
+        return len == SECTOR && pos && pos % SECTOR == 0 && moved % SECTOR == 0 && pos <= fdc->saved.held;
+    return moved && moved <= len && (!out || len <= fdc->saved.held);
+}
+
+/* The request that was in flight, anew. */
+static void resume(struct fdc *fdc)
+{
+    bool piece = fdc->saved.op == BLOCK_WRITE && non_dma(fdc) && !formats_track(fdc);
+    prepare(fdc, (enum block_op)fdc->saved.op, fdc->buffer + (piece ? fdc->pos - SECTOR : 0),
+            fdc->saved.offset, fdc->saved.len);
+    block_submit_for(selected(fdc)->block, &fdc->request,
+                     (int64_t)MIN(fdc->saved.answer_at, (uint64_t)INT64_MAX));
 }
 
 static bool fdc_after_load(void *device, GError **error)
 {
     struct fdc *fdc = device;
-    if (fdc->phase != PHASE_RESULT && fdc->phase != PHASE_COMMAND)
+    for (unsigned n = 0; n < FDC_DRIVES; n++)
+        if (fdc->drive[n].block)
+            block_cancel(fdc->drive[n].block, &fdc->request);
+    if (fdc->phase != PHASE_RESULT && fdc->phase != PHASE_COMMAND && !transfer_is_sane(fdc))
         await_command(fdc); /* the guest's time-out takes care of it */
+    if (fdc->phase == PHASE_HOST)
+        resume(fdc);
     fdc->fill = MIN(fdc->fill, 10);
     fdc->taken = MIN(fdc->taken, fdc->fill);
     if (fdc->phase == PHASE_RESULT && fdc->taken >= fdc->fill)
@@ -678,10 +758,19 @@ static const struct state_field fdc_fields[] = {
     STATE(struct fdc, BOOL, drive[0].changed),
     STATE(struct fdc, U8, drive[1].track),
     STATE(struct fdc, BOOL, drive[1].changed),
+    STATE_SINCE(struct fdc, U32, moved, 2),
+    STATE_SINCE(struct fdc, U32, pos, 2),
+    STATE_SINCE(struct fdc, U64, place, 2),
+    STATE_SINCE(struct fdc, BOOL, ended, 2),
+    STATE_VARYING_SINCE(struct fdc, buffer, saved.held, BUFFER, 2),
+    STATE_SINCE(struct fdc, U8, saved.op, 2),
+    STATE_SINCE(struct fdc, U64, saved.offset, 2),
+    STATE_SINCE(struct fdc, U32, saved.len, 2),
+    STATE_SINCE(struct fdc, U64, saved.answer_at, 2),
 };
 static const struct state_table fdc_state = {
     .name = "fdc",
-    .version = 1,
+    .version = 2,
     .fields = fdc_fields,
     .count = G_N_ELEMENTS(fdc_fields),
     .before_save = fdc_before_save,

@@ -58,10 +58,12 @@ static void interrupt_late(void *opaque)
     ide_interrupt(opaque);
 }
 
+enum { SLOW_BY = 1000000 }; /* ns */
+
 /* A DRQ block was taken, or a command has ended. */
 static void interrupt_after(struct ide_drive *drive)
 {
-    enum { SLOW_EACH = 16, SLOW_BY = 1000000 };
+    enum { SLOW_EACH = 16 };
     struct ide_channel *ch = drive->channel;
     bool wrote = drive->kind == IDE_DISK && ch->transfer.out && !ch->transfer.dma;
     if (ch->late && wrote && ++ch->written % SLOW_EACH == 0)
@@ -193,6 +195,8 @@ static const struct portio_ops master_ops = {.read = master_read, .write = maste
 
 static void submit(struct ide_drive *drive, enum block_op op, uint8_t *buf, uint64_t offset, uint32_t len);
 
+enum { RAW_HEAD = 16, RAW_DATA = 2048 }; /* of a raw sector of a CD: sync and header, then the medium's */
+
 static uint32_t smallest_read(const struct ide_drive *drive)
 {
     return drive->kind == IDE_CD ? 2048 : BLOCK_SECTOR;
@@ -249,7 +253,7 @@ static void request_done(void *opaque, int error)
     transfer_step(ch);
 }
 
-static void submit(struct ide_drive *drive, enum block_op op, uint8_t *buf, uint64_t offset, uint32_t len)
+static void prepare(struct ide_drive *drive, enum block_op op, uint8_t *buf, uint64_t offset, uint32_t len)
 {
     struct ide_channel *ch = drive->channel;
     ch->phase = PHASE_HOST;
@@ -257,7 +261,12 @@ static void submit(struct ide_drive *drive, enum block_op op, uint8_t *buf, uint
     ch->request = (struct block_request){
         .op = op, .offset = offset, .len = len, .buf = buf, .done = request_done, .opaque = ch};
     ch->request.narrows = op == BLOCK_READ && len > smallest_read(drive);
-    block_submit(drive->block, &ch->request);
+}
+
+static void submit(struct ide_drive *drive, enum block_op op, uint8_t *buf, uint64_t offset, uint32_t len)
+{
+    prepare(drive, op, buf, offset, len);
+    block_submit(drive->block, &drive->channel->request);
 }
 
 /* One DRQ block is ready to be read or written by the guest. */
@@ -294,7 +303,7 @@ static void step_in(struct ide_drive *drive)
         }
     }
     if (t->left && t->raw)
-        submit(drive, BLOCK_READ, ch->buffer + 16, t->offset, 2048);
+        submit(drive, BLOCK_READ, ch->buffer + RAW_HEAD, t->offset, RAW_DATA);
     else if (t->left)
         submit(drive, BLOCK_READ, ch->buffer, t->offset, (uint32_t)MIN(t->left, (uint64_t)IDE_BUFFER));
     else
@@ -678,21 +687,74 @@ static void ide_wake(struct device *device)
     memcpy(ide->pci.config + IDETIM, kept, sizeof kept);
 }
 
-/* Requests are not part of saved state: nothing is in flight while it is made. */
+static uint64_t saved_time(int64_t deadline)
+{
+    return deadline == CLOCK_NEVER ? 0 : (uint64_t)MAX(deadline, 1);
+}
+
+/* What the host still has to do is waited for, but for what is answered at a time of the guest's
+ * (block_settle). */
 static void ide_before_save(void *device)
 {
     struct ide *ide = device;
     for (unsigned n = 0; n < IDE_CHANNELS; n++)
         for (unsigned u = 0; u < IDE_UNITS; u++)
             if (ide->channel[n].drive[u].block)
-                block_drain(ide->channel[n].drive[u].block);
-    for (unsigned n = 0; n < IDE_CHANNELS; n++) { /* a late interrupt is not saved as such: it comes now */
+                block_settle(ide->channel[n].drive[u].block);
+    for (unsigned n = 0; n < IDE_CHANNELS; n++) {
         struct ide_channel *ch = &ide->channel[n];
-        if (ch->late && clock_timer_deadline(ch->late) != CLOCK_NEVER) {
-            clock_timer_cancel(ch->late);
-            ide_interrupt(ch);
-        }
+        const struct ide_transfer *t = &ch->transfer;
+        bool data = ch->phase == PHASE_IN || ch->phase == PHASE_OUT || ch->phase == PHASE_DMA;
+        memset(&ch->saved, 0, sizeof ch->saved);
+        ch->saved.held = data || t->trim ? MIN(t->end, (uint32_t)IDE_BUFFER) : 0;
+        ch->saved.late_at = ch->late ? saved_time(clock_timer_deadline(ch->late)) : 0;
+        if (ch->phase != PHASE_HOST)
+            continue;
+        ch->saved.op = (uint8_t)ch->request.op;
+        ch->saved.offset = ch->request.offset;
+        ch->saved.len = ch->request.len;
+        ch->saved.answer_at = saved_time(block_answer_time(ide_selected(ch)->block));
+        if (ch->request.op == BLOCK_WRITE)
+            ch->saved.held = ch->request.len;
     }
+}
+
+/* A request that is answered at a time of the guest's. */
+static bool request_is_sane(const struct ide_channel *ch)
+{
+    const struct ide_transfer *t = &ch->transfer;
+    const struct ide_drive *drive = &ch->drive[ch->unit];
+    uint32_t len = ch->saved.len;
+    if (drive->kind == IDE_NONE || !block_is_steady(drive->block) || !ch->saved.answer_at)
+        return false;
+    if (t->trim && (drive->kind != IDE_DISK || t->end > ch->saved.held || t->pos > t->end ||
+                    (t->end | t->pos) % sizeof(uint64_t)))
+        return false;
+    bool data = len && !(len % BLOCK_SECTOR) && len <= t->left && len <= IDE_BUFFER && t->block && !t->trim &&
+                ch->saved.offset == t->offset;
+    switch (ch->saved.op) {
+    case BLOCK_READ:
+        return data && !t->out && (!t->raw || (drive->kind == IDE_CD && len == RAW_DATA));
+    case BLOCK_WRITE:
+        return data && t->out && drive->kind == IDE_DISK && len <= ch->saved.held;
+    case BLOCK_FLUSH:
+        return true;
+    case BLOCK_DISCARD:
+        return drive->kind == IDE_DISK;
+    }
+    return false;
+}
+
+/* The request that was in flight, anew. */
+static void resume(struct ide_channel *ch)
+{
+    struct ide_drive *drive = ide_selected(ch);
+    enum block_op op = (enum block_op)ch->saved.op;
+    uint8_t *buf = op == BLOCK_WRITE  ? ch->buffer
+                   : op != BLOCK_READ ? NULL
+                                      : ch->buffer + (ch->transfer.raw ? RAW_HEAD : 0);
+    prepare(drive, op, buf, ch->saved.offset, ch->saved.len);
+    block_submit_for(drive->block, &ch->request, (int64_t)MIN(ch->saved.answer_at, (uint64_t)INT64_MAX));
 }
 
 static bool transfer_is_sane(const struct ide_channel *ch)
@@ -703,6 +765,10 @@ static bool transfer_is_sane(const struct ide_channel *ch)
         return true;
     if (ch->phase == PHASE_PACKET)
         return drive->kind == IDE_CD && t->pos < IDE_PACKET;
+    if (ch->phase == PHASE_HOST)
+        return request_is_sane(ch);
+    if (t->end > ch->saved.held)
+        return false;
     uint64_t size = drive->block ? block_size(drive->block) : 0;
     bool numbers = t->pos <= t->end && t->end <= IDE_BUFFER && t->drq_end <= IDE_BUFFER && t->block &&
                    !(t->offset % BLOCK_SECTOR) && !(t->left % BLOCK_SECTOR) && t->offset <= size &&
@@ -723,6 +789,9 @@ static bool ide_after_load(void *device, GError **error)
     for (unsigned n = 0; n < IDE_CHANNELS; n++) {
         struct ide_channel *ch = &ide->channel[n];
         ch->unit &= 1;
+        for (unsigned u = 0; u < IDE_UNITS; u++)
+            if (ch->drive[u].block)
+                block_cancel(ch->drive[u].block, &ch->request);
         ch->request = (struct block_request){0};
         if (!transfer_is_sane(ch)) { /* the guest's time-out takes care of it */
             ch->phase = PHASE_IDLE;
@@ -730,7 +799,7 @@ static bool ide_after_load(void *device, GError **error)
         }
         for (unsigned u = 0; u < IDE_UNITS; u++) {
             struct ide_drive *drive = &ch->drive[u];
-            if (ch->phase != PHASE_HOST)
+            if (!(ch->phase == PHASE_HOST && u == ch->unit) && !(ch->control & CONTROL_RESET))
                 drive->status &= (uint8_t)~ST_BUSY;
             drive->multiple = MIN(drive->multiple, IDE_MULTIPLE_MOST);
             if (drive->block && drive->visible > block_size(drive->block) / BLOCK_SECTOR)
@@ -739,8 +808,19 @@ static bool ide_after_load(void *device, GError **error)
     }
     if (!pci_after_load(&ide->pci, error))
         return false;
-    for (unsigned n = 0; n < IDE_CHANNELS; n++)
-        update_line(&ide->channel[n]);
+    for (unsigned n = 0; n < IDE_CHANNELS; n++) {
+        struct ide_channel *ch = &ide->channel[n];
+        if (ch->phase == PHASE_HOST)
+            resume(ch);
+        if (ch->late) {
+            uint64_t latest = (uint64_t)clock_now(ide->slow) + SLOW_BY;
+            clock_timer_set(ch->late,
+                            ch->saved.late_at ? (int64_t)MIN(ch->saved.late_at, latest) : CLOCK_NEVER);
+        } else if (ch->saved.late_at) {
+            ide_interrupt(ch);
+        }
+        update_line(ch);
+    }
     return true;
 }
 
@@ -784,13 +864,19 @@ static bool ide_after_load(void *device, GError **error)
         STATE(struct ide, U32, channel[n].master.table), STATE(struct ide, U32, channel[n].master.at),       \
         STATE(struct ide, U32, channel[n].master.address), STATE(struct ide, U32, channel[n].master.left),   \
         STATE(struct ide, BOOL, channel[n].master.last), STATE(struct ide, BOOL, channel[n].master.fresh),   \
-        STATE_SINCE(struct ide, U8, channel[n].written, 4)
+        STATE_SINCE(struct ide, U8, channel[n].written, 4),                                                  \
+        STATE_VARYING_SINCE(struct ide, channel[n].buffer, channel[n].saved.held, IDE_BUFFER, 5),            \
+        STATE_SINCE(struct ide, U8, channel[n].saved.op, 5),                                                 \
+        STATE_SINCE(struct ide, U64, channel[n].saved.offset, 5),                                            \
+        STATE_SINCE(struct ide, U32, channel[n].saved.len, 5),                                               \
+        STATE_SINCE(struct ide, U64, channel[n].saved.answer_at, 5),                                         \
+        STATE_SINCE(struct ide, U64, channel[n].saved.late_at, 5)
 
 static const struct state_field ide_fields[] = {PCI_STATE_ROWS(struct ide), IDE_CHANNEL_STATE(0),
                                                 IDE_CHANNEL_STATE(1)};
 static const struct state_table ide_state = {
     .name = "ide",
-    .version = 4,
+    .version = 5,
     .fields = ide_fields,
     .count = G_N_ELEMENTS(ide_fields),
     .before_save = ide_before_save,

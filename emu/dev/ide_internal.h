@@ -95,6 +95,13 @@ struct ide_channel {
     struct ide_transfer transfer;
     struct block_request request;
     uint8_t *buffer;
+    struct {           /* saved state */
+        uint32_t held; /* bytes of the buffer that are needed */
+        uint8_t op;    /* of `request`, in PHASE_HOST */
+        uint64_t offset;
+        uint32_t len;
+        uint64_t answer_at, late_at; /* ns of guest time, 0: never */
+    } saved;
     struct irq_line irq;
     struct clock_timer *late; /* NULL: ide_slow_writes() was not called */
     uint8_t written;          /* pieces by PIO, for it */

@@ -81,6 +81,7 @@ struct lapic {
     uint8_t lint;          /* level of LINT0, LINT1 */
     bool extint;           /* an ExtINT message is waiting */
     bool intr;             /* level of the CPU's pin */
+    uint64_t fire_at;      /* saved state: when the timer fires, ns; 0: never */
 };
 
 /* ---- sets of vectors ---- */
@@ -643,6 +644,13 @@ static void lapic_reset(struct device *device)
     lapic_set_base(a, MSR_RESET);
 }
 
+static void lapic_before_save(void *device)
+{
+    struct lapic *a = device;
+    int64_t deadline = clock_timer_deadline(a->timer);
+    a->fire_at = deadline == CLOCK_NEVER ? 0 : (uint64_t)MAX(deadline, 1);
+}
+
 static bool lapic_after_load(void *device, GError **error)
 {
     struct lapic *a = device;
@@ -663,29 +671,46 @@ static bool lapic_after_load(void *device, GError **error)
     a->owed = MIN(a->owed, OWED_LIMIT);
     idle_tick_reset(&a->tick);
     arm_timer(a);
+    /* To the nanosecond when it was to fire. It cannot be later than from now on. */
+    int64_t latest = clock_timer_deadline(a->timer);
+    if (a->fire_at && latest != CLOCK_NEVER)
+        clock_timer_set(a->timer, (int64_t)MIN(a->fire_at, (uint64_t)latest));
     a->intr = !a->intr; /* the pin is driven whatever it was */
     update(a);
     return true;
 }
 
 static const struct state_field lapic_fields[] = {
-    STATE(struct lapic, U64, base),      STATE_ARRAY(struct lapic, U32, irr),
-    STATE_ARRAY(struct lapic, U32, isr), STATE_ARRAY(struct lapic, U32, tmr),
-    STATE(struct lapic, U32, id),        STATE(struct lapic, U32, tpr),
-    STATE(struct lapic, U32, ldr),       STATE(struct lapic, U32, dfr),
-    STATE(struct lapic, U32, svr),       STATE(struct lapic, U32, esr),
-    STATE(struct lapic, U32, esr_next),  STATE(struct lapic, U32, icr_low),
-    STATE(struct lapic, U32, icr_high),  STATE_ARRAY(struct lapic, U32, lvt),
-    STATE(struct lapic, U32, initial),   STATE(struct lapic, U32, divide),
-    STATE(struct lapic, U64, started),   STATE(struct lapic, BOOL, fired),
-    STATE(struct lapic, U64, periods),   STATE(struct lapic, U32, owed),
-    STATE(struct lapic, U8, lint),       STATE(struct lapic, BOOL, extint),
+    STATE(struct lapic, U64, base),
+    STATE_ARRAY(struct lapic, U32, irr),
+    STATE_ARRAY(struct lapic, U32, isr),
+    STATE_ARRAY(struct lapic, U32, tmr),
+    STATE(struct lapic, U32, id),
+    STATE(struct lapic, U32, tpr),
+    STATE(struct lapic, U32, ldr),
+    STATE(struct lapic, U32, dfr),
+    STATE(struct lapic, U32, svr),
+    STATE(struct lapic, U32, esr),
+    STATE(struct lapic, U32, esr_next),
+    STATE(struct lapic, U32, icr_low),
+    STATE(struct lapic, U32, icr_high),
+    STATE_ARRAY(struct lapic, U32, lvt),
+    STATE(struct lapic, U32, initial),
+    STATE(struct lapic, U32, divide),
+    STATE(struct lapic, U64, started),
+    STATE(struct lapic, BOOL, fired),
+    STATE(struct lapic, U64, periods),
+    STATE(struct lapic, U32, owed),
+    STATE(struct lapic, U8, lint),
+    STATE(struct lapic, BOOL, extint),
+    STATE_SINCE(struct lapic, U64, fire_at, 2),
 };
 static const struct state_table lapic_state = {
     .name = "lapic",
-    .version = 1,
+    .version = 2,
     .fields = lapic_fields,
     .count = G_N_ELEMENTS(lapic_fields),
+    .before_save = lapic_before_save,
     .after_load = lapic_after_load,
 };
 

@@ -53,6 +53,8 @@ struct pit {
     uint8_t port_b;
     uint64_t edge; /* tick of the next edge of counter 0 that was not delivered; UINT64_MAX: none */
     uint32_t owed;
+    bool line;        /* level of IRQ 0's wire: not always the output's, see irq0_fire() */
+    uint64_t fire_at; /* saved state: when the timer fires, ns; 0: never */
     uint64_t reinjected, dropped;
 };
 
@@ -214,6 +216,12 @@ static uint64_t next_edge(const struct counter *c, uint64_t after)
 
 /* ---- IRQ 0 ---- */
 
+static void drive(struct pit *pit, bool level)
+{
+    pit->line = level;
+    irq_set(&pit->irq0, level);
+}
+
 static void arm(struct pit *pit, int64_t now_ns)
 {
     int64_t deadline = tick_ns(pit->edge);
@@ -261,8 +269,8 @@ static void irq0_fire(void *opaque)
     if (!real && due)
         pit->reinjected++;
     if (due) {
-        irq_set(&pit->irq0, false);
-        irq_set(&pit->irq0, true);
+        drive(pit, false);
+        drive(pit, true);
         due--;
     }
     const struct counter *c = &pit->counter[0];
@@ -291,7 +299,7 @@ static void counter_changed(struct pit *pit, unsigned n)
 {
     if (n != 0)
         return;
-    irq_set(&pit->irq0, output(&pit->counter[0], now_ticks(pit)));
+    drive(pit, output(&pit->counter[0], now_ticks(pit)));
     schedule(pit);
 }
 
@@ -516,8 +524,15 @@ static void pit_reset(struct device *device)
     pit->owed = 0;
     pit->edge = UINT64_MAX;
     clock_timer_cancel(pit->timer);
-    irq_set(&pit->irq0, false);
+    drive(pit, false);
     load(pit, 0, 0);
+}
+
+static void pit_before_save(void *device)
+{
+    struct pit *pit = device;
+    int64_t deadline = clock_timer_deadline(pit->timer);
+    pit->fire_at = deadline == CLOCK_NEVER ? 0 : (uint64_t)MAX(deadline, 1);
 }
 
 static bool pit_after_load(void *device, GError **error)
@@ -540,11 +555,15 @@ static bool pit_after_load(void *device, GError **error)
     pit->port_b &= PORT_B_STORED;
     pit->owed = MIN(pit->owed, OWED_LIMIT);
     /* A hostile value only moves the next edge; one that lies in the past is made up for as lateness is. */
-    irq_set(&pit->irq0, output(&pit->counter[0], now_ticks(pit)));
+    drive(pit, pit->line);
     uint64_t next = next_edge(&pit->counter[0], now_ticks(pit));
     if (pit->edge > next || next == UINT64_MAX)
         pit->edge = next;
     arm(pit, clock_now(pit->clock));
+    /* To the nanosecond when it was to fire. It cannot be later than from now on. */
+    int64_t latest = clock_timer_deadline(pit->timer);
+    if (pit->fire_at && latest != CLOCK_NEVER)
+        clock_timer_set(pit->timer, (int64_t)MIN(pit->fire_at, (uint64_t)latest));
     return true;
 }
 
@@ -566,12 +585,15 @@ static const struct state_field pit_fields[] = {
     STATE(struct pit, U8, port_b),
     STATE(struct pit, U64, edge),
     STATE(struct pit, U32, owed),
+    STATE_SINCE(struct pit, BOOL, line, 2),
+    STATE_SINCE(struct pit, U64, fire_at, 2),
 };
 static const struct state_table pit_state = {
     .name = "pit",
-    .version = 1,
+    .version = 2,
     .fields = pit_fields,
     .count = G_N_ELEMENTS(pit_fields),
+    .before_save = pit_before_save,
     .after_load = pit_after_load,
 };
 

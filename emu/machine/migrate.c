@@ -173,9 +173,9 @@ static void send_failed(struct migration *g, int code)
 {
     g_autofree char *why =
         g_strdup_printf("writing: %s%s", g_strerror(code),
-                        code == ENOSPC || code == EFBIG ? " (make room, or save it somewhere else)"
+                        code == ENOSPC || code == EFBIG       ? " (make room, or save it somewhere else)"
                         : code == EPIPE || code == ECONNRESET ? " (the other side has ended)"
-                                                             : "");
+                                                              : "");
     send_over(g, CONTROL_MIGRATION_FAILED, why);
 }
 
@@ -200,6 +200,8 @@ static void answer_ready(struct migration *g)
 {
     char text[REASON_MOST];
     ssize_t got = recv(g->way.fd, text, sizeof text, MSG_DONTWAIT);
+    if (got < 0 && errno == ECONNRESET) /* it has not read all; what it said is behind the error */
+        got = recv(g->way.fd, text, sizeof text, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got < 0) {
@@ -233,7 +235,8 @@ static void send_wait(struct migration *g)
             g->child_watch = loop_add_fd(g->machine->loop, g->pidfd, LOOP_READ, child_ended, g);
             return;
         }
-        send_over(g, CONTROL_MIGRATION_FAILED, "the host's kernel tells nothing of the command's end (pidfd)");
+        send_over(g, CONTROL_MIGRATION_FAILED,
+                  "the host's kernel tells nothing of the command's end (pidfd)");
     } else if (g->way.two_ways) {
         shutdown(g->way.fd, SHUT_WR);
         loop_set_events(g->watch, LOOP_READ);
@@ -315,10 +318,11 @@ bool machine_migrate(void *opaque, const char *uri, int fd, GError **error)
     for (unsigned i = 0; i < m->drive_count; i++) {
         if (!block_has_passing_writes(m->drives[i].block))
             continue;
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "drive %s has snapshot=on: what the guest has written to it is in this process alone, and "
-                    "would be missing; commit it first, or use a qcow2 image with a backing file",
-                    block_id(m->drives[i].block));
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+            "drive %s has snapshot=on: what the guest has written to it is in this process alone, and "
+            "would be missing; commit it first, or use a qcow2 image with a backing file",
+            block_id(m->drives[i].block));
         return false;
     }
     struct migration *g = migration_new(m);
@@ -447,8 +451,7 @@ static bool receive_from(struct migration *g, const char *uri, int fd, GError **
     if (g->way.fd >= 0)
         receive_begin(g);
     else
-        g->listen_watch =
-            loop_add_fd(g->machine->loop, g->way.listener.fd, LOOP_READ, receive_accept, g);
+        g->listen_watch = loop_add_fd(g->machine->loop, g->way.listener.fd, LOOP_READ, receive_accept, g);
     return true;
 }
 
@@ -461,7 +464,8 @@ bool machine_migrate_incoming(void *opaque, const char *uri, int fd, GError **er
         return false;
     }
     if (m->receiving->status != CONTROL_MIGRATION_NONE) {
-        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED, "The incoming migration has already been started");
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                            "The incoming migration has already been started");
         return false;
     }
     return receive_from(m->receiving, uri, fd, error);

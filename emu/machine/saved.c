@@ -85,6 +85,8 @@ static char *describe(struct machine *m)
         g_string_append_printf(out, "video memory of %u bytes\n", m->config->vga_memory);
     g_string_append_printf(out, "CPU %s with features %08x\n", cpu_model_name(m->config->cpu),
                            cpu_model_digest(m->config->cpu));
+    if (m->icount)
+        g_string_append(out, "time that is counted in instructions (-icount)\n");
     if (m->rom && !m->rom_file)
         g_string_append_printf(out, "firmware in flash of %zu bytes\n", m->rom_size);
     else if (m->rom)
@@ -135,9 +137,11 @@ static bool compare(struct machine *m, const uint8_t *data, size_t len, GError *
     const char *lacks = first_missing(saved, own), *has = first_missing(own, saved);
     if (!lacks && !has)
         return true;
+    g_autofree char *lacks_shown = lacks ? state_shown(lacks, 200) : NULL,
+                    *has_shown = has ? state_shown(has, 200) : NULL;
     g_autofree char *lack_text =
-        lacks ? g_strdup_printf("that one has %.200s%s", lacks, has ? ", " : "") : NULL;
-    g_autofree char *has_text = has ? g_strdup_printf("this one has %.200s", has) : NULL;
+        lacks ? g_strdup_printf("that one has %s%s", lacks_shown, has ? ", " : "") : NULL;
+    g_autofree char *has_text = has ? g_strdup_printf("this one has %s", has_shown) : NULL;
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                 "the saved machine is another one: %s%s; load it with the options of the machine it was "
                 "saved from",
@@ -164,7 +168,7 @@ static const struct state_table *table_of(const struct machine *m, guint i, cons
 static void drain(struct machine *m)
 {
     for (unsigned i = 0; i < m->drive_count; i++)
-        block_drain(m->drives[i].block);
+        block_settle(m->drives[i].block);
     for (guint i = 0; i <= m->devices->len; i++) {
         const char *id;
         void *device;
@@ -230,7 +234,7 @@ struct saved_writer {
 struct saved_writer *saved_writer_new(struct machine *m, bool ran, GError **error)
 {
     for (unsigned i = 0; i < m->drive_count; i++) {
-        block_drain(m->drives[i].block);
+        block_settle(m->drives[i].block);
         if (!block_is_stalled(m->drives[i].block))
             continue;
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
@@ -352,8 +356,8 @@ struct saved_loader {
 
 static bool refuse(GError **error, const char *what)
 {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "the saved machine is damaged: %s; save it again", what);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "the saved machine is damaged: %s; save it again",
+                what);
     return false;
 }
 

@@ -23,11 +23,8 @@
 #include <unistd.h>
 
 enum way { WAY_EXEC, WAY_FD, WAY_FILE, WAY_UNIX, WAY_TCP, WAY_COUNT };
-static const char *const prefixes[WAY_COUNT] = {[WAY_EXEC] = "exec:",
-                                                [WAY_FD] = "fd:",
-                                                [WAY_FILE] = "file:",
-                                                [WAY_UNIX] = "unix:",
-                                                [WAY_TCP] = "tcp:"};
+static const char *const prefixes[WAY_COUNT] = {
+    [WAY_EXEC] = "exec:", [WAY_FD] = "fd:", [WAY_FILE] = "file:", [WAY_UNIX] = "unix:", [WAY_TCP] = "tcp:"};
 
 static bool split(const char *uri, enum way *way, const char **rest, GError **error)
 {
@@ -72,9 +69,9 @@ static bool check_number(const char *uri, const char *rest, int *fd, GError **er
 {
     uint64_t number;
     if (!g_ascii_string_to_unsigned(rest, 10, 0, 1 << 20, &number, NULL)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                    "%.200s: there is no descriptor of that name (QMP's getfd passes one), and it is no number",
-                    uri);
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+            "%.200s: there is no descriptor of that name (QMP's getfd passes one), and it is no number", uri);
         return false;
     }
     *fd = (int)number;

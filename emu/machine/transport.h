@@ -13,11 +13,11 @@
 #include <sys/types.h>
 
 struct transport {
-    int fd;        /* to write to, or to read from; -1: nobody has connected to `listener` yet */
-    bool two_ways; /* a socket: the other side can answer */
+    int fd;              /* to write to, or to read from; -1: nobody has connected to `listener` yet */
+    bool two_ways;       /* a socket: the other side can answer */
     bool socket_pending; /* it is being connected: writable once that is decided (transport_connected) */
-    pid_t child;   /* exec: its command, 0: none */
-    char *made;    /* file: it was not there before; owned */
+    pid_t child;         /* exec: its command, 0: none */
+    char *made;          /* file: it was not there before; owned */
     struct char_listener listener;
 };
 

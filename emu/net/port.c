@@ -35,7 +35,7 @@ struct net_port {
     bool waiting; /* was answered NET_FULL and has not been resumed */
     bool room_due;
     bool held_back; /* the peer was answered NET_FULL for that */
-    bool held; /* neither takes frames nor is told of room */
+    bool held;      /* neither takes frames nor is told of room */
     unsigned depth;
     GArray *watches; /* struct watch, NULL when there never was one */
     unsigned last_watch;

@@ -25,6 +25,7 @@ static unsigned element_size(enum state_type type)
     switch (type) {
     case STATE_U8:
     case STATE_BYTES:
+    case STATE_VARYING:
         return 1;
     case STATE_U16:
         return 2;
@@ -36,6 +37,28 @@ static unsigned element_size(enum state_type type)
         return sizeof(bool);
     }
     return 0;
+}
+
+/* Where the field is, and how many elements it has now. */
+static uint8_t *elements(const struct state_field *f, void *device, uint32_t *count)
+{
+    uint8_t *at = (uint8_t *)device + f->offset;
+    *count = f->count;
+    if (f->type != STATE_VARYING)
+        return at;
+    memcpy(count, (uint8_t *)device + f->used, sizeof *count);
+    *count = MIN(*count, f->count);
+    memcpy(&at, at, sizeof at);
+    return at;
+}
+
+static void store(const struct state_field *f, void *device, const uint8_t *from, uint32_t count)
+{
+    uint32_t before;
+    uint8_t *at = elements(f, device, &before);
+    memcpy(at, from, (size_t)count * element_size(f->type));
+    if (f->type == STATE_VARYING)
+        memcpy((uint8_t *)device + f->used, &count, sizeof count);
 }
 
 static void put_u16(GByteArray *out, unsigned value)
@@ -62,12 +85,13 @@ void state_save(const struct state_table *table, const char *instance, void *dev
     for (size_t i = 0; i < table->count; i++) {
         const struct state_field *f = &table->fields[i];
         uint8_t type = (uint8_t)f->type;
-        uint32_t count = GUINT32_TO_LE(f->count);
+        uint32_t count;
+        const uint8_t *at = elements(f, device, &count);
         put_string(out, f->name);
         g_byte_array_append(out, &type, 1);
         g_byte_array_append(out, (const uint8_t *)&count, 4);
         /* The host is little-endian (x86-64 only), so memory order is file order. */
-        g_byte_array_append(out, (const uint8_t *)device + f->offset, f->count * element_size(f->type));
+        g_byte_array_append(out, at, count * element_size(f->type));
     }
 }
 
@@ -117,6 +141,17 @@ static bool fail(GError **error, const struct state_table *table, const char *in
     return false;
 }
 
+char *state_shown(const char *text, unsigned most)
+{
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    glong len = g_utf8_strlen(valid, -1);
+    char *shown = g_utf8_substring(valid, 0, MIN(len, (glong)most));
+    for (char *p = shown; *p; p++)
+        if (g_ascii_iscntrl(*p))
+            *p = '?';
+    return shown;
+}
+
 bool state_load(const struct state_table *table, const char *instance, void *device, const uint8_t *data,
                 size_t len, size_t *pos, GError **error)
 {
@@ -132,13 +167,17 @@ bool state_load(const struct state_table *table, const char *instance, void *dev
     if (!r.ok)
         return fail(error, table, instance, "file too short");
     if (strcmp(name, table->name) != 0 || strcmp(saved_instance, instance) != 0) {
-        g_autofree char *what = g_strdup_printf("found '%s' of kind '%s' in its place", saved_instance, name);
+        g_autofree char *shown_instance = state_shown(saved_instance, 60),
+                        *shown_name = state_shown(name, 60);
+        g_autofree char *what =
+            g_strdup_printf("found '%s' of kind '%s' in its place", shown_instance, shown_name);
         return fail(error, table, instance, what);
     }
     if (version > table->version)
         return fail(error, table, instance, "written by a newer version");
 
     g_autofree const uint8_t **source = g_new0(const uint8_t *, table->count + 1);
+    g_autofree uint32_t *counts = g_new0(uint32_t, table->count + 1);
     for (unsigned i = 0; i < fields; i++) {
         g_autofree char *field_name = take_string(&r);
         const uint8_t *type = take(&r, 1);
@@ -149,12 +188,16 @@ bool state_load(const struct state_table *table, const char *instance, void *dev
         while (k < table->count && strcmp(table->fields[k].name, field_name) != 0)
             k++;
         if (k == table->count || table->fields[k].type != (enum state_type) * type ||
-            table->fields[k].count != count || source[k]) {
-            g_autofree char *what = g_strdup_printf("field '%s' does not fit", field_name);
+            (table->fields[k].type == STATE_VARYING ? count > table->fields[k].count
+                                                    : count != table->fields[k].count) ||
+            source[k]) {
+            g_autofree char *shown = state_shown(field_name, 60);
+            g_autofree char *what = g_strdup_printf("field '%s' does not fit", shown);
             return fail(error, table, instance, what);
         }
         size_t size = (size_t)count * element_size(table->fields[k].type);
         source[k] = take(&r, size);
+        counts[k] = count;
         if (!r.ok)
             return fail(error, table, instance, "file too short");
         if (table->fields[k].type == STATE_BOOL)
@@ -172,18 +215,22 @@ bool state_load(const struct state_table *table, const char *instance, void *dev
     g_autoptr(GByteArray) old = g_byte_array_new();
     for (size_t k = 0; k < table->count; k++) {
         const struct state_field *f = &table->fields[k];
-        size_t size = (size_t)f->count * element_size(f->type);
-        g_byte_array_append(old, (uint8_t *)device + f->offset, (guint)size);
+        uint32_t count;
+        const uint8_t *at = elements(f, device, &count);
+        g_byte_array_append(old, (const uint8_t *)&count, sizeof count);
+        g_byte_array_append(old, at, count * element_size(f->type));
         if (source[k])
-            memcpy((uint8_t *)device + f->offset, source[k], size);
+            store(f, device, source[k], counts[k]);
     }
     if (table->after_load && !table->after_load(device, error)) {
         size_t at = 0;
         for (size_t k = 0; k < table->count; k++) {
             const struct state_field *f = &table->fields[k];
-            size_t size = (size_t)f->count * element_size(f->type);
-            memcpy((uint8_t *)device + f->offset, old->data + at, size);
-            at += size;
+            uint32_t count;
+            memcpy(&count, old->data + at, sizeof count);
+            at += sizeof count;
+            store(f, device, old->data + at, count);
+            at += (size_t)count * element_size(f->type);
         }
         table->after_load(device, NULL);
         g_prefix_error(error, "saved state of %s (%s): ", instance, table->name);
@@ -210,13 +257,14 @@ void state_print(const struct state_table *table, const char *instance, void *de
         table->before_save(device);
     for (size_t i = 0; i < table->count; i++) {
         const struct state_field *f = &table->fields[i];
-        const uint8_t *at = (const uint8_t *)device + f->offset;
+        uint32_t count;
+        const uint8_t *at = elements(f, device, &count);
         unsigned size = element_size(f->type);
         g_string_append_printf(out, "%s.%s=", instance, f->name);
-        for (uint32_t k = 0; k < f->count; k++) {
+        for (uint32_t k = 0; k < count; k++) {
             uint64_t value = 0;
             memcpy(&value, at + (size_t)k * size, size);
-            if (f->type == STATE_BYTES)
+            if (f->type == STATE_BYTES || f->type == STATE_VARYING)
                 g_string_append_printf(out, "%02x", (unsigned)value);
             else
                 g_string_append_printf(out, "%s%" G_GINT64_MODIFIER "x", k ? "," : "", value);

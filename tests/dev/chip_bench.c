@@ -111,7 +111,7 @@ void bench_reset_is_complete(struct device *device, void (*disturb)(void *opaque
     g_autoptr(GByteArray) first = save(device);
     disturb(opaque);
     g_autoptr(GByteArray) disturbed = save(device);
-    g_assert_true(first->len == disturbed->len && memcmp(first->data, disturbed->data, first->len) != 0);
+    g_assert_true(first->len != disturbed->len || memcmp(first->data, disturbed->data, first->len) != 0);
     device_reset(device);
     g_autoptr(GByteArray) second = save(device);
     g_assert_cmpmem(first->data, first->len, second->data, second->len);

@@ -27,13 +27,18 @@ void ide_rig_set_up(struct ide_rig *r)
                     *cd = ide_rig_image(r, "cd", RIG_CD_SECTORS * 4);
     r->b = bench_new();
     r->bus = pci_bus_new(r->b->mem, r->b->io);
-    r->disk =
-        block_new(&(struct block_config){.id = "hd", .file = disk, .format = BLOCK_FORMAT_RAW, .discard = true}, NULL, &error);
+    r->disk = block_new(
+        &(struct block_config){.id = "hd", .file = disk, .format = BLOCK_FORMAT_RAW, .discard = true}, NULL,
+        &error);
     g_assert_no_error(error);
     r->cd = block_new(
         &(struct block_config){.id = "cd", .file = cd, .format = BLOCK_FORMAT_RAW, .read_only = true}, NULL,
         &error);
     g_assert_no_error(error);
+    if (r->steady) {
+        block_set_steady(r->disk, r->b->clock);
+        block_set_steady(r->cd, r->b->clock);
+    }
     struct irq_line irq[IDE_CHANNELS] = {bench_wire(r->b, IRQ14), bench_wire(r->b, IRQ15)};
     struct ide_plug plugs[IDE_CHANNELS][IDE_UNITS] = {
         {{.kind = IDE_DISK, .block = r->disk, .identity.serial = "SERIAL"},
@@ -48,9 +53,9 @@ void ide_rig_tear_down(struct ide_rig *r)
 {
     device_free((struct device *)r->ide);
     pci_bus_free(r->bus);
-    bench_free(r->b);
     block_free(r->disk);
     block_free(r->cd);
+    bench_free(r->b);
     GDir *folder = g_dir_open(r->folder, 0, NULL);
     for (const char *name; (name = g_dir_read_name(folder));) {
         g_autofree char *path = g_build_filename(r->folder, name, NULL);

@@ -19,6 +19,7 @@ struct ide_rig {
     struct block *disk, *cd;
     struct ide *ide;
     char *folder;
+    bool steady; /* requests are answered at times of the bench's clock; set before ide_rig_set_up() */
 };
 
 void ide_rig_set_up(struct ide_rig *r);

@@ -699,6 +699,32 @@ static void disturb_ioapic(void *opaque)
     io_set(r, 0, 0x05000000);
 }
 
+/* The next tick comes to the nanosecond when it would have, however close or overdue it is. */
+static void test_state_time(struct rig *r, gconstpointer data)
+{
+    struct device *lapic = (struct device *)r->lapic;
+    for (unsigned periodic = 0; periodic < 2; periodic++) {
+        set(r, LVT_TIMER, periodic << 17 | 0xec);
+        set(r, DIVIDE, 0xb);
+        set(r, INITIAL, 1000000);
+        int64_t tick = clock_next_deadline(r->b->clock);
+        clock_manual_advance(r->b->clock, tick - 700 - clock_now(r->b->clock));
+        g_autoptr(GByteArray) state = g_byte_array_new();
+        g_autoptr(GError) error = NULL;
+        size_t pos = 0;
+        state_save(lapic->class->state, lapic->id, lapic, state);
+        g_assert_true(
+            state_load(lapic->class->state, lapic->id, lapic, state->data, state->len, &pos, &error));
+        g_assert_cmpint(clock_next_deadline(r->b->clock), ==, tick);
+        clock_manual_advance(r->b->clock, 699);
+        g_assert_false(r->b->level[INTR]);
+        clock_manual_advance(r->b->clock, 1);
+        g_assert_cmpint(lapic_acknowledge(r->lapic), ==, 0xec);
+        set(r, EOI, 0);
+        set(r, INITIAL, 0);
+    }
+}
+
 static void test_state(struct rig *r, gconstpointer data)
 {
     disturb(r);
@@ -740,5 +766,6 @@ int main(int argc, char **argv)
     TEST(ioapic_edge);
     TEST(ioapic_level);
     TEST(state);
+    TEST(state_time);
     return g_test_run();
 }

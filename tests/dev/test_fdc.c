@@ -316,6 +316,95 @@ static void disturb(void *opaque)
     out8(r->b, FIFO, 1);
 }
 
+static GByteArray *save(struct rig *r)
+{
+    struct device *device = (struct device *)r->fdc;
+    GByteArray *out = g_byte_array_new();
+    state_save(device->class->state, device->id, device, out);
+    return out;
+}
+
+static void load(struct rig *r, const GByteArray *state)
+{
+    struct device *device = (struct device *)r->fdc;
+    g_autoptr(GError) error = NULL;
+    size_t pos = 0;
+    g_assert_true(
+        state_load(device->class->state, device->id, device, state->data, state->len, &pos, &error));
+    g_assert_no_error(error);
+}
+
+/* In the middle of a sector that goes through the FIFO: the rest of it is still there. */
+static void test_state_amid(struct rig *r, gconstpointer unused)
+{
+    start(r);
+    SEND(0x03, 0xaf, 0x03);
+    seek(r, 5);
+    SEND(0x46, 4, 5, 1, 17, 2, 18, 0x1b, 0xff);
+    g_autoptr(GByteArray) reading = NULL;
+    for (unsigned i = 0; i < 1024; i++) {
+        if (i == 700) {
+            reading = save(r);
+            device_reset((struct device *)r->fdc);
+            start(r);
+            SEND(0x03, 0xaf, 0x03);
+            SEND(0x46, 0, 0, 0, 1, 2, 18, 0x1b, 0xff);
+            load(r, reading);
+        }
+        g_assert_cmphex(in8(r->b, FIFO), ==, (uint8_t)(5 * 36 + 18 + 16 + i / 512 + i % 512));
+    }
+    EXPECT(0x44, 0x80, 0, 6, 1, 1, 2);
+    SEND(0xc5, 0, 5, 0, 18, 2, 1, 0x1b, 0xff);
+    g_autoptr(GByteArray) writing = NULL;
+    for (unsigned i = 0; i < 1024; i++) {
+        if (i == 600) {
+            writing = save(r);
+            device_reset((struct device *)r->fdc);
+            load(r, writing);
+        }
+        out8(r->b, FIFO, (uint8_t)(i * 5 + i / 512));
+    }
+    EXPECT(0x40, 0x80, 0, 6, 0, 1, 2);
+    uint8_t data[512];
+    for (unsigned s = 0; s < 2; s++) {
+        g_assert_cmpint(block_read_now(r->disk, (5 * 36 + 17 + s) * 512, data, 512), ==, 0);
+        for (unsigned i = 0; i < 512; i++)
+            g_assert_cmphex(data[i], ==, (uint8_t)((512 * s + i) * 5 + s));
+    }
+}
+
+/* A request that is answered at a time of the guest's is neither hurried nor lost. */
+static void test_state_steady(struct rig *r, gconstpointer unused)
+{
+    enum { ANSWER = 100000, BEFORE = 30000 };
+    block_set_steady(r->disk, r->b->clock);
+    start(r);
+    SEND(0x03, 0xaf, 0x02);
+    seek(r, 0);
+    for (unsigned out = 0; out < 2; out++) {
+        for (unsigned i = 0; i < 512 && out; i++)
+            phys_write8(r->b->mem, BUFFER + i, (uint8_t)(i * 11));
+        dma(r, out ? 0x4a : 0x46, 512);
+        SEND((uint8_t)(out ? 0x45 : 0x46), 0, 0, 0, 3, 2, 18, 0x1b, 0xff);
+        clock_manual_advance(r->b->clock, BEFORE);
+        g_autoptr(GByteArray) state = save(r);
+        device_reset((struct device *)r->fdc);
+        load(r, state);
+        clock_manual_advance(r->b->clock, ANSWER - BEFORE - 1);
+        g_assert_false(r->b->level[IRQ]);
+        clock_manual_advance(r->b->clock, 1);
+        g_assert_true(r->b->level[IRQ]);
+        EXPECT(0, 0, 0, 0, 0, 4, 2);
+        if (!out)
+            check(r, 0, 2);
+    }
+    uint8_t data[512];
+    g_assert_cmpint(block_read_now(r->disk, 2 * 512, data, 512), ==, 0);
+    for (unsigned i = 0; i < 512; i++)
+        g_assert_cmphex(data[i], ==, (uint8_t)(i * 11));
+    bench_damaged_state(r->b, (struct device *)r->fdc);
+}
+
 static void test_state(struct rig *r, gconstpointer unused)
 {
     start(r);
@@ -381,6 +470,8 @@ int main(int argc, char **argv)
     TEST(sizes);
     TEST(change);
     TEST(state);
+    TEST(state_amid);
+    TEST(state_steady);
     TEST(random);
     return g_test_run();
 }

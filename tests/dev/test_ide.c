@@ -523,6 +523,145 @@ static void disturb(void *opaque)
     out32(r->b, RIG_MASTER + 4, 0x123400);
 }
 
+/* Saved, disturbed by something else that uses the buffer, reset, and loaded. */
+static GByteArray *save(struct ide_rig *r)
+{
+    struct device *device = (struct device *)r->ide;
+    GByteArray *out = g_byte_array_new();
+    state_save(device->class->state, device->id, device, out);
+    return out;
+}
+
+static void load(struct ide_rig *r, const GByteArray *state)
+{
+    struct device *device = (struct device *)r->ide;
+    g_autoptr(GError) error = NULL;
+    size_t pos = 0;
+    g_assert_true(
+        state_load(device->class->state, device->id, device, state->data, state->len, &pos, &error));
+    g_assert_no_error(error);
+}
+
+static void forget(struct ide_rig *r)
+{
+    device_reset((struct device *)r->ide);
+    command(r, DISK, 0x20, 1, 3000);
+    device_reset((struct device *)r->ide);
+}
+
+/* In the middle of a sector, either way: the rest of it is still there. */
+static void test_state_amid(struct ide_rig *r, gconstpointer unused)
+{
+    uint8_t data[1024];
+    command(r, DISK, 0x20, 2, 77);
+    for (unsigned i = 0; i < 100; i += 2) {
+        uint16_t word = in16(r->b, BASE);
+        memcpy(data + i, &word, 2);
+    }
+    g_autoptr(GByteArray) reading = save(r);
+    forget(r);
+    load(r, reading);
+    for (unsigned i = 100; i < 512; i += 2) {
+        uint16_t word = in16(r->b, BASE);
+        memcpy(data + i, &word, 2);
+    }
+    read_block(r, data + 512, 512);
+    check_sector(data, 77);
+    check_sector(data + 512, 78);
+
+    command(r, DISK, 0x30, 1, 9);
+    for (unsigned i = 0; i < 300; i += 2)
+        out16(r->b, BASE, (uint16_t)(i * 3));
+    g_autoptr(GByteArray) writing = save(r);
+    forget(r);
+    load(r, writing);
+    for (unsigned i = 300; i < 512; i += 2)
+        out16(r->b, BASE, (uint16_t)(i * 3));
+    command(r, DISK, 0x20, 1, 9);
+    read_block(r, data, 512);
+    for (unsigned i = 0; i < 512; i += 2)
+        g_assert_cmphex(data[i] | data[i + 1] << 8, ==, (uint16_t)(i * 3));
+    /* while a soft reset is held */
+    out8(r->b, CONTROL, 4);
+    g_autoptr(GByteArray) held = save(r);
+    out8(r->b, CONTROL, 0);
+    load(r, held);
+    g_assert_cmphex(in8(r->b, CONTROL), ==, 0x80);
+}
+
+static void set_up_steady(struct ide_rig *r, gconstpointer data)
+{
+    r->steady = true;
+    ide_rig_set_up(r);
+}
+
+/* A request that is answered at a time of the guest's is neither hurried nor lost, nor carried out twice. */
+static void test_state_steady(struct ide_rig *r, gconstpointer unused)
+{
+    enum { ANSWER = 100000, BEFORE = 30000 };
+    const struct block_counters *n = block_counters(r->disk);
+    uint8_t data[512];
+    for (unsigned dma = 0; dma < 2; dma++) {
+        descriptor(r, 0, BUFFER, 512, true);
+        if (dma)
+            start_master(r, true);
+        command(r, DISK, dma ? 0xc8 : 0x20, 1, 50 + dma);
+        g_assert_cmphex(in8(r->b, CONTROL), ==, 0x80);
+        clock_manual_advance(r->b->clock, BEFORE);
+        g_autoptr(GByteArray) state = save(r);
+        g_autoptr(GByteArray) again = save(r);
+        g_assert_cmpmem(state->data, state->len, again->data, again->len);
+        device_reset((struct device *)r->ide);
+        clock_manual_advance(r->b->clock, 5);
+        load(r, state);
+        clock_manual_advance(r->b->clock, ANSWER - BEFORE - 6);
+        g_assert_cmphex(in8(r->b, CONTROL), ==, 0x80);
+        g_assert_false(r->b->level[IRQ14]);
+        clock_manual_advance(r->b->clock, 1);
+        g_assert_true(r->b->level[IRQ14]);
+        if (dma) {
+            phys_read(r->b->mem, BUFFER, data, 512);
+            in8(r->b, STATUS);
+            out8(r->b, RIG_MASTER, 0);
+        } else {
+            read_block(r, data, 512);
+        }
+        check_sector(data, 50 + dma);
+    }
+    /* a write, and the flush behind it, given up by the one that was saved */
+    command(r, DISK, 0x30, 1, 60);
+    for (unsigned i = 0; i < 512; i += 2)
+        out16(r->b, BASE, (uint16_t)(i ^ 0x5aa5));
+    g_autoptr(GByteArray) writing = save(r);
+    device_reset((struct device *)r->ide);
+    g_assert_cmpint(block_read_now(r->disk, 60 * 512, data, 512), ==, 0);
+    check_sector(data, 60); /* it was not done before its time */
+    load(r, writing);
+    clock_manual_advance(r->b->clock, ANSWER);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    g_assert_cmpint(block_read_now(r->disk, 60 * 512, data, 512), ==, 0);
+    for (unsigned i = 0; i < 512; i += 2)
+        g_assert_cmphex(data[i] | data[i + 1] << 8, ==, i ^ 0x5aa5);
+    uint64_t flushes = n->requests[BLOCK_FLUSH];
+    command(r, DISK, 0xe7, 0, 0);
+    g_autoptr(GByteArray) flushing = save(r);
+    load(r, flushing);
+    clock_manual_advance(r->b->clock, ANSWER);
+    g_assert_cmphex(in8(r->b, STATUS), ==, 0x50);
+    g_assert_cmpuint(n->requests[BLOCK_FLUSH], >, flushes);
+    /* a disc, by packets */
+    packet(r, (const uint8_t[12]){0x28, 0, 0, 0, 0, 3, 0, 0, 1}, 2048, false);
+    g_autoptr(GByteArray) packets = save(r);
+    device_reset((struct device *)r->ide);
+    load(r, packets);
+    clock_manual_advance(r->b->clock, ANSWER);
+    uint8_t cd[2048];
+    g_assert_cmpuint(answer(r, cd, sizeof cd), ==, 2048);
+    for (unsigned i = 0; i < 4; i++)
+        check_sector(cd + 512 * i, 12 + i);
+    bench_damaged_state(r->b, (struct device *)r->ide);
+}
+
 static void test_state(struct ide_rig *r, gconstpointer unused)
 {
     command(r, CD, 0xa0, 0, 0);
@@ -565,6 +704,8 @@ int main(int argc, char **argv)
     TEST(cd);
     TEST(media);
     TEST(state);
+    TEST(state_amid);
+    g_test_add("/ide/state_steady", struct ide_rig, NULL, set_up_steady, test_state_steady, tear_down);
     TEST(wake);
     return g_test_run();
 }

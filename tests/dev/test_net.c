@@ -158,6 +158,44 @@ static void test_room(void)
     net_port_free(a.port);
 }
 
+/* A port that is held takes nothing and is told of no room; nothing is lost, and all goes on afterwards. */
+static void test_hold(void)
+{
+    struct end a, b;
+    end_init(&a, "a");
+    end_init(&b, "b");
+    net_join(a.port, b.port);
+    net_port_hold(b.port, true);
+    net_port_hold(b.port, true);
+    g_assert_cmpint(send_plain(a.port, 60), ==, NET_FULL);
+    g_assert_cmpuint(b.frames, ==, 0);
+    net_room(b.port); /* what the device itself says does not count now either, or the sender tries in vain */
+    unsigned rooms = a.rooms;
+    g_assert_cmpint(send_plain(a.port, 60), ==, NET_FULL);
+    net_port_hold(b.port, false);
+    g_assert_cmpuint(a.rooms, ==, rooms + 1);
+    g_assert_cmpint(send_plain(a.port, 60), ==, NET_SENT);
+    g_assert_cmpuint(b.frames, ==, 1);
+    net_port_hold(b.port, false);
+    g_assert_cmpuint(a.rooms, ==, rooms + 1);
+    /* it waits for its peer itself: told when it is let go, not before */
+    a.takes = 0;
+    g_assert_cmpint(send_plain(b.port, 60), ==, NET_FULL);
+    net_port_hold(b.port, true);
+    a.takes = -1;
+    net_room(a.port);
+    g_assert_cmpuint(b.rooms, ==, 0);
+    net_port_hold(b.port, false);
+    g_assert_cmpuint(b.rooms, ==, 1);
+    /* held and let go without anything between */
+    net_port_hold(b.port, true);
+    net_port_hold(b.port, false);
+    g_assert_cmpuint(a.rooms, ==, rooms + 1);
+    g_assert_cmpuint(b.rooms, ==, 1);
+    net_port_free(a.port);
+    net_port_free(b.port);
+}
+
 /* An answer from inside receive() passes, the answer to it does not. */
 static void test_answers(void)
 {
@@ -538,6 +576,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/net/cable", test_cable);
     g_test_add_func("/net/room", test_room);
+    g_test_add_func("/net/hold", test_hold);
     g_test_add_func("/net/answers", test_answers);
     g_test_add_func("/net/hub", test_hub);
     g_test_add_func("/net/dump", test_dump);

@@ -411,6 +411,39 @@ static void test_state(struct rig *r, gconstpointer data)
     clock_manual_advance(r->b->clock, NANOSECONDS);
 }
 
+static void reload(struct rig *r)
+{
+    struct device *pit = (struct device *)r->pit;
+    g_autoptr(GByteArray) state = g_byte_array_new();
+    size_t pos = 0;
+    state_save(pit->class->state, pit->id, pit, state);
+    g_assert_true(state_load(pit->class->state, pit->id, pit, state->data, state->len, &pos, NULL));
+}
+
+/* A request that nobody has taken yet stays, and the next one comes to the nanosecond when it would have. */
+static void test_state_line(struct rig *r, gconstpointer data)
+{
+    for (unsigned mode = 2; mode <= 3; mode++) {
+        program(r, 0, mode, false, 5000);
+        pulses(r, 5001);
+        g_assert_true(r->b->level[IRQ0]);
+        pulses(r, mode == 3 ? 4000 : 4999); /* the output is low, and the wire is not */
+        g_assert_false(out_of(r, 0));
+        unsigned rises = r->b->rises[IRQ0];
+        reload(r);
+        g_assert_true(r->b->level[IRQ0]);
+        g_assert_cmpuint(r->b->rises[IRQ0], ==, rises);
+        int64_t edge = clock_next_deadline(r->b->clock);
+        clock_manual_advance(r->b->clock, edge - 5000 - clock_now(r->b->clock));
+        reload(r);
+        g_assert_cmpint(clock_next_deadline(r->b->clock), ==, edge);
+        clock_manual_advance(r->b->clock, 4999);
+        g_assert_cmpuint(r->b->rises[IRQ0], ==, rises);
+        clock_manual_advance(r->b->clock, 1);
+        g_assert_cmpuint(r->b->rises[IRQ0], ==, rises + 1);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -431,5 +464,6 @@ int main(int argc, char **argv)
     TEST(late_ticks);
     TEST(too_fast);
     TEST(state);
+    TEST(state_line);
     return g_test_run();
 }

@@ -152,8 +152,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                   .dma = r.dma,
                                                   .mem = r.b->mem,
                                                   .drive = {r.disk[0], r.disk[1]}});
-    for (unsigned i = 0; i < OPERATIONS_MOST && in.left; i++)
+    for (unsigned i = 0; i < FDC_DRIVES && size & 1; i++)
+        block_set_steady(r.disk[i], r.b->clock);
+    for (unsigned i = 0; i < OPERATIONS_MOST && in.left; i++) {
         operate(&r, &in);
+        clock_manual_advance(r.b->clock, 30000);
+    }
     out8(r.b, DOR, 0);
     out8(r.b, DOR, 0x0c);
     g_assert_true(r.b->level[IRQ]);

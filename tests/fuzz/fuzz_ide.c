@@ -2,7 +2,8 @@
  * SPDX-FileCopyrightText: The netlab authors */
 /*
  * A guest that means harm, against the IDE function: port accesses of any size, PRD tables of any content,
- * packets, bus-master starts and stops, resets, media that come and go. The sanitizers judge; and no
+ * packets, bus-master starts and stops, resets, media that come and go, damaged saved state, requests that
+ * are answered at times of the guest's. The sanitizers judge; and no
  * operation may take longer than its data. libFuzzer target with -DNETLAB_FUZZ=ON, else a test with a fixed
  * series of inputs.
  */
@@ -38,7 +39,7 @@ static void operate(struct ide_rig *r, struct input *in)
                                      0x3f6, RIG_MASTER, RIG_MASTER + 2, RIG_MASTER + 4, 0x170, 0x177};
     uint16_t port = ports[take(in, 1) % G_N_ELEMENTS(ports)];
     unsigned size = 1u << take(in, 1) % 3;
-    switch (take(in, 1) % 11) {
+    switch (take(in, 1) % 12) {
     case 0:
         portio_write(r->b->io, port, take(in, 4), size);
         break;
@@ -91,6 +92,16 @@ static void operate(struct ide_rig *r, struct input *in)
         pci_config_write(r->bus, 9, PCI_BAR0 + 16, RIG_MASTER, 4);
         pci_config_write(r->bus, 9, PCI_COMMAND, 5, 2);
         break;
+    case 11: { /* saved state, damaged or not */
+        struct device *device = (struct device *)r->ide;
+        g_autoptr(GByteArray) state = g_byte_array_new();
+        size_t pos = 0;
+        state_save(device->class->state, "ide", device, state);
+        for (unsigned i = take(in, 1) % 4; i-- > 0;)
+            state->data[take(in, 4) % state->len] = (uint8_t)take(in, 1);
+        state_load(device->class->state, "ide", device, state->data, state->len, &pos, NULL);
+        break;
+    }
     case 8:
         if (take(in, 1) & 1)
             block_eject(r->cd, true, NULL);
@@ -109,9 +120,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
     struct ide_rig r = {0};
+    r.steady = size & 1;
     ide_rig_set_up(&r);
-    for (unsigned i = 0; i < OPERATIONS_MOST && in.left; i++)
+    for (unsigned i = 0; i < OPERATIONS_MOST && in.left; i++) {
         operate(&r, &in);
+        clock_manual_advance(r.b->clock, 30000);
+    }
     ide_rig_tear_down(&r);
     return 0;
 }

@@ -466,6 +466,76 @@ static void test_versions(void)
     g_clear_error(&error);
 }
 
+struct holder {
+    uint8_t *bytes;
+    uint32_t held, number;
+};
+enum { HOLDER_MOST = 64 };
+static bool holder_loaded(void *opaque, GError **error)
+{
+    struct holder *h = opaque;
+    if (h->number != 13)
+        return true;
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "13 cannot be");
+    return false;
+}
+
+/* Bytes behind a pointer: as many as there are, never more than there is room for. */
+static void test_varying(void)
+{
+    static const struct state_field fields[] = {
+        STATE(struct holder, U32, number), STATE_VARYING_SINCE(struct holder, bytes, held, HOLDER_MOST, 2)};
+    const struct state_table table = {
+        .name = "holder", .version = 2, .fields = fields, .count = 2, .after_load = holder_loaded};
+    uint8_t from_bytes[HOLDER_MOST], to_bytes[HOLDER_MOST];
+    struct holder from = {.bytes = from_bytes, .number = 1}, to = {.bytes = to_bytes};
+    for (unsigned i = 0; i < HOLDER_MOST; i++)
+        from_bytes[i] = (uint8_t)(i + 1);
+    static const uint32_t counts[] = {0, 1, 17, HOLDER_MOST,
+                                      HOLDER_MOST + 5 /* no more than there is room for */};
+    for (unsigned i = 0; i < G_N_ELEMENTS(counts); i++) {
+        g_autoptr(GByteArray) file = g_byte_array_new();
+        g_autoptr(GError) error = NULL;
+        size_t pos = 0;
+        from.held = counts[i];
+        memset(to_bytes, 0xee, sizeof to_bytes);
+        state_save(&table, "h", &from, file);
+        g_assert_true(state_load(&table, "h", &to, file->data, file->len, &pos, &error));
+        g_assert_no_error(error);
+        uint32_t n = MIN(counts[i], HOLDER_MOST);
+        g_assert_cmpuint(to.held, ==, n);
+        g_assert_true(to.bytes == to_bytes);
+        g_assert_cmpmem(to_bytes, n, from_bytes, n);
+        if (n < HOLDER_MOST)
+            g_assert_cmphex(to_bytes[n], ==, 0xee);
+        for (guint cut = 0; cut < file->len; cut++) {
+            pos = 0;
+            g_assert_false(state_load(&table, "h", &to, file->data, cut, &pos, NULL));
+        }
+    }
+    /* one byte more than there is room for */
+    g_autoptr(GByteArray) file = g_byte_array_new();
+    g_autoptr(GError) error = NULL;
+    size_t pos = 0;
+    from.held = HOLDER_MOST;
+    state_save(&table, "h", &from, file);
+    uint8_t *count = file->data + file->len - HOLDER_MOST - 4;
+    g_assert_cmpuint(count[0], ==, HOLDER_MOST);
+    count[0]++;
+    g_byte_array_append(file, count, 1);
+    g_assert_false(state_load(&table, "h", &to, file->data, file->len, &pos, &error));
+    g_assert_nonnull(strstr(error->message, "'bytes' does not fit"));
+    /* a refusal leaves bytes and their number as they were */
+    g_byte_array_set_size(file, 0);
+    from.number = 13;
+    state_save(&table, "h", &from, file);
+    to.held = 3;
+    memcpy(to_bytes, "abc", 3);
+    g_assert_false(state_load(&table, "h", &to, file->data, file->len, &pos, NULL));
+    g_assert_cmpuint(to.held, ==, 3);
+    g_assert_cmpmem(to_bytes, 3, "abc", 3);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -478,6 +548,7 @@ int main(int argc, char **argv)
     g_test_add_func("/clock/timers-relaxed", test_relaxed_timers);
     g_test_add_func("/clock/stopping", test_stopping);
     g_test_add_func("/state/round-trip", test_round_trip);
+    g_test_add_func("/state/varying", test_varying);
     g_test_add_func("/state/damage", test_damage);
     g_test_add_func("/state/versions", test_versions);
     return g_test_run();
