@@ -18,6 +18,7 @@ static const struct cli_option options[] = {
     {"memory", 'm', "MIB", "import: memory of a node that does not say (256)"},
     {"description", 0, "TEXT", "import: for `image list`"},
     {"agent", 0, NULL, "import: the guest runs a guest agent on its second serial port"},
+    {"cloud-init", 0, NULL, "import: the guest has cloud-init, which gets a seed from netlab"},
     {"replace", 0, NULL, "import: in place of an image of that name"},
     {"quiet", 'q', NULL, "print errors only"},
     CLI_JSON_OPTION,
@@ -151,6 +152,7 @@ static int import(struct cli_call *call)
                                                         .description = cli_value(call, "description"),
                                                         .memory = memory,
                                                         .agent = cli_flag(call, "agent"),
+                                                        .cloud_init = cli_flag(call, "cloud-init"),
                                                         .replace = cli_flag(call, "replace"),
                                                         .progress = show_progress,
                                                         .opaque = call};

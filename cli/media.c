@@ -22,7 +22,10 @@ JsonArray *cli_media_json(const struct lab_node_status *node)
             json_object_set_int_member(object, "size", (gint64)medium->size);
         if (medium->is_disk)
             json_object_set_boolean_member(object, "persistent", medium->is_persistent);
-        json_object_set_string_member(object, "from", medium->is_image ? "image" : "topology");
+        json_object_set_string_member(object, "from",
+                                      medium->is_image  ? "image"
+                                      : medium->is_seed ? "cloud-init"
+                                                        : "topology");
         json_array_add_object_element(list, object);
     }
     return list;
@@ -37,6 +40,8 @@ char *cli_medium_text(JsonObject *medium)
     g_autofree char *shown = file      ? cli_printable(file)
                              : is_disk ? g_strdup_printf("of %s, empty at each start", size)
                                        : g_strdup("drive, empty");
+    if (g_str_equal(channel_string(medium, "from", ""), "cloud-init"))
+        return g_strdup_printf("CD %s (cloud-init)", shown);
     if (!is_disk)
         return g_strdup_printf("CD %s", shown);
     return g_strdup_printf("disk %s (%s%s)", shown, file ? channel_string(medium, "format", "raw") : "",

@@ -173,6 +173,9 @@ struct image *image_load(const char *images, const char *name, GError **error)
     JsonNode *disks = json_object_get_member(object, "disks");
     image->takes_disks = !image->kernel || !*image->kernel_release ||
                          (disks && JSON_NODE_HOLDS_VALUE(disks) && json_node_get_boolean(disks));
+    JsonNode *cloud_init = json_object_get_member(object, "cloud_init");
+    image->has_cloud_init =
+        cloud_init && JSON_NODE_HOLDS_VALUE(cloud_init) && json_node_get_boolean(cloud_init);
     JsonNode *agent = json_object_get_member(object, "agent");
     image->has_agent = agent && JSON_NODE_HOLDS_VALUE(agent) && json_node_get_boolean(agent);
     image->size = file_size(image->kernel) + file_size(image->initrd) + file_size(image->disk) +

@@ -34,6 +34,7 @@ struct image {
     uint64_t size;         /* bytes on disk */
     bool takes_disks;      /* has drivers for disks of a node, and its own is found beside them; of imported
                               images nothing is known, and it is assumed */
+    bool has_cloud_init;   /* its guest reads a NoCloud seed */
     bool has_agent;        /* speaks our start-up protocol on the second serial port and reports ready */
 };
 
@@ -88,8 +89,9 @@ struct image_import_options {
     const char *const *files;                           /* ISO, raw, qcow2; NULL-terminated, may be NULL */
     const char *kernel, *initrd, *append, *description; /* NULL where there is none */
     unsigned memory;                                    /* MiB a node gets; 0: 256 */
-    bool agent;   /* the guest runs a guest agent on its second serial port and says when it is ready */
-    bool replace; /* an image of that name may go */
+    bool agent;      /* the guest runs a guest agent on its second serial port and says when it is ready */
+    bool cloud_init; /* the guest has cloud-init */
+    bool replace;    /* an image of that name may go */
     image_progress *progress;
     void *opaque;
 };

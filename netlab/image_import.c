@@ -172,6 +172,8 @@ static JsonObject *metadata(const struct image_import_options *o)
     json_object_set_int_member(json, "memory", o->memory ? o->memory : 256);
     json_object_set_int_member(json, "least_memory", 1);
     json_object_set_boolean_member(json, "agent", o->agent);
+    if (o->cloud_init)
+        json_object_set_boolean_member(json, "cloud_init", TRUE);
     return json;
 }
 

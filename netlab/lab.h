@@ -109,7 +109,7 @@ struct lab_nic_status {
 };
 struct lab_medium_status {
     char *drive; /* "ide0-hd0", as the machine's monitor calls it */
-    bool is_disk, is_persistent, is_image /* comes with the node's image */;
+    bool is_disk, is_persistent, is_image /* comes with the node's image */, is_seed /* of cloud-init */;
     char *file, *format; /* NULL: an empty disk or drive */
     uint64_t size;       /* bytes of an empty disk; 0: the file's */
 };

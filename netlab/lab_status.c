@@ -9,6 +9,7 @@
 #include "netlab/objects.h"
 #include "netlab/paths.h"
 #include "netlab/process.h"
+#include "netlab/seed.h"
 
 #include <assert.h>
 #include <json-glib/json-glib.h>
@@ -109,10 +110,15 @@ static void read_media(struct lab_node_status *node, JsonObject *payload)
                    g_strcmp0(kind, "disk") == 0, member(object, "file"), member(object, "format"));
         struct lab_medium_status *medium = node->media->pdata[node->media->len - 1];
         medium->is_persistent = json_object_get_boolean_member_with_default(object, "persistent", FALSE);
+        medium->is_seed = json_object_get_boolean_member_with_default(object, "seed", FALSE);
+        if (medium->is_seed)
+            medium->file = g_build_filename(node->directory, SEED_FILE, NULL);
         medium->size = (uint64_t)json_object_get_int_member_with_default(object, "size", 0);
     }
-    for (guint i = 0; i < node->media->len && !node->image; i++)
-        node->image = g_strdup(((struct lab_medium_status *)node->media->pdata[i])->file);
+    for (guint i = 0; i < node->media->len && !node->image; i++) {
+        const struct lab_medium_status *medium = node->media->pdata[i];
+        node->image = g_strdup(medium->is_seed ? NULL : medium->file);
+    }
 }
 
 static void read_payload(struct lab_node_status *node, const char *text)

@@ -627,7 +627,7 @@ bool machine_prepare(const struct machine_spec *spec, GError **error)
         g_autofree guchar *archive = g_base64_decode(files, &size);
         good = leave_file(spec, "files", archive, size, error);
     }
-    good = good && machine_drives_prepare(json_node_get_object(root), spec->directory, &spec->user, error);
+    good = good && machine_drives_prepare(spec->node, json_node_get_object(root), spec->directory, &spec->user, error);
     if (good && spec->user.change && chown(spec->directory, spec->user.uid, spec->user.gid) != 0)
         good = fail_errno(error, spec->directory);
     return good;

@@ -11,6 +11,8 @@
 #include "netlab/machine_drives.h"
 #include "netlab/caller.h"
 #include "netlab/disk.h"
+#include "netlab/hosts.h"
+#include "netlab/seed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -145,7 +147,9 @@ bool machine_drive_add(GPtrArray *argv, JsonObject *medium, const struct machine
     g_autoptr(GString) words = g_string_new(NULL);
     if (path && is_disk && fds && !check_chain(medium, path, error))
         return false;
-    g_autofree char *name = path      ? name_file(argv, path, is_persistent(medium), user, fds, set, error)
+    bool is_seed = json_object_get_boolean_member_with_default(medium, "seed", FALSE);
+    g_autofree char *name = is_seed   ? g_strdup(SEED_FILE)
+                            : path    ? name_file(argv, path, is_persistent(medium), user, fds, set, error)
                             : is_disk ? scratch_name(medium)
                                       : g_strdup("");
     g_autofree char *whole =
@@ -200,10 +204,50 @@ static bool make_scratch(JsonObject *medium, const char *directory, const struct
     return good;
 }
 
-bool machine_drives_prepare(JsonObject *payload, const char *directory, const struct machine_user *user,
-                            GError **error)
+static bool make_seed(const char *node, JsonObject *payload, const char *directory,
+                      const struct machine_user *user, GError **error)
+{
+    gsize files_size = 0;
+    const char *files = text_of(payload, "files"), *config = text_of(payload, "config");
+    g_autofree guchar *archive = files ? g_base64_decode(files, &files_size) : NULL;
+    g_autofree char *names = g_build_filename(directory, "..", HOSTS_FILE, NULL), *hosts = NULL,
+                    *path = g_build_filename(directory, SEED_FILE, NULL);
+    if (!g_file_get_contents(names, &hosts, NULL, NULL))
+        g_clear_pointer(&hosts, g_free); /* nobody has an address */
+    const struct seed_input input = {.node = node,
+                                     .config = config ? config : "",
+                                     .cloud_init = json_object_get_object_member(payload, "cloud_init"),
+                                     .files = archive,
+                                     .files_size = files_size,
+                                     .hosts = hosts};
+    g_autoptr(GBytes) seed = seed_make(&input, error);
+    if (!seed)
+        return false;
+    gsize size;
+    const char *data = g_bytes_get_data(seed, &size);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool good = fd >= 0;
+    errno = good ? 0 : errno;
+    for (gsize at = 0; good && at < size;) {
+        ssize_t put = write(fd, data + at, size - at);
+        good = put > 0 || (put < 0 && errno == EINTR);
+        at += put > 0 ? (gsize)put : 0;
+    }
+    good = good && (!user->change || fchown(fd, user->uid, user->gid) == 0);
+    int cause = errno ? errno : ENOSPC;
+    if (fd >= 0)
+        close(fd);
+    if (!good)
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(cause), "%s: %s", path, g_strerror(cause));
+    return good;
+}
+
+bool machine_drives_prepare(const char *node, JsonObject *payload, const char *directory,
+                            const struct machine_user *user, GError **error)
 {
     JsonArray *media = machine_media(payload);
+    if (json_object_has_member(payload, "cloud_init") && !make_seed(node, payload, directory, user, error))
+        return false;
     for (guint i = 0; media && i < json_array_get_length(media); i++) {
         JsonObject *medium = json_array_get_object_element(media, i);
         const char *path = text_of(medium, "file");

@@ -9,7 +9,8 @@
  *             {"at": 1, "kind": "disk", "file": "/labs/a/data.img", "format": "raw", "persistent": true,
  *              "size": 1073741824},
  *             {"at": 3, "kind": "disk", "size": 2147483648},
- *             {"at": 2, "kind": "cdrom", "file": "/labs/a/debian.iso"}]
+ *             {"at": 2, "kind": "cdrom", "file": "/labs/a/debian.iso"},
+ *             {"at": 3, "kind": "cdrom", "seed": true}]
  *
  * "at" is the place on IDE (2 × channel + device). A disk's writes go to a layer of its own without a name,
  * which the emulator makes and the kernel takes away with it, unless it is persistent. One without a file is
@@ -36,9 +37,10 @@ bool machine_drive_add(GPtrArray *argv, JsonObject *medium, const struct machine
 /* All of a payload, and "boot". */
 bool machine_drives_add(GPtrArray *argv, JsonObject *payload, const struct machine_user *user,
                         struct machine_fds *fds, GError **error);
-/* Makes what has to be there before: empty disks in `directory`, persistent files that are not there. */
-bool machine_drives_prepare(JsonObject *payload, const char *directory, const struct machine_user *user,
-                            GError **error);
+/* Makes what has to be there before: empty disks and the seed of cloud-init in `directory`, persistent files
+ * that are not there. */
+bool machine_drives_prepare(const char *node, JsonObject *payload, const char *directory,
+                            const struct machine_user *user, GError **error);
 /* In what the emulator says: the files' names instead of the sets'. */
 void machine_drives_restore_paths(JsonObject *payload, GString *text);
 

@@ -198,6 +198,13 @@ void topology_disk_free(void *data)
     g_free(disk);
 }
 
+void topology_text_free(void *data)
+{
+    struct topology_text *text = data;
+    g_free(text->text);
+    g_free(text);
+}
+
 static void machine_clear(struct topology_machine *machine)
 {
     g_free(machine->image);
@@ -208,6 +215,10 @@ static void machine_clear(struct topology_machine *machine)
     g_free(machine->cdrom);
     if (machine->disks)
         g_ptr_array_unref(machine->disks);
+    g_free(machine->cloud_init.user_data);
+    g_free(machine->cloud_init.password);
+    if (machine->cloud_init.keys)
+        g_ptr_array_unref(machine->cloud_init.keys);
 }
 
 static void topology_line_clear(struct topology_line *line)
@@ -296,7 +307,7 @@ struct topology *topology_new(const char *file, const char *source)
     topology->directory = g_path_get_dirname(file);
     topology->source = g_strdup(source);
     topology->student = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    topology->defaults.forwarding = -1;
+    topology->defaults.forwarding = topology->defaults.cloud_init.is_on = -1;
     topology->networks = g_ptr_array_new_with_free_func(network_free);
     topology->nodes = g_ptr_array_new_with_free_func(node_free);
     topology->links = g_ptr_array_new_with_free_func(link_free);
@@ -309,7 +320,7 @@ struct topology_node *topology_node_new(const char *name, struct topology_mark m
     struct topology_node *node = g_new0(struct topology_node, 1);
     node->name = g_strdup(name);
     node->mark = mark;
-    node->machine.forwarding = -1;
+    node->machine.forwarding = node->machine.cloud_init.is_on = -1;
     node->nics = g_ptr_array_new_with_free_func(nic_free);
     node->routes = g_ptr_array_new_with_free_func(g_free);
     node->run = g_ptr_array_new_with_free_func(g_free);

@@ -222,6 +222,21 @@ struct topology_disk {
 };
 enum { TOPOLOGY_DISKS_MOST = 4 }; /* IDE: two channels with two devices each */
 
+/* `cloud_init:`. */
+struct topology_cloud_init {
+    int is_on; /* -1: not given */
+    struct topology_mark mark;
+    char *user_data; /* a file, absolute after the check; NULL: none */
+    struct topology_mark user_data_mark;
+    GPtrArray *keys; /* struct topology_text *: SSH keys, or files of them; NULL: none */
+    char *password;  /* of the image's user; NULL: none */
+    struct topology_mark password_mark;
+};
+struct topology_text {
+    char *text;
+    struct topology_mark mark;
+};
+
 /* What a machine starts from. */
 enum topology_boot {
     TOPOLOGY_BOOT_UNSET,
@@ -250,6 +265,7 @@ struct topology_machine {
     struct topology_mark cdrom_mark;
     enum topology_boot boot;
     struct topology_mark boot_mark;
+    struct topology_cloud_init cloud_init;
     bool is_bare; /* after the check: neither image nor kernel, firmware starts its disk or CD */
 };
 
@@ -354,6 +370,7 @@ struct topology {
 struct topology *topology_new(const char *file, const char *source);
 struct topology_node *topology_node_new(const char *name, struct topology_mark mark);
 void topology_disk_free(void *disk);
+void topology_text_free(void *text);
 void topology_free(struct topology *topology);
 struct topology_network *topology_find_network(const struct topology *topology, const char *name);
 struct topology_node *topology_find_node(const struct topology *topology, const char *name);

@@ -67,6 +67,7 @@ static void check_given(const struct topology *topology, struct topology_machine
     make_absolute(topology, &machine->kernel);
     make_absolute(topology, &machine->initrd);
     make_absolute(topology, &machine->cdrom);
+    make_absolute(topology, &machine->cloud_init.user_data);
     for (guint i = 0; machine->disks && i < machine->disks->len; i++)
         check_disk(topology, machine->disks->pdata[i], report);
 }
@@ -143,10 +144,27 @@ static void inherit_start(struct topology_node *node, const struct topology_mach
     }
 }
 
+/* As a whole, so that `cloud_init: false` and a file of one's own leave nothing of the defaults. */
+static void inherit_cloud_init(struct topology_cloud_init *cloud, const struct topology_cloud_init *defaults)
+{
+    if (cloud->is_on >= 0)
+        return;
+    *cloud = *defaults;
+    cloud->user_data = g_strdup(defaults->user_data);
+    cloud->password = g_strdup(defaults->password);
+    cloud->keys = defaults->keys ? g_ptr_array_new_with_free_func(topology_text_free) : NULL;
+    for (guint i = 0; cloud->keys && i < defaults->keys->len; i++) {
+        struct topology_text *key = g_memdup2(defaults->keys->pdata[i], sizeof *key);
+        key->text = g_strdup(key->text);
+        g_ptr_array_add(cloud->keys, key);
+    }
+}
+
 static void inherit_machine(struct topology_node *node, const struct topology_machine *defaults)
 {
     struct topology_machine *machine = &node->machine;
     inherit_start(node, defaults);
+    inherit_cloud_init(&machine->cloud_init, &defaults->cloud_init);
     if (!machine->memory) {
         machine->memory = defaults->memory;
         machine->memory_mark = defaults->memory_mark;

@@ -441,8 +441,8 @@ static const struct mapping *const all_mappings[] = {
     &topology_mapping_topology, &topology_mapping_defaults, &topology_mapping_network,
     &topology_mapping_dhcp,     &topology_mapping_node,     &topology_mapping_nic,
     &topology_mapping_link,     &topology_mapping_end,      &topology_mapping_route,
-    &topology_mapping_file,     &topology_mapping_disk,     &topology_mapping_check,
-    &topology_mapping_checks};
+    &topology_mapping_file,     &topology_mapping_disk,     &topology_mapping_cloud_init,
+    &topology_mapping_check,    &topology_mapping_checks};
 
 bool topology_grammar(size_t index, struct topology_mapping_info *out)
 {

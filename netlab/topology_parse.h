@@ -29,6 +29,9 @@ bool topology_read_file(const char *path, const char *kind, const char *advice, 
 /* Adds the checks of a second file (`shown` in messages); what is complained about is the error. */
 bool topology_add_checks(struct topology *topology, const char *shown, const char *text, GError **error);
 
+/* Is this YAML? False: *line, *column (from 1) and what is wrong there (owned by the caller). */
+bool topology_check_yaml(const char *text, size_t length, unsigned *line, unsigned *column, char **why);
+
 /* ---- the grammar as data, for help, the reference, editors and tests ---- */
 
 /* What a value may be; topology_types.c has their ranges. */
@@ -78,6 +81,8 @@ enum topology_type {
     TOPOLOGY_TYPE_DISK_SIZE,
     TOPOLOGY_TYPE_CDROM,
     TOPOLOGY_TYPE_BOOT,
+    TOPOLOGY_TYPE_CLOUD_INIT,
+    TOPOLOGY_TYPE_KEYS,
     TOPOLOGY_TYPE_NIC_VALUE,
     TOPOLOGY_TYPE_NODE_NETWORKS,
     TOPOLOGY_TYPE_ROUTES,

@@ -49,7 +49,8 @@ struct mapping {
 };
 extern const struct mapping topology_mapping_defaults, topology_mapping_network, topology_mapping_dhcp,
     topology_mapping_node, topology_mapping_nic, topology_mapping_link, topology_mapping_end,
-    topology_mapping_route, topology_mapping_file, topology_mapping_disk, topology_mapping_check;
+    topology_mapping_route, topology_mapping_file, topology_mapping_disk, topology_mapping_cloud_init,
+    topology_mapping_check;
 
 #define FIELD(type, key, target) ((type *)((char *)(target) + (key)->field))
 
@@ -138,7 +139,8 @@ key_reader topology_read_string, topology_read_memory, topology_read_flag, topol
 /* Readers of whole parts. */
 key_reader topology_read_networks, topology_read_links, topology_read_nodes, topology_read_defaults,
     topology_read_checks, topology_read_loopbacks, topology_read_node_networks, topology_read_subnet,
-    topology_read_subnet6, topology_read_disks, topology_read_cdrom, topology_read_boot;
+    topology_read_subnet6, topology_read_disks, topology_read_cdrom, topology_read_boot,
+    topology_read_cloud_init;
 /* One word of a bad line. */
 void topology_read_line_word(struct parser *p, yaml_node_t *value, const struct key *key,
                              struct topology_line *line);

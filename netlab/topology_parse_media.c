@@ -8,6 +8,7 @@
  *   disk: [debian.qcow2, {file: data.img, size: 1G, persistent: true}]
  *   cdrom: debian.iso                                    or `empty`
  *   boot: cdrom                                          or disk, kernel
+ *   cloud_init: {user_data: web.yml, ssh_keys: ~/.ssh/id_ed25519.pub, password: lab}      or true, web.yml
  *
  * What these mean together is netlab/topology_machine.c's, what the files are netlab/wanted_media.c's.
  */
@@ -139,7 +140,6 @@ void topology_read_cdrom(struct parser *p, yaml_node_t *value, const struct key 
     if (!text)
         return;
     char **file = FIELD(char *, key, target);
-    /* The flag stands before the name. */
     struct topology_machine *machine =
         (struct topology_machine *)((char *)file - offsetof(struct topology_machine, cdrom));
     machine->has_cdrom = true;
@@ -165,4 +165,100 @@ void topology_read_boot(struct parser *p, yaml_node_t *value, const struct key *
     topology_complain(p->report, topology_mark_of(value),
                       "\"%s\" is nothing a machine starts from; write \"kernel\", \"disk\" or \"cdrom\"",
                       text);
+}
+
+/* ---- cloud-init ---- */
+
+static void add_key(struct parser *p, yaml_node_t *value, GPtrArray *keys)
+{
+    enum { KEYS_MOST = 64 };
+    const char *text = topology_scalar(p, value, "an SSH key");
+    if (text && keys->len == KEYS_MOST) {
+        topology_complain(p->report, topology_mark_of(value), "more than %d SSH keys; put them into one file",
+                          KEYS_MOST);
+    } else if (text) {
+        struct topology_text *key = g_new0(struct topology_text, 1);
+        key->text = g_strstrip(g_strdup(text));
+        key->mark = topology_mark_of(value);
+        g_ptr_array_add(keys, key);
+    }
+}
+
+static void read_keys(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    struct topology_cloud_init *cloud = target;
+    g_clear_pointer(&cloud->keys, g_ptr_array_unref);
+    cloud->keys = g_ptr_array_new_with_free_func(topology_text_free);
+    if (value->type != YAML_SEQUENCE_NODE) {
+        add_key(p, value, cloud->keys);
+        return;
+    }
+    for (yaml_node_item_t *item = value->data.sequence.items.start; item < value->data.sequence.items.top;
+         item++)
+        add_key(p, yaml_document_get_node(p->document, *item), cloud->keys);
+}
+
+static const struct key cloud_init_keys[] = {
+    MARKED_ROW("user_data", topology_read_string, offsetof(struct topology_cloud_init, user_data),
+               offsetof(struct topology_cloud_init, user_data_mark), TOPOLOGY_TYPE_PATH,
+               "a file that cloud-init gets as user-data, relative to the topology file",
+               .standard = "an empty #cloud-config", .example = "user_data: web.yml",
+               .mistake = "user_data: {packages: [nginx]}"),
+    ROW("ssh_keys", read_keys, TOPOLOGY_TYPE_KEYS,
+        "public keys of the image's user: keys, or files with keys",
+        .example = "ssh_keys: ~/.ssh/id_ed25519.pub", .mistake = "ssh_keys: {me: id.pub}"),
+    MARKED_ROW("password", topology_read_string, offsetof(struct topology_cloud_init, password),
+               offsetof(struct topology_cloud_init, password_mark), TOPOLOGY_TYPE_VALUE,
+               "of the image's user, for the console", .standard = "what the image has, most often none",
+               .example = "password: lab", .mistake = "password: [lab]"),
+};
+const struct mapping topology_mapping_cloud_init = {
+    .name = "cloud_init",
+    .what = "\"cloud_init\"",
+    .keys = cloud_init_keys,
+    .count = G_N_ELEMENTS(cloud_init_keys),
+    .title = "cloud-init",
+    .frame = "nodes:\n  h1: {disk: debian.qcow2, cloud_init: {@}}\n",
+    .may_be_empty = true,
+};
+
+/* A flag, a file, or a mapping. */
+void topology_read_cloud_init(struct parser *p, yaml_node_t *value, const struct key *key, void *target)
+{
+    static const char *const yes[] = {"true", "yes", "on", NULL}, *const no[] = {"false", "no", "off", NULL};
+    struct topology_cloud_init *cloud = FIELD(struct topology_cloud_init, key, target);
+    cloud->mark = topology_mark_of(value);
+    cloud->is_on = 1;
+    if (value->type == YAML_MAPPING_NODE) {
+        topology_read_mapping(p, value, &topology_mapping_cloud_init, "\"cloud_init\"", cloud);
+        return;
+    }
+    const char *text = topology_scalar(p, value, "\"cloud_init\"");
+    g_autofree char *small = g_ascii_strdown(text ? text : "", -1);
+    if (g_strv_contains(no, small)) {
+        cloud->is_on = 0;
+    } else if (text && !g_strv_contains(yes, small)) {
+        g_free(cloud->user_data);
+        cloud->user_data = g_strdup(text);
+        cloud->user_data_mark = cloud->mark;
+    }
+}
+
+bool topology_check_yaml(const char *text, size_t length, unsigned *line, unsigned *column, char **why)
+{
+    yaml_parser_t yaml;
+    yaml_document_t document;
+    if (!yaml_parser_initialize(&yaml))
+        return true;
+    yaml_parser_set_input_string(&yaml, (const unsigned char *)text, length);
+    bool good = yaml_parser_load(&yaml, &document) != 0;
+    if (good) {
+        yaml_document_delete(&document);
+    } else {
+        *line = (unsigned)yaml.problem_mark.line + 1;
+        *column = (unsigned)yaml.problem_mark.column + 1;
+        *why = g_strdup(yaml.problem ? yaml.problem : "unreadable");
+    }
+    yaml_parser_delete(&yaml);
+    return good;
 }

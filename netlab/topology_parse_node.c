@@ -361,7 +361,13 @@ void topology_read_loopbacks(struct parser *p, yaml_node_t *value, const struct 
                    "what starts: \"kernel\", \"disk\" or \"cdrom\"",                                         \
                    .standard = "the image's or its own kernel; without one the first disk that can be "      \
                                "started, then the CD",                                                       \
-                   .example = "disk: 2G, cdrom: debian.iso, boot: cdrom", .mistake = "boot: floppy")
+                   .example = "disk: 2G, cdrom: debian.iso, boot: cdrom", .mistake = "boot: floppy"),        \
+        FIELD_ROW("cloud_init", topology_read_cloud_init, AT(at, cloud_init), TOPOLOGY_TYPE_CLOUD_INIT,      \
+                  "a seed for cloud-init in the guest: true, or a file of user-data",                        \
+                  .standard = "true with images imported with --cloud-init, else false",                     \
+                  .example = "disk: debian.qcow2, cloud_init: user-data.yml",                                \
+                  .mistake = "disk: debian.qcow2, cloud_init: [user-data.yml]",                              \
+                  .guests = "guests with cloud-init")
 
 static const struct key node_keys[] = {
     MACHINE_KEYS(offsetof(struct topology_node, machine)),

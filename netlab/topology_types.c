@@ -123,6 +123,14 @@ static const struct topology_type_info types[] = {
                              "{\"type\": \"string\"}"},
     [TOPOLOGY_TYPE_BOOT] = {"boot", "`kernel`, `disk` or `cdrom`",
                             "{\"enum\": [\"kernel\", \"disk\", \"cdrom\"]}"},
+    [TOPOLOGY_TYPE_CLOUD_INIT] =
+        {"cloud_init_value",
+         "`true`, `false`, a file of user-data relative to the topology file, or a mapping with the keys of "
+         "\"cloud-init\"",
+         "{\"anyOf\": [{\"type\": \"boolean\"}, {\"type\": \"string\"}, " REF("cloud_init") "]}"},
+    [TOPOLOGY_TYPE_KEYS] = {"keys", "an SSH public key, a file of such, or a list of these",
+                            "{\"anyOf\": [{\"type\": \"string\"}, {\"type\": \"array\", \"items\": "
+                            "{\"type\": \"string\"}}]}"},
     [TOPOLOGY_TYPE_NIC_VALUE] = {"nic_value", "an address, or a mapping with the keys of \"NICs\"",
                                  "{\"anyOf\": [{\"type\": \"null\"}, " REF("address") ", " REF("nic") "]}"},
     [TOPOLOGY_TYPE_NODE_NETWORKS] =

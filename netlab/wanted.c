@@ -38,7 +38,7 @@ struct boot {
     char *kernel, *initrd, *disk, *cdrom, *append;
     const char *disk_format; /* NULL: the root of our start-up program */
     unsigned memory;
-    bool has_agent;
+    bool has_agent, has_cloud_init;
     struct media media;
 };
 
@@ -51,6 +51,8 @@ static void boot_clear(struct boot *boot)
     g_free(boot->append);
     if (boot->media.list)
         json_array_unref(boot->media.list);
+    if (boot->media.cloud_init)
+        json_object_unref(boot->media.cloud_init);
 }
 
 static char *finish(JsonBuilder *builder)
@@ -352,9 +354,13 @@ static bool boot_from_image(const struct topology_node *node, struct topology_re
     boot->disk_format = image->disk && !image->disk_is_root ? (image->disk_is_qcow2 ? "qcow2" : "raw") : NULL;
     boot->memory = machine->memory ? machine->memory : image->memory ? image->memory : DEFAULT_MEMORY_MIB;
     boot->has_agent = image->has_agent;
-    if (!image->takes_disks && (machine->disks->len || machine->has_cdrom)) {
+    boot->has_cloud_init = image->has_cloud_init;
+    if (!image->takes_disks && (machine->disks->len || machine->has_cdrom || machine->cloud_init.is_on > 0)) {
         topology_complain(
-            report, machine->disks->len ? machine->disks_mark : machine->cdrom_mark,
+            report,
+            machine->disks->len  ? machine->disks_mark
+            : machine->has_cdrom ? machine->cdrom_mark
+                                 : machine->cloud_init.mark,
             image->disk ? "image \"%s\" was built by an earlier version and might take the node's disk for "
                           "its own; build it again: netlab image build %s"
                         : "image \"%s\" has no drivers for disks and CDs; use an image with a root on "
@@ -594,7 +600,8 @@ static bool add_media(const struct topology *topology, const struct topology_nod
                                       .initrd = boot->initrd,
                                       .memory = boot->memory,
                                       .has_disk = boot->disk != NULL,
-                                      .has_cdrom = boot->cdrom != NULL};
+                                      .has_cdrom = boot->cdrom != NULL,
+                                      .has_cloud_init = boot->has_cloud_init};
     if (!wanted_media(topology, node, &image, context, &boot->media, report))
         return false;
     if (boot->media.replaces_cdrom)
@@ -605,6 +612,10 @@ static bool add_media(const struct topology *topology, const struct topology_nod
 static void put_media(JsonBuilder *builder, const struct media *media)
 {
     put_string(builder, "boot", media->order);
+    if (media->cloud_init) {
+        json_builder_set_member_name(builder, "cloud_init");
+        json_builder_add_value(builder, json_node_init_object(json_node_alloc(), media->cloud_init));
+    }
     if (!media->list)
         return;
     JsonNode *node = json_node_init_array(json_node_alloc(), media->list);

@@ -9,7 +9,7 @@
  * this very lab has open is not tried: that machine is the proof.
  *
  * Places on IDE: an image's disk has 0, the CD drive 2; the node's disks have what is free of 0, 1, 3, 2. So
- * Linux counts them sda, sdb, … in the order of the file.
+ * firmware counts them in the order of the file. The seed of cloud-init is a CD in the drive, or beside it.
  */
 #include "netlab/wanted_media.h"
 #include "netlab/disk.h"
@@ -17,6 +17,7 @@
 #include "netlab/objects.h"
 #include "netlab/store.h"
 #include "netlab/trial.h"
+#include "netlab/wanted_cloud_init.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -240,6 +241,24 @@ static bool add_cdrom(struct work *w)
     return false;
 }
 
+static bool has_cloud_init(const struct work *w)
+{
+    int is_on = w->node->machine.cloud_init.is_on;
+    return is_on < 0 ? w->image->has_cloud_init : is_on > 0;
+}
+
+/* In the CD drive, or beside it. Before the disks: they have what is left. */
+static void add_seed(struct work *w)
+{
+    int place = w->taken[CD_PLACE] ? CD_PLACE + 1 : CD_PLACE;
+    JsonObject *medium = json_object_new();
+    w->taken[place] = true;
+    json_array_add_object_element(w->list, medium);
+    json_object_set_int_member(medium, "at", place);
+    json_object_set_string_member(medium, "kind", "cdrom");
+    json_object_set_boolean_member(medium, "seed", TRUE);
+}
+
 /* ---- what starts ---- */
 
 static bool choose_order(const struct work *w, const char **order)
@@ -290,12 +309,17 @@ bool wanted_media(const struct topology *topology, const struct topology_node *n
                      .list = list,
                      .taken = {[0] = image->has_disk, [CD_PLACE] = image->has_cdrom || machine->has_cdrom}};
     bool good = true;
+    if (has_cloud_init(&w))
+        add_seed(&w);
     *out = (struct media){.replaces_cdrom = machine->has_cdrom};
     for (guint i = 0; i < machine->disks->len; i++)
         good = add_disk(&w, machine->disks->pdata[i]) && good;
     if (machine->has_cdrom)
         good = add_cdrom(&w) && good;
-    if (!choose_order(&w, &out->order) || !good)
+    good = choose_order(&w, &out->order) && good;
+    if (has_cloud_init(&w))
+        good = wanted_cloud_init(topology, node, &out->cloud_init, report) && good;
+    if (!good)
         return false;
     if (json_array_get_length(list))
         out->list = g_steal_pointer(&list);

@@ -22,13 +22,14 @@ struct media_image {
     const char *name;            /* NULL: no image */
     const char *kernel, *initrd; /* NULL: none */
     unsigned memory;             /* MiB */
-    bool has_disk, has_cdrom;
+    bool has_disk, has_cdrom, has_cloud_init;
 };
 
 struct media {
-    JsonArray *list;     /* NULL: none; owned by the caller */
-    const char *order;   /* of -boot: "c", "cd", "dc"; NULL: as the emulator does it. Static */
-    bool replaces_cdrom; /* the image's CD is not in the drive */
+    JsonArray *list;        /* NULL: none; owned by the caller */
+    const char *order;      /* of -boot: "c", "cd", "dc"; NULL: as the emulator does it. Static */
+    bool replaces_cdrom;    /* the image's CD is not in the drive */
+    JsonObject *cloud_init; /* what the seed needs besides (seed.h); NULL: no seed. Owned by the caller */
 };
 
 /* Looks at the files, and has the emulator try each. False after complaints. */

@@ -87,7 +87,7 @@ def schema_has_the_parsers_keys():
         later = re.search(r"^  (\S+) .*\(not yet in this version\)$", line)
         if later:
             mapping.discard(later.group(1))
-    check(len(grammar) == 13, f"{grammar}")
+    check(len(grammar) == 14, f"{grammar}")
     for name, keys in grammar.items():
         found = set(schema["$defs"][name]["properties"])
         check(found == keys, f"{name}: the schema has {sorted(found)}, the parser {sorted(keys)}")
@@ -122,6 +122,10 @@ DOCUMENTS = [
     (True, {"defaults": {"disk": "2G", "cdrom": "empty"}, "nodes": {"h1": {"image": "host", "disk": ["512M", {"size": "1TiB"}, "8M"], "boot": "kernel"}, "h2": {"image": "mini", "disk": []}}}),
     (True, {"nodes": {"h1": {"image": "host", "disk": {"file": "new.img", "size": "2G", "persistent": True}}}}),
     (False, {"nodes": {"h1": {"image": "host", "disk": ["1M", "1M", "1M", "1M", "1M"]}}}),
+    (True, {"defaults": {"cloud_init": True}, "nodes": {"h1": {"image": "host", "cloud_init": {"password": 12345, "ssh_keys": ["ssh-ed25519 AAAA me"]}},
+                                                        "h2": {"image": "mini", "cloud_init": False}}}),
+    (False, {"nodes": {"h1": {"image": "host", "cloud_init": ["x"]}}}),
+    (False, {"nodes": {"h1": {"image": "host", "cloud_init": {"ssh_key": "x"}}}}),
     (False, {"nodes": {"h1": {"image": "host", "disk": {"size": "2 GB"}}}}),
     (False, {"nodes": {"h1": {"image": "host", "cdrom": ["empty"]}}}),
     (False, {"nodes": {"h1": {"image": "host", "boot": "d"}}}),
@@ -172,6 +176,9 @@ def examples_of_the_manual():
     iso = bytearray(64 << 10)
     iso[0x8000:0x8006] = b"\1CD001"
     for block in blocks:
+        for name, text in (("web.yml", "#cloud-config\n"), ("lab.pub", "ssh-ed25519 AAAA me\n")):
+            with open(os.path.join(lab.folder, name), "w") as file:
+                file.write(text)
         for name in re.findall(r"[\w-]+\.(?:qcow2|img|iso)\b", block):
             with open(os.path.join(lab.folder, name), "wb") as file:
                 file.write(iso if name.endswith(".iso") else bytes(64 << 10))

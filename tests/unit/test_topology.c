@@ -64,7 +64,8 @@ static const struct {
      "t.yml:1:14: unknown key \"memry\" in node \"h1\"; did you mean \"memory\"?"},
     {"unknown key", "nodes: {h1: {frobnicate: 1}}\n",
      "t.yml:1:14: unknown key \"frobnicate\" in node \"h1\"; the keys are: image, memory, cpu, kernel, "
-     "initrd, append, ready, forwarding, restart, disk, cdrom, boot, networks, routes, run, hostname, files, "
+     "initrd, append, ready, forwarding, restart, disk, cdrom, boot, cloud_init, networks, routes, run, "
+     "hostname, files, "
      "frr, bird, "
      "loopback"},
     {"top level", "nodse: {h1: }\n",
@@ -96,6 +97,10 @@ static const struct {
      "t.yml:1:20: node \"h1\" has 5 disks and CDs; a machine has room for 4"},
     {"cdrom list", "nodes: {h1: {cdrom: [a]}}\n",
      "t.yml:1:21: \"cdrom\" must be a plain value, this is a list"},
+    {"cloud_init list", "nodes: {h1: {cloud_init: [a]}}\n",
+     "t.yml:1:26: \"cloud_init\" must be a plain value, this is a list"},
+    {"cloud_init key", "nodes: {h1: {cloud_init: {ssh_key: a}}}\n",
+     "t.yml:1:27: unknown key \"ssh_key\" in \"cloud_init\"; did you mean \"ssh_keys\"?"},
     {"boot", "nodes: {h1: {cdrom: a, boot: d}}\n",
      "t.yml:1:30: \"d\" is nothing a machine starts from; write \"kernel\", \"disk\" or \"cdrom\""},
     {"boot kernel", "nodes: {h1: {kernel: k, disk: a, boot: disk}}\n",
@@ -278,7 +283,8 @@ static const struct {
      "on network \"x\", which does not exist; add \"x: {subnet: 10.1.0.0/24}\" under \"networks\""},
     {"anchor in itself", "nodes: &a {h1: *a}\n",
      "t.yml:1:12: unknown key \"h1\" in node \"h1\"; the keys are: image, memory, cpu, kernel, initrd, "
-     "append, ready, forwarding, restart, disk, cdrom, boot, networks, routes, run, hostname, files, frr, bird, loopback"},
+     "append, ready, forwarding, restart, disk, cdrom, boot, cloud_init, networks, routes, run, hostname, "
+     "files, frr, bird, loopback"},
 };
 
 static void test_mistake(gconstpointer data)
@@ -449,6 +455,44 @@ static void test_starts(void)
     g_assert_cmpint(disk->persistent, ==, 1);
 }
 
+/* "on", the file's last part, number of keys, password. */
+static void test_cloud_init(void)
+{
+    static const struct {
+        const char *defaults, *node, *expected;
+    } rows[] = {
+        {"", "", "-1 - 0 -"},
+        {"", "cloud_init: true", "1 - 0 -"},
+        {"", "cloud_init: No", "0 - 0 -"},
+        {"", "cloud_init: {}", "1 - 0 -"},
+        {"", "cloud_init: sub/ud.yml", "1 ud.yml 0 -"},
+        {"", "cloud_init: {user_data: ud.yml, ssh_keys: [a, b], password: 12345}", "1 ud.yml 2 12345"},
+        {"cloud_init: {user_data: ud.yml, ssh_keys: a, password: x}", "", "1 ud.yml 1 x"},
+        {"cloud_init: {user_data: ud.yml, ssh_keys: a, password: x}", "cloud_init: false", "0 - 0 -"},
+        {"cloud_init: {user_data: ud.yml, ssh_keys: a, password: x}", "cloud_init: {password: y}", "1 - 0 y"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *text =
+            g_strdup_printf("defaults: {%s}\nnodes: {h1: {%s}}\n", rows[i].defaults, rows[i].node);
+        topology_auto struct topology *t = load(text);
+        const struct topology_cloud_init *c =
+            &((const struct topology_node *)t->nodes->pdata[0])->machine.cloud_init;
+        g_autofree char *file = c->user_data ? g_path_get_basename(c->user_data) : g_strdup("-");
+        g_autofree char *is = g_strdup_printf("%d %s %u %s", c->is_on, file, c->keys ? c->keys->len : 0,
+                                              c->password ? c->password : "-");
+        g_test_message("%s", text);
+        g_assert_cmpstr(is, ==, rows[i].expected);
+        g_assert_true(!c->user_data || g_path_is_absolute(c->user_data));
+    }
+    unsigned line = 0, column = 0;
+    g_autofree char *why = NULL;
+    g_assert_true(topology_check_yaml("#cloud-config\na: [1, 2]\n", 24, &line, &column, &why));
+    g_assert_true(topology_check_yaml("", 0, &line, &column, &why));
+    g_assert_false(topology_check_yaml("#cloud-config\na: [1\nb: 2\n", 25, &line, &column, &why));
+    g_assert_cmpuint(line, ==, 3);
+    g_assert_nonnull(why);
+}
+
 static void test_same_text_same_lab(void)
 {
     static const char text[] = NODES LAN;
@@ -557,7 +601,7 @@ static void test_print_grammar(void)
         }
         g_free((void *)mapping.keys);
     }
-    g_assert_cmpuint(count, ==, 13);
+    g_assert_cmpuint(count, ==, 14);
 }
 
 int main(int argc, char **argv)
@@ -571,6 +615,7 @@ int main(int argc, char **argv)
     g_test_add_func("/topology/everything", test_everything);
     g_test_add_func("/topology/short", test_short);
     g_test_add_func("/topology/starts", test_starts);
+    g_test_add_func("/topology/cloud-init", test_cloud_init);
     g_test_add_func("/topology/deterministic", test_same_text_same_lab);
     g_test_add_func("/topology/pool", test_pool_steps_over_subnets);
     g_test_add_func("/topology/slash-31", test_slash_31);
