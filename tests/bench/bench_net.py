@@ -175,7 +175,8 @@ def scene_host(bench, way, w):
     return {"guest": guest, "host": bench.near}
 
 
-def scene_pair(bench, way, w):
+def scene_pair(bench, way, w, more=lambda end: ()):
+    """more(end): further words of that machine's command line."""
     ip("link", "add", f"br{w}", "type", "bridge")
     bench.bridges.append(f"br{w}")
     ip("link", "set", f"br{w}", "up")
@@ -183,7 +184,7 @@ def scene_pair(bench, way, w):
     for number, end in enumerate("ab", 1):
         fd = open_tap(f"t{w}{end}")
         ip("link", "set", f"t{w}{end}", "master", f"br{w}")
-        ends[end] = bench.boot(way, f"eth0=10.{w}.2.{number}/24", *nic(number, fd), fds=(fd,))
+        ends[end] = bench.boot(way, f"eth0=10.{w}.2.{number}/24", *nic(number, fd), *more(end), fds=(fd,))
     return ends
 
 

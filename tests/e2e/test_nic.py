@@ -15,14 +15,16 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from harness import BIN, check, main, wait_until
 
-sys.path.insert(0, os.path.join(os.environ["NETLAB_SOURCE"], "tests/bench"))
+sys.path[:0] = [os.path.join(os.environ["NETLAB_SOURCE"], folder) for folder in ("tests", "tests/bench")]
 import bench_guests as guests  # noqa: E402
 import bench_net as net  # noqa: E402
 from bench_session import Way  # noqa: E402
+from lines import Lines  # noqa: E402
 
 EMULATOR = os.path.join(os.path.dirname(BIN), "netlab-emu")
 FULL = bool(os.environ.get("NETLAB_TEST_FULL"))
@@ -41,6 +43,22 @@ def compile_ethtool(out):
     return program.read_bytes()
 
 
+def ask(path, *commands):
+    """What the last of some QMP commands gives, with a connection of its own."""
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(SECONDS)
+        control.connect(path)
+        lines = Lines(control)
+        lines.readline()
+        for name, arguments in (("qmp_capabilities", {}), *commands):
+            control.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+            answer = json.loads(lines.readline())
+            while "event" in answer:
+                answer = json.loads(lines.readline())
+            check("return" in answer, f"{name}: {answer}")
+        return answer["return"]
+
+
 class Pair:
     """Two guests, a and b, on the bridge br1."""
     seed = 0
@@ -54,7 +72,7 @@ class Pair:
             more += [(f"{name}.ko", content) for path, (_, content, _) in modules.items() if path.endswith(f"/{name}.ko")]
         self.bench = net.Bench(IMAGE["folder"], out, more)
         try:
-            self.ends = net.scene_pair(self.bench, Way("ours", EMULATOR), 1)
+            self.ends = net.scene_pair(self.bench, Way("ours", EMULATOR), 1, lambda end: ("-qmp", f"unix:{self.control(end)},server=on,wait=off"))
         except BaseException:
             self.__exit__()
             raise
@@ -63,6 +81,9 @@ class Pair:
     def __exit__(self, *_):
         self.bench.close()
         self.folder.cleanup()
+
+    def control(self, end):
+        return os.path.join(self.folder.name, f"qmp-{end}")
 
     def run(self, end, command):
         """Exit status and lines of a command of a guest's shell."""
@@ -234,9 +255,52 @@ def flaps(p):
     p.bytes_are_right("after the TAP's flaps")
 
 
+def cable(path, number, up):
+    ask(path, ("set_link", {"name": f"n{number}", "up": up}))
+
+
+def frames(path):
+    nic = ask(path, ("x-netlab-query-network", {}))[0]
+    return nic["tx-frames"] + nic["rx-frames"]
+
+
+def pulled_cables(p):
+    """set_link: many times at once, and in the middle of a transfer, which comes through whole."""
+    for number, end in enumerate("ab", 1):
+        for _ in range(15):
+            cable(p.control(end), number, False)
+            cable(p.control(end), number, True)
+        carrier(p, end)
+        p.bytes_are_right(f"after its cable was pulled at {end}")
+    over, failures, pulled = threading.Event(), [], []
+
+    def pull():
+        try:
+            for turn in range(5):
+                number, end = turn % 2 + 1, "ab"[turn % 2]
+                path, before = p.control(end), frames(p.control(end))
+                wait_until("frames", lambda: over.is_set() or frames(path) > before + 200, SECONDS)  # so it is under way
+                if over.is_set():
+                    return
+                cable(path, number, False)
+                cable(path, number, True)
+                pulled.append(end)
+        except Exception as failure:  # said by the test's own thread
+            failures.append(failure)
+    puller = threading.Thread(target=pull)
+    puller.start()
+    try:
+        p.bytes_are_right("while cables were pulled", 16 * SOME)
+    finally:
+        over.set()
+        puller.join()
+    check(not failures and pulled, f"pulled {len(pulled)} times; {failures}")
+    print(f"     cables pulled {len(pulled)} times during a transfer", flush=True)
+
+
 def the_driver():
     with Pair() as p:
-        for part in (self_tests, statistics, offloads, rings, jumbo_frames, vlans, filters, addresses, flaps):
+        for part in (self_tests, statistics, offloads, rings, jumbo_frames, vlans, filters, addresses, flaps, pulled_cables):
             began = time.monotonic()
             part(p)
             print(f"     {part.__name__} {time.monotonic() - began:.1f} s", flush=True)
@@ -247,16 +311,7 @@ def the_driver():
 def ask_qmp(path):
     """Seconds that a machine takes to say its status, the connection included."""
     began = time.monotonic()
-    with socket.socket(socket.AF_UNIX) as control:
-        control.settimeout(SECONDS)
-        control.connect(path)
-        lines = control.makefile("rw")
-        lines.readline()
-        for command in ("qmp_capabilities", "query-status"):
-            lines.write(json.dumps({"execute": command}) + "\n")
-            lines.flush()
-            answer = json.loads(lines.readline())
-            check("return" in answer, f"{command}: {answer}")
+    ask(path, ("query-status", {}))
     return time.monotonic() - began
 
 
