@@ -224,12 +224,14 @@ static int work_on(struct cli_call *call, const char *chosen, const char *action
     int status = CLI_USAGE;
     fault_arm_from_environment();
     signal(SIGPIPE, SIG_IGN);
+    bool is_down = g_str_equal(action, "down");
     if (!cli_class_find(call, chosen, &class, &error)) {
         status = cli_fail(error);
+        if (is_down)
+            lab_sweep_locks(&class.place);
         cli_class_clear(&class);
         return status;
     }
-    bool is_down = g_str_equal(action, "down");
     struct cli_crew *crew = cli_crew_new(call, class.class->id);
     crew->timeout = timeout;
     crew->graceful = graceful;
@@ -250,6 +252,8 @@ static int work_on(struct cli_call *call, const char *chosen, const char *action
         status = status_of(crew);
     }
     cli_crew_free(crew);
+    if (is_down)
+        lab_sweep_locks(&class.place);
     cli_class_clear(&class);
     return status;
 }
