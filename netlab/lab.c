@@ -410,24 +410,44 @@ static void fill_context(struct up *up)
     context->net = up->net;
 }
 
-/* A lab whose `up` never came to its end, or of an earlier boot, is taken away before anything else. */
+/* Was its `down` cut off? The folder of all that it has goes only then. */
+static bool is_going_away(const struct up *up, bool *is_going, GError **error)
+{
+    g_autoptr(GPtrArray) objects = store_list_objects(up->store, up->lab->id, error);
+    for (guint i = 0; objects && i < objects->len; i++) {
+        const struct store_object *object = objects->pdata[i];
+        *is_going = *is_going || (is_kind(object, OBJECT_RUNTIME) && object->state == STORE_REMOVING);
+    }
+    return objects != NULL;
+}
+
+/* A lab whose `up` never came to its end, whose `down` did not, or of an earlier boot, is taken away before
+ * anything else. */
 static bool clear_remains(struct up *up, GError **error)
 {
-    bool was_up = false;
-    if (!up->lab || !store_was_up(up->store, up->lab->id, &was_up, error))
-        return !up->lab;
-    if (was_up && is_same_boot(up->lab))
+    static const struct {
+        const char *note, *refusal;
+    } reasons[] = {
+        {"an earlier `netlab up` was cut off: taking away what it left",
+         "an earlier `netlab up` of lab %s was cut off; run `netlab up` first"},
+        {"the computer was restarted since the lab was brought up: starting anew",
+         "the computer was restarted since lab %s was brought up; run `netlab up` first"},
+        {"an earlier `netlab down` was cut off: taking away what it left",
+         "an earlier `netlab down` of lab %s was cut off; run `netlab up` first, or `netlab down` again"},
+    };
+    bool was_up = false, is_going = false;
+    if (!up->lab)
+        return true;
+    if (!store_was_up(up->store, up->lab->id, &was_up, error) || !is_going_away(up, &is_going, error))
+        return false;
+    int reason = !was_up ? 0 : !is_same_boot(up->lab) ? 1 : is_going ? 2 : -1;
+    if (reason < 0)
         return true;
     if (!up->options->topology) {
-        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP,
-                    was_up ? "the computer was restarted since lab %s was brought up; run `netlab up` first"
-                           : "an earlier `netlab up` of lab %s was cut off; run `netlab up` first",
-                    up->name);
+        g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, reasons[reason].refusal, up->name);
         return false;
     }
-    tell(&up->options->progress, LAB_NOTE, 0, 0,
-         was_up ? "the computer was restarted since the lab was brought up: starting anew"
-                : "an earlier `netlab up` was cut off: taking away what it left");
+    tell(&up->options->progress, LAB_NOTE, 0, 0, reasons[reason].note);
     if (up->options->dry_run) {
         g_clear_pointer(&up->lab, store_lab_free);
         return true;

@@ -164,6 +164,9 @@ static void mend_lab(struct repair *r, const struct store_lab *lab, bool is_cut_
                                   .lab = lab->name,
                                   .choice = {.action = is_cut_off ? LAB_START : LAB_MEND, .spares = true},
                                   .dry_run = true,
+                                  /* It may have to be made anew. */
+                                  .rootless = lab->is_rootless,
+                                  .here = !lab->is_own_namespace,
                                   .cancel_fd = r->options->cancel_fd,
                                   .timeout_s = r->options->timeout_s,
                                   .progress = {tell_step, steps}};

@@ -42,6 +42,7 @@ def sweep_up(whom, args=()):
 
 
 def sweep_down(args=()):
+    """`down` killed: `down` again, `up` and `repair` find their way."""
     lab = Lab()
     lab.netlab("status", rc=4)
     before = lab.dump()
@@ -53,6 +54,12 @@ def sweep_down(args=()):
             lab.remove()
             check(n > 15, f"only {n - 1} points: the sweep does not see the journal")
             return f"{n - 1} points"
+        # `up` and `repair` have to work in spite of what was left, too.
+        if n % 3 == 1:
+            lab.netlab("up", *args)
+            lab.check_running("h1", "h2")
+        elif n % 3 == 2:
+            lab.netlab("repair")
         lab.netlab("down", "--lab", lab.name, rc=None)
         lab.check_clean(before, f"down killed at point {n}")
     raise Failure(f"no end after {MOST_POINTS} points")
