@@ -488,6 +488,15 @@ struct pflash *pflash_new(struct physmap *mem, const char *id, uint64_t end, str
     return f;
 }
 
+bool pflash_read_again(struct pflash *f, GError **error)
+{
+    int why = block_read_now(f->block, 0, f->data, f->size);
+    if (why)
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(why), "%s: reading %s: %s", f->device.id,
+                    block_path(f->block) ? block_path(f->block) : "the image", g_strerror(why));
+    return !why;
+}
+
 const uint8_t *pflash_data(const struct pflash *flash)
 {
     return flash->data;

@@ -17,6 +17,9 @@ struct pflash;
  * when it cannot be, or when the size is none of a chip. block: not owned. */
 struct pflash *pflash_new(struct physmap *mem, const char *id, uint64_t end, struct block *block,
                           GError **error);
+/* The image may have been written by another process meanwhile: its content is read again. Nothing of it has
+ * been run or changed since the chip was made, or since it last was as the image is. */
+bool pflash_read_again(struct pflash *flash, GError **error);
 /* The array as the guest reads it, for as long as the chip is there, and its size. */
 const uint8_t *pflash_data(const struct pflash *flash);
 uint32_t pflash_size(const struct pflash *flash);

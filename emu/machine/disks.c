@@ -316,6 +316,7 @@ bool machine_disks_build_flash(struct machine *m, uint64_t end, GError **error)
         if (!flash)
             return false;
         machine_keep(m, flash);
+        disk->flash = flash;
         end -= pflash_size(flash);
         if (unit)
             continue;

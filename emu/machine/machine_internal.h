@@ -91,6 +91,7 @@ struct machine_rom {
 struct machine_disk {
     struct block *block;
     const struct machine_drive *config;
+    struct pflash *flash;             /* the chip it is the content of; NULL: another kind of drive */
     struct machine_node *node;        /* the one in it; NULL: the medium is none, or there is none */
     struct machine_geometry geometry; /* of a hard disk, as it says itself */
     bool usual_geometry;              /* that of every disk of its size */

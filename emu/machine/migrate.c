@@ -13,6 +13,7 @@
  */
 #include "emu/machine/migrate.h"
 
+#include "emu/dev/pflash.h"
 #include "emu/machine/machine_internal.h"
 #include "emu/machine/saved.h"
 #include "emu/machine/transport.h"
@@ -110,7 +111,10 @@ void machine_migrate_free(struct machine *m)
 bool machine_disks_activate(struct machine *m, bool active, GError **error)
 {
     for (unsigned i = 0; i < m->drive_count; i++) {
-        if (block_set_active(m->drives[i].block, active, error))
+        struct machine_disk *disk = &m->drives[i];
+        bool wakes = active && !block_is_active(disk->block);
+        if (block_set_active(disk->block, active, error) &&
+            (!wakes || !disk->flash || pflash_read_again(disk->flash, error)))
             continue;
         while (i-- > 0) { /* all or none */
             g_autoptr(GError) ignored = NULL;

@@ -4,13 +4,16 @@
 to the byte whether it was saved and loaded on the way or not; a Linux guest goes on counting from process to process, over a file, a pipe, a
 socket and a descriptor, in both engines; streams that are damaged, cut short or another machine's are refused, and who could not be saved goes on.
 """
+import hashlib
 import json
 import os
 import shutil
 import socket
+import socketserver
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import disk_guest
@@ -34,7 +37,7 @@ def wait_until(what, condition, seconds):
     """As harness.wait_until, which reaps whatever has ended: here exit codes are looked at."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        check(time.monotonic() < deadline, f"waited {seconds} s in vain: {what}")
+        check(time.monotonic() < deadline, f"waited {seconds} s in vain: {what() if callable(what) else what}")
         time.sleep(0.01)
     return value
 
@@ -49,7 +52,7 @@ class Machine:
         os.mkdir(self.folder)
         path = os.path.join(self.folder, "qmp")
         self.messages = open(os.path.join(self.folder, "errors"), "w+", encoding="utf-8")
-        self.process = subprocess.Popen([EMULATOR, "-nic", "none", "-display", "none", "-monitor", "none", "-qmp", f"unix:{path},server=on,wait=off",
+        self.process = subprocess.Popen([EMULATOR, *(() if "-nic" in words else ("-nic", "none")), "-display", "none", "-monitor", "none", "-qmp", f"unix:{path},server=on,wait=off",
                                          "-debugcon", f"file:{self.folder}/debug", "-serial", f"file:{self.folder}/serial", *words],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.messages, **how)
         self.stream = None
@@ -271,6 +274,152 @@ def hand_over(way, path, current, accel, words):
     return text
 
 
+BUSY = """
+busybox ip link set eth0 up; busybox ip addr add 10.0.2.15/24 dev eth0
+n=0
+while :; do
+  n=$((n+1)); at=$((n%8*4)); w=lost
+  busybox head -c 262144 /dev/urandom > /a
+  busybox dd if=/a of=/dev/sda bs=64k seek=$at conv=fsync 2>/dev/null; echo 3 > /proc/sys/vm/drop_caches
+  busybox dd if=/dev/sda of=/b bs=64k count=4 skip=$at 2>/dev/null
+  busybox cmp /a /b && d=same || d=differs
+  busybox timeout 5 busybox nc 10.0.2.2 @PORT@ </dev/null >/w; [ "$(busybox wc -c < /w)" -eq 2097152 ] && w=$(busybox md5sum < /w)
+  echo "COUNT $n $d-${w%% *}"
+done
+"""
+
+
+class Page(socketserver.BaseRequestHandler):
+    body = bytes(range(256)) * 8192  # 2 MiB
+
+    def handle(self):
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # what is sent is the guest's, but for a little
+        try:
+            self.request.sendall(self.body[:len(self.body) // 2])
+            while not self.server.go.wait(0.05):
+                self.server.half.set()
+            self.request.sendall(self.body[len(self.body) // 2:])
+        except OSError:
+            pass  # the machine it went to has ended
+
+
+def busy():
+    """Saved while the guest writes its disk and has a transfer under way: what is on the disk stays right, and the network goes on."""
+    kernel, base = (os.path.join(IMAGES, "mini", name) for name in ("vmlinuz", "initrd.cpio"))
+    words = linux_words()
+    if not words:
+        return "left out: needs the image mini"
+    with open(os.path.join(IMAGES, "mini", "image.json"), encoding="utf-8") as file:
+        package = disk_guest.find_package(json.load(file)["kernel_release"])
+    if not package:
+        return "left out: needs the kernel package of the image mini (NETLAB_KERNEL_PACKAGE)"
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Page)
+    server.daemon_threads = True
+    server.half, server.go = threading.Event(), threading.Event()
+    server.go.set()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    initrd, disk = os.path.join(work, "busy-initrd"), os.path.join(work, "busy-disk")
+    disk_guest.write_initrd(initrd, base, BUSY.replace("@PORT@", str(server.server_address[1])), disk_guest.drivers(package, ("ata_piix", "sd_mod", "e1000")))
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "16M"], check=True)
+    words = ("-m", "96M", "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet cryptomgr.notests noisapnp", "-nic", "user",
+             "-drive", f"file={disk},format=qcow2")
+    text, saves, current = "", 0, Machine(*words)
+    try:
+        wait_counted(current, 2)
+        for accel, halfway in zip(ENGINES + ENGINES, (True, False, False, True)):
+            if halfway:
+                server.go.clear()
+                server.half.clear()
+                check(server.half.wait(SECONDS), "no transfer began")
+            else:
+                wait_counted(current, len(counted(current.text("serial"))) + 1)
+            text += hand_over("file", os.path.join(work, "busy"), current, accel, words)
+            current = hand_over.next
+            server.go.set()
+            saves += 1
+            wait_until(lambda: f"a transfer after save {saves}: {text[-300:]} | {current.text('serial')[-600:]} | {current.errors()}",
+                       lambda: any(not row[1].endswith("lost") for row in counted(current.text("serial"))[1:]), SECONDS)
+        text += current.text("serial")
+    finally:
+        current.__exit__()
+        server.shutdown()
+        server.server_close()
+    rows = counted(text)
+    check([int(row[0]) for row in rows] == list(range(1, len(rows) + 1)), f"it counted {[row[0] for row in rows]}")
+    good = "same-" + hashlib.md5(Page.body).hexdigest()
+    check({row[1] for row in rows} <= {good, "same-lost"}, f"{rows}")
+    lost = sum(row[1] == "same-lost" for row in rows)
+    check(1 <= lost <= saves, f"{lost} transfers were lost over {saves} saves, two of them in the middle of one: {rows}")
+    done = subprocess.run(["qemu-img", "check", disk], capture_output=True, text=True)
+    check(done.returncode == 0, f"qemu-img check: {done.stdout} {done.stderr}")
+    return f"{saves} saves, {len(rows)} turns, {lost} transfers lost"
+
+
+# Firmware in a flash chip of 64 KiB, run from RAM: programs the first byte of the chip, and tells what it reads there over and over.
+FLASH = """.code16
+    cli
+    xorw %ax, %ax
+    movw %ax, %es
+    movw $0xf000, %ax
+    movw %ax, %ds
+    movw $code, %si
+    movw $0x8000, %di
+    movw $(end - code), %cx
+    cld
+    rep movsb
+    lgdtl gdtr
+    movl %cr0, %eax
+    orb $1, %al
+    movl %eax, %cr0
+    movw $8, %bx
+    movw %bx, %ds
+    andb $0xfe, %al
+    movl %eax, %cr0
+    movl $0xffff0000, %ebx
+    ljmp $0, $0x8000
+gdtr:
+    .word 15
+    .long 0xf0000 + gdt
+gdt:
+    .quad 0, 0x008f92000000ffff
+code:
+    movb $0x40, (%ebx)
+    movb $0x5a, (%ebx)
+1:  testb $0x80, (%ebx)
+    jz 1b
+    movb $0xff, (%ebx)
+2:  movb (%ebx), %al
+    outb %al, $0xe9
+    movw $0xffff, %cx
+3:  loop 3b
+    jmp 2b
+end:
+.org 0xfff0
+    ljmp $0xf000, $0x100
+.org 0x10000
+"""
+
+
+def flash():
+    """Who waits for a machine read its flash before that one wrote it."""
+    path, sock = os.path.join(work, "flash"), os.path.join(work, "flash.sock")
+    data = bytearray(b"\xff" * 0x100 + media.assemble(".org 0x100\n" + FLASH, path + ".bin", origin=0)[0x100:])
+    check(len(data) == 0x10000, f"{len(data)} bytes")
+    with open(path, "wb") as file:
+        file.write(data)
+    words = ("-m", "16M", "-vga", "none", "-drive", f"if=pflash,file={path},format=raw")
+    with Machine(*words, "-S") as machine, Machine(*words, "-incoming", f"unix:{sock}") as other:
+        machine.say("cont")
+        wait_until("the flash is programmed", lambda: "Z" in machine.text("debug"), SECONDS)
+        said = machine.save(f"unix:{sock}")
+        check(said["status"] == "completed", f"{said}")
+        wait_until("it goes on", lambda: other.text("debug"), SECONDS)
+        check(set(other.text("debug")) == {"Z"} and set(machine.text("debug")) == {"Z"}, f"{other.text('debug')[:20]!r} {machine.text('debug')[:20]!r}")
+    with open(path, "rb") as file:
+        check(file.read(1) == b"Z", "the image")
+    return "read again"
+
+
 def refused():
     """Streams that are none of this machine's; machines that cannot be saved."""
     disk = sector("spin", SPIN)
@@ -318,7 +467,7 @@ def refused():
 
 if __name__ == "__main__":
     try:
-        main(exact, linux, refused)
+        main(exact, linux, busy, flash, refused)
     finally:
         for folder in (work, test_icount.work):
             shutil.rmtree(folder, ignore_errors=True)
