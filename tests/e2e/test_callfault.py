@@ -5,9 +5,9 @@ class's copies) and the supervisor: killed there,
 failed there, answered with an error by the kernel there, and another tool at work there. Afterwards nothing may be
 different from before (docs/journal.md, "The proof").
 
-callfault.c counts the calls and does it. The short version takes some points of each sweep, others each run, and
-prints the seed (NETLAB_TEST_SEED=N repeats it); NETLAB_TEST_FULL=1 takes all of them. NETLAB_CALLFAULT_POINT=ACTION@N
-takes that one alone, NETLAB_CALLFAULT_ERROR=ENODEV one error everywhere and =all every error at each point,
+callfault.c counts the calls and does it. The short version takes some points of each sweep, the same in every run:
+NETLAB_TEST_SEED=N takes others, =random each time others, and prints which; NETLAB_TEST_FULL=1 takes all of them.
+NETLAB_CALLFAULT_POINT=ACTION@N takes that one alone, NETLAB_CALLFAULT_ERROR=ENODEV one error everywhere and =all every error at each point,
 NETLAB_CALLFAULT_CALLS=net,disk only such calls, NETLAB_CALLFAULT_ACTIONS=fail,refuse only those. The points tried are
 printed as a table, or with --json.
 """
@@ -31,7 +31,8 @@ from test_uplinks import Outside
 CALLFAULT = os.environ["NETLAB_CALLFAULT"]
 ACTIONS = os.environ.get("NETLAB_CALLFAULT_ACTIONS")
 FULL = bool(os.environ.get("NETLAB_TEST_FULL"))
-SEED = int(os.environ.get("NETLAB_TEST_SEED", time.time_ns() // 1000 % 1000000))
+SEED = os.environ.get("NETLAB_TEST_SEED", "1")
+SEED = time.time_ns() // 1000 % 1000000 if SEED == "random" else int(SEED)
 ONLY = os.environ.get("NETLAB_CALLFAULT_POINT")
 ERROR = os.environ.get("NETLAB_CALLFAULT_ERROR")
 SECONDS = 1.0  # of each sweep, in the short version
