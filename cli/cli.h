@@ -71,6 +71,7 @@ struct cli_call {
     const struct cli_verb *verb;
     GHashTable *values;   /* option name → char * */
     GPtrArray *arguments; /* char *, NULL-terminated beyond len */
+    GString *environment; /* variables that gave options, between blanks; NULL: not read yet */
 };
 bool cli_flag(const struct cli_call *call, const char *option);
 const char *cli_value(const struct cli_call *call, const char *option);

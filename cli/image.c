@@ -73,13 +73,26 @@ static char *age_of(const char *built)
     return g_strdup_printf("%d days", (int)(s / 86400));
 }
 
-static void print_table(GPtrArray *images)
+/* The text in lines of at most `width` columns, cut at blanks; a longer word stays whole. */
+static char *wrapped(const char *text, glong width)
+{
+    g_auto(GStrv) words = g_strsplit(text, " ", -1);
+    GString *out = g_string_new(NULL);
+    glong column = 0;
+    for (guint i = 0; words[i]; i++) {
+        glong length = g_utf8_strlen(words[i], -1);
+        bool fits = column + 1 + length <= width;
+        if (i)
+            g_string_append_c(out, fits ? ' ' : '\n');
+        g_string_append(out, words[i]);
+        column = i && fits ? column + 1 + length : length;
+    }
+    return g_string_free(out, FALSE);
+}
+
+static struct cli_table *make_table(GPtrArray *images, glong description)
 {
     static const char *const header[] = {"IMAGE", "ID", "MEMORY", "SIZE", "AGE", "DESCRIPTION", NULL};
-    if (!images->len) {
-        printf("there are no images; make one with `netlab image build mini`\n");
-        return;
-    }
     struct cli_table *table = cli_table_new(header);
     for (guint i = 0; i < images->len; i++) {
         const struct image *image = images->pdata[i];
@@ -87,9 +100,25 @@ static void print_table(GPtrArray *images)
         g_autofree char *size = g_strdup_printf("%.1f MiB", (double)image->size / (1 << 20));
         g_autofree char *age = age_of(image->built);
         g_autofree char *id = *image->id ? g_strndup(image->id, 12) : g_strdup("-");
-        const char *cells[] = {
-            image->name, id, memory, size, age, image->description ? image->description : "", NULL};
+        g_autofree char *text = wrapped(image->description ? image->description : "", description);
+        const char *cells[] = {image->name, id, memory, size, age, text, NULL};
         cli_table_add(table, cells);
+    }
+    return table;
+}
+
+static void print_table(GPtrArray *images)
+{
+    if (!images->len) {
+        printf("there are no images; make one with `netlab image build mini`\n");
+        return;
+    }
+    /* What does not fit on the terminal is in the descriptions: they get what the others leave. */
+    struct cli_table *table = make_table(images, G_MAXINT);
+    glong width = cli_terminal_width();
+    for (glong description = 60; description >= 20 && cli_table_width(table) > width; description--) {
+        cli_table_free(table);
+        table = make_table(images, description);
     }
     cli_table_print(table);
 }

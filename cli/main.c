@@ -109,6 +109,8 @@ int cli_misuse(const struct cli_call *call, const char *format, ...)
     g_autofree char *text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
     fprintf(stderr, "netlab %s: %s\nSee `netlab help %s`.\n", call->verb->name, text, call->verb->name);
+    if (call->environment && call->environment->len)
+        fprintf(stderr, "Options from the environment:%s\n", call->environment->str);
     return CLI_USAGE;
 }
 
@@ -372,6 +374,7 @@ static int read_environment(struct cli_call *call)
         if (is_wrong)
             return cli_misuse(call, "%s=%s: --%s is given by 1 and left out by 0", name, value, option->name);
         g_hash_table_insert(call->values, (gpointer)option->name, g_strdup(value));
+        g_string_append_printf(call->environment, " %s", name);
     }
     return 0;
 }
@@ -463,7 +466,8 @@ static int run(const struct cli_verb *verb, char **argv)
         return run_group(verb, argv);
     struct cli_call call = {.verb = verb,
                             .values = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free),
-                            .arguments = g_ptr_array_new()};
+                            .arguments = g_ptr_array_new(),
+                            .environment = g_string_new(NULL)};
     int status = parse(&call, argv);
     if (!status && cli_flag(&call, "help")) {
         cli_print_help(verb);
@@ -472,6 +476,7 @@ static int run(const struct cli_verb *verb, char **argv)
     }
     g_hash_table_unref(call.values);
     g_ptr_array_unref(call.arguments);
+    g_string_free(call.environment, TRUE);
     return status;
 }
 

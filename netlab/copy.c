@@ -94,6 +94,7 @@ static bool pack_entry(struct worker *worker, struct archive *disk, struct archi
         return false;
     }
     worker->result->files++;
+    worker->result->bytes += type == AE_IFREG ? (guint64)archive_entry_size(entry) : 0;
     return type != AE_IFREG || pack_data(disk, out, source, &worker->error);
 }
 
@@ -208,6 +209,7 @@ static bool unpack_entry(struct worker *worker, struct archive *in, struct archi
         return false;
     }
     worker->result->files++;
+    worker->result->bytes += !target && type == AE_IFREG ? (guint64)archive_entry_size(entry) : 0;
     if (!target && type == AE_IFREG && !unpack_data(in, disk, place, &worker->error))
         return false;
     if (archive_write_finish_entry(disk) < ARCHIVE_WARN) {
@@ -310,7 +312,6 @@ static bool transfer(struct agent *agent, const char *const *argv, struct worker
     bool good = session_run(agent, &spec, &io, &result, &cause);
     close(ours);
     g_thread_join(thread);
-    worker->result->bytes = input ? result.input_bytes : result.output_bytes;
     if (worker->error) { /* the reason of what the session saw, if it saw anything */
         g_clear_error(&cause);
         g_propagate_error(error, g_steal_pointer(&worker->error));

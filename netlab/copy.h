@@ -19,7 +19,7 @@ struct copy_place {
 struct copy_result {
     guint files;   /* and folders and links */
     guint skipped; /* devices, sockets, names that lead elsewhere */
-    guint64 bytes; /* of the stream */
+    guint64 bytes; /* of files */
 };
 
 /* Where `to` is a folder, what is copied gets its own name in it. Errors say which path of which node. */

@@ -8,15 +8,20 @@ With NETLAB_KEEP=1 the folders of the labs are kept.
 """
 import atexit
 import difflib
+import fcntl
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import traceback
 
@@ -159,6 +164,31 @@ class Lab:
     def write(self, text):
         with open(self.file, "w") as file:
             file.write(text)
+
+    def on_terminal(self, *args, columns=80, timeout=60):
+        """What netlab prints on a terminal; it must end well."""
+        pid, fd = pty.fork()
+        if pid == 0:
+            try:
+                fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+                os.chdir(self.folder)
+                os.execve(BIN, [BIN, *args], dict(self.env, TERM="xterm"))
+            finally:
+                os._exit(127)
+        text, deadline = b"", time.monotonic() + timeout
+        while select.select([fd], [], [], max(0, deadline - time.monotonic()))[0]:
+            try:
+                part = os.read(fd, 65536)
+            except OSError:  # the other end was closed
+                break
+            if not part:
+                break
+            text += part
+        else:
+            os.kill(pid, signal.SIGKILL)
+        os.close(fd)
+        check(os.waitpid(pid, 0)[1] == 0, f"netlab {args} on a terminal: {text}")
+        return text.decode()
 
     def netlab(self, *args, rc=0, env=None, cwd=None, timeout=60):
         result = subprocess.run([BIN, *args], capture_output=True, text=True, cwd=cwd or self.folder, timeout=timeout,

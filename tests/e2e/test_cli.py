@@ -199,6 +199,22 @@ def labs_of_the_tree():
     return ", ".join(sorted(names))
 
 
+def image_list():
+    """A long description takes several lines of a terminal, and one elsewhere."""
+    lab = with_images(Lab())
+    words = [f"word{i}" for i in range(20)]
+    with open(os.path.join(lab.env["NETLAB_IMAGE_DIR"], "mini", "image.json"), "r+") as file:
+        image = json.load(file)
+        file.seek(0)
+        json.dump(dict(image, description=" ".join(words)), file)
+        file.truncate()
+    check(" ".join(words) + "\n" in lab.netlab("image", "list").stdout, "in a pipe")
+    text = lab.on_terminal("image", "list")
+    lines = text.splitlines()
+    check(max(len(line) for line in lines) <= 80 and [word for line in lines for word in line.split() if word.startswith("word")] == words, text)
+    lab.remove()
+
+
 def image_errors():
     lab = with_images(Lab())
     lab.write("nodes: {h1: {image: miny}}")
@@ -274,7 +290,9 @@ def variables():
     check(json.loads(lab.netlab("status", "-a", env={"NETLAB_STATUS_JSON": "1"}).stdout) == {"labs": []}, "a flag")
     check(lab.netlab("status", "-a", env={"NETLAB_STATUS_JSON": "0"}).stdout == "no lab is up\n", "not a flag")
     check("is given by 1" in lab.netlab("status", rc=2, env={"NETLAB_STATUS_ALL": "perhaps"}).stderr, "neither")
-    check("is not a number from 1" in lab.netlab("up", rc=2, env={"NETLAB_UP_TIMEOUT": "soon"}).stderr, "a number")
+    wrong = lab.netlab("up", rc=2, env={"NETLAB_UP_TIMEOUT": "soon"}).stderr
+    check("is not a number from 1" in wrong and "environment: NETLAB_UP_TIMEOUT\n" in wrong, wrong)
+    check("environment" not in lab.netlab("up", "--timeout", "soon", rc=2, env={"NETLAB_UP_TIMEOUT": "9"}).stderr, "of the command line")
     check("NETLAB_EXEC_LAB" in lab.netlab("help", "--man", "exec").stdout and "NETLAB_LAB" in lab.netlab("help", "--man").stdout, "help")
     lab.remove()
 
@@ -302,5 +320,5 @@ def lab_bin():
 
 
 if __name__ == "__main__":
-    main(variables, installed, schema_has_the_parsers_keys, schema_agrees_with_the_parser, examples_of_the_manual, labs_of_the_tree, image_errors, command_line,
+    main(variables, installed, schema_has_the_parsers_keys, schema_agrees_with_the_parser, examples_of_the_manual, labs_of_the_tree, image_list, image_errors, command_line,
          help_and_completion)

@@ -247,6 +247,8 @@ def cp():
     LAB.netlab("cp", os.path.join(source, "a"), "h1:/tmp/renamed")
     check(LAB.netlab("exec", "h1", "cat /tmp/renamed; stat -c %a /tmp/renamed").stdout == "hello\n640\n", "renamed")
     LAB.netlab("cp", "h1:/tmp/renamed", "h1:/etc/hostname", LAB.base)
+    check("1 file, 6 bytes in " in LAB.on_terminal("cp", os.path.join(source, "a"), "h1:/tmp/renamed"), "its size, to the guest")
+    check("1 file, 6 bytes in " in LAB.on_terminal("cp", "h1:/tmp/renamed", LAB.base), "its size, to here")
     check(os.path.exists(os.path.join(LAB.base, "renamed")) and os.path.exists(os.path.join(LAB.base, "hostname")), "two into a folder")
     for words, rc, says in ((("topology.yml", "h1:/no/such/x"), 1, "no such folder"), (("h1:/nofile", "."), 1, "no such file in h1"), (("h9:/x", "."), 4, "no node"),
                             (("x", "y"), 2, "one side is a node's"), (("nosuch", "h1:"), 1, "nosuch"), (("h1:/etc/hosts", "/no/such/x"), 1, "make that folder"),
