@@ -105,8 +105,9 @@ static void print_report(const struct cli_call *call, const struct import_report
         report->counts[IMPORT_MAPPED] + report->counts[IMPORT_APPROXIMATED] + report->counts[IMPORT_LEFT];
     if (all > report->notes->len)
         printf("… and %u more\n", all - report->notes->len);
-    printf("%s%s: %u nodes, %u networks; %u mapped, %u approximated, %u left out\n", rows ? "\n" : "",
-           import_kind_name(report->kind), report->nodes, report->networks, report->counts[IMPORT_MAPPED],
+    printf("%s%s: %u node%s, %u network%s; %u mapped, %u approximated, %u left out\n", rows ? "\n" : "",
+           import_kind_name(report->kind), report->nodes, report->nodes == 1 ? "" : "s", report->networks,
+           report->networks == 1 ? "" : "s", report->counts[IMPORT_MAPPED],
            report->counts[IMPORT_APPROXIMATED], report->counts[IMPORT_LEFT]);
     if (report->folder)
         printf("written to %s; bring it up with: netlab up %s/topology.yml\n", report->folder,

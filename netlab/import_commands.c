@@ -123,6 +123,41 @@ static bool read_ifconfig_up(struct command *c, const char *interface, const cha
     return true;
 }
 
+static void set_mac(struct command *c, const char *interface, const char *mac)
+{
+    struct import_nic *nic = import_nic_find(c->node, interface);
+    uint8_t bytes[6];
+    if (nic && !nic->mac && !c->script) {
+        import_nic_mac(c->lab, c->node, nic, mac, c->mark); /* notes what it cannot */
+        if (nic->mac)
+            settled(c, IMPORT_MAPPED, "MAC address %s of %s", nic->mac, interface);
+    } else if (mac_parse(mac, bytes) && !(bytes[0] & 1)) {
+        g_autofree char *text = mac_format(bytes);
+        keep(c, IMPORT_MAPPED, "ip link set %s address %s", interface, text);
+    } else {
+        settled(c, IMPORT_LEFT, "\"%s\" is not a MAC address that a NIC can have", mac);
+    }
+}
+
+/* The words after ifconfig's address: what is neither read here nor was before is said to be missing. */
+static void read_ifconfig_words(struct command *c, const char *interface, guint from)
+{
+    static const char *const with_value[] = {"netmask", "broadcast", "mtu", "metric", NULL};
+    for (guint i = from; i < c->count; i++) {
+        if (is_word(c, i, "hw") && is_word(c, i + 1, "ether") && i + 2 < c->count) {
+            set_mac(c, interface, c->words[i + 2]);
+            i += 2;
+        } else if (is_word(c, i, "down")) {
+            keep(c, IMPORT_MAPPED, "ip link set %s down", interface);
+        } else if (g_strv_contains(with_value, c->words[i])) {
+            i++;
+        } else if (!is_word(c, i, "up")) {
+            settled(c, IMPORT_LEFT, "\"%s\": ifconfig is not in our images; write it with ip", c->words[i]);
+            return;
+        }
+    }
+}
+
 /* ifconfig eth0 10.0.0.1/24 up; ifconfig lo:1 10.0.0.1 netmask 255.255.255.255; ifconfig eth0 mtu 1400 up */
 static bool read_ifconfig(struct command *c)
 {
@@ -145,6 +180,10 @@ static bool read_ifconfig(struct command *c)
         keep(c, IMPORT_MAPPED, "ip link set %s mtu %u", interface, (unsigned)bytes);
     if (mtu && is_word(c, 2, "mtu"))
         return true;
+    if (is_word(c, 2, "hw") && is_word(c, 3, "ether") && c->count > 4) {
+        read_ifconfig_words(c, interface, 2);
+        return true;
+    }
     if (at < c->count && ipv4_parse(c->words[at], &four)) {
         if (four.length == IPV4_NO_LENGTH) {
             uint32_t first = four.address >> 24;
@@ -159,6 +198,7 @@ static bool read_ifconfig(struct command *c)
     } else {
         return leave_old(c);
     }
+    read_ifconfig_words(c, interface, at + 1);
     return true;
 }
 

@@ -373,7 +373,7 @@ def limits():
 def old_tools():
     """ifconfig, route and init scripts, which our images have not: in every form what does the same, or said to be missing."""
     source = Source()
-    source.put("lab.conf", '\ufeffr1[0]="A"\nr1[1]="B"\nr2[0]="A"\nr3[0]="A"\nr4[0]="A"\n'
+    source.put("lab.conf", '\ufeffr1[0]="A"\nr1[1]="B"\nr2[0]="A"\nr3[0]="A"\nr4[0]="A"\nr9[0]="A"\nr10[0]="A"\n'
                            + "".join(f'r{i}[0]="A"\nr{i}[image]="kathara/frr"\n' for i in (5, 6, 7, 8)))
     source.put("r5.startup", "iptables -P FORWARD DROP  # nothing passes\n")
     source.put("r6.startup", "/etc/init.d/frr start\nx=1; /sbin/iptables -F\n")
@@ -384,6 +384,9 @@ def old_tools():
                              "route add -net 10.9.0.0/16 dev eth1\nifconfig eth1 up && echo up\nhostname r1\nhostname other\nip route add 10.8.0.0/16 via 10.1.0.9\n")
     source.put("r2.startup", "#!/bin/bash\r\nif true; then\r\n  ifconfig eth0 10.0.0.7/24 up\r\n\troute add default gw 10.0.0.1\r\n  /etc/init.d/apache2 start\r\n"
                              "  /etc/init.d/bind start\r\nfi\r\n")
+    source.put("r9.startup", "ifconfig eth0 10.0.0.9 hw ether FE:FD:C3:0B:0E:01 netmask 255.255.255.0 up\n"
+                             "ifconfig eth0 10.0.0.10/24 hw ether fe:fd:00:00:00:01 pointopoint 10.0.0.99\nifconfig eth0 hw ether 01:00:00:00:00:01\n")
+    source.put("r10.startup", "if true; then\n  ifconfig eth0 10.0.0.11/24 hw ether fe:fd:00:00:00:02 up\nfi\n")
     source.put("r3.startup", "cd /tmp\ncat > x <<END\nifconfig eth0 10.0.0.8/24 up\nEND\n")
     source.put("r4.startup", "x=1\nip -6 route add default via fe80::1 dev eth0\nip route add 10.8.0.0/16 via 10.0.0.1\n# ifconfig no more\n")
     source.put("r4/etc/network/interfaces", "auto eth0\n")
@@ -396,6 +399,12 @@ def old_tools():
     for line, words in ((6, "promisc"), (7, "route -n"), (9, "&& echo")):
         note = find(report, "left out", words, "not in our images")
         check(note["line"] == line, f"{words}: {note}")
+    nic = interfaces(source.topology(), "r9")["eth0"]
+    check((nic["address"], nic["mac"]) == ("10.0.0.9/24", "fe:fd:c3:0b:0e:01"), f"{nic}")
+    check(nodes["r9"]["run"] == ["ip address replace 10.0.0.10/24 dev eth0", "ip link set eth0 address fe:fd:00:00:00:01"], f"{nodes['r9']['run']}")
+    find(report, "left out", "node r9: ifconfig eth0 10.0.0.10/24", "pointopoint")
+    find(report, "left out", "node r9: ifconfig eth0 hw ether 01:", "not a MAC address")
+    check("  ip address replace 10.0.0.11/24 dev eth0; ip link set eth0 address fe:fd:00:00:00:02\n" in source.read("r10/etc/lab/r10.startup"), "in a script")
     find(report, "mapped", "hostname r1", "host name")
     check(source.read("r2/etc/lab/r2.startup") == "#!/bin/bash\nif true; then\n  ip address replace 10.0.0.7/24 dev eth0\n\tip route replace default via 10.0.0.1\n"
                                                   "  nginx\n  :\nfi\n", source.read("r2/etc/lab/r2.startup"))
