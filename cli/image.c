@@ -235,14 +235,17 @@ static int verify(struct cli_call *call)
 
 static int rm(struct cli_call *call)
 {
-    g_autoptr(GError) error = NULL;
     if (!cli_argument(call, 1))
         return cli_misuse(call, "rm which image? See `netlab image list`");
-    if (!image_remove(cli_argument(call, 1), &error))
-        return cli_fail(error);
-    if (!cli_flag(call, "quiet"))
-        printf("image %s is removed\n", cli_argument(call, 1));
-    return CLI_OK;
+    int status = CLI_OK;
+    for (guint i = 1; i < call->arguments->len; i++) {
+        g_autoptr(GError) error = NULL;
+        if (!image_remove(cli_argument(call, i), &error))
+            status = cli_fail(error);
+        else if (!cli_flag(call, "quiet"))
+            printf("image %s is removed\n", cli_argument(call, i));
+    }
+    return status;
 }
 
 static int run(struct cli_call *call)
@@ -250,11 +253,16 @@ static int run(struct cli_call *call)
     static const struct {
         const char *name;
         int (*run)(struct cli_call *call);
-    } actions[] = {{"build", build},   {"import", import}, {"list", list},
-                   {"recipe", recipe}, {"verify", verify}, {"rm", rm}};
+        guint most; /* arguments after its name */
+    } actions[] = {{"build", build, 1},   {"import", import, 3}, {"list", list, 0},
+                   {"recipe", recipe, 1}, {"verify", verify, 1}, {"rm", rm, G_MAXUINT - 1}};
     for (size_t i = 0; i < G_N_ELEMENTS(actions); i++) {
-        if (g_str_equal(cli_argument(call, 0), actions[i].name))
-            return actions[i].run(call);
+        if (!g_str_equal(cli_argument(call, 0), actions[i].name))
+            continue;
+        if (call->arguments->len > actions[i].most + 1)
+            return cli_misuse(call, "%s: \"%s\" is one argument too many", actions[i].name,
+                              cli_argument(call, actions[i].most + 1));
+        return actions[i].run(call);
     }
     return cli_misuse(call, "there is no \"image %s\"; there are build, import, list, recipe, verify and rm",
                       cli_argument(call, 0));
@@ -262,7 +270,7 @@ static int run(struct cli_call *call)
 
 const struct cli_verb verb_image = {
     .name = "image",
-    .arguments = "build RECIPE | import NAME [FILE…] | list | recipe [NAME] | verify [NAME] | rm NAME",
+    .arguments = "build RECIPE | import NAME [FILE…] | list | recipe [NAME] | verify [NAME] | rm NAME…",
     .summary = "make, import, list and remove guest images",
     .description = "An image is a kernel, an initial file system and their settings under one name, which "
                    "`image:` in a topology refers to. "
@@ -273,7 +281,7 @@ const struct cli_verb verb_image = {
     .options = options,
     .option_count = G_N_ELEMENTS(options),
     .least = 1,
-    .most = 4,
+    .most = -1,
     .examples =
         CLI_EXAMPLES({"netlab image build mini", "the small image"}, {"netlab image list", "what there is"},
                      {"netlab image import desktop disk.qcow2", "a disk of one's own"}),

@@ -209,6 +209,11 @@ def image_list():
         json.dump(dict(image, description=" ".join(words)), file)
         file.truncate()
     check(" ".join(words) + "\n" in lab.netlab("image", "list").stdout, "in a pipe")
+    for extra in (("build", "mini", "host"), ("list", "x"), ("verify", "mini", "host"), ("recipe", "mini", "x"), ("import", "a", "b", "c", "d")):
+        check("one argument too many" in lab.netlab("image", *extra, rc=2).stderr, extra)
+    result = lab.netlab("image", "rm", "host", "nosuch", "router", rc=1)
+    check("image host is removed" in result.stdout and "image router is removed" in result.stdout and "nosuch" in result.stderr, result.text)
+    check(sorted(os.listdir(lab.env["NETLAB_IMAGE_DIR"]))[-2:] == ["mini", "mini-pae"], "two are left")
     text = lab.on_terminal("image", "list")
     lines = text.splitlines()
     check(max(len(line) for line in lines) <= 80 and [word for line in lines for word in line.split() if word.startswith("word")] == words, text)
