@@ -254,6 +254,7 @@ static int report(const struct sitting *s)
         checks += paper->outcomes ? paper->outcomes->len : 0;
         sum.failed += paper->totals.failed;
         sum.unusable += paper->totals.unusable;
+        sum.unreached += paper->totals.unreached;
         sum.warned += paper->totals.warned;
     }
     if (!cli_flag(s->call, "quiet")) {

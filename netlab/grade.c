@@ -256,6 +256,7 @@ struct grade_totals grade_count(const GArray *outcomes)
         t.points += o->verdict == GRADE_PASSED ? o->test->points : 0;
         t.passed += o->verdict == GRADE_PASSED;
         t.failed += o->verdict == GRADE_FAILED || o->verdict == GRADE_NOT_REACHED;
+        t.unreached += o->verdict == GRADE_NOT_REACHED;
         t.warned += o->verdict == GRADE_WARNING;
         t.unusable += o->verdict == GRADE_UNUSABLE;
     }
@@ -264,7 +265,8 @@ struct grade_totals grade_count(const GArray *outcomes)
 
 int grade_status(const struct grade_totals *t, unsigned checks)
 {
-    if (t->unusable == checks)
+    /* Later stages are not reached when no machine of the first runs: nothing was looked at either. */
+    if (t->unusable + t->unreached == checks)
         return GRADE_NONE_USABLE;
     return t->failed || t->unusable ? GRADE_SOME_FAIL : t->warned ? GRADE_SOME_WARN : GRADE_ALL_PASS;
 }

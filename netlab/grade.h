@@ -51,6 +51,7 @@ GArray *grade_run(const struct grade_spec *spec);
 
 struct grade_totals {
     unsigned passed, failed, warned, unusable, points, most;
+    unsigned unreached; /* of those that failed */
 };
 struct grade_totals grade_count(const GArray *outcomes);
 /* As ipspace netlab has them: 0 all pass, 1 one fails, 2 none could be looked at, 3 only warnings. */

@@ -9,7 +9,9 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -54,7 +56,7 @@ def every_lab_is_whole():
         check(start["checks"] == solution["checks"] and len(start["checks"]) >= 3, f"{name}: its checks differ, or are few")
         check(start["nodes"] != solution["nodes"], f"{name}: nothing is to be done")
         readme = open(os.path.join(folder, "README.md")).read()
-        for word in ("## Tasks", "## Hints", "netlab validate", "solution"):
+        for word in ("## Tasks", "## Hints", "netlab validate", "netlab down && cd solution && ", "netlab up` brings that up in place of yours"):
             check(word in readme, f"{name}: README has no {word}")
         check(f"({name}/)" in open(os.path.join(LABS, "README.md")).read(), f"{name} is not in labs/README.md")
     return f"{len(with_tasks())} labs"
@@ -72,6 +74,25 @@ def lives(name):
     points = sum(item["points"] for item in start), sum(item["of"] for item in start)
     check(points[0] < points[1], f"{points} on the start state")
     return f"{points[0]} of {points[1]} points at the start, all with the solution"
+
+
+def as_the_readme_says():
+    """One's own attempt, no machine of which runs any more, gives way to the solution by the README's line."""
+    lab = Lab(emulator=None, name="lab-hello")
+    shutil.copytree(os.path.join(LABS, "hello"), lab.folder, dirs_exist_ok=True)
+    lab.netlab("status", rc=4)
+    before = lab.dump()
+    lab.netlab("up", "--timeout", str(UP_SECONDS), timeout=UP_SECONDS + 20)
+    lab.netlab("down", "h1", "h2")
+    result = lab.netlab("validate", rc=2, timeout=60)
+    check(result.stdout.count("does not run") == 2, result.text)
+    line, = re.findall(r"`(netlab down && [^`]*)` brings", open(os.path.join(LABS, "hello", "README.md")).read())
+    environment = dict(lab.env, PATH=os.path.dirname(os.environ["NETLAB_BIN"]) + ":" + os.environ["PATH"])
+    result = subprocess.run(["sh", "-ec", line + " && netlab validate && netlab down"], cwd=lab.folder, env=environment, capture_output=True, text=True,
+                            timeout=UP_SECONDS + 20)
+    check(result.returncode == 0 and "3 of 3 checks passed" in result.stdout, f"{line}: {result.stdout}{result.stderr}")
+    lab.check_clean(before, "after the solution")
+    lab.remove()
 
 
 REPORTS = """\
@@ -187,7 +208,7 @@ if __name__ == "__main__":
     if missing:
         print(f"SKIP: needs the images {', '.join(missing)}: netlab image build {missing[0]}")
         sys.exit(77)
-    tests = [every_lab_is_whole, reports, images]
+    tests = [every_lab_is_whole, as_the_readme_says, reports, images]
     for one in [name for name in with_tasks() if name not in ELSEWHERE] if FULL else QUICK:
         def test(one=one):
             return lives(one)
