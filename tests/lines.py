@@ -25,6 +25,17 @@ class Lines:
         self.writer.close()
 
 
+def listens(path):
+    """Whether a UNIX socket of that name takes connections: its file is there a moment earlier. Without connecting, for some
+    servers act on each connection."""
+    with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
+        for line in table:
+            words = line.split(maxsplit=7)
+            if len(words) == 8 and words[7].rstrip("\n") == str(path) and int(words[3], 16) & 0x10000:  # __SO_ACCEPTCON
+                return True
+    return False
+
+
 def machine_status(path, seconds):
     """What query-status says of the machine whose QMP socket is at `path`."""
     with socket.socket(socket.AF_UNIX) as connection:

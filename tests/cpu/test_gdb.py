@@ -17,7 +17,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from lines import machine_status
+from lines import listens, machine_status
 
 LIMIT = 60
 
@@ -32,7 +32,7 @@ class Machine:
              f"unix:{self.gdb}", "-qmp", f"unix:{self.qmp},server=on,wait=off", *more],
             stdin=subprocess.DEVNULL)
         until = time.monotonic() + LIMIT
-        while not os.path.exists(self.gdb):
+        while not (listens(self.gdb) and listens(self.qmp)):
             if time.monotonic() > until or self.process.poll() is not None:
                 sys.exit("netlab-emu did not open its socket")
             time.sleep(0.01)

@@ -24,7 +24,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from lines import machine_status
+from lines import listens, machine_status
 
 LIMIT = 300
 SYMBOLS = ("start_kernel", "do_timer", "__do_sys_newuname")
@@ -60,7 +60,7 @@ class Guest:
              image / "initrd.cpio", "-append", description["append"] + " nokaslr", "-nic", "none", "-display", "none", "-no-reboot",
              "-monitor", "none", "-serial", "stdio", "-gdb", f"unix:{self.gdb_socket}", "-qmp",
              f"unix:{self.qmp},server=on,wait=off", *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.wait(lambda: os.path.exists(self.gdb_socket) and os.path.exists(self.qmp), "the sockets")
+        self.wait(lambda: listens(self.gdb_socket) and listens(self.qmp), "the sockets")
 
     def __enter__(self):
         return self

@@ -19,7 +19,7 @@ import disk_guest
 from harness import BIN, Failure, check, main, wait_until
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from lines import Lines
+from lines import Lines, listens
 
 EMU = os.path.join(os.path.dirname(BIN), "netlab-emu")
 IMAGES = os.environ.get("NETLAB_IMAGE_DIR", "/var/lib/netlab/images")
@@ -50,7 +50,7 @@ class Guest:
         self.process = subprocess.Popen([EMU, "-m", "96", *boot, "-display", "none", "-nic", "none", "-serial",
                                          f"file:{self.serial}", "-qmp", f"unix:{self.socket},server=on,wait=off", "-S", *words],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        wait_until("the QMP socket", lambda: os.path.exists(self.socket), SECONDS)
+        wait_until("the QMP socket", lambda: listens(self.socket), SECONDS)
         self.peer = socket.socket(socket.AF_UNIX)
         self.peer.settimeout(SECONDS)
         self.peer.connect(self.socket)

@@ -9,11 +9,15 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 
 import disk_guest
 from harness import check, main, wait_until
 from test_disks import EMU, LINUX_SECONDS, Qmp, end, linux_image, read
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lines import listens
 
 # Opens PATH and does ioctls one after the other; the exit status is the first error.
 IOCTLS = """
@@ -131,7 +135,7 @@ def removable():
             wait_until(f"'{text}' of the guest", lambda: text in read(serial) or process.poll() is not None, LINUX_SECONDS)
             check(text in read(serial), f"no '{text}': {read(log.name)} {read(serial)[-1500:]}")
         try:
-            wait_until("the control socket", lambda: os.path.exists(control) or process.poll() is not None, 60)
+            wait_until("the control socket", lambda: listens(control) or process.poll() is not None, 60)
             qmp = Qmp(control, LINUX_SECONDS)
             line = socket.socket(socket.AF_UNIX)
             line.connect(words)

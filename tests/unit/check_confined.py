@@ -37,9 +37,17 @@ def wait(condition, what):
 
 
 def connect(path):
-    one = socket.socket(socket.AF_UNIX)
-    one.settimeout(SECONDS)
-    one.connect(path)
+    end = time.monotonic() + SECONDS
+    while True:
+        one = socket.socket(socket.AF_UNIX)
+        one.settimeout(SECONDS)
+        try:
+            one.connect(path)
+            break
+        except (ConnectionRefusedError, FileNotFoundError):  # its file is there a moment before it listens
+            one.close()
+            assert time.monotonic() < end, f"nobody listens on {path}"
+            time.sleep(0.02)
     return one
 
 
