@@ -165,7 +165,7 @@ static void show_host(const char *name, struct jit_span span)
 
 static void map_add(const struct jit_debug *debug, const uint8_t *code, size_t size, const char *name)
 {
-    if (debug->map)
+    if (debug->map && size) /* a block may have nothing out of line */
         fprintf(debug->map, "%" G_GINT64_MODIFIER "x %zx %s\n", (guint64)(uintptr_t)code, size, name);
 }
 
