@@ -4,6 +4,7 @@
  * Processes that work on copies, and which class is meant; see class.h.
  */
 #include "cli/class.h"
+#include "cli/progress.h"
 #include "cli/change.h"
 #include "netlab/channel.h"
 #include "netlab/paths.h"
@@ -166,11 +167,7 @@ static void show_line(struct cli_crew *crew)
     }
     g_autofree char *whole = g_strdup_printf("[%u/%u]%s", done, crew->jobs->len, text->str);
     g_autofree char *plain = cli_printable(whole);
-    glong width = cli_terminal_width() - 1;
-    g_autofree char *fitting =
-        g_utf8_strlen(plain, -1) > width ? g_utf8_substring(plain, 0, width) : g_strdup(plain);
-    printf("\r\033[K%s", fitting);
-    fflush(stdout);
+    cli_progress_rewrite(stdout, plain);
     crew->has_line = true;
 }
 

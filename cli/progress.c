@@ -8,7 +8,6 @@
 
 #include <stdio.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 void cli_progress_init(struct cli_progress *progress, bool quiet, bool verbose)
 {
@@ -36,6 +35,17 @@ void cli_progress_end(struct cli_progress *progress)
     progress->has_line = false;
 }
 
+void cli_progress_rewrite(FILE *terminal, const char *text)
+{
+    struct winsize size;
+    bool known = ioctl(fileno(terminal), TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+    glong width = known ? size.ws_col - 1 : 79;
+    g_autofree char *fitting =
+        g_utf8_strlen(text, -1) > width ? g_utf8_substring(text, 0, width) : g_strdup(text);
+    fprintf(terminal, "\r\033[K%s", fitting);
+    fflush(terminal);
+}
+
 G_GNUC_PRINTF(2, 3) static void show_live(struct cli_progress *progress, const char *format, ...)
 {
     if (!progress->is_live)
@@ -44,12 +54,7 @@ G_GNUC_PRINTF(2, 3) static void show_live(struct cli_progress *progress, const c
     va_start(arguments, format);
     g_autofree char *text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    struct winsize size;
-    glong width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1 : 79;
-    g_autofree char *fitting =
-        g_utf8_strlen(text, -1) > width ? g_utf8_substring(text, 0, width) : g_strdup(text);
-    printf("\r\033[K%s", fitting);
-    fflush(stdout);
+    cli_progress_rewrite(stdout, text);
     progress->has_line = true;
 }
 

@@ -8,6 +8,8 @@
 
 #include "netlab/lab.h"
 
+#include <stdio.h>
+
 struct cli_progress {
     bool is_quiet, is_verbose, is_live; /* live: the rewritten line */
     bool has_line;                      /* something stands in it */
@@ -19,6 +21,8 @@ void cli_progress_clear(struct cli_progress *progress);
 /* For struct lab_progress. */
 void cli_progress_tell(void *opaque, enum lab_event event, unsigned index, unsigned count, double seconds,
                        const char *text);
+/* Rewrites the line that the cursor of a terminal stands in, cut to its width. */
+void cli_progress_rewrite(FILE *terminal, const char *text);
 /* Wipes the rewritten line. */
 void cli_progress_end(struct cli_progress *progress);
 /* "Rolled back: …" on standard error. */

@@ -6,6 +6,7 @@
  */
 #include "cli/class.h"
 #include "cli/node.h"
+#include "cli/progress.h"
 #include "cli/validate.h"
 #include "netlab/check.h"
 #include "netlab/grade.h"
@@ -56,10 +57,7 @@ static void show_waiting(void *opaque, unsigned decided, unsigned count, const s
         return;
     g_autofree char *text = g_strdup_printf("[%u/%u] waiting for %s (%s), %.0f s", decided, count, next->name,
                                             next->node, seconds);
-    glong width = cli_terminal_width() - 1;
-    g_autofree char *fitting =
-        g_utf8_strlen(text, -1) > width ? g_utf8_substring(text, 0, width) : g_strdup(text);
-    fprintf(stderr, "\r\033[K%s", fitting);
+    cli_progress_rewrite(stderr, text);
     s->has_line = true;
 }
 

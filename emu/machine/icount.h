@@ -26,7 +26,8 @@ struct icount_config {
 struct icount *icount_new(const struct icount_config *config, struct cpu *cpu, struct clock *clock,
                           struct loop *loop);
 void icount_free(struct icount *icount);
-/* Lets the CPU run up to the next deadline; false: one is due, so the loop has to be dispatched first. */
+/* Lets the CPU run up to the next deadline; false: one is due, or align=on has waited for the host's time, so
+ * the loop has to be dispatched first. */
 bool icount_begin(struct icount *icount);
 /* The CPU came back: what shift=auto and align=on do from time to time. */
 void icount_ran(struct icount *icount);
