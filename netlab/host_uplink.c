@@ -29,6 +29,11 @@ static char *choose_name(const struct host_session *session, GError **error)
     return NULL;
 }
 
+static void note_settling(void *opaque, const char *text)
+{
+    host_tell(opaque, "%s", text);
+}
+
 bool host_uplink_bridge(const struct host_change *change, const char *nic, const char *bridge,
                         bool (*ask)(void *opaque, unsigned seconds, GError **error), GError **error)
 {
@@ -57,6 +62,8 @@ bool host_uplink_bridge(const struct host_change *change, const char *nic, const
         return false;
     g_autofree char *human = g_strconcat(name, " uplink", NULL);
     g_autofree char *mark = hostnet_mark_format(HOST_MARK_LAB, human, error);
+    if (mark)
+        uplink_settle(link->name, -1, note_settling, (void *)change);
     g_autoptr(hostnet_uplink) uplink =
         mark ? hostnet_uplink_capture(session.net, link->name, name, mark, error) : NULL;
     g_autofree char *detail = uplink ? hostnet_uplink_format(uplink) : NULL;

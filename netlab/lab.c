@@ -487,6 +487,33 @@ static const struct store_object *find_existing(const struct up *up, enum object
     return NULL;
 }
 
+static bool fail_cancelled(GError **error)
+{
+    g_set_error(error, LAB_ERROR, LAB_ERROR_CANCELLED, "interrupted");
+    return false;
+}
+
+static void note_uplink(void *opaque, const char *text)
+{
+    const struct up *up = opaque;
+    tell(&up->options->progress, LAB_NOTE, 0, 0, text);
+}
+
+/* Who sets up the NICs that are to be bridged has finished with them, so that all they have is noted. */
+static bool settle_uplinks(struct up *up, GPtrArray *file, GError **error)
+{
+    if (up->context.is_rootless || up->options->dry_run)
+        return true;
+    for (guint i = 0; i < file->len; i++) {
+        const struct object *object = file->pdata[i];
+        g_autofree char *nic = object->kind == OBJECT_UPLINK ? payload_string(object->payload, "nic") : NULL;
+        if (nic && !find_existing(up, OBJECT_UPLINK, object->key) &&
+            !uplink_settle(nic, up->options->cancel_fd, note_uplink, up))
+            return fail_cancelled(error);
+    }
+    return true;
+}
+
 /* Whether a NIC's lease is to be renewed on its bridge only this host knows, not the file. */
 static void want_renewals(const struct up *up, GPtrArray *file)
 {
@@ -535,6 +562,8 @@ static bool make_plan(struct up *up, GError **error)
         return false;
     g_autoptr(GPtrArray) file = o->topology ? read_file(up, error) : NULL;
     if (o->topology && !file)
+        return false;
+    if (file && !settle_uplinks(up, file, error))
         return false;
     if (file) {
         want_renewals(up, file);
@@ -592,12 +621,6 @@ static bool is_cancelled(const struct up *up)
 {
     struct pollfd fds = {.fd = up->options->cancel_fd, .events = POLLIN};
     return poll(&fds, 1, 0) > 0;
-}
-
-static bool fail_cancelled(GError **error)
-{
-    g_set_error(error, LAB_ERROR, LAB_ERROR_CANCELLED, "interrupted");
-    return false;
 }
 
 /* The folder and the supervisor: before there is a supervisor to ask. */

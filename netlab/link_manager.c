@@ -6,18 +6,27 @@
  * namespace, for networkctl looks the interface's index up by itself.
  */
 #include "netlab/link_manager.h"
+#include "hostnet/link.h"
 #include "hostnet/namespace.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PROGRAM_MS = 10000 };
+enum {
+    PROGRAM_MS = 10000,
+    ANSWER_MOST = 255,
+    /* NMDeviceState of NetworkManager's D-Bus interface: from "prepare" to before "activated", and going down. */
+    NM_PREPARE = 40,
+    NM_ACTIVATED = 100,
+    NM_DEACTIVATING = 110,
+};
 
 static const struct manager {
     const char *service, *program;
@@ -67,24 +76,31 @@ static int wait_for(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Its exit status; -1 when there is no such program. */
-static int run(struct hostnet *host, const char *const *words)
+/* Its exit status; -1 when there is no such program. The first ANSWER_MOST bytes of what it writes go to
+ * `answer` (may be NULL), which a program of one short line never fills. */
+static int run(struct hostnet *host, const char *const *words, char *answer)
 {
     pid_t pid;
-    int netns = hostnet_get_netns_fd(host);
+    int netns = hostnet_get_netns_fd(host), out = -1;
+    GSpawnFlags flags = G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDERR_TO_DEV_NULL |
+                        (answer ? 0 : G_SPAWN_STDOUT_TO_DEV_NULL);
     g_autofree char *path = g_find_program_in_path(words[0]);
-    if (!path || !g_spawn_async("/", (char **)words, NULL,
-                                G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL |
-                                    G_SPAWN_STDERR_TO_DEV_NULL,
-                                enter, &netns, &pid, NULL))
+    if (!path || !g_spawn_async_with_pipes("/", (char **)words, NULL, flags, enter, &netns, &pid, NULL,
+                                           answer ? &out : NULL, NULL, NULL))
         return -1;
-    return wait_for(pid);
+    int status = wait_for(pid);
+    if (answer) {
+        ssize_t got = read(out, answer, ANSWER_MOST);
+        answer[MAX(got, 0)] = 0;
+        close(out);
+    }
+    return status;
 }
 
 static bool is_active(struct hostnet *host, const char *service)
 {
     const char *look[] = {"systemctl", "is-active", "--quiet", service, NULL};
-    return run(host, look) == 0;
+    return run(host, look, NULL) == 0;
 }
 
 bool link_manager_runs(struct hostnet *host, const char *service)
@@ -101,9 +117,42 @@ bool link_manager_reload(struct hostnet *host, const char *service)
         const char *ask[] = {manager->program, manager->reload[0], manager->reload[1], manager->reload[2],
                              NULL};
         if (g_str_equal(manager->service, service))
-            return run(host, ask) == 0;
+            return run(host, ask, NULL) == 0;
     }
     return false;
+}
+
+static bool nm_works_on(struct hostnet *host, const char *nic)
+{
+    char answer[ANSWER_MOST + 1];
+    const char *ask[] = {"nmcli", "-g", "GENERAL.STATE", "device", "show", nic, NULL};
+    if (run(host, ask, answer) != 0)
+        return false;
+    long state = strtol(answer, NULL, 10); /* "70 (connecting (getting IP configuration))" */
+    return (state >= NM_PREPARE && state < NM_ACTIVATED) || state == NM_DEACTIVATING;
+}
+
+/* By its state file, which sd_network_link_get_setup_state() of systemd reads too. */
+static bool networkd_works_on(struct hostnet *host, const char *nic)
+{
+    g_autoptr(hostnet_link) link = hostnet_link_find(host, nic, NULL);
+    g_autofree char *path = g_strdup_printf("/run/systemd/netif/links/%u", link ? link->index : 0), *text = NULL;
+    if (!link || !g_file_get_contents(path, &text, NULL, NULL))
+        return false;
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    return g_strv_contains((const char *const *)lines, "ADMIN_STATE=pending") ||
+           g_strv_contains((const char *const *)lines, "ADMIN_STATE=configuring");
+}
+
+const char *link_manager_at_work(struct hostnet *host, const char *nic)
+{
+    bool (*const looks[])(struct hostnet *, const char *) = {nm_works_on, networkd_works_on};
+    if (!is_of_first_process(host))
+        return NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS(managers); i++)
+        if (is_active(host, managers[i].service) && looks[i](host, nic))
+            return managers[i].service;
+    return NULL;
 }
 
 bool link_manager_reapply(struct hostnet *host, const char *nic, GPtrArray *notes)
@@ -118,7 +167,7 @@ bool link_manager_reapply(struct hostnet *host, const char *nic, GPtrArray *note
         if (!is_active(host, manager->service))
             continue;
         g_autofree char *command = g_strjoinv(" ", (char **)ask);
-        int status = run(host, ask);
+        int status = run(host, ask, NULL);
         was_asked = was_asked || status == 0;
         if (!notes)
             continue;

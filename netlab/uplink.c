@@ -39,6 +39,7 @@ enum {
     STATE_MOST = 4 << 20,
     RESTORE_TRIES = 5,
     RESTORE_PAUSE_US = 200000,
+    SETTLE_PAUSE_MS = 250,
 };
 
 /* ---- identities: the uplink's text (none for a NIC that is a bridge already), and the pair's ---- */
@@ -133,6 +134,32 @@ bool uplink_has_lease(const char *nic, const struct store_object *uplink)
             return true;
     }
     return false;
+}
+
+bool uplink_settle(const char *nic, int cancel_fd, void (*note)(void *opaque, const char *text), void *opaque)
+{
+    gint64 deadline = g_get_monotonic_time() + UPLINK_SETTLE_SECONDS * G_USEC_PER_SEC;
+    struct pollfd cancel = {.fd = cancel_fd, .events = POLLIN};
+    const char *service;
+    bool is_told = false;
+    g_autoptr(hostnet) host = hostnet_open(NULL);
+    while (host && (service = link_manager_at_work(host, nic))) {
+        bool is_over = g_get_monotonic_time() > deadline;
+        g_autofree char *text =
+            is_over ? g_strdup_printf("%s has not finished setting up %s within %d s; netlab goes on with what "
+                                      "%s has now",
+                                      service, nic, UPLINK_SETTLE_SECONDS, nic)
+                    : g_strdup_printf("waiting for %s to finish setting up %s (%d s at most)", service, nic,
+                                      UPLINK_SETTLE_SECONDS);
+        if (is_over || !is_told)
+            note(opaque, text);
+        if (is_over)
+            return true;
+        is_told = true;
+        if (poll(&cancel, 1, SETTLE_PAUSE_MS) > 0)
+            return false;
+    }
+    return true;
 }
 
 bool uplink_look(const char *nic, GPtrArray *warnings, GError **error)

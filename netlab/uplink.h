@@ -27,6 +27,12 @@ char *uplink_describe(bool make, const char *key, const char *payload);
  * commands, in the host's namespace. */
 bool uplink_has_lease(const char *nic, const struct store_object *uplink);
 
+/* Before it is noted what `nic` has: waits, at most UPLINK_SETTLE_SECONDS, while NetworkManager or
+ * systemd-networkd is setting it up, telling the person once. False when `cancel_fd` (-1: none) became
+ * readable. For commands, in the host's namespace. */
+enum { UPLINK_SETTLE_SECONDS = 45 };
+bool uplink_settle(const char *nic, int cancel_fd, void (*note)(void *opaque, const char *text), void *opaque);
+
 /* What a person should know before `nic` is touched: sentences (char *), among them that this very session
  * comes in over it. False when it cannot be bridged. For commands, in the host's namespace. */
 bool uplink_look(const char *nic, GPtrArray *warnings, GError **error);

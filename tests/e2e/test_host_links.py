@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 
@@ -322,8 +323,8 @@ def managers():
         os.chmod(file.name, 0o755)
 
     def asked_for():
-        """What it was asked for, but to read its files again."""
-        return "".join(line for line in open(log) if " reload" not in line)
+        """What it was asked for, but to read its files again and how far it is."""
+        return "".join(line for line in open(log) if " reload" not in line and " GENERAL.STATE " not in line)
 
     env = {"PATH": f"{tools}:{os.environ['PATH']}"}
     told = {"": "ask for one with `netlab host dhcp request up0`", "NetworkManager": "NetworkManager was asked to set up up0 again",
@@ -414,6 +415,84 @@ def unmanaged():
         outside.close()
 
 
+def settling():
+    """A NIC that NetworkManager or systemd-networkd (stand-ins) is just setting up is waited for: its route comes after its address,
+    and is on the bridge as well. In `up`, Ctrl-C ends the waiting, and nothing has been touched."""
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
+    outside = Outside()
+    host = Host()
+    tools = os.path.join(host.lab.base, "tools")
+    os.mkdir(tools)
+    running, state, asked = (os.path.join(host.lab.base, name) for name in ("running", "nm-state", "asked"))
+    for name, text in (("systemctl", f'exec grep -qx "$3" {running}\n'), ("networkctl", "\n"),
+                       ("nmcli", f'[ "$1" = -g ] || exit 0\n[ "$*" = "-g GENERAL.STATE device show up0" ] || exit 1\necho >> {asked}\ncat {state}\n')):
+        with open(os.path.join(tools, name), "w") as file:
+            file.write("#!/bin/sh\n" + text)
+        os.chmod(file.name, 0o755)
+    env = dict(host.lab.env, PATH=f"{tools}:{os.environ['PATH']}")
+    links = "/run/systemd/netif/links"
+    os.makedirs(links)
+
+    def start(*command):
+        return subprocess.Popen([BIN, *command], cwd=host.lab.folder, env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT)
+
+    def read_until(process, word):
+        said = ""
+        while word not in said:
+            line = process.stdout.readline()
+            check(line, f"{word}: {said}")
+            said += line
+        return said
+
+    def read_rest(process):
+        said = process.stdout.read()  # communicate() would lose what is buffered
+        process.stdout.close()
+        process.wait(60)
+        return said
+
+    for service, busy, idle, where in (
+            ("NetworkManager", "70 (connecting (getting IP configuration))\n", "100 (connected)\n", lambda: state),
+            ("systemd-networkd", "ADMIN_STATE=configuring\nOPER_STATE=routable\n", "ADMIN_STATE=configured\nOPER_STATE=routable\n",
+             lambda: os.path.join(links, str(socket.if_nametoindex("up0"))))):
+        with open(running, "w") as file:
+            file.write(service + "\n")
+        outside.ip("route del default")
+        with open(where(), "w") as file:
+            file.write(busy)
+        process = start("host", "uplink", "bridge", "up0")
+        said = read_until(process, "waiting for")
+        check(f"waiting for {service} to finish setting up up0 (45 s at most)" in said, said)
+        if service == "NetworkManager":
+            wait_until("it to ask again", lambda: os.path.getsize(asked) > 2, 30)
+        check("br0" not in host.links(), "bridged before the service has finished")
+        outside.ip("route add default via 192.0.2.9")
+        with open(where(), "w") as file:
+            file.write(idle)
+        said += read_rest(process)
+        check(process.returncode == 0 and said.count("waiting for") == 1 and "is a port of br0" in said, said)
+        check("default via 192.0.2.9 dev br0" in ip("route"), ip("route"))
+        said = host.do("uplink", "restore", "up0", env={"PATH": env["PATH"]}).stdout
+        check("default via 192.0.2.9 dev up0" in ip("route") and "not finished" not in said, said)
+        host.check_clean(service)
+    with open(running, "w") as file:
+        file.write("NetworkManager\n")
+    with open(state, "w") as file:
+        file.write("50 (connecting (configuring))\n")
+    host.lab.write("nodes: {h1: {networks: [campus]}}\nnetworks: {campus: {uplink: up0}}\ndefaults: {kernel: kernel, ready: agent}\n")
+    for dry_run in (True, False):
+        process = start("up", *(["--dry-run"] if dry_run else []))
+        if not dry_run:
+            read_until(process, "waiting for NetworkManager")
+            process.send_signal(signal.SIGINT)
+        said = read_rest(process)
+        check(process.returncode == (0 if dry_run else 130) and "waiting" not in said, f"{process.returncode}: {said}")
+        host.check_clean("up that waits, and Ctrl-C")
+    host.close()
+    outside.close()
+    subprocess.run(["umount", "/run"], check=True)
+
+
 def uplink_killed():
     outside = Outside()
     host = Host()
@@ -444,4 +523,4 @@ def uplink_killed():
 
 
 if __name__ == "__main__":
-    main(recipe, errors, lost_and_rebooted, killed_everywhere, uplink, confirm, managers, unmanaged, uplink_killed)
+    main(recipe, errors, lost_and_rebooted, killed_everywhere, uplink, confirm, managers, settling, unmanaged, uplink_killed)
