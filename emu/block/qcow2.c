@@ -8,10 +8,10 @@
  * anything else is written to a new cluster, with what the write does not cover filled in from what was there
  * before.
  *
- * New clusters come from the end of the file only. They are counted ahead, RESERVE of them at a time, and
- * that is synced before the first of them is used; so whatever is lost in a crash, no table points to a
- * cluster that is counted as free. A crash leaves at most RESERVE clusters counted that nobody uses; a clean
- * end gives them back.
+ * New clusters come from the end of the file only. They are counted ahead, RESERVE_LEAST of them and then twice
+ * as many each time, up to RESERVE_MOST, and that is synced before the first of them is used; so whatever is
+ * lost in a crash, no table points to a cluster that is counted as free. A crash leaves at most RESERVE_MOST
+ * clusters counted that nobody uses; a clean end gives them back.
  *
  * What a flush was answered for survives a power cut, whatever of the later writes reached the disk:
  *   - A cluster that takes over older content (from below, or unpacked) has to be on the disk before its
@@ -42,7 +42,7 @@
 #include <string.h>
 
 enum { CLUSTER_BITS_LEAST = 9, CLUSTER_BITS_MOST = 21, L1_MOST = 32 << 20, REFTABLE_MOST = 8 << 20 };
-enum { L2_CACHE = 16, RESERVE = 64, DIRTY_MOST = 64, UNUSED_MOST = 1024 };
+enum { L2_CACHE = 16, RESERVE_LEAST = 64, RESERVE_MOST = 1024, DIRTY_MOST = 64, UNUSED_MOST = 1024 };
 enum { PLACES_LOOKED_AT = 1024 }; /* entries of a table compared with each cluster that is written */
 enum { HEADER_V2 = 72, HEADER_V3 = 104, BACKING_NAME_MOST = 1023 };
 enum { EXT_END = 0, EXTENSIONS_MOST = 64 };
@@ -80,6 +80,7 @@ struct qcow2 {
     struct l2_table l2[L2_CACHE];
     uint64_t clock;
     uint64_t next, reserved;  /* clusters counted and not used: [next, reserved), as numbers */
+    uint64_t ahead;           /* how many are counted the next time */
     uint8_t *room, *unpacked; /* a cluster each */
     uint64_t unpacked_entry;  /* what `unpacked` holds, 0: nothing */
     unsigned dirty;           /* entries that wait in tables */
@@ -286,7 +287,7 @@ static int reserve(struct qcow2 *q)
     }
     uint64_t count = 0;
     while (!count) {
-        if ((code = free_run(q, end, MIN((uint64_t)RESERVE, per_block - end % per_block), &count)))
+        if ((code = free_run(q, end, MIN(q->ahead, per_block - end % per_block), &count)))
             return code;
         if (!count && ++end % per_block == 0) {
             q->next = q->reserved = end;
@@ -297,6 +298,9 @@ static int reserve(struct qcow2 *q)
         return code;
     q->next = end;
     q->reserved = end + count;
+    /* A crash leaves them counted: only where the table has room for many of those. */
+    if (q->reserved + 64 * RESERVE_MOST < q->reftable_size * per_block)
+        q->ahead = MIN(2 * q->ahead, (uint64_t)RESERVE_MOST);
     return 0;
 }
 
@@ -670,7 +674,7 @@ static int qcow2_resize(struct image *image, uint64_t size)
     struct qcow2 *q = (struct qcow2 *)image;
     uint64_t wanted = ((size - 1) >> (q->cluster_bits + q->l2_bits)) + 1;
     uint64_t room = (((uint64_t)q->l1_size * 8 + q->cluster - 1) & ~(q->cluster - 1)) / 8;
-    uint64_t clusters = (size >> q->cluster_bits) + (wanted << 1) + RESERVE + 4;
+    uint64_t clusters = (size >> q->cluster_bits) + (wanted << 1) + RESERVE_LEAST + 4;
     uint8_t number[4];
     int code;
     if (q->corrupt)
@@ -888,7 +892,7 @@ static bool check_writable(struct qcow2 *q, const uint8_t *header, uint64_t inco
         return refuse(q, error,
                       "it was not closed cleanly or is marked corrupt; repair it (qemu-img check -r all), "
                       "or open it with readonly=on or snapshot=on");
-    uint64_t wanted = data + tables + (data + tables) / per_block + 2 + RESERVE;
+    uint64_t wanted = data + tables + (data + tables) / per_block + 2 + RESERVE_LEAST;
     if ((uint64_t)q->reftable_size * per_block < wanted)
         return refuse(q, error,
                       "its refcount table has no room for the whole disk; convert it with larger clusters "
@@ -965,6 +969,7 @@ struct image *qcow2_new(struct block_file *file, bool discard, bool copy_on_read
     q->discard = discard;
     q->cache = cache;
     q->copy_on_read = copy_on_read && !file->read_only;
+    q->ahead = RESERVE_LEAST;
     q->unused = g_array_new(FALSE, FALSE, sizeof(uint64_t));
     if (!read_header(q, cache, depth, below, error)) {
         image_close(&q->image);

@@ -236,15 +236,15 @@ def result(row, took, first, second):
     return took / first
 
 
-def run_scene(bench, name, rows, ways, args, say):
-    """{row id: {way: {"figures": […], "error": …}}}, row by row and in each row way by way."""
+def run_scene(bench, name, rows, ways, args, say, scenes=None, measured=measure):
+    """{row id: {way: {"figures": […], "error": …}}}, row by row and in each row way by way. bench_disk has scenes and figures of its own."""
     results = {row.id: {way.label: {"figures": []} for way in ways} for row in rows}
     standing = {}
     try:
         for w, way in enumerate(ways, 1):
             say(f"{name}: {NAMES[way.label]} boots")
             try:
-                standing[way.label] = SCENES[name][1](bench, way, w), w
+                standing[way.label] = (scenes or SCENES)[name][1](bench, way, w), w
             except Failed as why:
                 for row in rows:
                     results[row.id][way.label]["error"] = str(why)
@@ -257,7 +257,7 @@ def run_scene(bench, name, rows, ways, args, say):
                         continue
                     say(f"{row.title}: {NAMES[way.label]} {turn + 1}/{args.repeat}")
                     try:
-                        this["figures"].append(measure(row, *standing[way.label], args.seconds))
+                        this["figures"].append(measured(row, *standing[way.label], args.seconds))
                     except Failed as why:
                         this["error"] = str(why)
     finally:

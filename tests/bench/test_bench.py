@@ -12,6 +12,7 @@ import tempfile
 import unittest
 
 sys.dont_write_bytecode = True
+import bench_disk as disk  # noqa: E402
 import bench_guests as guests  # noqa: E402
 import bench_host as host  # noqa: E402
 import bench_net as net  # noqa: E402
@@ -162,6 +163,43 @@ class Net(unittest.TestCase):
         self.assertRegex(lines[2], r"100 Mbit/s +400 Mbit/s +4× +3× +5× +pass$")
         self.assertIn("| ping, guest ↔ guest | 2 ms | 1 ms | 2× | ≤150 µs | ≤80 µs | MISS |", net.table(rows, True))
         self.assertEqual(net.summary(rows), "1 targets reached, 1 missed, 0 rows with errors")
+
+
+class Disk(unittest.TestCase):
+    ROWS = {row.id: row for row in disk.ROWS}
+
+    def test_every_row_has_a_scene_and_a_unit(self):
+        self.assertEqual(len(self.ROWS), len(disk.ROWS))
+        self.assertEqual({row.scene for row in disk.ROWS}, set(disk.SCENES))
+        self.assertEqual({row.unit for row in disk.ROWS}, {"B/s", "IOPS", "s"})
+
+    def test_figures_of_measurements(self):
+        self.assertEqual(disk.result(self.ROWS["dma.raw.read"], 2, 500_000_000, 477), 250e6)
+        self.assertEqual(disk.result(self.ROWS["pio.qcow2.rwrite"], 0.5, 4096_000, 1000), 2000)
+        for took, operations in ((0, 1), (1, 0)):
+            with self.assertRaises(Failed):
+                disk.result(self.ROWS["dma.raw.sync"], took, 0, operations)
+
+    def test_verdicts_and_words(self):
+        ways = Net.ways(qemu=[50e6, 80e6, 50e6], ours=[100e6, 40e6, 125e6])
+        judged = disk.judge(self.ROWS["dma.cd.read"], ways)
+        self.assertEqual((judged["ratio"], judged["pass"]), (2, True))
+        self.assertIn("| DMA, CD: sequential read | 50 MB/s | 100 MB/s | 2× | 1× | - | pass |", disk.table([judged], True))
+        judged = disk.judge(self.ROWS["boot.raw"], Net.ways(qemu=[10], ours=[20]))
+        self.assertEqual((judged["ratio"], judged["pass"]), (0.5, False))
+
+    def test_streams_are_told_apart(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "stream"
+            path.write_bytes(bytes(1 << 20))
+            with Session([str(disk.compile_diskload(pathlib.Path(folder)))], 10) as session:
+                self.assertEqual(session.run(f"fill {path} 1048576 7 65536", 10)[1][0], "1048576")
+                self.assertEqual(session.run(f"verify {path} 1048576 7 4096", 10)[1][:2], ["1048576", "256"])
+                data = bytearray(path.read_bytes())
+                data[70003] ^= 1
+                path.write_bytes(data)
+                with self.assertRaisesRegex(Failed, "wrong at byte 70000"):
+                    session.run(f"verify {path} 1048576 7 65536", 10)
 
 
 class Churn(unittest.TestCase):
