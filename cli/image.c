@@ -48,11 +48,11 @@ static int build(struct cli_call *call)
                                                 .progress = show_progress,
                                                 .opaque = call};
     bool changed = true;
-    if (!image_build(recipe, &build_options, &changed, &error))
+    g_autofree char *name = NULL;
+    if (!image_build(recipe, &build_options, &name, &changed, &error))
         return cli_fail(error);
-    const char *name = build_options.name ? build_options.name : recipe;
     if (!cli_flag(call, "quiet"))
-        printf(changed ? "image %s is built\n" : "image %s is up to date\n", name);
+        printf("image %s is %s; use it with `image: %s`\n", name, changed ? "built" : "up to date", name);
     return CLI_OK;
 }
 

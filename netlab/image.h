@@ -74,9 +74,9 @@ struct image_build_options {
     void *opaque;
 };
 /* Builds by recipe ("mini", …: image_recipes_describe; or a file: "./my.recipe"). Uses apt-get and the
- * machine's own apt sources in a private apt root, needs no root, changes nothing of the system. *changed
- * (may be NULL): false when it was up to date. */
-bool image_build(const char *recipe, const struct image_build_options *options, bool *changed,
+ * machine's own apt sources in a private apt root, needs no root, changes nothing of the system. *made (may be
+ * NULL) becomes the image's name, the caller's; *changed (may be NULL) false when it was up to date. */
+bool image_build(const char *recipe, const struct image_build_options *options, char **made, bool *changed,
                  GError **error);
 /* One line a recipe: name and what it is. */
 void image_recipes_describe(GString *out);

@@ -519,8 +519,8 @@ static void remove_leftovers(const struct build *b)
         }
 }
 
-bool image_build(const char *recipe_name, const struct image_build_options *options, bool *changed,
-                 GError **error)
+bool image_build(const char *recipe_name, const struct image_build_options *options, char **made,
+                 bool *changed, GError **error)
 {
     struct recipe *recipe = recipe_load(recipe_name, error);
     if (!recipe)
@@ -551,6 +551,8 @@ bool image_build(const char *recipe_name, const struct image_build_options *opti
             good = build_image(&b, inputs, error);
         if (changed)
             *changed = good && !current;
+        if (good && made)
+            *made = g_strdup(b.name);
     }
     build_clear(&b);
     if (!good)

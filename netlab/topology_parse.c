@@ -161,7 +161,7 @@ void topology_read_seconds(struct parser *p, yaml_node_t *value, const struct ke
         return;
     char *end;
     guint64 number = g_ascii_strtoull(text, &end, 10);
-    bool ok = g_ascii_isdigit(*text) && number >= 1 && number <= 3600;
+    bool ok = g_ascii_isdigit(*text) && number <= 3600;
     if (ok && (g_str_equal(end, "m") || g_str_equal(end, "min")) && number <= 60)
         number *= 60;
     else if (*end && !g_str_equal(end, "s"))

@@ -534,7 +534,7 @@ static const struct key test_keys[] = {
               "true: a failure is a warning", .standard = "false",
               .example = "node: h1, ping: h2, optional: true", .mistake = "node: h1, ping: h2, optional: 2"),
     FIELD_ROW("within", topology_read_seconds, offsetof(struct topology_test, within), TOPOLOGY_TYPE_TIME,
-              "how long to keep trying, like 30s", .standard = "10s",
+              "how long to keep trying, like 30s; 0: it is asked once", .standard = "10s",
               .example = "node: h1, ping: h2, within: 30s", .mistake = "node: h1, ping: h2, within: a while"),
 };
 const struct mapping topology_mapping_check = {

@@ -82,8 +82,8 @@ static const struct topology_type_info types[] = {
                               "{\"anyOf\": [{\"type\": \"integer\", \"minimum\": 1}, " PATTERN(
                                   "^[0-9]+([MmGg]([Ii]?[Bb])?)?$") "]}"},
     [TOPOLOGY_TYPE_TIME] =
-        {"time", "a time like `30s` or `2m`, up to an hour; a bare number is seconds",
-         "{\"anyOf\": [{\"type\": \"integer\", \"minimum\": 1, \"maximum\": 3600}, " PATTERN(
+        {"time", "a time like `30s` or `2m`, from 0 to an hour; a bare number is seconds",
+         "{\"anyOf\": [{\"type\": \"integer\", \"minimum\": 0, \"maximum\": 3600}, " PATTERN(
              "^[0-9]+(s|m|min)?$") "]}"},
     [TOPOLOGY_TYPE_LEASE] = {"lease", "a time like `10m`, `12h` or `7d`, 2 minutes to a year",
                              "{\"type\": [\"string\", \"integer\"], \"pattern\": \"^[0-9]+[smhd]?$\"}"},

@@ -163,7 +163,7 @@ def waiting():
     """On a terminal `validate` says what it waits for; in a pipe it does not."""
     checks = os.path.join(LAB.folder, "more.yml")
     with open(checks, "w") as file:
-        file.write("checks:\n  at-once: {node: h1, run: 'true'}\n  never: {node: h2, run: 'false', within: 4s}\n")
+        file.write("checks:\n  at-once: {node: h1, run: 'true', within: 0s}\n  never: {node: h2, run: 'false', within: 4s}\n")
     screen = Terminal("validate", "--checks", checks)
     screen.expect(b"] waiting for never (h2), ")
     text = screen.expect(b" passed")

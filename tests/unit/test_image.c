@@ -206,11 +206,11 @@ static void test_recipes(void)
 {
     GError *error = NULL;
     struct image_build_options options = {0};
-    g_assert_false(image_build("mimi", &options, NULL, &error));
+    g_assert_false(image_build("mimi", &options, NULL, NULL, &error));
     g_assert_nonnull(strstr(error->message, "mini"));
     g_clear_error(&error);
     g_setenv("NETLAB_GUEST", "/nonexistent/guest", TRUE);
-    g_assert_false(image_build("mini", &options, NULL, &error));
+    g_assert_false(image_build("mini", &options, NULL, NULL, &error));
     g_assert_nonnull(strstr(error->message, "NETLAB_GUEST"));
     g_clear_error(&error);
 }

@@ -278,6 +278,8 @@ static const struct {
      "file, like {node: h1, ping: h2}"},
     {"check time", "nodes: {web: }\nchecks: {c: {node: web, run: x, within: soon}}\n",
      "t.yml:2:41: \"soon\" is not a time; write it like 30s or 2m, at most 1 hour"},
+    {"check never", "nodes: {web: }\nchecks: {c: {node: web, run: x, within: -1}}\n",
+     "t.yml:2:41: \"-1\" is not a time; write it like 30s or 2m, at most 1 hour"},
     {"two mistakes", "nodes: {h1: {memry: 1, networks: [x]}}\n",
      "t.yml:1:14: unknown key \"memry\" in node \"h1\"; did you mean \"memory\"?\nt.yml:1:35: node \"h1\" is "
      "on network \"x\", which does not exist; add \"x: {subnet: 10.1.0.0/24}\" under \"networks\""},
