@@ -234,22 +234,29 @@ static bool take_pause(struct e1000 *nic, const uint8_t *head, size_t length)
 
 /* ---- checksum reports ---- */
 
+/* What is known of a frame's sums. [from, to): TCP or UDP with its header, which add up to `sum`; empty when
+ * that was not looked at. */
+struct sums {
+    uint8_t status, errors;
+    uint32_t from, to;
+    uint16_t sum;
+};
+
 /* Status and error bits for a complete frame (3.2.9). `vouched`: the L4 checksum is known to be right. */
-static void check_sums(struct e1000 *nic, const struct net_frame *frame, const uint8_t *head,
-                       size_t head_length, bool vouched, uint8_t *status, uint8_t *errors)
+static struct sums check_sums(struct e1000 *nic, const struct net_frame *frame, const uint8_t *head,
+                              size_t head_length, bool vouched)
 {
     uint32_t control = *e1000_reg(nic, E1000_RXCSUM);
+    struct sums sums = {.status = E1000_RXD_IXSM};
     struct net_layout layout;
-    *status = E1000_RXD_IXSM;
-    *errors = 0;
     if (!(control & (E1000_RXCSUM_IPOFL | E1000_RXCSUM_TUOFL)) ||
         !net_layout_parse(head, head_length, frame->length, &layout))
-        return;
+        return sums;
     uint8_t done = 0;
     if (layout.version == 4 && control & E1000_RXCSUM_IPOFL) {
         done |= E1000_RXD_IPCS;
         if (net_checksum_bytes(head + layout.l3, (size_t)(layout.l4 - layout.l3), 0) != 0xffff)
-            *errors |= E1000_RXE_IPE;
+            sums.errors |= E1000_RXE_IPE;
     }
     if (control & E1000_RXCSUM_TUOFL && !layout.fragment && layout.l4_valid &&
         (layout.protocol == PROTOCOL_TCP || layout.protocol == PROTOCOL_UDP)) {
@@ -260,12 +267,37 @@ static void check_sums(struct e1000 *nic, const struct net_frame *frame, const u
         if (!udp || get16(head + layout.l4 + 6)) { /* a UDP datagram may have none */
             done |= E1000_RXD_TCPCS;
             uint16_t pseudo = net_checksum_pseudo(head, &layout, layout.protocol, length);
-            if (!vouched && net_checksum(frame->iov, frame->count, layout.l4, length, pseudo) != 0xffff)
-                *errors |= E1000_RXE_TCPE;
+            if (vouched) { /* with the pseudo header it makes 0xffff; a sum of anything but zeroes is not 0 */
+                sums.sum = pseudo == 0xffff ? 0xffff : 0xffff - pseudo;
+            } else {
+                sums.sum = net_checksum(frame->iov, frame->count, layout.l4, length, 0);
+                if (net_checksum_bytes(NULL, 0, (uint32_t)sums.sum + pseudo) != 0xffff)
+                    sums.errors |= E1000_RXE_TCPE;
+            }
+            sums.from = layout.l4;
+            sums.to = layout.l4 + length;
         }
     }
     if (done)
-        *status = done;
+        sums.status = done;
+    return sums;
+}
+
+/* The packet checksum (3.2.9): the sum from PCSS on, over `length` bytes. What is known of it (in places of
+ * the frame, of which `stripped` bytes before are not in `iov`) is not summed again. */
+static uint16_t packet_checksum(struct e1000 *nic, const struct iovec *iov, unsigned count, size_t length,
+                                const struct sums *known, size_t stripped)
+{
+    size_t start = *e1000_reg(nic, E1000_RXCSUM) & E1000_RXCSUM_PCSS;
+    if (known->from >= known->to || start + stripped > known->from)
+        return net_checksum(iov, count, start, length, 0);
+    size_t from = known->from - stripped, to = known->to - stripped;
+    uint16_t inner = known->sum, tail = to < length ? net_checksum(iov, count, to, length - to, 0) : 0;
+    if ((from - start) & 1)
+        inner = GUINT16_SWAP_LE_BE(inner);
+    if ((to - start) & 1)
+        tail = GUINT16_SWAP_LE_BE(tail);
+    return net_checksum(iov, count, start, from - start, (uint32_t)inner + tail);
 }
 
 /* ---- the ring ---- */
@@ -428,12 +460,12 @@ static enum net_result put_frame(struct e1000 *nic, const struct net_frame *fram
     if (ring_free(&ring) < (length + ring.buffer - 1) / ring.buffer)
         return NET_FULL;
 
-    uint8_t status;
-    check_sums(nic, frame, head, head_length, vouched, &status, &report.errors);
-    report.status |= status | (match == INEXACT ? E1000_RXD_PIF : 0);
+    struct sums sums = check_sums(nic, frame, head, head_length, vouched);
+    report.errors = sums.errors;
+    report.status |= sums.status | (match == INEXACT ? E1000_RXD_PIF : 0);
     if (frame->length > LONGEST_NORMAL && !(control & E1000_RCTL_LPE))
         report.errors |= E1000_RXE_RXE; /* a bad packet, stored because of SBP */
-    report.checksum = net_checksum(out, count, *e1000_reg(nic, E1000_RXCSUM) & E1000_RXCSUM_PCSS, length, 0);
+    report.checksum = packet_checksum(nic, out, count, length, &sums, out == stripped ? 4 : 0);
 
     uint32_t free_before = ring_free(&ring);
     bool whole = fill_ring(nic, &ring, out, count, length, &report);
