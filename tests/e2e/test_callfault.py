@@ -293,6 +293,9 @@ def change_fault(args=()):
             # When it is the command that failed, its supervisor rolls back by itself.
             wait_until(lambda: f"the lab to be what it was: {lab.status()}{result.text}",
                        lambda: all(node["state"] == "running" for node in lab.status()["nodes"]) and len(lab.status()["nodes"]) == 2)
+            # The rest of it, links and settings: looked at only, for what `up` did would not be seen any more.
+            wait_until(lambda: f"nothing to be left for `up`: {lab.netlab('up', '--dry-run', *args, rc=None).text}{result.text}",
+                       lambda: "nothing to do" in lab.netlab("up", "--dry-run", *args, rc=None).stdout)
             again = lab.netlab("up", *args)
             check("nothing to do" in again.stdout, f"not what it was: {result.text}{again.text}")
         else:
