@@ -86,6 +86,17 @@ struct block_request {
     bool cancelled;
 };
 
+/* A snapshot within an image. */
+struct block_snapshot {
+    char *id, *name;
+    uint64_t state_size; /* of the machine's state in it, bytes; 0: the disk alone */
+    int64_t date;        /* UNIX time */
+    uint32_t date_ns;
+    uint64_t clock_ns; /* guest time */
+    uint64_t icount;   /* UINT64_MAX: time was not counted in instructions */
+    uint64_t size;     /* of the disk, bytes */
+};
+
 struct block_counters {
     uint64_t requests[BLOCK_OPS], bytes[BLOCK_OPS], errors[BLOCK_OPS];
     uint64_t ns[BLOCK_OPS]; /* from submission to done, together */
@@ -158,6 +169,35 @@ const struct block_counters *block_counters(const struct block *block);
 bool block_resize(struct block *block, uint64_t size, GError **error);
 /* What the image has above the one below it (snapshot=on, qcow2) goes into that one. */
 bool block_commit(struct block *block, GError **error);
+
+/* ---- snapshots within images (snapshots.c) ---- */
+
+/* What a snapshot of the machine means for a drive. NEEDLESS: nothing is written that is kept (no medium,
+ * read-only, snapshot=on and not written yet). KEPT: in its image. PASSING: snapshot=on, and something was
+ * written. */
+enum block_snapshots {
+    BLOCK_SNAPSHOTS_NEEDLESS,
+    BLOCK_SNAPSHOTS_KEPT,
+    BLOCK_SNAPSHOTS_NONE,
+    BLOCK_SNAPSHOTS_PASSING
+};
+enum block_snapshots block_snapshot_kind(struct block *block);
+unsigned block_snapshot_count(struct block *block);
+/* The drive's, until the next change; oldest first. */
+const struct block_snapshot *block_snapshot_get(struct block *block, unsigned i);
+/* The newest of that name, that id, or both; NULL is any. */
+const struct block_snapshot *block_snapshot_find(struct block *block, const char *name, const char *id);
+/* All or nothing. `what`: name, date, clock, icount; *id: to be freed. The state written before goes into it.
+ */
+bool block_snapshot_take(struct block *block, const struct block_snapshot *what, char **id, GError **error);
+bool block_snapshot_apply(struct block *block, const char *id, GError **error);
+bool block_snapshot_remove(struct block *block, const char *id, GError **error);
+/* Takes writes of snapshot=on back; false: there is no such thing. */
+bool block_forget_passing_writes(struct block *block);
+bool block_state_write(struct block *block, const void *data, size_t len, GError **error);
+void block_state_drop(struct block *block);
+bool block_state_read(struct block *block, const char *id, uint64_t offset, void *buf, size_t len,
+                      GError **error);
 
 /* ---- limits of the rate (throttle.c) ---- */
 

@@ -76,7 +76,8 @@ struct block {
     bool inactive;
     enum block_format medium_format; /* as it was opened */
     bool medium_read_only;
-    bool own_below; /* it was said what is below the image */
+    uint64_t forgotten_writes; /* of those counted, with snapshot=on */
+    bool own_below;            /* it was said what is below the image */
 };
 
 /* ---- lists ---- */
@@ -642,7 +643,24 @@ bool block_is_active(const struct block *b)
 
 bool block_has_passing_writes(const struct block *b)
 {
-    return b->image && b->config.snapshot && !b->medium_read_only && b->counters.requests[BLOCK_WRITE];
+    return b->image && b->config.snapshot && !b->medium_read_only &&
+           b->counters.requests[BLOCK_WRITE] != b->forgotten_writes;
+}
+
+bool block_forget_passing_writes(struct block *b)
+{
+    struct image *image = block_idle_image(b);
+    if (!image || !image->ops->forget)
+        return false;
+    image->ops->forget(image);
+    b->forgotten_writes = b->counters.requests[BLOCK_WRITE];
+    return true;
+}
+
+struct image *block_idle_image(struct block *b)
+{
+    block_settle(b);
+    return b->image;
 }
 
 bool block_resize(struct block *b, uint64_t size, GError **error)

@@ -40,6 +40,21 @@ int block_file_punch(struct block_file *file, uint64_t offset, uint64_t len);
 
 struct image;
 
+/* Snapshots within the image. `key`: the id of one. */
+struct image_snapshot_ops {
+    unsigned (*count)(const struct image *image);
+    const struct block_snapshot *(*get)(const struct image *image, unsigned i);
+    /* Bytes of a machine's state, one behind the other, for the next one that is taken; or none of them. */
+    int (*state_write)(struct image *image, const void *data, size_t len);
+    void (*state_drop)(struct image *image);
+    int (*state_read)(struct image *image, const char *key, uint64_t offset, void *buf, size_t len);
+    /* All or nothing, even when the process is killed. `what`: its id and size are not looked at; *id: the
+     * new one's, to be freed. */
+    bool (*take)(struct image *image, const struct block_snapshot *what, char **id, GError **error);
+    bool (*apply)(struct image *image, const char *key, GError **error);
+    bool (*remove)(struct image *image, const char *key, GError **error);
+};
+
 struct image_ops {
     const char *format;
     int (*read)(struct image *image, uint64_t offset, void *buf, size_t len);
@@ -50,7 +65,9 @@ struct image_ops {
      * never. */
     int (*zero)(struct image *image, uint64_t offset, uint64_t len, bool unmap);
     int (*resize)(struct image *image, uint64_t size);   /* NULL: it has the size it has */
+    void (*forget)(struct image *image);                 /* what was written to it is gone; NULL: it stays */
     bool (*commit)(struct image *image, GError **error); /* to the image below; NULL: there is none */
+    const struct image_snapshot_ops *snapshots;          /* NULL: the format has none */
     /* Locks the file for use, or lets go of it while nobody uses the image. NULL: it is always locked. */
     bool (*hold)(struct image *image, bool held, GError **error);
     void (*close)(struct image *image);
@@ -84,6 +101,8 @@ void image_relax(struct image *image);
  * luck (somebody else took it meanwhile) a stand-in that answers with I/O errors. */
 bool image_reopen(struct image **image, bool read_only, enum block_cache cache, GError **error);
 void image_close(struct image *image);
+/* The drive's, or NULL; nothing is under way. */
+struct image *block_idle_image(struct block *block);
 
 /* Take over `file`, on failure too. guarded: the format was only guessed, so a guest must not turn it into
  * another one by what it writes to the first sector. */

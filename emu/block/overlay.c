@@ -107,6 +107,13 @@ static bool overlay_commit(struct image *image, GError **error)
     return !code;
 }
 
+static void overlay_forget(struct image *image)
+{
+    struct overlay *o = (struct overlay *)image;
+    memset(o->present, 0, (size_t)((image->size + CLUSTER - 1) / CLUSTER / 8 + 1));
+    block_file_punch(o->file, 0, image->size);
+}
+
 static void overlay_close(struct image *image)
 {
     struct overlay *o = (struct overlay *)image;
@@ -136,6 +143,7 @@ struct image *overlay_new(struct image *base, GError **error)
                                          .write = overlay_write,
                                          .flush = overlay_flush,
                                          .commit = overlay_commit,
+                                         .forget = overlay_forget,
                                          .close = overlay_close};
     o->image.ops = &ops;
     o->image.size = base->size;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * SPDX-FileCopyrightText: The netlab authors */
 /*
- * An empty qcow2 image made by hand: header, refcount table, one refcount block, L1 table, each a cluster.
+ * An empty qcow2 image made by hand: header, refcount table, one refcount block, L1 table, each a cluster
+ * (L1 more, when it is large).
  */
 #pragma once
 
@@ -25,7 +26,8 @@ static inline uint8_t *qcow2_image(unsigned version, unsigned cluster_bits, uint
 {
     uint64_t cluster = UINT64_C(1) << cluster_bits;
     uint64_t tables = (size + (cluster * cluster / 8) - 1) / (cluster * cluster / 8);
-    *len = (size_t)(QCOW2_IMAGE_CLUSTERS * cluster);
+    uint64_t l1 = (tables * 8 + cluster - 1) / cluster;
+    *len = (size_t)((QCOW2_IMAGE_CLUSTERS - 1 + l1) * cluster);
     uint8_t *image = g_malloc0(*len), *block = image + 2 * cluster;
     memcpy(image, "QFI\xfb", 4);
     qcow2_put(image + 4, version, 4);
@@ -45,7 +47,7 @@ static inline uint8_t *qcow2_image(unsigned version, unsigned cluster_bits, uint
         memcpy(image + 256, backing, strlen(backing));
     }
     qcow2_put(image + cluster, 2 * cluster, 8);
-    for (unsigned i = 0; i < QCOW2_IMAGE_CLUSTERS; i++)
+    for (unsigned i = 0; i < QCOW2_IMAGE_CLUSTERS - 1 + l1; i++)
         qcow2_put(block + 2 * i, 1, 2);
     return image;
 }
