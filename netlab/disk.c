@@ -195,15 +195,19 @@ bool disk_check_cd(const char *path, GError **error)
                       "%s is no image of a CD (ISO 9660 or UDF); see what `file %s` says "
                       "of it",
                       path, path);
-    /* ECMA-119 8.4.8, 8.4.12: blocks and their size, little-endian first. */
+    /* ECMA-119 8.4.8, 8.4.12: blocks and their size, little-endian first (emu/block/volume.c is the
+     * emulator's). */
     const uint8_t *volume = file->head + VOLUME;
     uint64_t blocks = volume[80] | (uint64_t)volume[81] << 8 | (uint64_t)volume[82] << 16 |
                       (uint64_t)volume[83] << 24,
              block = volume[128] | (uint64_t)volume[129] << 8, has = (uint64_t)file->found.st_size;
+    /* Both numbers stand there in the other byte order as well; what does not fit says nothing. */
     bool is_iso = memcmp(volume,
                          "\x01"
                          "CD001",
-                         6) == 0;
+                         6) == 0 &&
+                  blocks == be32(volume + 84) && block == (be32(volume + 128) & 0xffff) &&
+                  (block == 512 || block == 1024 || block == 2048);
     if (is_iso && blocks * block > has + PADDING)
         return refuse(error, DISK_ERROR_FORMAT,
                       "%s is cut short: it has %" G_GUINT64_FORMAT " bytes of %" G_GUINT64_FORMAT

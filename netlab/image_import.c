@@ -9,6 +9,7 @@
  * bytes and not from its name.
  */
 #include "netlab/caller.h"
+#include "netlab/disk.h"
 #include "netlab/image_internal.h"
 
 #include <errno.h>
@@ -42,9 +43,9 @@ static enum kind kind_of(const char *path, GError **error)
     if (fd < 0 || fstat(fd, &found) != 0) {
         struct caller caller;
         fail(error, "%s: %s", path,
-             errno == EINVAL                             ? "not a regular file; copy it to one first"
+             errno == EINVAL                           ? "not a regular file; copy it to one first"
              : errno == EACCES && caller_find(&caller) ? "who called sudo may not read it"
-                                                         : g_strerror(errno));
+                                                       : g_strerror(errno));
         if (fd >= 0)
             close(fd);
         return KIND_UNKNOWN;
@@ -108,8 +109,9 @@ static bool copy_file(const struct image_import_options *options, const char *fr
     g_autofree char *opened = g_strdup_printf("/proc/self/fd/%d", fd);
     g_autoptr(GFile) source = g_file_new_for_path(fd < 0 ? from : opened), target = g_file_new_for_path(to);
     struct copy copy = {options, from, -1};
-    bool good = fd < 0 ? fail(error, "%s", g_strerror(errno))
-                       : g_file_copy(source, target, G_FILE_COPY_TARGET_DEFAULT_PERMS, NULL, show, &copy, error);
+    bool good = fd < 0
+                    ? fail(error, "%s", g_strerror(errno))
+                    : g_file_copy(source, target, G_FILE_COPY_TARGET_DEFAULT_PERMS, NULL, show, &copy, error);
     if (fd >= 0)
         close(fd);
     if (!good) {
@@ -151,6 +153,7 @@ static bool take_files(const struct image_import_options *o, const char *work, J
             return fail(error, "%s is a second %s; an image has one", o->files[i],
                         kind == KIND_ISO ? "CD" : "disk");
         if ((kind == KIND_QCOW2 && !stands_alone(o->files[i], error)) ||
+            (kind == KIND_ISO && !disk_check_cd(o->files[i], error)) ||
             !copy_file(o, o->files[i], work, disk_name, error))
             return false;
         json_object_set_string_member(json, member, disk_name);

@@ -61,6 +61,7 @@ struct block_config {
     bool read_only;    /* of the image; a CD drive asks for it always */
     bool snapshot;     /* writes go to a temporary file and are gone at the end */
     bool discard;      /* a guest's discards are passed on as holes */
+    bool disc;         /* of a CD drive: see block_shortfall() */
     bool inactive;     /* until block_set_active(): opened to be looked at only */
     bool copy_on_read; /* what is read from the image below is kept in the image */
     enum block_zeroes zeroes;
@@ -155,6 +156,10 @@ bool block_has_passing_writes(const struct block *block);
 const char *block_id(const struct block *block);
 bool block_has_medium(const struct block *block);
 uint64_t block_size(const struct block *block); /* bytes, a multiple of 512; 0 without a medium */
+/* The medium is a disc's image that was cut short: its volume descriptor (ECMA-119) tells of `claimed` bytes,
+ * of which `there` are in the image. It is as large as it claims to be, and reading what is missing fails as
+ * on a damaged disc. False: it is whole, but for the padding that some writers count and do not write. */
+bool block_shortfall(const struct block *block, uint64_t *there, uint64_t *claimed);
 bool block_read_only(const struct block *block);
 bool block_write_cache(const struct block *block); /* false: writes are durable when they are done */
 bool block_discards(const struct block *block);

@@ -42,6 +42,7 @@ struct block {
     char *id;
     struct block_config config; /* strings are not kept in it */
     struct image *image;        /* NULL: no medium */
+    uint64_t claimed;           /* bytes of a disc that was cut short; 0: the image has all of it */
     struct loop *loop;
     struct loop_fd *watch;
     int event;
@@ -145,10 +146,12 @@ static int carry_out(const struct block *b, const struct block_request *request)
     struct image *image = b->image;
     if (!image)
         return ENOMEDIUM;
-    if (request->op != BLOCK_FLUSH &&
-        (request->offset % BLOCK_SECTOR || request->len % BLOCK_SECTOR || request->offset > image->size ||
-         request->len > image->size - request->offset))
+    uint64_t size = MAX(image->size, b->claimed);
+    if (request->op != BLOCK_FLUSH && (request->offset % BLOCK_SECTOR || request->len % BLOCK_SECTOR ||
+                                       request->offset > size || request->len > size - request->offset))
         return EINVAL;
+    if (request->op == BLOCK_READ && request->offset + request->len > image->size)
+        return EIO;
     switch (request->op) {
     case BLOCK_READ:
         return image->ops->read(image, request->offset, request->buf, request->len);
@@ -497,12 +500,21 @@ static struct image *open_medium(struct block *b, const char *file, enum block_f
     return image;
 }
 
+/* After a medium was put in, with nothing in flight. */
+static void look_for_claims(struct block *b)
+{
+    enum { PADDING = 150 * 2048 }; /* what writers for CDs add and not all of them write */
+    uint64_t claimed = b->config.disc && b->image ? volume_size_of(b->image) : 0;
+    b->claimed = claimed && claimed > b->image->size + PADDING ? claimed : 0;
+}
+
 /* Nothing is in flight. */
 static void release_medium(struct block *b)
 {
     struct image *image = b->image;
     void (*released)(void *opaque, struct image *image) = b->released;
     b->image = NULL;
+    b->claimed = 0;
     b->released = NULL;
     if (image && !image->read_only)
         image->ops->flush(image);
@@ -558,6 +570,7 @@ bool block_put(struct block *b, struct image *image, const struct block_config *
     b->config.cache = how->cache;
     b->config.discard = how->discard;
     b->config.zeroes = how->zeroes;
+    look_for_claims(b);
     if (!b->has_tray && b->changed)
         b->changed(b->changed_opaque);
     return true;
@@ -589,6 +602,7 @@ bool block_insert(struct block *b, const char *file, enum block_format format, b
     bool had = b->image && !b->tray_open;
     release_medium(b);
     b->image = image;
+    look_for_claims(b);
     b->damage_told = false;
     b->tray_open = false;
     if (b->changed)
@@ -840,7 +854,16 @@ bool block_has_medium(const struct block *b)
 
 uint64_t block_size(const struct block *b)
 {
-    return b->image ? b->image->size : 0;
+    return b->image ? MAX(b->image->size, b->claimed) : 0;
+}
+
+bool block_shortfall(const struct block *b, uint64_t *there, uint64_t *claimed)
+{
+    if (!b->claimed || !b->image)
+        return false;
+    *there = b->image->size;
+    *claimed = b->claimed;
+    return true;
 }
 
 bool block_read_only(const struct block *b)
@@ -933,6 +956,7 @@ struct block *block_new(const struct block_config *config, struct loop *loop, GE
         block_free(b);
         return NULL;
     }
+    look_for_claims(b);
     return b;
 }
 

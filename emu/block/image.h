@@ -112,6 +112,15 @@ struct image *qcow2_new(struct block_file *file, bool discard, bool copy_on_read
 /* Takes over `base`. */
 struct image *overlay_new(struct image *base, GError **error);
 
+/* ---- discs (volume.c) ---- */
+
+enum { VOLUME_DESCRIPTOR = 2048 };
+/* Bytes of the volume that this primary volume descriptor of ECMA-119 tells of, a multiple of 512; 0: it is
+ * none, or nonsense. */
+uint64_t volume_bytes(const uint8_t descriptor[VOLUME_DESCRIPTOR]);
+/* The same of what is in the image; 0 as well when it cannot be read. Reads at most 32 KiB. */
+uint64_t volume_size_of(struct image *image);
+
 /* First bytes of a file: the format, AUTO for what is none of ours but known (then *foreign is its name). */
 enum { IMAGE_PROBE = 512 };
 enum block_format image_probe(const uint8_t bytes[IMAGE_PROBE], const char **foreign);

@@ -58,6 +58,14 @@ static void control_sweep(void *opaque)
             g_ptr_array_remove_index(control->sessions, i);
 }
 
+bool control_warn(struct control *control, const char *text)
+{
+    if (!control || !control->saying)
+        return false;
+    g_string_append_printf(control->saying, "warning: %s\n", text);
+    return true;
+}
+
 bool control_wake(struct control *control, GError **error)
 {
     const struct control_machine *m = control->machine;

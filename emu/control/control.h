@@ -298,6 +298,9 @@ bool control_is_waiting(const struct control *control);
 
 /* GDB is told as well; NULL: nobody is there any more. */
 void control_set_debugger(struct control *control, struct gdbstub *stub);
+/* To who typed the monitor's command that is being carried out, one line ("warning: TEXT"); false: it is not
+ * a command of the monitor's, and nobody was told. control: or NULL. */
+bool control_warn(struct control *control, const char *text);
 /* Tells all QMP clients. data: a JSON object's members as text ("\"guest\": true"), or NULL. */
 void control_event(struct control *control, const char *name, const char *data);
 /* MIGRATION, to those who asked for it (migrate-set-capabilities). */

@@ -72,6 +72,7 @@ struct control {
     GHashTable *named_fds;                /* getfd: descriptors by name, closed with it; NULL: none yet */
     unsigned clients;                     /* accepted so far, for their names */
     const struct monitor_session *typing; /* whose line is being run; NULL: nobody's */
+    GString *saying; /* answer of the monitor's command that is being carried out; NULL: there is none */
     bool migration_events, dump_failed;
     uint64_t dumped; /* bytes of the last core */
     bool sweeping;   /* a deferred clean-up of dead sessions is on its way */

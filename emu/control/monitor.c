@@ -615,6 +615,15 @@ static char *next_word(char **at, bool *open)
     return *open ? NULL : word;
 }
 
+/* What it makes others say (control_warn()) is part of its answer. */
+static void run_command(struct control *control, const struct monitor_command *command, char **words,
+                        GString *out)
+{
+    control->saying = out;
+    command->run(control, words, out);
+    control->saying = NULL;
+}
+
 void monitor_execute(struct control *control, const char *line, GString *out)
 {
     char *words[WORDS_MOST + 2] = {0};
@@ -652,7 +661,7 @@ void monitor_execute(struct control *control, const char *line, GString *out)
         if (count - 1 < c->least || count - 1 > c->most)
             g_string_append_printf(out, "usage: %s %s\n", c->name, c->form);
         else
-            c->run(control, words + 1, out);
+            run_command(control, c, words + 1, out);
         return;
     }
     const char *why = monitor_absent(words[0], false);

@@ -31,6 +31,21 @@ enum { LBA_FROM_CYLINDERS = 1024, CYLINDERS_MOST = 16383, HEADS = 16, SECTORS = 
 enum { LARGE_TRACKS_MOST = 131072, HARD_DISK_TYPE_FIELDS = 47 };
 enum { IDE_SLOT = 1 };
 
+/* ---- discs that were cut short ---- */
+
+void machine_drive_check(struct machine *m, const struct machine_disk *disk)
+{
+    uint64_t there, claimed;
+    if (!block_shortfall(disk->block, &there, &claimed))
+        return;
+    g_autofree char *text = g_strdup_printf(
+        "drive %s: file=%s is cut short: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+        " bytes are there; download it again and compare its checksum (what is missing cannot be read)",
+        disk->config->qdev ? disk->config->qdev : disk->config->id, block_path(disk->block), there, claimed);
+    if (!control_warn(m->control, text))
+        fprintf(stderr, "netlab-emu: warning: %s\n", text);
+}
+
 /* ---- errors of the host ---- */
 
 /* The members by which QEMU's events name a drive: one of a -blockdev has no name of its own, but its node's.
@@ -135,6 +150,7 @@ static bool open_drive(struct machine *m, const struct machine_drive *drive, GEr
     config.id = drive->node && drive->qdev ? drive->qdev : drive->id;
     config.file = drive->node ? NULL : drive->file;
     config.read_only |= cd;
+    config.disc = cd;
     config.inactive = m->config->incoming != NULL;
     struct block *block = block_new(&config, m->loop, error);
     if (!block) {
@@ -148,6 +164,7 @@ static bool open_drive(struct machine *m, const struct machine_drive *drive, GEr
         g_prefix_error(error, "drive %s: ", drive->id);
         return false;
     }
+    machine_drive_check(m, &m->drives[m->drive_count - 1]);
     block_set_error_listener(block, drive_failed, m);
     block_set_tray_listener(block, tray_moved, m);
     block_set_damage_listener(block, image_corrupted, m);
@@ -542,5 +559,8 @@ bool machine_drive_change(void *opaque, const char *id, const char *file, const 
                      (access == CONTROL_ACCESS_RETAIN && disk->config->block.read_only);
     if (block_tray_locked(disk->block) && !block_move_tray(disk->block, true, force, error))
         return false;
-    return block_insert(disk->block, file, wanted, read_only, error);
+    if (!block_insert(disk->block, file, wanted, read_only, error))
+        return false;
+    machine_drive_check(m, disk);
+    return true;
 }

@@ -180,8 +180,8 @@ struct machine {
     int requests; /* atomic; MACHINE_REQUEST_* */
     int exit_code;
     bool ended;
-    GError *fatal; /* with `ended`: why */
-    int put_off;   /* requests that wait until the machine has been saved */
+    GError *fatal;                         /* with `ended`: why */
+    int put_off;                           /* requests that wait until the machine has been saved */
     struct migration *sending, *receiving; /* migrate.c; NULL: none */
     enum control_status status;
     struct machine_rest {
@@ -271,6 +271,8 @@ bool machine_node_status(void *machine, unsigned index, struct control_drive *ou
 bool machine_blockdev_add(void *machine, const char *words, GError **error);
 bool machine_blockdev_del(void *machine, const char *name, GError **error);
 bool machine_drive_insert(void *machine, const char *id, const char *name, GError **error);
+/* After a medium was put into a drive: when it is a disc that was cut short, the person is told. */
+void machine_drive_check(struct machine *m, const struct machine_disk *disk);
 /* disks.c */
 bool machine_disks_open(struct machine *machine, GError **error); /* images */
 struct dma8237;

@@ -267,7 +267,9 @@ bool machine_drive_insert(void *opaque, const char *id, const char *name, GError
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "Device is not removable");
     else if (block_has_tray(disk->block) && !block_tray_open(disk->block))
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_BUSY, "Tray of the device is not open");
-    else
-        return node_put(node, disk, error);
+    else if (node_put(node, disk, error)) {
+        machine_drive_check(m, disk);
+        return true;
+    }
     return false;
 }

@@ -455,6 +455,147 @@ static void test_zeroes(struct rig *r, gconstpointer unused)
     }
 }
 
+/* ---- discs that were cut short ---- */
+
+enum { DISC_SECTOR = 2048, DISC_SECTORS = 400, DISC_BYTES = DISC_SECTOR * DISC_SECTORS };
+
+static void both_orders(uint8_t *p, uint32_t value, unsigned width)
+{
+    for (unsigned i = 0; i < width; i++)
+        p[i] = p[2 * width - 1 - i] = (uint8_t)(value >> 8 * i);
+}
+
+/* A volume of DISC_SECTORS blocks whose sector n is filled with n; `kept` bytes of it. */
+static char *disc(struct rig *r, const char *name, void (*spoil)(uint8_t *descriptor), size_t kept)
+{
+    g_autofree uint8_t *bytes = g_malloc(DISC_BYTES);
+    for (unsigned i = 0; i < DISC_SECTORS; i++)
+        memset(bytes + (size_t)i * DISC_SECTOR, (int)i, DISC_SECTOR);
+    uint8_t *d = bytes + (size_t)16 * DISC_SECTOR;
+    memset(d, 0, 2 * DISC_SECTOR);
+    memcpy(d, "\1CD001\1", 7);
+    both_orders(d + 80, DISC_SECTORS, 4);
+    both_orders(d + 128, DISC_SECTOR, 2);
+    d[156] = 34;
+    both_orders(d + 158, 20, 4);
+    memcpy(d + DISC_SECTOR, "\377CD001\1", 7);
+    if (spoil)
+        spoil(d);
+    return make(r, name, bytes, kept);
+}
+
+static void spoil_order(uint8_t *d)
+{
+    d[84] ^= 1;
+}
+
+static void spoil_block(uint8_t *d)
+{
+    both_orders(d + 128, 2047, 2);
+}
+
+static void spoil_huge(uint8_t *d)
+{
+    both_orders(d + 80, UINT32_MAX, 4);
+}
+
+static void spoil_root(uint8_t *d)
+{
+    both_orders(d + 158, DISC_SECTORS, 4);
+}
+
+static void spoil_type(uint8_t *d)
+{
+    d[0] = 255;
+}
+
+/* A boot record first, as some writers have it. */
+static void boot_record_first(uint8_t *d)
+{
+    memcpy(d + DISC_SECTOR, d, DISC_SECTOR);
+    d[0] = 0;
+}
+
+static void all_boot_records(uint8_t *d)
+{
+    for (unsigned i = 0; i < 40; i++)
+        memcpy(d + (size_t)i * DISC_SECTOR, "\0CD001\1", 7);
+}
+
+static void test_disc(struct rig *r, gconstpointer unused)
+{
+    enum { KEPT = 100 * DISC_SECTOR + 512 };
+    static const struct {
+        void (*spoil)(uint8_t *descriptor);
+        size_t kept;
+        bool is_short;
+    } rows[] = {
+        {NULL, DISC_BYTES, false},
+        {NULL, KEPT, true},
+        {NULL, DISC_BYTES - 150 * DISC_SECTOR, false}, /* padding that was not written */
+        {NULL, DISC_BYTES - 151 * DISC_SECTOR, true},
+        {boot_record_first, KEPT, true},
+        {all_boot_records, KEPT, false},
+        {spoil_order, KEPT, false},
+        {spoil_block, KEPT, false},
+        {spoil_huge, KEPT, false},
+        {spoil_root, KEPT, false},
+        {spoil_type, KEPT, false},
+        {NULL, 17 * DISC_SECTOR, true},
+        {NULL, 17 * DISC_SECTOR - 512, false}, /* within the descriptor */
+        {NULL, 512, false},
+    };
+    const struct block_config cd = {.format = BLOCK_FORMAT_RAW, .read_only = true, .disc = true};
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *path = disc(r, "disc", rows[i].spoil, rows[i].kept);
+        struct block *b = open_image(path, cd);
+        uint64_t there = 0, claimed = 0;
+        g_test_message("row %zu", i);
+        g_assert_cmpint(block_shortfall(b, &there, &claimed), ==, rows[i].is_short);
+        g_assert_cmpuint(block_size(b), ==, rows[i].is_short ? DISC_BYTES : (rows[i].kept + 511) / 512 * 512);
+        if (rows[i].is_short) {
+            g_assert_cmpuint(there, ==, (rows[i].kept + 511) / 512 * 512);
+            g_assert_cmpuint(claimed, ==, DISC_BYTES);
+        }
+        block_free(b);
+    }
+    /* What is there is read, what is not is an error, and behind the claimed end there is nothing. */
+    g_autofree char *path = disc(r, "cut", NULL, KEPT), *whole = disc(r, "whole", NULL, DISC_BYTES);
+    struct block *b = open_image(path, cd);
+    uint8_t sector[DISC_SECTOR];
+    g_assert_cmpint(run(b, BLOCK_READ, 99 * DISC_SECTOR, sector, DISC_SECTOR), ==, 0);
+    g_assert_cmpuint(sector[DISC_SECTOR - 1], ==, 99);
+    g_assert_cmpint(run(b, BLOCK_READ, 100 * DISC_SECTOR, sector, 512), ==, 0);
+    g_assert_cmpint(run(b, BLOCK_READ, 100 * DISC_SECTOR, sector, DISC_SECTOR), ==, EIO);
+    g_assert_cmpint(run(b, BLOCK_READ, DISC_BYTES - DISC_SECTOR, sector, DISC_SECTOR), ==, EIO);
+    g_assert_cmpint(run(b, BLOCK_READ, DISC_BYTES, sector, DISC_SECTOR), ==, EINVAL);
+    /* Another disc, none, and this one again. */
+    g_autoptr(GError) error = NULL;
+    uint64_t there, claimed;
+    block_set_removable(b, NULL, NULL);
+    g_assert_true(block_insert(b, whole, BLOCK_FORMAT_RAW, true, &error));
+    g_assert_false(block_shortfall(b, &there, &claimed));
+    g_assert_cmpint(run(b, BLOCK_READ, DISC_BYTES - DISC_SECTOR, sector, DISC_SECTOR), ==, 0);
+    g_assert_true(block_insert(b, path, BLOCK_FORMAT_RAW, true, &error));
+    g_assert_true(block_shortfall(b, &there, &claimed));
+    g_assert_true(block_eject(b, false, &error));
+    g_assert_cmpuint(block_size(b), ==, 0);
+    g_assert_false(block_shortfall(b, &there, &claimed));
+    /* A node's image, too; and not in a hard disk. */
+    struct block_config node = cd;
+    node.id = "node";
+    node.file = path;
+    struct image *image = block_image_open(&node, &error);
+    g_assert_no_error(error);
+    g_assert_true(block_put(b, image, &node, NULL, NULL, &error));
+    g_assert_true(block_shortfall(b, &there, &claimed));
+    block_free(b);
+    b = open_image(path, (struct block_config){.format = BLOCK_FORMAT_RAW, .read_only = true});
+    g_assert_false(block_shortfall(b, &there, &claimed));
+    g_assert_cmpuint(block_size(b), ==, KEPT);
+    block_free(b);
+}
+
 static void test_null(struct rig *r, gconstpointer unused)
 {
     uint8_t data[512] = {1}, back[512] = {2};
@@ -750,6 +891,7 @@ int main(int argc, char **argv)
     TEST(tray);
     TEST(put);
     TEST(zeroes);
+    TEST(disc);
     TEST(null);
     TEST(copy_on_read);
     TEST(corrupt);

@@ -78,6 +78,18 @@ read word <&3
 mount -t iso9660 /dev/sr0 /mnt || exit 1
 cat /mnt/text
 umount /mnt
+/eject
+echo "CHANGE TO THE THIRD"
+read word <&3
+mount -t iso9660 /dev/sr0 /mnt || exit 1
+cat /mnt/text
+echo "SIZE $(cat /sys/block/sr0/size)"
+busybox dd if=/mnt/zbig of=/dev/null bs=2k count=20 && echo "ITS BEGINNING"
+busybox dd if=/mnt/zbig of=/dev/null bs=2k && echo "ALL OF IT"
+cat /mnt/text && umount /mnt
+busybox dmesg | busybox grep -i "medium error" | busybox head -n 3
+echo "THIRD READ"
+read word <&3
 """
 
 
@@ -92,11 +104,14 @@ def ioctls(folder, name, path, flags, argument, *calls):
         return name, file.read()
 
 
-def make_cd(folder, name):
+def make_cd(folder, name, big=0):
     tree = os.path.join(folder, name + ".tree")
     os.mkdir(tree)
     with open(os.path.join(tree, "text"), "w") as file:
         file.write(f"this is {name}\n")
+    if big:
+        with open(os.path.join(tree, "zbig"), "wb") as file:  # behind the text
+            file.write(os.urandom(big))
     path = os.path.join(folder, name + ".iso")
     subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-o", path, tree], check=True, stderr=subprocess.DEVNULL)
     return path
@@ -152,13 +167,28 @@ def removable():
             check(drive["tray_open"] and not drive["locked"], f"{drive}")
             qmp.done("blockdev-change-medium", id="ide1-cd0", filename=cds[1])
             line.sendall(b"go\n")
+            said("CHANGE TO THE THIRD")
+            cut = make_cd(folder, "third", 4 << 20)
+            whole = os.path.getsize(cut)
+            os.truncate(cut, 2 << 20)
+            answer = qmp.done("human-monitor-command", **{"command-line": f"change ide1-cd0 {cut}"})
+            check(f"file={cut} is cut short: {2 << 20} of {whole} bytes are there; download it again" in answer, answer)
+            line.sendall(b"go\n")
+            said("THIRD READ")
+            qmp.done("query-status")  # and the events that came before its answer
+            line.sendall(b"go\n")
             said("SCRIPT ENDED 0")
+            failed = [data for event, data in qmp.events if event == "BLOCK_IO_ERROR"]
+            check(failed and all(data["device"] == "ide1-cd0" and data["operation"] == "read" and data["action"] == "report" for data in failed),
+                  f"the errors: {failed}")
             moves = [data["tray-open"] for event, data in qmp.events if event == "DEVICE_TRAY_MOVED"]
-            check(moves[:2] == [True, False] and not moves[2:3], f"the tray: {moves}")
+            check(moves == [True, False, True, False], f"the tray: {moves}")
             wait_until("the guest's end", lambda: process.poll() is not None, LINUX_SECONDS)
         finally:
             end(process)
         text = read(serial)
+        check(text.count("this is third") == 2 and f"SIZE {whole // 512}\n" in text.replace("\r", ""), text[-1500:])
+        check("ITS BEGINNING" in text and "ALL OF IT" not in text and "edium" in text, text[-1500:])
         check("this is second" in text and "FORMATTED" in text, text[-1500:])
         check(sum_of(data) + "  /mnt/host.bin" in text, "the guest read another host.bin: " + text[-1500:])
         sound = subprocess.run(["fsck.vfat", "-n", floppy], capture_output=True, text=True)
@@ -172,7 +202,7 @@ def removable():
         check(track[18 * 512:] == b"\xf6" * (18 * 512) and b"\xf6" * 512 not in track[:18 * 512], "the track that was formatted")
     finally:
         shutil.rmtree(folder)
-    return "FAT12 read and written, a track formatted; a CD locked, ejected by the guest, another put in"
+    return "FAT12 read and written, a track formatted; a CD locked, ejected by the guest, another put in, and one that was cut short"
 
 
 if __name__ == "__main__":

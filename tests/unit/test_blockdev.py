@@ -239,6 +239,39 @@ def chains(program, folder):
         machine.kill()
 
 
+def cut_short(program, folder):
+    """A disc of which the end is missing is told at the start, in the monitor, and when a node of it is put in; a whole one is not."""
+    sectors, kept = 400, 100
+    volume = bytearray(sectors * 2048)
+    at = 16 * 2048
+    volume[at:at + 7] = b"\x01CD001\x01"
+    volume[at + 80:at + 88] = sectors.to_bytes(4, "little") + sectors.to_bytes(4, "big")
+    volume[at + 128:at + 132] = (2048).to_bytes(2, "little") + (2048).to_bytes(2, "big")
+    volume[at + 156] = 34
+    volume[at + 158:at + 166] = (20).to_bytes(4, "little") + (20).to_bytes(4, "big")
+    for name, size in (("whole.iso", sectors), ("cut.iso", kept)):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(volume[:size * 2048])
+    says = "{0}: file=cut.iso is cut short: %d of %d bytes are there; download it again and compare its checksum" % (kept * 2048, sectors * 2048)
+    machine = Machine(program, folder, "-drive", "file=cut.iso,media=cdrom,id=cd,format=raw",
+                      "-blockdev", "driver=file,filename=cut.iso,node-name=n,read-only=on", "-device", "ide-cd,id=two")
+    try:
+        for file, told in (("whole.iso", False), ("cut.iso", True)):
+            answer = machine.good("human-monitor-command", command_line=f"change cd {file} raw")
+            assert (says.format("cd") in answer) == told and ("warning" in answer) == told, answer
+        machine.good(OPEN, id="two")
+        machine.good(INSERT, id="two", node_name="n")
+        machine.good("blockdev-change-medium", id="cd", filename="whole.iso", format="raw")
+        machine.good("blockdev-change-medium", id="cd", filename="cut.iso", format="raw")
+        block = next(block for block in machine.good("query-block") if block["device"] == "cd")
+        assert block["inserted"]["image"]["virtual-size"] == sectors * 2048, block
+        machine.good("quit")
+        _, errors = machine.process.communicate(timeout=LIMIT)
+        assert errors.count("warning") == 3 and errors.count(says.format("cd")) == 2 and errors.count(says.format("two")) == 1, errors
+    finally:
+        machine.kill()
+
+
 def main():
     program = os.path.abspath(sys.argv[1])
     qemu = shutil.which(sys.argv[2] if len(sys.argv) > 2 else "qemu-system-i386")
@@ -256,7 +289,8 @@ def main():
         make(folder)
         locks(program, folder)
         chains(program, folder)
-    print(f"{len(DIALOGUE)} commands{' like QEMU' if qemu else ''}, locks, chains")
+        cut_short(program, folder)
+    print(f"{len(DIALOGUE)} commands{' like QEMU' if qemu else ''}, locks, chains, discs cut short")
 
 
 main()

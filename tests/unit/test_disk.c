@@ -271,9 +271,9 @@ static void test_cds(void)
     g_autofree uint8_t *iso = g_malloc0(SIZE);
     uint8_t *volume = iso + 0x8000;
     memcpy(volume, "\1CD001\1", 7);
-    volume[80] = BLOCKS & 255;
-    volume[81] = BLOCKS >> 8;
-    volume[129] = 2048 >> 8;
+    volume[80] = volume[87] = BLOCKS & 255;
+    volume[81] = volume[86] = BLOCKS >> 8;
+    volume[129] = volume[130] = 2048 >> 8;
     put("good.iso", iso, SIZE);
     g_autofree char *good = cd_text("good.iso");
     g_assert_cmpstr(good, ==, "good");
@@ -281,6 +281,10 @@ static void test_cds(void)
     put("cut.iso", iso, 40960);
     g_autofree char *cut = cd_text("cut.iso");
     g_assert_nonnull(strstr(cut, "is cut short: it has 40960 bytes of 819200"));
+    volume[86] ^= 0x40; /* the two numbers differ: nothing is known */
+    put("odd.iso", iso, 40960);
+    g_autofree char *odd = cd_text("odd.iso");
+    g_assert_cmpstr(odd, ==, "good");
     memcpy(volume, "\0BEA01\1", 7);
     put("udf.iso", iso, 40960);
     g_autofree char *udf = cd_text("udf.iso");

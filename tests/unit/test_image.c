@@ -355,7 +355,13 @@ static void test_import(void)
                     *qcow = g_build_filename(folder, "x.qcow2", NULL),
                     *kernel = g_build_filename(folder, "bz", NULL),
                     *disk = g_build_filename(folder, "x.raw", NULL),
+                    *cut = g_build_filename(folder, "cut.iso", NULL),
                     *chained = g_build_filename(folder, "chained", NULL);
+    /* A volume of 256 blocks of 2048 bytes, of which there are 18. */
+    char volume[132] = "\1CD001\1";
+    volume[81] = volume[86] = 1;
+    volume[129] = volume[130] = 8;
+    write_medium(cut, 0x8000, volume, sizeof volume);
     write_medium(iso, 0x8001, "CD001", 5);
     write_medium(qcow, 0, "QFI\xfb\0\0\0\3\0\0\0\0\0\0\0\0", 16);
     write_medium(chained, 0, "QFI\xfb\0\0\0\3\0\0\0\0\0\0\2\0", 16);
@@ -394,6 +400,8 @@ static void test_import(void)
         {{.name = "new", .files = (const char *const[]){kernel, NULL}}, "--kernel"},
         {{.name = "new", .files = (const char *const[]){chained, NULL}}, "backing file"},
         {{.name = "new", .files = (const char *const[]){iso, iso, NULL}}, "second CD"},
+        {{.name = "new", .files = (const char *const[]){cut, NULL}},
+         "is cut short: it has 36864 bytes of 524288"},
         {{.name = "new", .files = (const char *const[]){"/nonexistent", NULL}}, "No such file"},
         {{.name = "new", .files = (const char *const[]){"/dev/null", NULL}}, "not a regular file"},
         {{.name = "new", .append = "quiet", .files = (const char *const[]){iso, NULL}}, "--kernel"},
