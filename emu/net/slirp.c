@@ -16,7 +16,7 @@
  * and TCP slows down by itself; what libslirp sends in answer to the guest meanwhile is queued too, bounded.
  *
  * libslirp 4.7 crashes when a packet's last fragment comes before its first, so it is given whole packets
- * only (reassemble.h).
+ * only (reassemble.h), and no requests for named pipes, which it would wait for (tftp.h).
  *
  * Bursts. A TCP burst of the guest over IPv4 goes in as one segment of up to 64 KiB: the same cutter that
  * would make frames of it makes one piece. libslirp writes it to the host's socket and acknowledges it before
@@ -30,6 +30,7 @@
 #include "emu/net/frame.h"
 #include "emu/net/netdev.h"
 #include "emu/net/reassemble.h"
+#include "emu/net/tftp.h"
 #include "emu/net/user.h"
 #include "emu/trace.h"
 
@@ -97,6 +98,7 @@ struct user_net {
     bool busy; /* inside slirp_pollfds_poll */
     bool ping_checked;
     struct net_reassembly *reassembly;
+    struct tftp_server tftp;
     uint8_t frame[NET_FRAME_MAX + 1];
 };
 
@@ -362,8 +364,10 @@ static enum net_result user_take(void *opaque, const struct net_frame *frame)
         check_ping(net, data, frame->length);
     size_t length = frame->length;
     data = net_reassemble(net->reassembly, data, &length, clock_now(net->env->clock));
-    if (data)
-        slirp_input(net->slirp, data, (int)length);
+    if (!data)
+        return NET_SENT;
+    g_autofree uint8_t *refused = tftp_refuse(&net->tftp, data, length);
+    slirp_input(net->slirp, refused ? refused : data, (int)length);
     return NET_SENT;
 }
 
@@ -638,6 +642,9 @@ static bool start(struct user_net *net, GError **error)
     };
     if (c->tftp && !g_file_test(c->tftp, G_FILE_TEST_IS_DIR))
         return net_fail(error, ENOTDIR, "tftp=%s: not a folder", c->tftp);
+    if (!tftp_check_file(c->tftp, c->bootfile, error))
+        return false;
+    net->tftp = (struct tftp_server){.folder = c->tftp, .host = c->host, .host6 = c->host6};
     if (c->smb && !(net->share = user_share_new(c->smb, error)))
         return false;
     g_log_set_handler("Slirp", G_LOG_LEVEL_MASK & ~G_LOG_LEVEL_ERROR, slirp_logs, NULL);

@@ -221,6 +221,11 @@ def user_network():
         # TFTP
         g.must("cd /tmp; tftp -g -r pxe.bin 10.0.2.2; cd /")
         check(g.must("wc -c </tmp/pxe.bin").split()[0] == "300001", "TFTP")
+        os.mkfifo(os.path.join(folder, "fifo"))
+        for name in ("fifo", "./fifo"):
+            out, good = g.run(f"tftp -g -r {name} -l /tmp/nothing 10.0.2.2 2>&1")
+            check(not good and "Access violation" in out, f"TFTP of a named pipe: {out}")
+        g.must("cd /tmp; tftp -g -r pxe.bin 10.0.2.2; cd /")
         # in: forwarded TCP and UDP ports
         g.must("(while :; do printf 'hello from inside\\n' | nc -l -p 80 >/dev/null; done) & sleep 0.5")
         wait_until("the forwarded port answers", lambda: b"hello from inside" in fetch(8080), 30)
@@ -382,6 +387,7 @@ with socket.socket(fileno=int(words["fd"])) as s:
                         ("bridge,helper=/bin/false", "helper /bin/false failed with exit code 1"),
                         ("user,hostfwd=tcp:1.2.3.4:80-:80", "does not have that address"),
                         ("user,tftp=/nonexistent", "not a folder"),
+                        ("user,guestfwd=tcp:10.0.2.100:7-chardev:nix", "there is no -chardev with id=nix; add -chardev"),
                         ("socket,listen=1.2.3.4:1", "does not have that address"),
                         ("socket,connect=no..name:1", "check the name"),
                         ("l2tpv3,src=1.2.3.4,dst=1.2.3.5,txsession=1", "is the first an address of this host")):
