@@ -22,6 +22,7 @@ struct char_events {
     void (*opened)(void *opaque); /* a peer connected (sockets); may be NULL */
     void (*closed)(void *opaque);
     void (*broke)(void *opaque); /* line break; may be NULL */
+    bool may_change; /* who uses it does not mind another back end in its place: see char_replace() */
 };
 
 enum char_kind {
@@ -90,6 +91,11 @@ void char_write(struct char_port *port, const uint8_t *data, size_t len);
 void char_accept(struct char_port *port, size_t bytes);
 /* Whether somebody is connected to this side of it (char_connect). */
 bool char_is_used(const struct char_port *port);
+/* Nobody uses it, or somebody who takes char_replace(). */
+bool char_may_change(const struct char_port *port);
+/* `with` in the place of what was behind the port until now, which is closed. The port takes it over; id,
+ * user and what that one has set and accepts stay. Not from within what the port calls. */
+void char_replace(struct char_port *port, struct char_port *with);
 bool char_is_open(const struct char_port *port);
 /* A server with wait=on that nobody has connected to so far. */
 bool char_is_waiting(const struct char_port *port);

@@ -78,6 +78,10 @@ struct char_port {
     size_t out_size, out_start, out_len;
     bool out_deferred, out_blocked;
 
+    struct char_line line; /* as it was told last, if ever */
+    unsigned modem_lines;
+    bool told_line, told_modem, breaking;
+
     struct char_log *log; /* a copy of all output; NULL: none */
     void *kind;           /* the kind's own */
 };
@@ -98,6 +102,10 @@ struct char_port *char_port_new(const char *id, const struct char_ops *ops, stru
 void char_port_attach(struct char_port *port, int in_fd, int out_fd, enum char_write_mode mode);
 /* Ends it: flushes if it can, closes the fds. */
 void char_port_detach(struct char_port *port);
+/* The same, and everything of its kind goes; its name, its user and the settings of the line stay. */
+void char_port_clear(struct char_port *port);
+/* relay.c: what answers for this port, itself mostly. */
+struct char_port *char_behind(const struct char_port *port);
 void char_port_deliver(struct char_port *port, const uint8_t *data, size_t len);
 
 /* Each kind's way to open. */

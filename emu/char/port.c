@@ -155,6 +155,7 @@ static void stream_lost(struct char_port *port)
 
 void char_flush(struct char_port *port)
 {
+    port = char_behind(port);
     while (port->out_len && port->out_fd >= 0) {
         size_t len = MIN(port->out_len, port->out_size - port->out_start);
         ssize_t put = stream_write(port, port->out + port->out_start, len);
@@ -501,21 +502,30 @@ void char_port_detach(struct char_port *port)
     }
 }
 
+void char_port_clear(struct char_port *port)
+{
+    char_port_detach(port);
+    if (port->ops->free)
+        port->ops->free(port);
+    loop_cancel_deferred(port->loop, port);
+    port->out_deferred = port->waiting = port->in_ended = port->datagrams = port->marked = false;
+    port->keep_fds = port->watch_hangup = port->telnet_hello = port->has_escapes = port->timestamps = false;
+    port->in_len = port->out_size = port->out_start = 0;
+    port->kind = NULL;
+    g_clear_pointer(&port->log, char_log_free);
+    g_clear_pointer(&port->telnet, g_free);
+    g_clear_pointer(&port->in, g_free);
+    g_clear_pointer(&port->out, g_free);
+    g_clear_pointer(&port->text, g_free);
+}
+
 void char_free(struct char_port *port)
 {
     if (!port)
         return;
     port->events = NULL;
-    char_port_detach(port);
-    if (port->ops->free)
-        port->ops->free(port);
-    loop_cancel_deferred(port->loop, port);
-    char_log_free(port->log);
-    g_free(port->telnet);
-    g_free(port->in);
-    g_free(port->out);
+    char_port_clear(port);
     g_free(port->id);
-    g_free(port->text);
     g_free(port);
 }
 
@@ -555,7 +565,8 @@ bool char_is_waiting(const struct char_port *port)
 
 uint64_t char_dropped(const struct char_port *port)
 {
-    return port->dropped;
+    const struct char_port *behind = char_behind(port);
+    return port->dropped + (behind == port ? 0 : behind->dropped);
 }
 
 const char *char_id(const struct char_port *port)
@@ -572,18 +583,23 @@ const char *char_spec(const struct char_port *port)
 
 void char_set_line(struct char_port *port, const struct char_line *line)
 {
+    port->line = *line;
+    port->told_line = true;
     if (port->ops->set_line)
         port->ops->set_line(port, line);
 }
 
 void char_set_break(struct char_port *port, bool on)
 {
+    port->breaking = on;
     if (port->ops->set_break)
         port->ops->set_break(port, on);
 }
 
 void char_set_modem(struct char_port *port, unsigned lines)
 {
+    port->modem_lines = lines;
+    port->told_modem = true;
     if (port->ops->set_modem)
         port->ops->set_modem(port, lines);
 }

@@ -38,6 +38,7 @@ static const struct char_ops ringbuf_ops = {.kind = "ringbuf", .write = ringbuf_
 
 size_t char_ringbuf_read(struct char_port *port, uint8_t *out, size_t len)
 {
+    port = char_behind(port);
     struct char_ringbuf *ring = port->kind;
     size_t done = 0;
 
@@ -53,11 +54,12 @@ size_t char_ringbuf_read(struct char_port *port, uint8_t *out, size_t len)
 
 bool char_is_ringbuf(const struct char_port *port)
 {
-    return port->ops == &ringbuf_ops;
+    return char_behind(port)->ops == &ringbuf_ops;
 }
 
 void char_ringbuf_write(struct char_port *port, const uint8_t *data, size_t len)
 {
+    port = char_behind(port);
     if (port->ops == &ringbuf_ops)
         char_port_deliver(port, data, len);
 }

@@ -80,7 +80,8 @@ void char_vc_attach(struct char_port *port, void (*show)(void *opaque, const uin
 
 void char_vc_typed(struct char_port *port, const uint8_t *data, size_t len)
 {
-    char_port_deliver(port, data, len);
+    if (char_is_vc(port)) /* and nothing else came into its place */
+        char_port_deliver(port, data, len);
 }
 
 /* ---- msmouse ---- */
@@ -178,11 +179,12 @@ struct char_port *char_mouse_open(const char *id, struct loop *loop)
 
 bool char_is_mouse(const struct char_port *port)
 {
-    return port->ops == &mouse_ops;
+    return char_behind(port)->ops == &mouse_ops;
 }
 
 bool char_mouse_move(struct char_port *port, int dx, int dy, int dz, unsigned buttons)
 {
+    port = char_behind(port);
     struct mouse *m = port->kind;
     m->buttons = buttons & 7;
     if ((m->lines & (CHAR_DTR | CHAR_RTS)) != (CHAR_DTR | CHAR_RTS))

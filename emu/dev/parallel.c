@@ -147,6 +147,9 @@ static const struct state_table parallel_state = {
 static const struct device_class parallel_class = {
     .name = "isa-parallel", .state = &parallel_state, .reset = parallel_reset};
 
+/* It only writes, but it is there. */
+static const struct char_events parallel_events = {0};
+
 struct parallel *parallel_new(struct portio *io, const char *id, uint16_t iobase, const struct irq_line *irq,
                               struct char_port *port)
 {
@@ -154,6 +157,8 @@ struct parallel *parallel_new(struct portio *io, const char *id, uint16_t iobase
     device_init(&p->device, &parallel_class, id);
     p->irq = *irq;
     p->port = port;
+    if (port)
+        char_connect(port, &parallel_events, p);
     p->iobase = iobase;
     portio_add(io, "parallel", iobase, REGISTERS, &parallel_ops, p);
     parallel_reset(&p->device);

@@ -537,7 +537,7 @@ static void uart_free(struct device *device)
 
 static const struct device_class uart_class = {
     .name = "isa-serial", .state = &uart_state, .reset = uart_reset, .free = uart_free};
-static const struct char_events uart_events = {.input = input, .broke = broke};
+static const struct char_events uart_events = {.input = input, .broke = broke, .may_change = true};
 
 struct uart *uart_new(struct portio *io, struct clock *clock, const char *id, uint16_t base,
                       const struct irq_line *irq, struct char_port *port)

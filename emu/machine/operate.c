@@ -108,7 +108,7 @@ static bool operate_chardev_remove(void *opaque, const char *id, GError **error)
         struct machine_port *slot = m->ports->pdata[i];
         if (!g_str_equal(slot->id, id))
             continue;
-        if (slot->mux || char_is_used(slot->port)) {
+        if (slot->mux || char_is_used(slot->port) || char_is_vc(slot->port)) { /* a console shows that one */
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY, "Chardev '%s' is busy", id);
             return false;
         }

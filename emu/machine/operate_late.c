@@ -25,27 +25,30 @@ static struct machine_port *find_slot(struct machine *m, const char *id, GError 
 bool operate_chardev_change(void *opaque, const char *id, const char *words, GError **error)
 {
     struct machine *m = opaque;
-    struct machine_port *slot = find_slot(m, id, error);
-    if (!slot)
+    struct machine_port *slot = find_slot(m, id, NULL);
+    if (!slot) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Chardev '%s' does not exist", id);
         return false;
-    if (slot->mux || char_is_used(slot->port)) {
-        g_set_error(
-            error, G_IO_ERROR, G_IO_ERROR_BUSY,
-            "Chardev '%s' is in use, and stays what it is until its user is gone (chardev-add another)", id);
+    }
+    if (slot->mux || !char_may_change(slot->port)) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_BUSY,
+                            slot->mux ? "Mux device hotswap not supported yet"
+                                      : "Chardev user does not support chardev hotswap");
         return false;
     }
     struct machine_chardev *chardev = m->config->words ? m->config->words->chardev(words, error) : NULL;
     if (!chardev)
         return false;
-    bool good = !chardev->spec.mux && !chardev->spec.wait;
-    if (!good)
+    struct char_port *port = NULL;
+    if (chardev->spec.mux || chardev->spec.wait || chardev->spec.kind == CHAR_VC)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "Chardev '%s': mux=on and wait=on are for the command line", id);
-    good = good && machine_plug(m, id, &chardev->spec, error); /* behind the old one, which is the first */
-    if (good)
-        g_ptr_array_remove(m->ports, slot);
+                    "Chardev '%s': mux=on, wait=on and vc are for the command line", id);
+    else
+        port = char_open_spec(id, &chardev->spec, m->loop, error);
+    if (port)
+        char_replace(slot->port, port);
     machine_chardev_free(chardev);
-    return good;
+    return port != NULL;
 }
 
 bool operate_chardev_break(void *opaque, const char *id, GError **error)

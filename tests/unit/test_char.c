@@ -484,6 +484,80 @@ static void test_ringbuf(struct bench *b, gconstpointer data)
     }
 }
 
+/* Another back end in the place of one that is in use. */
+static void test_replace(struct bench *b, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *second = g_build_filename(b->folder, "second", NULL);
+    g_autofree char *words = g_strdup_printf("unix:%s,server=on,wait=off", second);
+    const struct char_line line = {.speed = 9600, .data_bits = 7, .stop_bits = 2, .parity = 'E'};
+    uint8_t bytes[32];
+    open_port(b, "unix:%s,server=on,wait=off");
+    char_accept(b->port, 100);
+    char_set_line(b->port, &line);
+    char_set_modem(b->port, CHAR_DTR | CHAR_RTS);
+    int fd = connect_to(b->path);
+    RUN_UNTIL(b, b->opened == 1);
+    say(b->port, "to the first");
+    /* What was said goes out before it is closed; then a socket that nobody is connected to. */
+    struct char_port *with = char_open("serial0", words, b->loop, &error);
+    g_assert_no_error(error);
+    char_replace(b->port, with);
+    expect(b, fd, "to the first");
+    g_assert_cmpint(read(fd, bytes, 1), ==, 0);
+    close(fd);
+    g_assert_cmpuint(b->closed, ==, 1);
+    g_assert_false(char_is_open(b->port));
+    g_assert_cmpint(connect_to(b->path), ==, -1);
+    say(b->port, "lost");
+    g_assert_cmpuint(char_dropped(b->port), ==, 4);
+    fd = connect_to(second);
+    RUN_UNTIL(b, b->opened == 2);
+    g_assert_true(char_is_open(b->port));
+    say(b->port, "to the second");
+    expect(b, fd, "to the second");
+    type(fd, "typed");
+    RUN_UNTIL(b, b->got->len == 5);
+    /* No more than is accepted. */
+    char_accept(b->port, 2);
+    type(fd, "1234");
+    RUN_UNTIL(b, b->got->len == 7);
+    for (unsigned i = 0; i < 3; i++)
+        loop_dispatch(b->loop);
+    g_assert_cmpstr(b->got->str, ==, "typed12");
+    char_accept(b->port, 100);
+    RUN_UNTIL(b, b->got->len == 9);
+    /* A mouse, which knows from what was set before that it has power. */
+    b->opened = b->closed = 0;
+    char_replace(b->port, char_open("serial0", "msmouse", b->loop, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(read(fd, bytes, 1), ==, 0);
+    close(fd);
+    g_assert_cmpuint(b->closed, ==, 0); /* one that is open was followed by another */
+    g_assert_true(char_is_mouse(b->port));
+    g_assert_true(g_str_has_prefix(b->got->str + 9, "M3"));
+    g_assert_true(char_mouse_move(b->port, 1, 1, 0, 0));
+    /* Memory; and the line is as it was set. */
+    char_replace(b->port, char_open("serial0", "ringbuf", b->loop, &error));
+    g_assert_no_error(error);
+    g_assert_false(char_is_mouse(b->port));
+    g_assert_true(char_is_ringbuf(b->port));
+    g_assert_cmpint(char_behind(b->port)->line.speed, ==, 9600);
+    g_assert_cmpuint(char_behind(b->port)->modem_lines, ==, CHAR_DTR | CHAR_RTS);
+    g_string_truncate(b->got, 0);
+    say(b->port, "kept");
+    g_assert_cmpuint(char_ringbuf_read(b->port, bytes, sizeof bytes), ==, 4);
+    char_accept(b->port, 100);
+    char_ringbuf_write(b->port, (const uint8_t *)"in", 2);
+    g_assert_cmpstr(b->got->str, ==, "in");
+    g_assert_cmpstr(char_spec(b->port), ==, "ringbuf");
+    g_assert_cmpstr(char_id(b->port), ==, "serial0");
+    g_assert_cmpuint(char_dropped(b->port), ==, 4);
+    g_assert_false(char_may_change(b->port)); /* these events do not say so */
+    char_connect(b->port, NULL, NULL);
+    g_assert_true(char_may_change(b->port));
+}
+
 static void test_pty(struct bench *b, gconstpointer data)
 {
     open_port(b, "pty");
@@ -1037,6 +1111,7 @@ int main(int argc, char **argv)
     TEST(udp);
     TEST(ports_out_of_range);
     TEST(ringbuf);
+    TEST(replace);
     TEST(pty);
     TEST(pipe);
     TEST(fd);
