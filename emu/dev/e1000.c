@@ -51,6 +51,11 @@ static void alarm_fired(void *opaque)
     alarm_rings(nic, which);
 }
 
+static void pace_over(void *opaque)
+{
+    e1000_rx_pace_over(opaque);
+}
+
 void e1000_alarm_set(struct e1000 *nic, enum e1000_alarm which, int64_t when)
 {
     nic->alarm[which] = (uint64_t)MAX(when, 1);
@@ -287,6 +292,10 @@ static void ims_written(void *opaque, unsigned i, uint32_t value)
 {
     struct e1000 *nic = opaque;
     *e1000_reg(nic, E1000_IMS) |= value & E1000_INT_ALL;
+    if (value & E1000_INT_RXT0) {
+        nic->rx_unmasked = true;
+        e1000_rx_unpace(nic);
+    }
     update_interrupt(nic);
     if (value & E1000_INT_RXT0 && !nic->pci.intx) /* the driver thinks that it has seen everything */
         net_poll(nic->port);
@@ -307,6 +316,8 @@ static void receive_written(void *opaque, unsigned i, uint32_t value)
 static void rdt_written(void *opaque, unsigned i, uint32_t value)
 {
     struct e1000 *nic = opaque;
+    if (*e1000_reg(nic, E1000_IMS) & E1000_INT_RXT0)
+        e1000_rx_unpace(nic); /* it works without masking interrupts */
     e1000_rx_room(nic);
     net_poll(nic->port);
 }
@@ -661,6 +672,11 @@ static bool after_load(void *opaque, GError **error)
     }
     if (!nic->alarm[E1000_ALARM_TRANSMIT]) /* a peer that was full may be another one now */
         e1000_alarm_set(nic, E1000_ALARM_TRANSMIT, clock_now(nic->clock));
+    nic->rx_pieces = 0;
+    nic->rx_paced = false;
+    nic->rx_unmasked = *e1000_reg(nic, E1000_IMS) & E1000_INT_RXT0;
+    if (nic->rx_held || nic->rx_starved) /* nobody may be going to say that there is room */
+        clock_timer_set(nic->pace, clock_now(nic->clock));
     e1000_phy_update(nic); /* the cable may not be what it was */
     return true;
 }
@@ -739,6 +755,7 @@ static void e1000_free(struct device *device)
     pci_device_remove(&nic->pci);
     for (unsigned i = 0; i < E1000_ALARM_COUNT; i++)
         clock_timer_free(nic->clocks[i].timer);
+    clock_timer_free(nic->pace);
     g_free(nic);
 }
 
@@ -816,6 +833,7 @@ struct device *e1000_new(struct pci_bus *bus, int slot, const struct e1000_confi
             clock_timer_relax(nic->clocks[i].timer,
                               i == E1000_ALARM_TIDV || i == E1000_ALARM_TADV ? SENT_LATE_NS : LATE_NS);
     }
+    nic->pace = clock_timer_new(clock, pace_over, nic);
     nic->port = net_port_new(config->id, &port_ops, nic, NET_CAN_CHECKSUM | NET_CAN_TSO4 | NET_CAN_TSO6);
     e1000_crc_init(nic);
     e1000_eeprom_init(nic);

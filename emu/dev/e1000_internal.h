@@ -21,7 +21,7 @@
 
 #include <string.h>
 
-enum { E1000_EEPROM_WORDS = 64, E1000_PM_CAP = 0xdc };
+enum { E1000_EEPROM_WORDS = 64, E1000_PM_CAP = 0xdc, E1000_OWN_ADDRESSES = 8 };
 
 /* Timers. */
 enum e1000_alarm {
@@ -58,6 +58,13 @@ struct e1000 {
     bool transmitting;          /* e1000_tx_run is on the stack */
     bool asleep;                /* in D3 when config space was last written */
     unsigned budget;            /* frames it may still send before it yields */
+    unsigned rx_pieces;         /* pieces to be routed since the driver last waited for an interrupt */
+    bool rx_paced;              /* the next one waits until it does: */
+    bool rx_unmasked;           /*   it has done so since the last reset */
+    int64_t rx_paced_at;
+    struct clock_timer *pace;             /*   or it waits too long */
+    uint8_t own[E1000_OWN_ADDRESSES][16]; /* IP addresses the guest has told neighbours, IPv4 in 4 bytes */
+    unsigned own_count;                   /* ever told; the latest are kept */
 
     /* saved from here on */
     uint32_t reg[E1000_REGISTERS_END / 4];
@@ -162,6 +169,9 @@ enum net_result e1000_receive(void *nic, const struct net_frame *frame);
 enum net_result e1000_receive_loopback(struct e1000 *nic, const struct net_frame *frame);
 /* Something changed that may make room, or make frames unwanted. */
 void e1000_rx_room(struct e1000 *nic);
+/* The driver waits for an interrupt (IMS): more of a burst may come. */
+void e1000_rx_unpace(struct e1000 *nic);
+void e1000_rx_pace_over(struct e1000 *nic); /* the timer */
 void e1000_rx_reset(struct e1000 *nic);
 void e1000_crc_init(struct e1000 *nic);
 /* Frames go to the NIC itself: MAC loopback (RCTL.LBM) or PHY loopback. */

@@ -27,6 +27,8 @@ enum {
     LONGEST_NORMAL = 1518,
     LONGEST_LPE = 16380,
     FCS_SIZE = 4,
+    PIECES_A_POLL = 18, /* one in a packet's head, 17 in its fragments */
+    PACE_NS = 2000000,
     EMPTY_A_FRAME = 256,      /* null descriptors passed over before a frame is given up */
     PIECES = NET_IOV_MAX + 6, /* a cutter's, and padding, FCS, the gap of a VLAN tag */
     PROTOCOL_TCP = 6,
@@ -505,6 +507,49 @@ static void raise_receive(struct e1000 *nic, uint32_t causes)
 
 /* ---- frames in ---- */
 
+/* Whether a burst is for somebody behind the guest, as far as one can tell: its address is none of those that
+ * the guest gave to its neighbours. */
+static bool is_routed(const struct e1000 *nic, const struct net_cutter *cutter)
+{
+    if (cutter->source->offload.gso == NET_GSO_NONE || !nic->own_count)
+        return false;
+    uint8_t to[16] = {0};
+    bool v4 = cutter->layout.version == 4;
+    memcpy(to, cutter->original + cutter->layout.l3 + (v4 ? 16 : 24), v4 ? 4 : 16);
+    for (unsigned i = 0; i < MIN(nic->own_count, E1000_OWN_ADDRESSES); i++)
+        if (memcmp(to, nic->own[i], sizeof to) == 0)
+            return false;
+    return true;
+}
+
+/* Whether the next piece of a burst that the guest will route has to wait. Its driver merges what it finds in
+ * one go (Linux: GRO), and a packet of more pieces than MAX_SKB_FRAGS cannot leave as a burst: the guest
+ * would take it apart again, for several times the work. So there are no more pieces at a time, until the
+ * driver waits for its interrupt again. One that masks none, never waits, or does not for PACE_NS, gets all
+ * at once.
+ */
+static bool pace(struct e1000 *nic)
+{
+    if (!nic->rx_unmasked || nic->rx_pieces++ < PIECES_A_POLL || e1000_in_loopback(nic))
+        return false;
+    nic->rx_paced = true;
+    nic->rx_paced_at = clock_now(nic->clock);
+    if (clock_timer_deadline(nic->pace) == CLOCK_NEVER)
+        clock_timer_set(nic->pace, nic->rx_paced_at + PACE_NS);
+    return true;
+}
+
+void e1000_rx_pace_over(struct e1000 *nic)
+{
+    if (nic->rx_paced && clock_now(nic->clock) < nic->rx_paced_at + PACE_NS) {
+        clock_timer_set(nic->pace, nic->rx_paced_at + PACE_NS);
+        return;
+    }
+    nic->rx_paced = false;
+    nic->rx_pieces = 0;
+    e1000_rx_room(nic);
+}
+
 /* The pieces of a frame with work to do, from *piece on. NET_FULL: *piece says from where to go on. */
 static enum net_result put_pieces(struct e1000 *nic, const struct net_frame *frame, enum match match,
                                   uint32_t *piece, uint32_t *causes)
@@ -515,8 +560,9 @@ static enum net_result put_pieces(struct e1000 *nic, const struct net_frame *fra
         net_drop(nic->port, NET_DROP_ERROR);
         return NET_DROPPED;
     }
+    bool routed = is_routed(nic, &cutter);
     for (const struct net_frame *part; (part = net_cutter_next(&cutter));)
-        if (put_frame(nic, part, match, true, causes) == NET_FULL) {
+        if ((routed && pace(nic)) || put_frame(nic, part, match, true, causes) == NET_FULL) {
             *piece = cutter.next - 1;
             return NET_FULL;
         }
@@ -525,7 +571,7 @@ static enum net_result put_pieces(struct e1000 *nic, const struct net_frame *fra
 
 static enum net_result starve(struct e1000 *nic)
 {
-    if (!nic->rx_starved)
+    if (!nic->rx_starved && !nic->rx_paced)
         e1000_count(nic, E1000_RNBC, 1);
     nic->rx_starved = true;
     return NET_FULL;
@@ -596,8 +642,20 @@ enum net_result e1000_receive_loopback(struct e1000 *nic, const struct net_frame
     return take(nic, frame);
 }
 
+void e1000_rx_unpace(struct e1000 *nic)
+{
+    bool waits = nic->rx_paced || nic->rx_held;
+    nic->rx_pieces = 0;
+    nic->rx_paced = false;
+    if (waits)
+        e1000_rx_room(nic);
+}
+
 void e1000_rx_room(struct e1000 *nic)
 {
+    if (nic->rx_paced && enabled(nic))
+        return;
+    nic->rx_paced = false;
     if (nic->rx_held && !enabled(nic))
         nic->rx_held = false;
     if (nic->rx_held) {
@@ -621,7 +679,9 @@ void e1000_rx_room(struct e1000 *nic)
 void e1000_rx_reset(struct e1000 *nic)
 {
     nic->rx_held = nic->rx_inexact = false;
-    nic->rx_piece = nic->rx_length = 0;
+    nic->rx_unmasked = nic->rx_paced = false;
+    nic->own_count = 0;
+    nic->rx_piece = nic->rx_length = nic->rx_pieces = 0;
     nic->rx_offload = (struct net_offload){0};
     e1000_rx_room(nic);
 }

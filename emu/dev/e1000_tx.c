@@ -24,6 +24,7 @@ enum {
     DESCRIPTORS_A_RUN = 1024,
     LONGEST_FRAME = 16288,           /* what fits the chip's FIFO; only bursts are longer */
     SHORTEST_FRAME = 60,             /* without FCS; PSP pads to it */
+    NEIGHBOUR_MOST = 128,            /* of ARP and neighbour discovery */
     SMALLEST_MSS = 8,                /* less only makes work */
     PACKET_PIECES = NET_IOV_MAX - 2, /* leaves room for a header and padding */
     HEADER_MOST = 256 + 8,           /* every offset a descriptor can name, and a VLAN tag */
@@ -110,6 +111,27 @@ static void count_frames(struct e1000 *nic, const struct net_frame *frame)
     }
 }
 
+/* ARP and neighbour advertisements say which addresses are the guest's own; see is_routed(). */
+static void note_address(struct e1000 *nic, const struct net_frame *frame)
+{
+    uint8_t head[78], address[16] = {0};
+    size_t have = net_iov_copy(frame->iov, frame->count, 0, head, sizeof head);
+    if (have >= 42 && get16(head + 12) == 0x0806 && get16(head + 16) == 0x0800)
+        memcpy(address, head + 28, 4); /* the sender's, in requests and answers */
+    else if (have == sizeof head && get16(head + 12) == 0x86dd && head[20] == 58 && head[54] == 136)
+        memcpy(address, head + 62, 16); /* an advertisement's target */
+    else
+        return;
+    static const uint8_t none[16];
+    if (memcmp(address, none, sizeof none) == 0) /* a probe */
+        return;
+    for (unsigned i = 0; i < MIN(nic->own_count, E1000_OWN_ADDRESSES); i++)
+        if (memcmp(address, nic->own[i], sizeof address) == 0)
+            return;
+    memcpy(nic->own[nic->own_count % E1000_OWN_ADDRESSES], address, sizeof address);
+    nic->own_count = nic->own_count + 1 == 2 * E1000_OWN_ADDRESSES ? E1000_OWN_ADDRESSES : nic->own_count + 1;
+}
+
 static enum net_result put_on_wire(struct e1000 *nic, const struct net_frame *frame)
 {
     unsigned cost = 1; /* a burst that somebody else cuts is work, too */
@@ -177,6 +199,8 @@ static void emit(struct e1000 *nic, const struct net_frame *frame)
           frame->offload.needs_checksum ? ", checksum" : "",
           frame->offload.gso != NET_GSO_NONE ? ", burst" : "");
     count_frames(nic, frame);
+    if (frame->length <= NEIGHBOUR_MOST)
+        note_address(nic, frame);
     if (deliver(nic, frame, &piece) == NET_FULL) {
         keep(nic, frame);
         nic->tx_blocked = true;

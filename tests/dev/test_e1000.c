@@ -707,6 +707,53 @@ static void test_state_blocked(void)
     rig_free(other);
 }
 
+/* Saved while the rest of a burst waits for the driver: it comes after all, asked for or not. */
+static void test_state_paced(void)
+{
+    static uint8_t frame[66000];
+    static struct rig_received got;
+    size_t length = rig_packet(frame, RIG_TCP4, 30000), l4 = rig_l4(RIG_TCP4);
+    rig_put16(frame + l4 + 16, rig_pseudo(frame, RIG_TCP4, (uint32_t)(length - l4)));
+    for (unsigned asked = 0; asked < 2; asked++) {
+        struct rig *rig = rig_new(0), *other = rig_new(0);
+        rig_map(rig);
+        rig_map(other);
+        rig_start(rig);
+        rig_start(other);
+        rig_write(rig, E1000_RCTL, E1000_RCTL_EN | E1000_RCTL_SECRC);
+        rig_write(rig, E1000_IMS, E1000_INT_RXT0);
+        uint8_t arp[60] = {
+            [12] = 8, [13] = 6, [16] = 8, [28] = 10}; /* an address that is not that of the burst */
+        rig_tx(rig, arp, sizeof arp, E1000_TXD_EOP | E1000_TXD_IFCS, 0);
+        rig_kick(rig);
+        struct net_offload offload = {.needs_checksum = true,
+                                      .checksum_start = (uint16_t)l4,
+                                      .checksum_offset = 16,
+                                      .gso = NET_GSO_TCPV4,
+                                      .gso_size = 1000};
+        g_assert_cmpint(rig_inject_offload(rig, frame, length, &offload), ==, NET_SENT);
+        rig_write(rig, E1000_IMC, 0xffffffff);
+        g_autoptr(GByteArray) data = g_byte_array_new();
+        save(rig, data);
+        size_t pos = 0;
+        rig_advance(other, clock_now(rig->clock) - clock_now(other->clock) + 1);
+        g_assert_true(state_load(e1000_class.state, "net0", other->nic, data->data, data->len, &pos, NULL));
+        if (asked)
+            rig_write(other, E1000_IMS, E1000_INT_RXT0);
+        else
+            rig_advance(other, 1000);
+        other->rx_next = 18; /* those before are in the other rig's memory */
+        for (unsigned i = 18; i < 30; i++) {
+            g_assert_true(rig_received(other, &got));
+            g_assert_cmpmem(got.data + rig_headers(RIG_TCP4), 1000, frame + rig_headers(RIG_TCP4) + i * 1000,
+                            1000);
+        }
+        g_assert_false(rig_received(other, &got));
+        rig_free(rig);
+        rig_free(other);
+    }
+}
+
 /* A file that was tampered with is refused or survived, whatever is changed. */
 static void test_state_hostile(void)
 {
@@ -802,6 +849,7 @@ int main(int argc, char **argv)
     g_test_add_func("/e1000/several", test_several);
     g_test_add_func("/e1000/state/round-trip", test_state_round_trip);
     g_test_add_func("/e1000/state/blocked", test_state_blocked);
+    g_test_add_func("/e1000/state/paced", test_state_paced);
     g_test_add_func("/e1000/state/hostile", test_state_hostile);
     g_test_add_func("/e1000/state/refused", test_state_refused);
     return g_test_run();

@@ -569,6 +569,139 @@ static void test_burst_and_room(void)
     rig_free(rig);
 }
 
+/* How many frames are in the ring; they are consumed, RDT is not written. */
+static unsigned take_all(struct rig *rig)
+{
+    unsigned frames = 0;
+    while (rig_received(rig, &got))
+        frames++;
+    return frames;
+}
+
+/* The guest answers for an IPv4 address (ARP) or an IPv6 one (neighbour advertisement). */
+static void tell_address(struct rig *rig, const uint8_t *address, size_t size)
+{
+    uint8_t frame[86] = {0};
+    memset(frame, 0xff, 6);
+    if (size == 4) {
+        memcpy(frame + 12, "\x08\x06\x00\x01\x08\x00\x06\x04\x00\x02", 10);
+        memcpy(frame + 28, address, 4);
+    } else {
+        memcpy(frame + 12, "\x86\xdd\x60", 3);
+        frame[20] = 58;
+        frame[54] = 136;
+        memcpy(frame + 62, address, 16);
+    }
+    rig_tx(rig, frame, size == 4 ? 60 : 86, E1000_TXD_EOP | E1000_TXD_IFCS, 0);
+    rig_kick(rig);
+}
+
+/* Bursts to the guest's own addresses come as they are, others paced. */
+static void test_burst_routed(void)
+{
+    static const int kinds[] = {RIG_TCP4, RIG_TCP6};
+    static uint8_t frame[66000];
+    for (unsigned k = 0; k < 2; k++) {
+        struct rig *rig = started();
+        struct net_offload offload;
+        size_t size = k ? 16 : 4;
+        size_t length = burst(frame, kinds[k], 25 * 1000, 1000, &offload);
+        const uint8_t *to = frame + (k ? 38 : 30);
+        uint8_t other[16];
+        memcpy(other, to, size);
+        for (unsigned told = 0; told < 12; told++) { /* nothing, another, its own, then more than are kept */
+            if (told == 2)
+                tell_address(rig, to, size);
+            other[size - 1] = (uint8_t)(to[size - 1] + 1 + told);
+            if (told != 0 && told != 2)
+                tell_address(rig, other, size);
+            rig_write(rig, E1000_IMS, E1000_INT_RXT0);
+            g_assert_cmpint(rig_inject_offload(rig, frame, length, &offload), ==, NET_SENT);
+            g_assert_cmpuint(take_all(rig), ==, told == 1 || told >= 10 ? 18 : 25);
+            rig_write(rig, E1000_IMS, E1000_INT_RXT0);
+            g_assert_cmpuint(take_all(rig), ==, told == 1 || told >= 10 ? 7 : 0);
+            rig_give(rig, 25);
+        }
+        rig_free(rig);
+    }
+}
+
+/* A driver that masks its interrupt while it works gets no more pieces in one go than it can send on whole.
+ */
+static void test_burst_paced(void)
+{
+    struct rig *rig = started();
+    static uint8_t frame[66000];
+    struct net_offload offload;
+    size_t length = burst(frame, RIG_TCP4, 40 * 1000, 1000, &offload);
+    uint8_t small[60];
+    rig_packet(small, RIG_UDP4, 18);
+    rig_write(rig, E1000_IMC, 0xffffffff);
+    rig_write(rig, E1000_CTRL, rig_read(rig, E1000_CTRL) | E1000_CTRL_RST);
+    rig_start(rig);
+    tell_address(rig, (const uint8_t[]){10, 1, 2, 3}, 4); /* not that of the bursts */
+    /* never unmasked: all of it */
+    g_assert_cmpint(rig_inject_offload(rig, frame, length, &offload), ==, NET_SENT);
+    g_assert_cmpuint(take_all(rig), ==, 40);
+    rig_give(rig, 40);
+    /* unmasked: a poll's worth, and what is left when it is unmasked again, RDT or not */
+    rig_write(rig, E1000_IMS, E1000_INT_RXT0);
+    g_assert_cmpint(rig_inject_offload(rig, frame, length, &offload), ==, NET_SENT);
+    rig_write(rig, E1000_IMC, 0xffffffff);
+    g_assert_cmpint(rig_inject(rig, small, 60), ==, NET_FULL); /* not before the rest */
+    g_assert_cmpuint(take_all(rig), ==, 18);
+    rig_give(rig, 18);
+    g_assert_cmpuint(take_all(rig), ==, 0);
+    rig_write(rig, E1000_IMS, E1000_INT_LSC);
+    g_assert_cmpuint(take_all(rig), ==, 0);
+    rig_write(rig, E1000_IMS, E1000_INT_RXT0);
+    rig_write(rig, E1000_IMC, 0xffffffff);
+    g_assert_cmpuint(take_all(rig), ==, 18);
+    g_assert_cmpuint(rig->peer_rooms, ==, 0);
+    rig_write(rig, E1000_IMS, E1000_INT_RXT0);
+    g_assert_cmpuint(take_all(rig), ==, 4);
+    g_assert_cmpuint(rig->peer_rooms, ==, 1);
+    g_assert_cmpuint(rig_read(rig, E1000_RNBC), ==, 0); /* there was room */
+    rig_give(rig, 22);
+    /* it works without masking: RDT is enough */
+    g_assert_cmpint(rig_inject_offload(rig, frame, length, &offload), ==, NET_SENT);
+    g_assert_cmpuint(take_all(rig), ==, 18);
+    rig_give(rig, 18);
+    g_assert_cmpuint(take_all(rig), ==, 18);
+    rig_give(rig, 18);
+    g_assert_cmpuint(take_all(rig), ==, 4);
+    rig_give(rig, 4);
+    /* masked for good: time goes on without it */
+    rig_write(rig, E1000_IMS, E1000_INT_RXT0);
+    rig_write(rig, E1000_IMC, 0xffffffff);
+    g_assert_cmpint(rig_inject_offload(rig, frame, length, &offload), ==, NET_SENT);
+    g_assert_cmpuint(take_all(rig), ==, 18);
+    rig_advance(rig, 1900000);
+    g_assert_cmpuint(take_all(rig), ==, 0);
+    rig_advance(rig, 200000);
+    g_assert_cmpuint(take_all(rig), ==, 18);
+    rig_give(rig, 36);
+    g_assert_cmpuint(take_all(rig), ==, 0);
+    rig_advance(rig, 2100000);
+    g_assert_cmpuint(take_all(rig), ==, 4);
+    rig_give(rig, 4);
+    /* single frames are not concerned, and a receiver that is switched off forgets what waits */
+    rig_write(rig, E1000_IMS, E1000_INT_RXT0);
+    rig_write(rig, E1000_IMC, 0xffffffff);
+    for (unsigned i = 0; i < 40; i++)
+        g_assert_cmpint(rig_inject(rig, small, 60), ==, NET_SENT);
+    g_assert_cmpuint(take_all(rig), ==, 40);
+    rig_give(rig, 40);
+    g_assert_cmpint(rig_inject_offload(rig, frame, length, &offload), ==, NET_SENT);
+    g_assert_cmpuint(take_all(rig), ==, 18);
+    rig_write(rig, E1000_RCTL, 0);
+    control(rig, 0);
+    g_assert_cmpuint(take_all(rig), ==, 0);
+    g_assert_cmpint(rig_inject(rig, small, 60), ==, NET_SENT);
+    g_assert_cmpuint(take_all(rig), ==, 1);
+    rig_free(rig);
+}
+
 static void test_burst_hostile(void)
 {
     static uint8_t frame[5000];
@@ -795,6 +928,8 @@ int main(int argc, char **argv)
     g_test_add_func("/e1000-rx/checksum/needed", test_needs_checksum);
     g_test_add_func("/e1000-rx/burst/cut", test_burst);
     g_test_add_func("/e1000-rx/burst/room", test_burst_and_room);
+    g_test_add_func("/e1000-rx/burst/paced", test_burst_paced);
+    g_test_add_func("/e1000-rx/burst/routed", test_burst_routed);
     g_test_add_func("/e1000-rx/burst/hostile", test_burst_hostile);
     g_test_add_func("/e1000-rx/backpressure", test_backpressure);
     g_test_add_func("/e1000-rx/threshold", test_threshold);
