@@ -179,6 +179,13 @@ static bool option_incoming(struct options *o, const char *arg, GError **error)
     return true;
 }
 
+static bool option_loadvm(struct options *o, const char *arg, GError **error)
+{
+    g_free(o->config->loadvm);
+    o->config->loadvm = g_strdup(arg);
+    return true;
+}
+
 #define OURS(name_, alias_, form_, section_, apply_, help_)                                                  \
     {                                                                                                        \
         .name = name_, .alias = alias_, .form = form_, .section = section_, .apply = apply_, .help = help_   \
@@ -248,6 +255,8 @@ static const struct option_row rows[] = {
     OURS("action", NULL, "reboot=…,shutdown=…", OPTION_BOOT, option_action, "the same two as one option"),
     OURS("incoming", NULL, "exec:|file:|unix:|tcp:…|defer", OPTION_BOOT, option_incoming,
          "go on with a machine that `migrate` has saved there"),
+    OURS("loadvm", NULL, "TAG|ID", OPTION_BOOT, option_loadvm,
+         "go on with a snapshot that `savevm` has put into the images"),
     OURS("S", NULL, NULL, OPTION_BOOT, option_stopped, "do not start before `cont` (monitor, QMP)"),
 
     OURS("hda", NULL, "FILE", OPTION_DISKS, option_hda, "image of the first IDE hard disk; -hdb, -hdc, -hdd"),
@@ -385,7 +394,6 @@ static const struct option_row rows[] = {
     LATER("dtb", "a PC has no device tree"),
     LATER("preconfig", ""),
     LATER("seed", ""),
-    LATER("loadvm", ""),
     LATER("prom-env", "for other architectures"),
     LATER("semihosting", "for other architectures"),
     LATER("semihosting-config", "for other architectures"),

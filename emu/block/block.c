@@ -671,6 +671,11 @@ bool block_forget_passing_writes(struct block *b)
     return true;
 }
 
+struct image *block_present_image(const struct block *b)
+{
+    return b->image;
+}
+
 struct image *block_idle_image(struct block *b)
 {
     block_settle(b);

@@ -16,9 +16,16 @@ static struct image *idle_with_snapshots(struct block *b)
     return image && image->ops->snapshots ? image : NULL;
 }
 
+/* For what only the machine's thread changes. */
+static struct image *present_with_snapshots(const struct block *b)
+{
+    struct image *image = block_present_image(b);
+    return image && image->ops->snapshots ? image : NULL;
+}
+
 enum block_snapshots block_snapshot_kind(struct block *b)
 {
-    struct image *image = block_idle_image(b);
+    struct image *image = block_present_image(b);
     if (!image || image->read_only)
         return BLOCK_SNAPSHOTS_NEEDLESS;
     if (image->ops->forget)
@@ -28,13 +35,13 @@ enum block_snapshots block_snapshot_kind(struct block *b)
 
 unsigned block_snapshot_count(struct block *b)
 {
-    struct image *image = idle_with_snapshots(b);
+    struct image *image = present_with_snapshots(b);
     return image ? image->ops->snapshots->count(image) : 0;
 }
 
 const struct block_snapshot *block_snapshot_get(struct block *b, unsigned i)
 {
-    struct image *image = idle_with_snapshots(b);
+    struct image *image = present_with_snapshots(b);
     return image ? image->ops->snapshots->get(image, i) : NULL;
 }
 

@@ -110,7 +110,8 @@ static const struct qmp_commands *const all[] = {&own,
                                                  &qmp_plug_commands,
                                                  &qmp_block_commands,
                                                  &qmp_fd_commands,
-                                                 &qmp_type_commands, &qmp_saved_commands};
+                                                 &qmp_type_commands, &qmp_saved_commands,
+                                                 &qmp_snapshot_commands};
 
 static const struct {
     const char *name, *members;
@@ -134,6 +135,7 @@ static const struct {
     {"DUMP_COMPLETED", "result:DumpQueryResult *error:str"},
     {"BLOCK_IO_ERROR", "device:str *node-name:str operation:IoOperationType action:BlockErrorAction "
                        "*nospace:bool reason:str"},
+    {"JOB_STATUS_CHANGE", "id:str status:JobStatus"},
     {"BLOCK_IMAGE_CORRUPTED", "device:str *node-name:str msg:str *offset:int *size:int fatal:bool"},
 };
 

@@ -59,17 +59,21 @@ static JsonObject *cache_of(const char *word)
     return cache;
 }
 
-static JsonObject *tell_image(const struct control_drive *drive, const char *format)
+static JsonObject *tell_image(const struct control_machine *m, const struct control_drive *drive,
+                              const char *format)
 {
     JsonObject *image = json_object_new();
     json_object_set_string_member(image, "filename", drive->file);
     json_object_set_string_member(image, "format", format);
     json_object_set_int_member(image, "virtual-size", (gint64)drive->size);
+    JsonArray *snapshots = control_tell_snapshots(m, drive->id);
+    if (snapshots)
+        json_object_set_array_member(image, "snapshots", snapshots);
     return image;
 }
 
 /* A BlockDeviceInfo: what is in a drive, or a node by itself. */
-static JsonObject *tell_node(const struct control_drive *drive, const char *name, const char *format)
+static JsonObject *tell_node(const struct control_machine *m, const struct control_drive *drive, const char *name, const char *format)
 {
     JsonObject *inserted = json_object_new();
     if (name)
@@ -80,7 +84,7 @@ static JsonObject *tell_node(const struct control_drive *drive, const char *name
     json_object_set_int_member(inserted, "backing_file_depth", drive->backing ? 1 : 0);
     if (drive->backing)
         json_object_set_string_member(inserted, "backing_file", drive->backing);
-    json_object_set_object_member(inserted, "image", tell_image(drive, format));
+    json_object_set_object_member(inserted, "image", tell_image(m, drive, format));
     json_object_set_boolean_member(inserted, "encrypted", FALSE);
     json_object_set_string_member(inserted, "detect_zeroes", drive->zeroes ? drive->zeroes : "off");
     json_object_set_int_member(inserted, "write_threshold", 0);
@@ -105,7 +109,7 @@ static JsonNode *query_block(struct qmp_session *session, JsonObject *arguments,
             json_object_set_boolean_member(object, "tray_open", drive.tray_open);
         if (drive.file)
             json_object_set_object_member(object, "inserted",
-                                          tell_node(&drive, drive.node_name, drive.format));
+                                          tell_node(m, &drive, drive.node_name, drive.format));
         json_array_add_object_element(list, object);
     }
     return qmp_array(list);
@@ -119,10 +123,10 @@ static JsonNode *query_nodes(struct qmp_session *session, JsonObject *arguments,
     struct control_drive drive;
     for (unsigned i = 0; m->drive && m->drive(m->opaque, i, &drive); i++) {
         if (drive.file && !drive.node_name)
-            json_array_add_object_element(list, tell_node(&drive, drive.id, drive.format));
+            json_array_add_object_element(list, tell_node(m, &drive, drive.id, drive.format));
     }
     for (unsigned i = 0; m->node && m->node(m->opaque, i, &drive); i++)
-        json_array_add_object_element(list, tell_node(&drive, drive.node_name, drive.format));
+        json_array_add_object_element(list, tell_node(m, &drive, drive.node_name, drive.format));
     return qmp_array(list);
 }
 

@@ -46,6 +46,8 @@ void control_free(struct control *control)
     if (control->named_fds)
         g_hash_table_unref(control->named_fds);
     loop_cancel_deferred(control->loop, control);
+    if (control->jobs)
+        g_ptr_array_free(control->jobs, TRUE);
     g_free(control);
 }
 

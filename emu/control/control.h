@@ -20,6 +20,7 @@
 
 struct block_counters;
 struct block_limits;
+struct block_snapshot;
 struct block_throttle;
 struct char_port;
 struct control;
@@ -191,6 +192,18 @@ struct control_machine {
     bool (*migrate_cancel)(void *opaque);
     bool (*migrate_incoming)(void *opaque, const char *uri, int fd, GError **error);
     bool (*migration)(void *opaque, struct control_migration *out);
+    /* machine/snapshots.h; NULL in tests */
+    bool (*snapshot_save)(void *opaque, const char *tag, const char *state, const char *const *devices,
+                          bool replace, GError **error);
+    bool (*snapshot_load)(void *opaque, const char *tag, const char *state, const char *const *devices,
+                          GError **error);
+    bool (*snapshot_delete)(void *opaque, const char *tag, const char *const *devices, GError **error);
+    bool (*snapshot)(void *opaque, const char *drive, unsigned index, const struct block_snapshot **out,
+                     bool *whole);
+    bool (*snapshot_disk)(void *opaque, const char *device, const char *name, GError **error);
+    bool (*snapshot_disk_delete)(void *opaque, const char *device, const char *id, const char *name,
+                                 void (*gone)(void *opaque, const struct block_snapshot *snapshot),
+                                 void *gone_opaque, GError **error);
     bool (*watchdog_action)(void *opaque, const char *action, GError **error);
     bool (*chardev)(void *opaque, unsigned index, struct control_char *out); /* false: no more */
     struct char_port *(*port)(void *opaque, const char *id); /* by a chardev's id; NULL: no such */

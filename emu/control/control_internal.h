@@ -74,6 +74,8 @@ struct control {
     const struct monitor_session *typing; /* whose line is being run; NULL: nobody's */
     GString *saying; /* answer of the monitor's command that is being carried out; NULL: there is none */
     bool migration_events, dump_failed;
+    GPtrArray *jobs; /* snapshots.c; NULL: none yet */
+    bool job_waits;  /* until the loop comes to it */
     uint64_t dumped; /* bytes of the last core */
     bool sweeping;   /* a deferred clean-up of dead sessions is on its way */
 };
@@ -111,7 +113,7 @@ struct qmp_commands {
     size_t count;
 };
 extern const struct qmp_commands qmp_query_commands, qmp_act_commands, qmp_plug_commands, qmp_block_commands,
-    qmp_fd_commands, qmp_type_commands, qmp_saved_commands;
+    qmp_fd_commands, qmp_type_commands, qmp_saved_commands, qmp_snapshot_commands;
 
 /* commands_fd.c: one that came with getfd, now the caller's; -1: there is none of this name. */
 int control_take_named_fd(struct control *control, const char *name);
@@ -183,6 +185,16 @@ void monitor_migrate(struct control *control, char **words, GString *out);
 void monitor_migrate_incoming(struct control *control, char **words, GString *out);
 void monitor_migrate_cancel(struct control *control, char **words, GString *out);
 void monitor_info_migrate(struct control *control, char **words, GString *out);
+
+/* snapshots.c: its words about snapshots; a snapshot, and those of a drive (NULL: none), as QMP tells them */
+void monitor_savevm(struct control *control, char **words, GString *out);
+void monitor_loadvm(struct control *control, char **words, GString *out);
+void monitor_delvm(struct control *control, char **words, GString *out);
+void monitor_info_snapshots(struct control *control, char **words, GString *out);
+void monitor_snapshot_disk(struct control *control, char **words, GString *out);
+void monitor_snapshot_disk_delete(struct control *control, char **words, GString *out);
+JsonObject *control_tell_snapshot(const struct block_snapshot *snapshot);
+JsonArray *control_tell_snapshots(const struct control_machine *machine, const char *drive);
 /* commands_query.c */
 char *control_uuid(const struct control *control);
 /* monitor_absent.c: why there is no such command, or nothing to look at; NULL: it is not QEMU's. */

@@ -8,10 +8,10 @@
 
 #include <string.h>
 
-static const char jobs[] =
-    "images are changed while the machine is off (qemu-img), but for commit and block_resize",
+static const char jobs[] = "images are changed while the machine is off (qemu-img), but for commit, "
+                           "block_resize and snapshots in them",
                   drives[] = "drives are those of the command line; change and eject exchange media",
-                  moves[] = "machines are saved by migrate, standing still; there is nothing to choose, and no snapshots",
+                  moves[] = "machines are saved by migrate, standing still; there is nothing to choose",
                   balloon[] = "memory stays as -m says: there is no balloon",
                   nbd[] = "images are not served; qemu-nbd does it while the machine is off",
                   replay[] = "nothing is recorded or replayed", sound[] = "there is no sound",
@@ -24,19 +24,16 @@ static const struct {
     const char *why;
 } commands[] =
     {
-        {(const char *const[]){"announce_self", NULL},
-         "a guest announces itself when it next sends"},
+        {(const char *const[]){"announce_self", NULL}, "a guest announces itself when it next sends"},
         {(const char *const[]){"balloon", NULL}, balloon},
         {(const char *const[]){"block_job_cancel", "block_job_complete", "block_job_pause",
                                "block_job_resume", "block_job_set_speed", "block_stream", "drive_backup",
-                               "drive_mirror", "snapshot_blkdev", "snapshot_blkdev_internal",
-                               "snapshot_delete_blkdev_internal", "qemu-io", NULL},
+                               "drive_mirror", "snapshot_blkdev", "qemu-io", NULL},
          jobs},
         {(const char *const[]){"drive_add", "drive_del", NULL}, drives},
-        {(const char *const[]){"calc_dirty_rate", "cancel_vcpu_dirty_limit", "client_migrate_info", "delvm",
-                               "loadvm", "migrate_continue",
-                               "migrate_pause", "migrate_recover", "migrate_set_capability",
-                               "migrate_set_parameter", "migrate_start_postcopy", "savevm",
+        {(const char *const[]){"calc_dirty_rate", "cancel_vcpu_dirty_limit", "client_migrate_info",
+                               "migrate_continue", "migrate_pause", "migrate_recover",
+                               "migrate_set_capability", "migrate_set_parameter", "migrate_start_postcopy",
                                "set_vcpu_dirty_limit", "x_colo_lost_heartbeat", NULL},
          moves},
         {(const char *const[]){"dumpdtb", NULL}, "a PC has no device tree"},
@@ -59,8 +56,8 @@ static const struct {
   infos[] = {
       {(const char *const[]){"balloon", NULL}, balloon},
       {(const char *const[]){"capture", NULL}, sound},
-      {(const char *const[]){"dirty_rate", "migrate_capabilities", "migrate_parameters",
-                             "snapshots", "vcpu_dirty_limit", NULL},
+      {(const char *const[]){"dirty_rate", "migrate_capabilities", "migrate_parameters", "vcpu_dirty_limit",
+                             NULL},
        moves},
       {(const char *const[]){"irq", "opcount", "profile", "stats", NULL}, counts},
       {(const char *const[]){"rdma", NULL}, "there is no RDMA"},

@@ -141,6 +141,7 @@ static const struct {
     {"memory-devices", "none", info_nothing},
     {"memory_size_summary", "RAM in bytes", info_memory_size},
     {"migrate", "a machine on its way to a file or another process", monitor_info_migrate},
+    {"snapshots", "snapshots in the drives' images", monitor_info_snapshots},
     {"numa", "one memory", info_numa},
     {"qdm", "devices that -device knows", info_qdm},
     {"qom-tree", "devices by their names", monitor_info_qom_tree},

@@ -46,7 +46,12 @@ static const char *const types[] = {
     "MigrationStats transferred:int remaining:int total:int duplicate:int",
     "MigrationCapabilityStatus capability:str state:bool",
     "IOThreadInfo id:str thread-id:int",
-    "JobInfo id:str",
+    "JobType = snapshot-load snapshot-save snapshot-delete",
+    "JobStatus = undefined created running paused ready standby waiting pending aborting concluded null",
+    "JobInfo id:str type:JobType status:JobStatus current-progress:int total-progress:int *error:str",
+    "BlockJobInfo type:str device:str",
+    "SnapshotInfo id:str name:str vm-state-size:int date-sec:int date-nsec:int vm-clock-sec:int vm-clock-nsec:int "
+    "*icount:int",
     "CurrentMachineParams wakeup-suspend-support:bool",
     "CommandLineParameterType = string boolean number size",
     "CommandLineParameterInfo name:str type:CommandLineParameterType *help:str *default:str",
@@ -105,7 +110,7 @@ static const char *const types[] = {
     "*bps_max_length:int *bps_rd_max_length:int *bps_wr_max_length:int *iops_max_length:int "
     "*iops_rd_max_length:int *iops_wr_max_length:int *iops_size:int *group:str",
     "ImageInfo filename:str format:str virtual-size:int *actual-size:int *backing-filename:str "
-    "*backing-image:ImageInfo",
+    "*snapshots:[SnapshotInfo] *backing-image:ImageInfo",
     "BlockDeviceStats rd_bytes:int wr_bytes:int unmap_bytes:int rd_operations:int wr_operations:int "
     "flush_operations:int unmap_operations:int rd_total_time_ns:int wr_total_time_ns:int "
     "flush_total_time_ns:int unmap_total_time_ns:int wr_highest_offset:int *idle_time_ns:int rd_merged:int "

@@ -194,11 +194,11 @@ void machine_config_free(struct machine_config *config)
 {
     if (!config)
         return;
-    char *strings[] = {config->name,        config->incoming,    config->kernel,      config->append,      config->bios,
-                       config->initrd,      config->pidfile,     config->trace_file,  config->run_as,
-                       config->keyboard,    config->config_file, config->config_text, config->boot_splash,
-                       config->chroot,      config->state_file,  config->mem_path,    config->vga_id,
-                       config->process_name};
+    char *strings[] = {config->name,        config->incoming,    config->loadvm,      config->kernel,
+                       config->append,      config->bios,        config->initrd,      config->pidfile,
+                       config->trace_file,  config->run_as,      config->keyboard,    config->config_file,
+                       config->config_text, config->boot_splash, config->chroot,      config->state_file,
+                       config->mem_path,    config->vga_id,      config->process_name};
     for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);
     for (unsigned i = 0; i < SMBIOS_TEXTS; i++)

@@ -274,6 +274,7 @@ struct machine_config {
     struct rtc_config rtc;
     bool no_reboot, no_shutdown, start_stopped;
     bool no_guest;   /* -machine none: nothing boots, the processor never runs; back ends and hubs do */
+    char *loadvm;    /* name or id of the snapshot that is loaded; NULL: none */
     char *incoming;  /* where the machine's state comes from, or "defer"; NULL: it is started */
     bool check_only; /* machine_new() and then the end */
     uint8_t escape_key;

@@ -7,6 +7,7 @@
 #include "emu/fdset.h"
 #include "emu/machine/machine_internal.h"
 #include "emu/machine/migrate.h"
+#include "emu/machine/snapshots.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -755,6 +756,12 @@ void machine_offer(struct machine *m)
         .migrate_cancel = machine_migrate_cancel,
         .migrate_incoming = machine_migrate_incoming,
         .migration = machine_migration,
+        .snapshot_save = machine_snapshot_save,
+        .snapshot_load = machine_snapshot_load,
+        .snapshot_delete = machine_snapshot_delete,
+        .snapshot = machine_snapshot_get,
+        .snapshot_disk = machine_snapshot_disk,
+        .snapshot_disk_delete = machine_snapshot_disk_delete,
         .watchdog_action = machine_set_watchdog_action,
         .chardev = operate_chardev,
         .port = operate_port,

@@ -14,6 +14,7 @@
  */
 #include "emu/machine/machine_internal.h"
 #include "emu/machine/migrate.h"
+#include "emu/machine/snapshots.h"
 #include "emu/fdset.h"
 
 #include "emu/dev/debug_exit.h"
@@ -821,7 +822,7 @@ struct machine *machine_new(const struct machine_config *config, GError **error)
     m->vncs = g_ptr_array_new_with_free_func((GDestroyNotify)vnc_free);
     m->status = CONTROL_PRELAUNCH;
     if (machine_extras_read(m, error) && board_files(m, error) && board_build(m, error) &&
-        machine_reset(m, error) && machine_incoming_build(m, error))
+        machine_reset(m, error) && machine_incoming_build(m, error) && machine_loadvm_build(m, error))
         return m;
     machine_free(m);
     return NULL;

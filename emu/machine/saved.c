@@ -438,7 +438,8 @@ static bool apply(struct saved_loader *l, GError **error)
     g_autoptr(GPtrArray) old = take_down(m);
     take_whole(m, &before, false);
     put_whole(m, &l->whole);
-    if (load_states(l, &done, error)) {
+    bool good = load_states(l, &done, error);
+    if (good && l->mode == SAVED_LOAD) {
         forget_requests(m);
         return true;
     }
@@ -453,8 +454,8 @@ static bool apply(struct saved_loader *l, GError **error)
             g_warning("%s does not take its own state back: %s", id, ignored->message);
     }
     g_atomic_int_set(&m->requests, requests);
-    l->applied = false;
-    return false;
+    l->applied = good;
+    return good;
 }
 
 /* A run of pages that are to be zero: memory the host need not keep, where it can be had. */

@@ -35,8 +35,9 @@ struct saved_progress {
 };
 void saved_writer_progress(const struct saved_writer *writer, struct saved_progress *out);
 
-/* Checks a stream whole and changes nothing; or loads it. */
-enum saved_mode { SAVED_CHECK, SAVED_LOAD };
+/* CHECK: a stream is checked whole, and nothing changed. TRY: the chips load it as well, and take back what they
+ * were; the machine is stopped, with no request under way. LOAD: it is loaded. */
+enum saved_mode { SAVED_CHECK, SAVED_TRY, SAVED_LOAD };
 struct saved_loader;
 struct saved_loader *saved_loader_new(struct machine *machine, enum saved_mode mode);
 void saved_loader_free(struct saved_loader *loader); /* NULL is allowed */
