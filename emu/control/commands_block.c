@@ -73,7 +73,8 @@ static JsonObject *tell_image(const struct control_machine *m, const struct cont
 }
 
 /* A BlockDeviceInfo: what is in a drive, or a node by itself. */
-static JsonObject *tell_node(const struct control_machine *m, const struct control_drive *drive, const char *name, const char *format)
+static JsonObject *tell_node(const struct control_machine *m, const struct control_drive *drive,
+                             const char *name, const char *format)
 {
     JsonObject *inserted = json_object_new();
     if (name)

@@ -50,7 +50,8 @@ static const char *const types[] = {
     "JobStatus = undefined created running paused ready standby waiting pending aborting concluded null",
     "JobInfo id:str type:JobType status:JobStatus current-progress:int total-progress:int *error:str",
     "BlockJobInfo type:str device:str",
-    "SnapshotInfo id:str name:str vm-state-size:int date-sec:int date-nsec:int vm-clock-sec:int vm-clock-nsec:int "
+    "SnapshotInfo id:str name:str vm-state-size:int date-sec:int date-nsec:int vm-clock-sec:int "
+    "vm-clock-nsec:int "
     "*icount:int",
     "CurrentMachineParams wakeup-suspend-support:bool",
     "CommandLineParameterType = string boolean number size",

@@ -35,8 +35,8 @@ struct saved_progress {
 };
 void saved_writer_progress(const struct saved_writer *writer, struct saved_progress *out);
 
-/* CHECK: a stream is checked whole, and nothing changed. TRY: the chips load it as well, and take back what they
- * were; the machine is stopped, with no request under way. LOAD: it is loaded. */
+/* CHECK: a stream is checked whole, and nothing changed. TRY: the chips load it as well, and take back what
+ * they were; the machine is stopped, with no request under way. LOAD: it is loaded. */
 enum saved_mode { SAVED_CHECK, SAVED_TRY, SAVED_LOAD };
 struct saved_loader;
 struct saved_loader *saved_loader_new(struct machine *machine, enum saved_mode mode);

@@ -617,7 +617,9 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         {"info nonsense", "nothing called 'nonsense'"},
         {"migrate tcp:x", "this machine cannot be saved"},
         {"migrate_cancel", ""},
-        {"savevm x", "savevm: not on this machine: machines are saved by migrate"},
+        {"savevm x", "this machine has no snapshots"},
+        {"info snapshots", "There is no snapshot available."},
+        {"migrate_pause", "migrate_pause: not on this machine: machines are saved by migrate"},
         {"gpa2hpa 0", "not on this machine"},
         {"cpu 0", ""},
         {"cpu 1", "there is one CPU"},
@@ -790,7 +792,7 @@ static void test_monitor_session(struct bench *b, gconstpointer data)
     client_expect(b, &c, "(netlab) system_");
     client_expect(b, &c, "system_reset  system_powerdown  system_wakeup");
     client_say(&c, "\x15nosuch\t\x15"
-                   "info s\tu\t\r");
+                   "info st\tu\t\r");
     client_expect(b, &c, "(netlab) system_");
     client_expect(b, &c, "(netlab) nosuch");
     client_expect(b, &c, "(netlab) info status ");
