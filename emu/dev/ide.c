@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { REG_DATA, REG_ERROR, REG_COUNT, REG_LOW, REG_MID, REG_HIGH, REG_DEVICE, REG_STATUS };
 enum { CONTROL_NO_INTERRUPT = 0x02, CONTROL_RESET = 0x04, CONTROL_PREVIOUS = 0x80 };
@@ -888,7 +889,7 @@ static void ide_free(struct device *device)
     struct ide *ide = (struct ide *)device;
     for (unsigned n = 0; n < IDE_CHANNELS; n++) {
         end_transfer(&ide->channel[n]);
-        free(ide->channel[n].buffer);
+        munmap(ide->channel[n].buffer, IDE_BUFFER);
         clock_timer_free(ide->channel[n].late);
     }
     pci_device_remove(&ide->pci);
@@ -911,9 +912,10 @@ static void make_channel(struct ide *ide, unsigned n, struct portio *io, const s
     ch->ide = ide;
     ch->n = (uint8_t)n;
     ch->irq = *irq;
-    ch->buffer = aligned_alloc(4096, IDE_BUFFER); /* as O_DIRECT wants it */
-    g_assert(ch->buffer);
-    memset(ch->buffer, 0, IDE_BUFFER);
+    /* Aligned as O_DIRECT wants it, of zeros, and not there until it is used. */
+    ch->buffer = mmap(NULL, IDE_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (ch->buffer == MAP_FAILED)
+        g_error("no memory for a channel's buffer of %u KiB", IDE_BUFFER >> 10);
     for (unsigned u = 0; u < IDE_UNITS; u++) {
         struct ide_drive *drive = &ch->drive[u];
         drive->kind = drives[u].kind;

@@ -13,7 +13,7 @@
 #include "emu/dev/ide.h"
 #include "emu/trace.h"
 
-enum { IDE_BUFFER = 128 << 10, IDE_PACKET = 12, IDE_MULTIPLE_MOST = 16 };
+enum { IDE_BUFFER = 512 << 10, IDE_PACKET = 12, IDE_MULTIPLE_MOST = 16 };
 
 enum { /* status */
        ST_ERR = 0x01,

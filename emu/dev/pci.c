@@ -278,7 +278,8 @@ struct pci_bus *pci_bus_new(struct physmap *mem, struct portio *io)
     bus->mem = mem;
     bus->io = io;
     bus->functions = g_ptr_array_new();
-    portio_add(io, "pci-config", CONFADD_PORT, 8, &mechanism_ops, bus);
+    /* The host bridge's own: no access to them reaches the bus, wherever a BAR is. */
+    portio_range_pin(io, portio_add(io, "pci-config", CONFADD_PORT, 8, &mechanism_ops, bus));
     return bus;
 }
 

@@ -175,7 +175,8 @@ struct piix3 *piix3_new(struct pci_bus *bus, struct portio *io, int slot, const 
         piix3->pci.wmask[registers[i].offset] = registers[i].writable;
     piix3->pci.config_written = written;
     pci_bus_set_router(bus, pirq_set, piix3);
-    portio_add(io, "reset-control", RESET_CONTROL, 1, &reset_control_ops, piix3);
+    /* Between the ports of the host bridge, which nothing hides. */
+    portio_range_pin(io, portio_add(io, "reset-control", RESET_CONTROL, 1, &reset_control_ops, piix3));
     piix3_reset(&piix3->pci.device);
     return piix3;
 }

@@ -18,7 +18,7 @@ struct portio_range {
     unsigned count;
     const struct portio_ops *ops;
     void *opaque;
-    bool enabled;
+    bool enabled, pinned;
 };
 
 struct portio {
@@ -47,8 +47,11 @@ static void paint(struct portio *io, unsigned index)
     if (!r->enabled)
         return;
     unsigned end = MIN(r->first + r->count, 65536u);
-    for (unsigned port = r->first; port < end; port++)
-        io->owner[port] = (uint16_t)(index + 1);
+    for (unsigned port = r->first; port < end; port++) {
+        unsigned before = io->owner[port];
+        if (r->pinned || !before || !((struct portio_range *)io->ranges->pdata[before - 1])->pinned)
+            io->owner[port] = (uint16_t)(index + 1);
+    }
 }
 
 static void repaint(struct portio *io)
@@ -67,6 +70,12 @@ struct portio_range *portio_add(struct portio *io, const char *name, uint16_t fi
     g_ptr_array_add(io->ranges, range);
     paint(io, io->ranges->len - 1);
     return range;
+}
+
+void portio_range_pin(struct portio *io, struct portio_range *range)
+{
+    range->pinned = true;
+    repaint(io);
 }
 
 void portio_range_move(struct portio *io, struct portio_range *range, uint16_t first)

@@ -28,6 +28,9 @@ void portio_free(struct portio *io);
  */
 struct portio_range *portio_add(struct portio *io, const char *name, uint16_t first, unsigned count,
                                 const struct portio_ops *ops, void *opaque);
+/* From now on nothing hides it, however late it is claimed or moved there: what never reaches the bus behind.
+ */
+void portio_range_pin(struct portio *io, struct portio_range *range);
 void portio_range_move(struct portio *io, struct portio_range *range, uint16_t first);
 void portio_range_enable(struct portio *io, struct portio_range *range, bool enabled);
 /* Takes it away for good; `range` is gone afterwards. */

@@ -5,10 +5,10 @@
  * Disk work for the benchmarks and tests: one static i386 program that runs in the guests and on the host
  * alike.
  *
- * Prints "R", and then obeys lines of its input: prints "S", does the work, prints "E bytes operations ns" (its
- * own clock). Times are taken by whoever reads the markers. PATH is a block device or a file, opened with
- * O_DIRECT where it can be, so that it is the drive that answers and not this end's page cache. AREA bytes
- * from the start of PATH are worked on, from where the last run of the same kind ended.
+ * Prints "R", and then obeys lines of its input: prints "S", does the work, prints "E bytes operations ns"
+ * (its own clock). Times are taken by whoever reads the markers. PATH is a block device or a file, opened
+ * with O_DIRECT where it can be, so that it is the drive that answers and not this end's page cache. AREA
+ * bytes from the start of PATH are worked on, from where the last run of the same kind ended.
  *
  *   seq-read  PATH MS BLOCK AREA     reads block after block for that long
  *   seq-write PATH MS BLOCK AREA
@@ -107,7 +107,8 @@ static bool is_block(uint64_t size)
 
 static void work(const char *name, const char *path, uint64_t ms, uint64_t size, uint64_t area)
 {
-    bool sync = !strcmp(name, "sync"), random = !strncmp(name, "rand", 4), write = sync || strstr(name, "write");
+    bool sync = !strcmp(name, "sync"), random = !strncmp(name, "rand", 4),
+         write = sync || strstr(name, "write");
     static uint64_t at; /* goes on where the last one ended */
     if (!is_block(size) || area < size) {
         printf("? a block of %llu in an area of %llu bytes\n", (unsigned long long)size,
@@ -159,7 +160,8 @@ static void compare_stream(uint64_t seed, uint64_t at, uint32_t len)
 }
 
 /* fresh, fill, verify: `seed` is of the last two. */
-static void pass(const char *path, uint64_t from, uint64_t bytes, uint64_t size, bool write, const uint64_t *seed)
+static void pass(const char *path, uint64_t from, uint64_t bytes, uint64_t size, bool write,
+                 const uint64_t *seed)
 {
     if (!is_block(size) || bytes % SECTOR || from % SECTOR) {
         printf("? %llu bytes from %llu in blocks of %llu\n", (unsigned long long)bytes,
