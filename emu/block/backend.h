@@ -230,6 +230,11 @@ const char *block_throttle_group(const struct block_throttle *throttle);
 const struct block_limits *block_throttle_limits(const struct block_throttle *throttle);
 /* Who waits asks anew when its time has come. */
 bool block_throttle_set(struct block_throttle *throttle, const struct block_limits *limits, GError **error);
+/* How full the buckets are, for saved machines: thousandths of a byte or request; of each limit the rate's
+ * and the burst's. Setting them bounds what no requests can have filled. */
+enum { BLOCK_LEVELS = 2 * BLOCK_LIMITS };
+void block_throttle_levels(struct block_throttle *throttle, uint64_t levels[BLOCK_LEVELS]);
+void block_throttle_set_levels(struct block_throttle *throttle, const uint64_t levels[BLOCK_LEVELS]);
 /* Takes a reference; NULL: no limits. */
 void block_set_throttle(struct block *block, struct block_throttle *throttle);
 struct block_throttle *block_get_throttle(const struct block *block);

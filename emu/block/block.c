@@ -377,12 +377,15 @@ void block_submit_for(struct block *b, struct block_request *request, int64_t ti
         clock_timer_set(b->answer, MIN(time, clock_timer_deadline(b->answer)));
 }
 
-/* No more waiting for turns. */
+/* No more waiting for turns; those behind wait for these, too. */
 static void hurry(struct block *b)
 {
     struct block_request *request;
-    while ((request = list_pop(&b->delayed)))
+    while ((request = list_pop(&b->delayed))) {
+        if (b->throttle && moves_data(request))
+            block_throttle_take(b->throttle, request->op == BLOCK_WRITE, request->len);
         begin(b, request);
+    }
     if (b->turn)
         clock_timer_cancel(b->turn);
 }

@@ -19,6 +19,8 @@
 #include <gio/gio.h>
 #include <math.h>
 
+enum { LEVEL_SCALE = 1000, OVER_BRIM_MOST = 64 << 20 }; /* a request is not larger than that */
+
 struct bucket {
     double level, burst_level;
 };
@@ -147,6 +149,31 @@ static bool fills(unsigned limit, bool write)
     return false;
 }
 
+static double brim_of(const struct block_limits *limits, unsigned i)
+{
+    double rate = (double)limits->rate[i], burst = (double)limits->burst[i];
+    return burst > 0 ? burst * MAX(limits->seconds[i], 1u) : rate / 10;
+}
+
+void block_throttle_levels(struct block_throttle *t, uint64_t levels[BLOCK_LEVELS])
+{
+    leak(t);
+    for (unsigned i = 0; i < BLOCK_LIMITS; i++) {
+        levels[2 * i] = (uint64_t)MIN(t->buckets[i].level * LEVEL_SCALE, 1e19);
+        levels[2 * i + 1] = (uint64_t)MIN(t->buckets[i].burst_level * LEVEL_SCALE, 1e19);
+    }
+}
+
+void block_throttle_set_levels(struct block_throttle *t, const uint64_t levels[BLOCK_LEVELS])
+{
+    t->leaked = clock_now(t->clock);
+    for (unsigned i = 0; i < BLOCK_LIMITS; i++) {
+        double most = t->limits.rate[i] ? brim_of(&t->limits, i) + OVER_BRIM_MOST : 0;
+        t->buckets[i].level = MIN((double)levels[2 * i] / LEVEL_SCALE, most);
+        t->buckets[i].burst_level = MIN((double)levels[2 * i + 1] / LEVEL_SCALE, most);
+    }
+}
+
 int64_t block_throttle_wait(struct block_throttle *t, bool write)
 {
     double most = 0;
@@ -155,8 +182,7 @@ int64_t block_throttle_wait(struct block_throttle *t, bool write)
         double rate = (double)t->limits.rate[i], burst = (double)t->limits.burst[i];
         if (!fills(i, write) || rate <= 0)
             continue;
-        double brim = burst > 0 ? burst * MAX(t->limits.seconds[i], 1u) : rate / 10;
-        most = MAX(most, (t->buckets[i].level - brim) / rate);
+        most = MAX(most, (t->buckets[i].level - brim_of(&t->limits, i)) / rate);
         if (burst > 0 && t->limits.seconds[i] > 1)
             most = MAX(most, (t->buckets[i].burst_level - burst / 10) / burst);
     }

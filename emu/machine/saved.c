@@ -16,6 +16,7 @@
  */
 #include "emu/machine/saved.h"
 
+#include "emu/block/backend.h"
 #include "emu/machine/machine_internal.h"
 #include "emu/snapshot/stream.h"
 
@@ -33,12 +34,18 @@ struct whole {
     uint64_t time; /* guest time, ns */
     bool ran;
     uint8_t tray[TRAYS]; /* IDE drives, then floppies */
+    uint64_t level[TRAYS][BLOCK_LEVELS]; /* of limits of the rate */
 };
 
 static const struct state_field whole_fields[] = {
     STATE(struct whole, U64, time),
     STATE(struct whole, BOOL, ran),
     STATE_ARRAY(struct whole, U8, tray),
+    {.name = "level",
+     .offset = offsetof(struct whole, level),
+     .type = STATE_U64,
+     .count = TRAYS * BLOCK_LEVELS,
+     .since = 2},
 };
 
 static bool whole_check(void *opaque, GError **error)
@@ -52,7 +59,7 @@ static bool whole_check(void *opaque, GError **error)
 }
 
 static const struct state_table whole_table = {.name = "machine",
-                                               .version = 1,
+                                               .version = 2,
                                                .fields = whole_fields,
                                                .count = G_N_ELEMENTS(whole_fields),
                                                .after_load = whole_check};
@@ -199,9 +206,13 @@ static void take_whole(struct machine *m, struct whole *w, bool ran)
     *w = (struct whole){.time = (uint64_t)clock_now(m->clock), .ran = ran};
     for (unsigned i = 0; i < m->drive_count; i++) {
         const struct machine_drive *drive = m->drives[i].config;
-        if (drive->bus == MACHINE_BUS_IDE || drive->bus == MACHINE_BUS_FLOPPY)
-            w->tray[tray_of(drive)] = (uint8_t)((block_tray_open(m->drives[i].block) ? TRAY_OPEN : 0) |
-                                                (block_tray_locked(m->drives[i].block) ? TRAY_LOCKED : 0));
+        if (drive->bus != MACHINE_BUS_IDE && drive->bus != MACHINE_BUS_FLOPPY)
+            continue;
+        struct block_throttle *throttle = block_get_throttle(m->drives[i].block);
+        if (throttle)
+            block_throttle_levels(throttle, w->level[tray_of(drive)]);
+        w->tray[tray_of(drive)] = (uint8_t)((block_tray_open(m->drives[i].block) ? TRAY_OPEN : 0) |
+                                            (block_tray_locked(m->drives[i].block) ? TRAY_LOCKED : 0));
     }
 }
 
@@ -210,6 +221,9 @@ static void put_whole(struct machine *m, const struct whole *w)
     clock_set(m->clock, (int64_t)w->time);
     for (unsigned i = 0; i < m->drive_count; i++) {
         const struct machine_drive *drive = m->drives[i].config;
+        struct block_throttle *throttle = block_get_throttle(m->drives[i].block);
+        if (throttle && (drive->bus == MACHINE_BUS_IDE || drive->bus == MACHINE_BUS_FLOPPY))
+            block_throttle_set_levels(throttle, w->level[tray_of(drive)]);
         if (!block_is_removable(m->drives[i].block))
             continue;
         block_lock_tray(m->drives[i].block, w->tray[tray_of(drive)] & TRAY_LOCKED);

@@ -770,6 +770,57 @@ static void test_throttle(struct rig *r, gconstpointer unused)
     clock_free(clock);
 }
 
+/* What was used of a limit goes with a saved machine; what was let through for it counts, too. */
+static void test_throttle_saved(struct rig *r, gconstpointer unused)
+{
+    enum { REQUESTS = 16, EACH = 64 << 10, RATE = 1 << 20 };
+    g_autoptr(GError) error = NULL;
+    g_autofree uint8_t *zeros = g_malloc0(MODEL_SIZE);
+    g_autofree char *path = make(r, "saved", zeros, MODEL_SIZE);
+    struct block *b = open_image(path, (struct block_config){.format = BLOCK_FORMAT_RAW});
+    const struct block_limits limits = {.rate[BLOCK_BPS] = RATE};
+    struct block_request requests[REQUESTS];
+    uint64_t levels[BLOCK_LEVELS];
+    unsigned done = 0;
+    struct clock *clock = clock_new_manual();
+    struct block_throttle *t = block_throttle_new("g", clock);
+    g_assert_true(block_throttle_set(t, &limits, &error));
+    block_set_throttle(b, t);
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        requests[i] = (struct block_request){
+            .op = BLOCK_READ, .len = EACH, .buf = zeros, .done = note_done, .opaque = &done};
+        block_submit(b, &requests[i]);
+    }
+    g_assert_cmpuint(done, ==, 2);
+    block_drain(b);
+    g_assert_cmpuint(done, ==, REQUESTS);
+    block_throttle_levels(t, levels);
+    g_assert_cmpuint(levels[2 * BLOCK_BPS], ==, UINT64_C(1000) * REQUESTS * EACH);
+    for (unsigned hostile = 0; hostile < 2; hostile++) {
+        struct clock *other_clock = clock_new_manual();
+        struct block_throttle *other = block_throttle_new("g", other_clock);
+        g_assert_true(block_throttle_set(other, &limits, &error));
+        block_set_throttle(b, other);
+        if (hostile)
+            memset(levels, 0xff, sizeof levels);
+        block_throttle_set_levels(other, levels);
+        done = 0;
+        block_submit(b, &requests[0]);
+        /* Until 1 MiB, or what no request can have filled, has leaked to a tenth of a second's worth. */
+        clock_manual_advance(other_clock,
+                             hostile ? 63 * (int64_t)NANOSECONDS : (int64_t)NANOSECONDS * 89 / 100);
+        g_assert_cmpuint(done, ==, 0);
+        clock_manual_advance(other_clock, hostile ? 2 * (int64_t)NANOSECONDS : NANOSECONDS / 50);
+        g_assert_cmpuint(done, ==, 1);
+        block_set_throttle(b, NULL);
+        block_throttle_unref(other);
+        clock_free(other_clock);
+    }
+    block_throttle_unref(t);
+    block_free(b);
+    clock_free(clock);
+}
+
 /* ---- errors, and the thread ---- */
 
 struct failures {
@@ -896,6 +947,7 @@ int main(int argc, char **argv)
     TEST(copy_on_read);
     TEST(corrupt);
     TEST(throttle);
+    TEST(throttle_saved);
     TEST(full);
     TEST(thread);
     return g_test_run();

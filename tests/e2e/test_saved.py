@@ -7,9 +7,11 @@ socket and a descriptor, in both engines; streams that are damaged, cut short or
 import hashlib
 import json
 import os
+import select
 import shutil
 import socket
 import socketserver
+import struct
 import subprocess
 import sys
 import tempfile
@@ -355,6 +357,139 @@ def busy():
     return f"{saves} saves, {len(rows)} turns, {lost} transfers lost"
 
 
+# Both ways as fast as it goes, from a guest and to it: netload sends, busybox counts.
+FLOOD = """
+busybox ip link set eth0 up; busybox ip addr add 10.9.0.2/24 dev eth0
+(echo "udp-send 10.9.0.1 3600000 1000"; busybox sleep 3600) | /netload >/dev/null 2>&1 &
+s=/sys/class/net/eth0/statistics; n=0
+while :; do
+  n=$((n+1)); bad=$(($(busybox cat $s/rx_errors)+$(busybox cat $s/rx_crc_errors)+$(busybox cat $s/tx_errors)))
+  sums=$(busybox awk '/^Udp: [0-9]/{print $8}' /proc/net/snmp)
+  echo "COUNT $n $(busybox cat $s/rx_packets)/$(busybox cat $s/tx_packets)/$bad/$sums"
+  busybox usleep 20000
+done
+"""
+
+
+def ones_sum(data):
+    data += bytes(len(data) % 2)
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return total
+
+
+def ip_frame(protocol, payload):
+    """From 10.9.0.1 to 10.9.0.2, with its sums."""
+    addresses = bytes((10, 9, 0, 1, 10, 9, 0, 2))
+    if protocol == 17:
+        payload = struct.pack(">4H", 5000, 5202, 8 + len(payload), 0) + payload
+        total = ones_sum(addresses + struct.pack(">2H", 17, len(payload)) + payload) ^ 0xffff
+        payload = payload[:6] + struct.pack(">H", total or 0xffff) + payload[8:]
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 1, 0, 64, protocol, 0) + addresses
+    head = head[:10] + struct.pack(">H", ones_sum(head) ^ 0xffff) + head[12:]
+    return bytes.fromhex("525400123456525400000001") + b"\x08\x00" + head + payload
+
+
+class Flooder(threading.Thread):
+    """The other end of a cable (-netdev socket,udp=): sends without end, takes what comes and looks at it."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            self.guest = free.getsockname()
+        self.words = ("-netdev", f"socket,id=n,udp=127.0.0.1:{self.socket.getsockname()[1]},localaddr=127.0.0.1:{self.guest[1]}",
+                      "-device", "e1000,netdev=n,mac=52:54:00:12:34:56", "-nic", "none")
+        self.sent = self.got = 0
+        self.wrong, self.over, self.flooding, self.echoes = [], False, True, []
+
+    def run(self):
+        frames = [ip_frame(17, bytes([n % 251]) * (18 + 61 * (n % 24))) for n in range(288)]  # a ring has 256 descriptors
+        self.socket.setblocking(False)
+        while not self.over:
+            for frame in frames if self.flooding else [ip_frame(1, struct.pack(">BBHHH", 8, 0, 0xf7ff - 7, 0, 7))]:
+                try:
+                    self.socket.sendto(frame, self.guest)
+                    self.sent += 1
+                except OSError:  # full, or nobody there just now
+                    pass
+            select.select([self.socket], [], [], 0.002)  # when the guest is silent, a little slower
+            try:
+                for _ in range(64):
+                    self.look(self.socket.recv(65536))
+            except OSError:
+                pass
+
+    def look(self, frame):
+        if frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\1" and frame[38:42] == bytes((10, 9, 0, 1)):
+            mine = bytes.fromhex("525400000001") + bytes((10, 9, 0, 1))
+            self.socket.sendto(frame[6:12] + mine[:6] + frame[12:20] + b"\0\2" + mine + frame[22:32], self.guest)
+        if frame[12:14] != b"\x08\x00" or frame[26:30] != bytes((10, 9, 0, 2)):
+            return
+        self.got += 1
+        length = struct.unpack(">H", frame[16:18])[0]
+        if ones_sum(frame[14:34]) != 0xffff or length + 14 > max(len(frame), 60):
+            self.wrong.append(frame[:40].hex())
+        if frame[23] == 17 and length == 1028 and len(set(frame[42:1042])) > 1:
+            self.wrong.append(frame[:60].hex())
+        if frame[23] == 1 and frame[34] == 0:
+            self.echoes.append(frame)
+
+
+def flood():
+    """Saved in mid-burst of a flood both ways, the card's rings full: nothing is damaged, and both ways go on by themselves."""
+    words, netload = linux_words(), None
+    if not words:
+        return "left out: needs the image mini"
+    with open(os.path.join(IMAGES, "mini", "image.json"), encoding="utf-8") as file:
+        package = disk_guest.find_package(json.load(file)["kernel_release"])
+    if not package or not shutil.which("gcc"):
+        return "left out: needs the kernel package of the image mini (NETLAB_KERNEL_PACKAGE) and gcc"
+    netload = os.path.join(work, "netload")
+    source = os.path.join(os.environ["NETLAB_SOURCE"], "tests/bench/netload.c")
+    subprocess.run(["gcc", "-m32", "-march=i686", "-static", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-o", netload, source], check=True)
+    with open(netload, "rb") as file:
+        program = file.read()
+    initrd, other = os.path.join(work, "flood-initrd"), Flooder()
+    disk_guest.write_initrd(initrd, os.path.join(IMAGES, "mini", "initrd.cpio"), FLOOD, disk_guest.drivers(package, ("e1000",)), [("netload", program)])
+    words = (*[word if word != words[5] else initrd for word in words], *other.words)
+    text, saves, current = "", 0, Machine(*words)
+    other.start()
+
+    def moved(machine, rows):
+        """Frames in and out over the last rows."""
+        seen = [tuple(int(v) for v in row[1].split("/")[:2]) for row in counted(machine.text("serial"))]
+        return len(seen) > rows and all(b > a for a, b in zip(seen[0], seen[-1]))
+    try:
+        for accel in ENGINES + ENGINES:
+            wait_until(lambda: f"both ways after save {saves}: {current.text('serial')[-800:]}", lambda: moved(current, 3), SECONDS)
+            got = other.got
+            wait_until(f"the guest's own flood after save {saves}", lambda: other.got > got + 100, SECONDS)
+            text += hand_over("file", os.path.join(work, "flood"), current, accel, words)
+            current = hand_over.next
+            saves += 1
+        wait_until(lambda: f"both ways after save {saves}: {current.text('serial')[-800:]}", lambda: moved(current, 3), SECONDS)
+        other.flooding = False
+        wait_until("an echo", lambda: len(other.echoes) > 2, SECONDS)
+        text += current.text("serial")
+    finally:
+        current.__exit__()
+        other.over = True
+        other.join()
+        other.socket.close()
+    rows = counted(text)
+    check([int(row[0]) for row in rows] == list(range(1, len(rows) + 1)), f"it counted {[row[0] for row in rows]}")
+    check("Hang" not in text and "NETDEV WATCHDOG" not in text and "Reset adapter" not in text, f"the driver: {text[-2000:]}")
+    last = rows[-1][1].split("/")
+    check(last[2:] == ["0", "0"], f"errors of the card, wrong sums of datagrams: {rows[-1]}")
+    check(not other.wrong, f"damaged frames: {other.wrong[:4]}")
+    check(other.sent > int(last[0]), f"{other.sent} sent and {last[0]} taken: the guest was never behind")
+    return f"{saves} saves, {last[0]} of {other.sent} frames in, {last[1]} out, {other.got} seen"
+
+
 # Firmware in a flash chip of 64 KiB, run from RAM: programs the first byte of the chip, and tells what it reads there over and over.
 FLASH = """.code16
     cli
@@ -467,7 +602,7 @@ def refused():
 
 if __name__ == "__main__":
     try:
-        main(exact, linux, busy, flash, refused)
+        main(exact, linux, busy, flood, flash, refused)
     finally:
         for folder in (work, test_icount.work):
             shutil.rmtree(folder, ignore_errors=True)
