@@ -228,6 +228,12 @@ static void test_io_bar(struct rig *r, gconstpointer data)
     set_conf(r, bar, 0xffe0, 4); /* the last 32 ports */
     g_assert_cmphex(in8(r->b, 0xffe5), ==, 0x77);
     g_assert_cmphex(in8(r->b, 0xc025), ==, 0xff);
+    set_conf(r, bar, 0xce0, 4); /* over the host bridge's own ports, which stay its own */
+    out8(r->b, 0xcef, 0x33);
+    g_assert_cmphex(r->card->ports[15], ==, 0x33);
+    g_assert_cmphex(conf(r, bar, 4), ==, 0xce1);
+    set_conf(r, bar, 0xffe0, 4);
+    g_assert_cmphex(in8(r->b, 0xffe5), ==, 0x77);
     set_conf(r, PCI_COMMAND, 0, 2);
     g_assert_cmphex(in8(r->b, 0xffe5), ==, 0xff);
 }
