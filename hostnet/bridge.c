@@ -211,7 +211,16 @@ bool hostnet_bridge_add_port(struct hostnet *net, uint32_t bridge, uint32_t port
     hostnet_auto_batch batch = {};
     struct nl_msg *message = hostnet_batch_add(&batch, RTM_SETLINK, 0, &header, sizeof header);
     hostnet_put_u32(message, IFLA_MASTER, bridge);
-    return hostnet_batch_do(net, &batch, error, NULL, "adding port %s to bridge %s", port_text, bridge_text);
+    g_autoptr(GError) cause = NULL;
+    if (hostnet_batch_do(net, &batch, &cause, NULL, "adding port %s to bridge %s", port_text, bridge_text))
+        return true;
+    if (g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_BUSY))
+        return hostnet_error_set(error, EBUSY, NULL,
+                                 "macvlan, macvtap or ipvlan interfaces on it keep it from being a port; "
+                                 "`ip -d link` shows them",
+                                 "adding port %s to bridge %s", port_text, bridge_text);
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return false;
 }
 
 bool hostnet_bridge_remove_port(struct hostnet *net, uint32_t bridge, uint32_t port, GError **error)

@@ -38,11 +38,13 @@ enum {
     REQUESTS_PER_KIND = 6,
 };
 
-/* What is asked for each kind: message type, family, header size. Rows end with type 0. */
+/* What is asked for each kind: message type, family, header size, and of neighbours whether those that this
+ * host answers for are meant. Rows end with type 0. */
 struct dump_request {
     uint16_t type;
     uint8_t family;
     uint8_t header;
+    bool is_proxy;
 };
 
 static const struct {
@@ -59,8 +61,10 @@ static const struct {
                              {RTM_GETRULE, AF_INET6, sizeof(struct fib_rule_hdr)}}},
     [HOSTNET_DUMP_QDISCS] = {NETLINK_ROUTE, {{RTM_GETQDISC, AF_UNSPEC, sizeof(struct tcmsg)}}},
     [HOSTNET_DUMP_NEIGHBOURS] = {NETLINK_ROUTE,
-                                 {{RTM_GETNEIGH, AF_INET, sizeof(struct ndmsg)},
-                                  {RTM_GETNEIGH, AF_INET6, sizeof(struct ndmsg)}}},
+                                 {{RTM_GETNEIGH, AF_INET, sizeof(struct ndmsg), false},
+                                  {RTM_GETNEIGH, AF_INET6, sizeof(struct ndmsg), false},
+                                  {RTM_GETNEIGH, AF_INET, sizeof(struct ndmsg), true},
+                                  {RTM_GETNEIGH, AF_INET6, sizeof(struct ndmsg), true}}},
     [HOSTNET_DUMP_BRIDGE_ENTRIES] = {NETLINK_ROUTE, {{RTM_GETNEIGH, AF_BRIDGE, sizeof(struct ndmsg)}}},
     [HOSTNET_DUMP_NFT_TABLES] = {NETLINK_NETFILTER,
                                  {{NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0, sizeof(struct nfgenmsg)},
@@ -207,6 +211,8 @@ static bool take_one(struct mnl_socket *socket, const struct dump_request *reque
         /* All of these headers begin with the family. */
         uint8_t *header = mnl_nlmsg_put_extra_header(message, request->header);
         header[0] = request->family;
+        if (request->is_proxy)
+            ((struct ndmsg *)header)->ndm_flags = NTF_PROXY;
         int reason = 0;
         if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0)
             return hostnet_error_set(error, errno, NULL, NULL, "listing %s", name);
@@ -284,6 +290,11 @@ static bool is_about(const struct nlmsghdr *message, uint32_t index)
             mnl_attr_get_u32(rows[RTA_OIF]) == index)
             return true;
         return rows[RTA_MULTIPATH] && has_hop(rows[RTA_MULTIPATH], index);
+    case RTM_NEWNEIGH: {
+        const struct ndmsg *neighbour = payload;
+        return length >= sizeof *neighbour && (uint32_t)neighbour->ndm_ifindex == index &&
+               ((neighbour->ndm_state & NUD_PERMANENT) || (neighbour->ndm_flags & NTF_PROXY));
+    }
     default:
         return false;
     }
@@ -354,7 +365,8 @@ GHashTable *hostnet_dump_address_set(GBytes *dump)
 struct replay {
     struct mnl_socket *socket;
     uint32_t sequence, from, to, elapsed;
-    bool is_beside; /* routes of equal destinations may be there already, by another link */
+    bool is_beside;   /* routes of equal destinations may be there already, by another link */
+    bool is_resolved; /* routes by nexthop objects: by what those said, for they are there no more */
     char from_name[HOSTNET_NAME_MAX + 1], to_name[HOSTNET_NAME_MAX + 1]; /* "": rules stay as they are */
     char *buffer;                                                        /* MESSAGE_SIZE */
 };
@@ -431,6 +443,21 @@ static void put_hops(struct nlmsghdr *request, const struct nlattr *attribute, c
     mnl_attr_put(request, attribute->nla_type, length, hops);
 }
 
+/* A route by a nexthop object is told with what that object says, and asked for by the object alone. It goes
+ * to another link without the object, which stays with its own. */
+static bool is_of_object(uint16_t type)
+{
+    return type == RTA_OIF || type == RTA_GATEWAY || type == RTA_VIA || type == RTA_MULTIPATH ||
+           type == RTA_ENCAP || type == RTA_ENCAP_TYPE || type == RTA_NEWDST;
+}
+
+static bool has_object(const struct nlmsghdr *stored)
+{
+    const struct nlattr *rows[RTA_MAX + 1];
+    return stored->nlmsg_type == RTM_NEWROUTE &&
+           hostnet_dump_parse(stored, sizeof(struct rtmsg), rows, RTA_MAX) && rows[RTA_NH_ID];
+}
+
 static bool build_route(struct replay *replay, const struct nlmsghdr *stored, struct nlmsghdr *request)
 {
     const struct nlattr *rows[RTA_MAX + 1], *attribute;
@@ -444,11 +471,16 @@ static bool build_route(struct replay *replay, const struct nlmsghdr *stored, st
     if ((header.rtm_flags & RTM_F_CLONED) || table == RT_TABLE_LOCAL)
         return false;
     header.rtm_flags &= RTNH_F_ONLINK | RTNH_F_PERVASIVE;
+    bool is_by_object = rows[RTA_NH_ID] && replay->from == replay->to && !replay->is_resolved;
+    if (is_by_object)
+        header.rtm_flags = 0;
     memcpy(mnl_nlmsg_put_extra_header(request, sizeof header), &header, sizeof header);
     request->nlmsg_type = RTM_NEWROUTE;
     mnl_attr_for_each(attribute, stored, sizeof header)
     {
         uint16_t type = mnl_attr_get_type(attribute);
+        if (is_by_object ? is_of_object(type) : type == RTA_NH_ID)
+            continue;
         if (type == RTA_OIF && mnl_attr_get_payload_len(attribute) >= 4) {
             uint32_t index = mnl_attr_get_u32(attribute);
             mnl_attr_put_u32(request, RTA_OIF, replay->from && index == replay->from ? replay->to : index);
@@ -466,6 +498,29 @@ static bool build_route(struct replay *replay, const struct nlmsghdr *stored, st
         } else if (!copy(request, attribute)) {
             return false;
         }
+    }
+    return true;
+}
+
+/* Permanent neighbours, and those that this host answers for. */
+static bool build_neighbour(struct replay *replay, const struct nlmsghdr *stored, struct nlmsghdr *request)
+{
+    struct ndmsg header;
+    if (mnl_nlmsg_get_payload_len(stored) < sizeof header)
+        return false;
+    memcpy(&header, mnl_nlmsg_get_payload(stored), sizeof header);
+    if (replay->from && (uint32_t)header.ndm_ifindex == replay->from)
+        header.ndm_ifindex = (int)replay->to;
+    memcpy(mnl_nlmsg_put_extra_header(request, sizeof header), &header, sizeof header);
+    request->nlmsg_type = RTM_NEWNEIGH;
+    /* One that was learned meanwhile gives way. */
+    request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+    const struct nlattr *attribute;
+    mnl_attr_for_each(attribute, stored, sizeof header)
+    {
+        uint16_t type = mnl_attr_get_type(attribute);
+        if (type != NDA_CACHEINFO && type != NDA_PROBES && !copy(request, attribute))
+            return false;
     }
     return true;
 }
@@ -585,6 +640,15 @@ static GPtrArray *in_order(GBytes *dump)
     return messages;
 }
 
+static bool build(struct replay *replay, const struct nlmsghdr *stored, struct nlmsghdr *request)
+{
+    return stored->nlmsg_type == RTM_NEWADDR    ? build_address(replay, stored, request)
+           : stored->nlmsg_type == RTM_NEWROUTE ? build_route(replay, stored, request)
+           : stored->nlmsg_type == RTM_NEWRULE  ? build_rule(replay, stored, request)
+           : stored->nlmsg_type == RTM_NEWNEIGH ? build_neighbour(replay, stored, request)
+                                                : false;
+}
+
 static int replay_dump(struct hostnet *net, GBytes *dump, uint32_t from, uint32_t to, uint32_t elapsed,
                        bool is_beside, GError **error)
 {
@@ -608,14 +672,17 @@ static int replay_dump(struct hostnet *net, GBytes *dump, uint32_t from, uint32_
             if (is_on_link(stored) != (pass == 0))
                 continue;
             struct nlmsghdr *request = start_request(&replay);
-            bool is_built = stored->nlmsg_type == RTM_NEWADDR    ? build_address(&replay, stored, request)
-                            : stored->nlmsg_type == RTM_NEWROUTE ? build_route(&replay, stored, request)
-                            : stored->nlmsg_type == RTM_NEWRULE  ? build_rule(&replay, stored, request)
-                                                                 : false;
-            if (!is_built)
+            if (!build(&replay, stored, request))
                 continue;
             g_autofree char *text = NULL;
             int reason = send_request(&replay, request, &text);
+            if (reason && reason != EEXIST && has_object(stored)) {
+                replay.is_resolved = true;
+                request = start_request(&replay);
+                g_clear_pointer(&text, g_free);
+                reason = build(&replay, stored, request) ? send_request(&replay, request, &text) : reason;
+                replay.is_resolved = false;
+            }
             if (reason == 0 || reason == EEXIST)
                 count++;
             else if (!first)
@@ -625,6 +692,7 @@ static int replay_dump(struct hostnet *net, GBytes *dump, uint32_t from, uint32_
                                   "putting back one of the stored %s",
                                   stored->nlmsg_type == RTM_NEWADDR    ? "addresses"
                                   : stored->nlmsg_type == RTM_NEWROUTE ? "routes"
+                                  : stored->nlmsg_type == RTM_NEWNEIGH ? "neighbours"
                                                                        : "rules");
         }
     }

@@ -18,7 +18,7 @@ enum hostnet_dump_kind {
     HOSTNET_DUMP_ROUTES, /* all tables, IPv4 and IPv6 */
     HOSTNET_DUMP_RULES,
     HOSTNET_DUMP_QDISCS,
-    HOSTNET_DUMP_NEIGHBOURS,
+    HOSTNET_DUMP_NEIGHBOURS, /* those that this host answers for (NTF_PROXY) too */
     HOSTNET_DUMP_BRIDGE_ENTRIES,
     HOSTNET_DUMP_NFT_TABLES, /* nfnetlink: tables, chains, rules, sets; empty where there is no nf_tables */
     HOSTNET_DUMP_KIND_COUNT
@@ -27,7 +27,8 @@ enum hostnet_dump_kind {
 /* All messages of one kind, in the kernel's order. A dump that was interrupted by a change is taken again. */
 GBytes *hostnet_dump_take(struct hostnet *net, enum hostnet_dump_kind kind, GError **error);
 
-/* Only those that speak of link `index`. For LINKS, ADDRESSES, QDISCS, ROUTES (as out link or a next hop). */
+/* Only those that speak of link `index`. For LINKS, ADDRESSES, QDISCS, ROUTES (as out link or a next hop),
+ * NEIGHBOURS (permanent ones, and those that this host answers for). */
 GBytes *hostnet_dump_filter(GBytes *dump, uint32_t index);
 
 /* Of RULES, those whose input or output link has this name. */
@@ -54,7 +55,8 @@ GBytes *hostnet_route_watch_take(int fd, uint32_t index);
 /* The queueing disciplines of a dump that a virtual link has not by itself, as a set of names ("tbf"). */
 GHashTable *hostnet_dump_qdisc_set(GBytes *dump);
 
-/* Puts stored addresses, routes or rules back, those of link `from` onto link `to` (0, 0: as they are).
+/* Puts stored addresses, routes, neighbours or rules back, those of link `from` onto link `to` (0, 0: as they
+ * are).
  * `elapsed` seconds are taken off address lifetimes; those that ran out are left out. Routes go in dependency
  * order: on link first, then through gateways; ones that are there already are fine. Rules name links, so
  * those of `from`, which must be there still, get the name of `to`. Routes of the `local` table are the

@@ -104,6 +104,13 @@ static bool check_characters(const char *what, const char *name, size_t longest,
 
 bool hostnet_name_check(const char *name, GError **error)
 {
+    /* Where the kernel keeps each link's switches, these are those of all links and of links to come. */
+    if (name && (strcmp(name, "all") == 0 || strcmp(name, "default") == 0))
+        return hostnet_error_say(
+            error, HOSTNET_ERROR_INVALID,
+            "the interface name may not be \"%s\", which is the kernel's word for settings of "
+            "many; choose another",
+            name);
     return check_characters("the interface name", name, HOSTNET_NAME_MAX, error);
 }
 

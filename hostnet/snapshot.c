@@ -167,7 +167,7 @@ static void write_neighbour(struct snapshot *snapshot, const struct nlmsghdr *me
     const struct ndmsg *header = mnl_nlmsg_get_payload(message);
     if (mnl_nlmsg_get_payload_len(message) < sizeof *header)
         return;
-    bool is_permanent = (header->ndm_state & NUD_PERMANENT) != 0;
+    bool is_permanent = (header->ndm_state & NUD_PERMANENT) || (header->ndm_flags & NTF_PROXY);
     if ((header->ndm_state & NUD_NOARP) && header->ndm_family != AF_BRIDGE)
         return; /* multicast and loopback: made and dropped by the kernel as it goes */
     if (!is_permanent && !(snapshot->format.flags & HOSTNET_SNAPSHOT_NEIGHBOURS))

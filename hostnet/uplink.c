@@ -11,22 +11,17 @@
  * leave others; addresses are added before routes, because gateways have to be on link. Duplicate address
  * detection is off on the bridge, and off on the NIC for the moment of the restoring: these addresses were
  * ours a moment ago, and a tentative address would be deaf for a second.
- *
- * Asking a gateway: RTM_NEWNEIGH with NTF_USE makes the kernel resolve it as for a packet of its own; the
- * entry is looked at until it is reachable. A new bridge has no old entries that could lie.
  */
 #include "hostnet/uplink.h"
 #include "hostnet/bridge.h"
 #include "hostnet/dump.h"
 #include "hostnet/hostnet_internal.h"
 #include "hostnet/monitor.h"
-#include "hostnet/request_internal.h"
 #include "hostnet/route.h"
 #include "hostnet/sysctl.h"
 
 #include <errno.h>
 #include <linux/ethtool.h>
-#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <linux/wireless.h>
@@ -37,7 +32,7 @@
 #include <time.h>
 
 #define GROUP "uplink"
-enum { FORMAT_VERSION = 1, POLL_US = 20000, ADDRESSES_MOST = 4096 };
+enum { FORMAT_VERSION = 1 };
 
 void hostnet_uplink_free(struct hostnet_uplink *uplink)
 {
@@ -46,6 +41,7 @@ void hostnet_uplink_free(struct hostnet_uplink *uplink)
     g_clear_pointer(&uplink->addresses, g_bytes_unref);
     g_clear_pointer(&uplink->routes, g_bytes_unref);
     g_clear_pointer(&uplink->rules, g_bytes_unref);
+    g_clear_pointer(&uplink->neighbours, g_bytes_unref);
     g_free(uplink->accept_dad);
     g_free(uplink);
 }
@@ -130,7 +126,7 @@ static bool check_link(struct hostnet *net, const struct hostnet_link *link, GEr
     else if (link->type != ARPHRD_ETHER)
         why = "it is no Ethernet interface, and only those can be bridged; use uplink: nat";
     else if (link->kind == HOSTNET_LINK_BRIDGE)
-        why = "it is a bridge already";
+        why = "it is a bridge already, which takes ports as it is (`netlab host bridge attach`)";
     else if (link->mark && hostnet_mark_parse(link->mark, NULL, NULL))
         why = "it belongs to a lab";
     else if (is_wireless(net, link->name))
@@ -206,6 +202,7 @@ struct hostnet_uplink *hostnet_uplink_capture(struct hostnet *net, const char *n
     g_autoptr(GBytes) rules = NULL;
     if (!(uplink->addresses = take(net, HOSTNET_DUMP_ADDRESSES, link->index, error)) ||
         !(uplink->routes = take(net, HOSTNET_DUMP_ROUTES, link->index, error)) ||
+        !(uplink->neighbours = take(net, HOSTNET_DUMP_NEIGHBOURS, link->index, error)) ||
         !(rules = hostnet_dump_take(net, HOSTNET_DUMP_RULES, error)) ||
         !has_lease(net, link->index, &uplink->had_lease, error) ||
         !hostnet_identity_plan(net, bridge_name, mark, &uplink->bridge, error)) {
@@ -254,6 +251,7 @@ char *hostnet_uplink_format(const struct hostnet_uplink *uplink)
     put_bytes(file, "addresses", uplink->addresses);
     put_bytes(file, "routes", uplink->routes);
     put_bytes(file, "rules", uplink->rules);
+    put_bytes(file, "neighbours", uplink->neighbours);
     return g_key_file_to_data(file, NULL, NULL);
 }
 
@@ -281,6 +279,9 @@ struct hostnet_uplink *hostnet_uplink_parse(const char *text, GError **error)
         uplink->addresses = get_bytes(file, "addresses");
         uplink->routes = get_bytes(file, "routes");
         uplink->rules = get_bytes(file, "rules");
+        uplink->neighbours = get_bytes(file, "neighbours");
+        if (!uplink->neighbours) /* stored by an earlier version */
+            uplink->neighbours = g_bytes_new(NULL, 0);
         good = uplink->index && uplink->addresses && uplink->routes && uplink->rules;
     }
     if (!good) {
@@ -389,6 +390,7 @@ bool hostnet_uplink_bridge(struct hostnet *net, const struct hostnet_uplink *upl
         hostnet_bridge_add_port(net, bridge, uplink->index, error) &&
         hostnet_link_set_up(net, bridge, true, error) &&
         hostnet_dump_replay(net, uplink->addresses, uplink->index, bridge, elapsed(uplink), error) >= 0 &&
+        hostnet_dump_replay(net, uplink->neighbours, uplink->index, bridge, 0, error) >= 0 &&
         hostnet_dump_replay(net, uplink->routes, uplink->index, bridge, elapsed(uplink), error) >= 0;
     g_autoptr(GBytes) routes_since = hostnet_route_watch_take(watch, uplink->index);
     GBytes *const others[] = {routes_now, routes_since};
@@ -649,6 +651,13 @@ static bool put_routes_back(struct hostnet *net, const struct hostnet_uplink *up
     if (hostnet_dump_replay(net, uplink->routes, 0, 0, passed, &cause) >= 0 &&
         (!lacks_route(net, uplink) || hostnet_dump_replay(net, uplink->routes, 0, 0, passed, &cause) >= 0))
         return true;
+    g_autoptr(hostnet_link) nic = hostnet_link_get(net, uplink->index, NULL);
+    if (nic && !nic->up) {
+        note(notes,
+             "%s is down, which somebody else did while it was bridged; its routes are not there again",
+             nic->name);
+        return true;
+    }
     bool is_ours_to_try = g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_PERMISSION) ||
                           g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_BUSY) ||
                           g_error_matches(cause, HOSTNET_ERROR, HOSTNET_ERROR_LIMIT);
@@ -692,6 +701,7 @@ static bool put_back(struct hostnet *net, const struct hostnet_uplink *uplink, c
                                         good ? error : NULL) &&
            good;
     good = put_renewed_back(net, uplink, renewed, good ? error : NULL) && good;
+    good = hostnet_dump_replay(net, uplink->neighbours, 0, 0, 0, good ? error : NULL) >= 0 && good;
     good = put_routes_back(net, uplink, passed, notes, good ? error : NULL) && good;
     /* Refused once, it is asked for again; then whoever called tries all of it again. */
     if (has_six && !hostnet_sysctl_set(net, key, uplink->accept_dad, NULL, NULL))
@@ -728,11 +738,18 @@ bool hostnet_uplink_restore(struct hostnet *net, const struct hostnet_uplink *up
         g_propagate_error(error, g_steal_pointer(&refusal));
         return false;
     }
-    bool is_same = nic && memcmp(&nic->mac, &uplink->mac, sizeof nic->mac) == 0;
+    /* Its index may be another's by now: that has another name, another MAC and is no port of ours. */
+    bool has_mac = nic && memcmp(&nic->mac, &uplink->mac, sizeof nic->mac) == 0;
+    bool is_same = nic && (has_mac || strcmp(nic->name, uplink->nic) == 0 ||
+                           (presence == HOSTNET_PRESENT && nic->master == bridge->index));
+    char mac[HOSTNET_MAC_TEXT];
     if (!is_same)
         note(notes, "%s is gone: nothing can be put back on it", uplink->nic);
-    else if (strcmp(nic->name, uplink->nic) != 0)
+    if (is_same && strcmp(nic->name, uplink->nic) != 0)
         note(notes, "%s is called %s now", uplink->nic, nic->name);
+    if (is_same && !has_mac)
+        note(notes, "%s has the MAC %s, which somebody else gave it meanwhile; it stays", nic->name,
+             hostnet_mac_format(&nic->mac, mac));
     bool is_free = is_same && (!nic->master || (presence == HOSTNET_PRESENT && nic->master == bridge->index));
     if (is_same && !is_free)
         note(notes, "%s was put into another bridge meanwhile; it stays there as it is", uplink->nic);
@@ -781,7 +798,8 @@ bool hostnet_uplink_rescue(struct hostnet *net, const struct hostnet_link_identi
         return hostnet_link_delete(net, bridge, error);
     g_autoptr(GBytes) addresses = take(net, HOSTNET_DUMP_ADDRESSES, bridge->index, error);
     g_autoptr(GBytes) routes = addresses ? take(net, HOSTNET_DUMP_ROUTES, bridge->index, error) : NULL;
-    g_autoptr(GBytes) all_rules = routes ? hostnet_dump_take(net, HOSTNET_DUMP_RULES, error) : NULL;
+    g_autoptr(GBytes) neighbours = routes ? take(net, HOSTNET_DUMP_NEIGHBOURS, bridge->index, error) : NULL;
+    g_autoptr(GBytes) all_rules = neighbours ? hostnet_dump_take(net, HOSTNET_DUMP_RULES, error) : NULL;
     if (!all_rules)
         return false;
     g_autoptr(GBytes) rules = hostnet_dump_filter_rules(all_rules, bridge->name);
@@ -790,93 +808,11 @@ bool hostnet_uplink_rescue(struct hostnet *net, const struct hostnet_link_identi
      * killed anywhere, the next try finds it on one or on both, and nothing but it is stored anywhere. */
     return hostnet_dump_replay(net, addresses, bridge->index, port->index, 0, error) >= 0 &&
            hostnet_dump_order_addresses(net, addresses, bridge->index, port->index, 0, error) &&
+           hostnet_dump_replay(net, neighbours, bridge->index, port->index, 0, error) >= 0 &&
            hostnet_dump_replay_beside(net, routes, bridge->index, port->index, error) >= 0 &&
            hostnet_dump_remove(net, rules, NULL, NULL, error) &&
            hostnet_bridge_remove_port(net, bridge->index, port->index, error) &&
            hostnet_link_delete(net, bridge, error);
-}
-
-/* ---- is somebody there ---- */
-
-static bool ask_neighbour(struct hostnet *net, uint32_t index, const struct hostnet_address *address,
-                          GError **error)
-{
-    struct ndmsg header = {.ndm_family = address->family,
-                           .ndm_ifindex = (int)index,
-                           .ndm_state = NUD_NONE,
-                           .ndm_flags = NTF_USE};
-    hostnet_auto_batch batch = {};
-    struct nl_msg *message = hostnet_batch_add(&batch, RTM_NEWNEIGH, NLM_F_CREATE, &header, sizeof header);
-    hostnet_put(message, NDA_DST, address->bytes, address->family == AF_INET ? 4 : 16);
-    return hostnet_batch_do(net, &batch, error, NULL, "asking a gateway");
-}
-
-struct look {
-    const struct hostnet_address *address;
-    uint32_t index;
-    bool is_reachable;
-};
-
-static void look_at_neighbour(struct nlmsghdr *message, void *opaque)
-{
-    struct look *look = opaque;
-    const struct ndmsg *header = nlmsg_data(message);
-    struct nlattr *destination = nlmsg_find_attr(message, sizeof *header, NDA_DST);
-    size_t length = look->address->family == AF_INET ? 4 : 16;
-    if (message->nlmsg_type != RTM_NEWNEIGH || header->ndm_family != look->address->family ||
-        (uint32_t)header->ndm_ifindex != look->index || !destination ||
-        (size_t)nla_len(destination) != length ||
-        memcmp(nla_data(destination), look->address->bytes, length) != 0)
-        return;
-    look->is_reachable = (header->ndm_state & (NUD_REACHABLE | NUD_PERMANENT)) != 0;
-}
-
-static void forget(void *opaque)
-{
-    ((struct look *)opaque)->is_reachable = false;
-}
-
-bool hostnet_uplink_confirm(struct hostnet *net, const struct hostnet_uplink *uplink, unsigned timeout_ms,
-                            enum hostnet_uplink_answer *answer, GError **error)
-{
-    uint32_t index = uplink->bridge.index;
-    gint64 deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000, ask_again = 0;
-    for (;;) {
-        unsigned gateways = 0;
-        g_autoptr(GArray) routes = hostnet_route_list(net, 0, index, error);
-        if (!routes)
-            return false;
-        bool is_due = g_get_monotonic_time() >= ask_again;
-        for (unsigned i = 0; i < routes->len; i++) {
-            const struct hostnet_route *route = &g_array_index(routes, struct hostnet_route, i);
-            struct look look = {.address = &route->gateway, .index = index};
-            struct ndmsg header = {.ndm_family = route->gateway.family};
-            if (route->destination.length || !route->gateway.family)
-                continue;
-            gateways++;
-            if (is_due && !ask_neighbour(net, index, &route->gateway, error))
-                return false;
-            if (!hostnet_request_dump(net, RTM_GETNEIGH, &header, sizeof header, look_at_neighbour, forget,
-                                      &look, "listing neighbours", error))
-                return false;
-            if (look.is_reachable) {
-                *answer = HOSTNET_UPLINK_ANSWERED;
-                return true;
-            }
-        }
-        if (is_due)
-            ask_again = g_get_monotonic_time() + G_USEC_PER_SEC;
-        if (g_get_monotonic_time() >= deadline) {
-            *answer = gateways ? HOSTNET_UPLINK_SILENT : HOSTNET_UPLINK_NO_GATEWAY;
-            return true;
-        }
-        /* Without a gateway there is nothing to wait for, unless a lease is still to bring one. */
-        if (!gateways && !uplink->had_lease) {
-            *answer = HOSTNET_UPLINK_NO_GATEWAY;
-            return true;
-        }
-        g_usleep(POLL_US);
-    }
 }
 
 bool hostnet_uplink_has_address(struct hostnet *net, const struct hostnet_uplink *uplink, GError **error)

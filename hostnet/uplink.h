@@ -10,7 +10,8 @@
  * every half-way state, twice is once
  *
  * What moves: IPv4 and IPv6 addresses with remaining lifetimes and flags, routes of all tables (multipath
- * next hops too), policy rules that name the NIC (copied for the bridge). The bridge takes over the NIC's
+ * next hops too), policy rules that name the NIC and permanent neighbours (copied for the bridge; the kernel
+ * drops neighbours of a NIC with its last IPv4 address). The bridge takes over the NIC's
  * IPv6 and IPv4 switches (accept_ra, rp_filter, …). Temporary addresses (RFC 8981) are not moved: the kernel
  * makes new ones. Large receive offload, which the kernel switches off for ports, is switched on again at the
  * end.
@@ -33,9 +34,9 @@ struct hostnet_uplink {
     uint32_t mtu;
     bool was_up, had_lro, had_lease; /* had_lease: an IPv4 address with a lifetime, so from DHCP */
     struct hostnet_link_identity bridge;
-    GBytes *addresses, *routes, *rules; /* dump.h; of the NIC */
-    char *accept_dad;                   /* net/ipv6/conf/NIC/accept_dad; NULL: no IPv6 */
-    uint64_t taken_at;                  /* seconds since boot, sleep included */
+    GBytes *addresses, *routes, *rules, *neighbours; /* dump.h; of the NIC */
+    char *accept_dad;                                /* net/ipv6/conf/NIC/accept_dad; NULL: no IPv6 */
+    uint64_t taken_at;                               /* seconds since boot, sleep included */
 };
 typedef struct hostnet_uplink hostnet_uplink;
 void hostnet_uplink_free(struct hostnet_uplink *uplink);

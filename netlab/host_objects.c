@@ -519,10 +519,14 @@ static struct store_host_object *row_to_remove(struct host_session *session, enu
     if (!is_kind_of_it || !host_is_marked(link, false)) {
         g_autofree char *lab = NULL;
         bool is_lab = link->mark && hostnet_mark_parse(link->mark, &lab, NULL);
+        bool is_other = !is_kind_of_it && host_is_marked(link, false);
+        g_autofree char *next =
+            is_other ? g_strdup_printf("`netlab host %s del %s` removes it",
+                                       kind_names[kind == HOST_TAP ? HOST_BRIDGE : HOST_TAP], name)
+            : is_lab ? g_strdup_printf("it belongs to the lab %s", lab)
+                     : g_strdup("`ip link del` removes what is yours");
         g_set_error(error, HOSTNET_ERROR, HOSTNET_ERROR_NOT_OURS,
-                    "%s was not made by `netlab host %s add`, so it stays%s%s", name, kind_names[kind],
-                    is_lab ? "; it belongs to the lab " : "; `ip link del` removes what is yours",
-                    is_lab ? lab : "");
+                    "%s was not made by `netlab host %s add`, so it stays; %s", name, kind_names[kind], next);
         return NULL;
     }
     struct hostnet_link_identity identity;

@@ -133,6 +133,10 @@ bool host_uplink_restore(const struct host_change *change, const char *name, GEr
         !host_check_no_lease(&session, bridge.name, error) ||
         !host_detach_all(&session, bridge.index, error) || !host_remove_row(&session, row, error))
         return false;
-    host_tell(change, "%s is as it was before it was bridged", nic);
+    g_autoptr(hostnet_link) now = hostnet_link_find(session.net, nic, NULL);
+    if (now && !now->master)
+        host_tell(change, "%s is as it was before it was bridged", nic);
+    else
+        host_tell(change, "nothing more is to be put back on %s", nic);
     return true;
 }

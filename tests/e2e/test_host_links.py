@@ -124,7 +124,8 @@ def errors():
                        (("bridge", "add", "a/b"), "a/b"), (("bridge", "add", "a-name-far-too-long"), "15"),
                        (("bridge", "del", "mine"), "was not made by `netlab host bridge add`"),
                        (("tap", "del", "yours"), "was not made by `netlab host tap add`"),
-                       (("bridge", "del", "eth1"), "was not made by"), (("tap", "add", "t", "--user=no-such-user"), "there is no user"),
+                       (("bridge", "del", "eth1"), "was not made by"), (("bridge", "add", "all"), "may not be \"all\""),
+                       (("tap", "add", "t", "--user=no-such-user"), "there is no user"),
                        (("bridge", "attach", "mine", "eht1"), "there is no interface \"eht1\""),
                        (("bridge", "attach", "eth1", "other"), "eth1 is no bridge"), (("bridge", "attach", "mine", "lo"), "the loopback"),
                        (("bridge", "attach", "mine", "other"), "`netlab host uplink bridge other`"),
@@ -140,6 +141,9 @@ def errors():
         check(word in said, f"{args}: {said}")
     # What others have put into our bridge, and what of ours they have changed.
     host.do("bridge", "add", "br0")
+    host.do("tap", "add", "tap0")
+    check("`netlab host tap del tap0` removes it" in host.do("bridge", "del", "tap0", rc=1).stderr, "a TAP of ours")
+    host.do("tap", "del", "tap0")
     ip("link set eth1 master br0")
     check("has ports that" in host.do("bridge", "del", "br0", rc=1).stderr, "a foreign port")
     check("was not put into br0" in host.do("bridge", "detach", "br0", "eth1", rc=1).stderr, "a foreign port")

@@ -108,6 +108,11 @@ static struct scene scene_new(void)
     route_add(scene.host, nic.index, "0.0.0.0/0", "192.0.2.1", 0, 77, RTPROT_STATIC);
     route_add(scene.host, nic.index, "2001:db8::/64", NULL, 256, 0, RTPROT_RA);
     route_add(scene.host, nic.index, "::/0", "2001:db8::1", 1024, 0, RTPROT_RA);
+    /* Neighbours that somebody has set; the kernel drops the IPv4 ones with the last address. */
+    g_assert_true(run_in(scene.host,
+                         "ip neigh add 192.0.2.55 lladdr 02:00:00:00:00:55 dev eth0 nud permanent &&"
+                         "ip neigh add proxy 192.0.2.66 dev eth0 &&"
+                         "ip neigh add 2001:db8::55 lladdr 02:00:00:00:00:55 dev eth0 nud permanent"));
     return scene;
 }
 
@@ -237,6 +242,8 @@ static void test_there_and_back(void)
     g_assert_true(hostnet_uplink_confirm(scene.host, uplink, PATIENCE_MS, &answer, &error));
     g_assert_no_error(error);
     g_assert_cmpint(answer, ==, HOSTNET_UPLINK_ANSWERED);
+
+    g_assert_true(run_in(scene.host, "ip neigh show dev nlu1 nud permanent | grep -q '^192.0.2.55 '"));
 
     /* Through its text, as from a journal. */
     g_autofree char *text = hostnet_uplink_format(uplink);
@@ -373,6 +380,81 @@ static void test_foreign_hands(void)
     hostnet_close(scene.host);
 }
 
+/* The NIC has another MAC, another name, or was set down when it is put back. */
+static void test_changed_nic(void)
+{
+    static const struct {
+        const char *command, *name, *note;
+        bool has_routes;
+    } changes[] = {
+        {"ip link set eth0 address 02:00:00:00:00:77", "eth0", "eth0 has the MAC 02:00:00:00:00:77, which",
+         true},
+        {"ip link set eth0 down && ip link set eth0 name eth9 && ip link set eth9 up", "eth9",
+         "eth0 is called eth9 now", true},
+        {"ip link set eth0 down && ip link set eth0 address 02:00:00:00:00:77 && ip link set eth0 name eth9 "
+         "&& "
+         "ip link set eth9 up",
+         "eth9", "eth9 has the MAC 02:00:00:00:00:77", true},
+        {"ip link set eth0 nomaster && ip link set eth0 address 02:00:00:00:00:77", "eth0", "has the MAC",
+         true},
+        {"ip link set eth0 down", "eth0", "eth0 is down, which somebody else did", false},
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(changes); i++) {
+        GError *error = NULL;
+        struct scene scene = scene_new();
+        g_autoptr(hostnet_uplink) uplink = capture(&scene);
+        g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
+        g_assert_true(hostnet_uplink_bridge(scene.host, uplink, NULL, &error));
+        g_assert_true(run_in(scene.host, changes[i].command));
+        g_assert_true(hostnet_uplink_restore(scene.host, uplink, notes, &error));
+        g_assert_no_error(error);
+        g_assert_cmpuint(count_notes(notes, changes[i].note), ==, 1);
+        g_assert_cmpuint(count_notes(notes, "is gone"), ==, 0);
+        g_assert_true(has_address(scene.host, scene.nic, "192.0.2.7/24"));
+        g_autofree char *look =
+            g_strdup_printf("ip route | grep -q '^default via 192.0.2.1 dev %s '", changes[i].name);
+        g_assert_cmpint(run_in(scene.host, look), ==, changes[i].has_routes);
+        g_autoptr(hostnet_link) bridge = hostnet_link_get(scene.host, uplink->bridge.index, NULL);
+        g_assert_null(bridge);
+        scene_end(&scene);
+    }
+}
+
+/* Routes by nexthop objects: by what those say while the NIC is bridged, by the objects again afterwards,
+ * and without them where they are there no more. */
+static void test_nexthop_objects(void)
+{
+    GError *error = NULL;
+    struct scene scene = scene_new();
+    if (!run_in(scene.host,
+                "ip nexthop add id 5 via 192.0.2.1 dev eth0 && ip route add 10.60.0.0/16 nhid 5 && "
+                "ip nexthop add id 6 via 2001:db8::1 dev eth0 && ip route add 2001:db8:60::/48 nhid 6")) {
+        g_test_skip("no nexthop objects here");
+        scene_end(&scene);
+        return;
+    }
+    g_autofree char *before = settled_snapshot(scene.host);
+    for (unsigned i = 0; i < 2; i++) {
+        g_autoptr(hostnet_uplink) uplink = capture(&scene);
+        g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
+        hostnet_uplink_bridge(scene.host, uplink, NULL, &error);
+        g_assert_no_error(error);
+        g_assert_true(run_in(scene.host, "ip route | grep -q '^10.60.0.0/16 via 192.0.2.1 dev nlu1'"));
+        g_assert_true(
+            run_in(scene.host, "ip -6 route | grep -q '^2001:db8:60::/48 via 2001:db8::1 dev nlu1'"));
+        if (i)
+            g_assert_true(run_in(scene.host, "ip nexthop del id 5 && ip nexthop del id 6"));
+        hostnet_uplink_restore(scene.host, uplink, notes, &error);
+        g_assert_no_error(error);
+        g_assert_cmpuint(notes->len, ==, 0);
+        if (!i)
+            assert_becomes(scene.host, before);
+    }
+    g_assert_true(run_in(scene.host, "ip route | grep -q '^10.60.0.0/16 via 192.0.2.1 dev eth0'"));
+    g_assert_true(run_in(scene.host, "ip -6 route | grep -q '^2001:db8:60::/48 via 2001:db8::1 dev eth0'"));
+    scene_end(&scene);
+}
+
 static void assert_cannot(struct hostnet *net, const char *nic, const char *text)
 {
     GError *error = NULL;
@@ -501,6 +583,8 @@ int main(int argc, char **argv)
     g_test_add_func("/uplink/order", test_order);
     g_test_add_func("/uplink/silent-gateway", test_silent_gateway);
     g_test_add_func("/uplink/foreign-hands", test_foreign_hands);
+    g_test_add_func("/uplink/changed-nic", test_changed_nic);
+    g_test_add_func("/uplink/nexthop-objects", test_nexthop_objects);
     g_test_add_func("/uplink/refusals", test_refusals);
     g_test_add_func("/uplink/killed-bridging", test_killed_bridging);
     g_test_add_func("/uplink/killed-restoring", test_killed_restoring);

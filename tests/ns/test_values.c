@@ -276,8 +276,8 @@ static void test_marks(void)
 static void test_names(void)
 {
     static const char *const good[] = {"lan", "nlb3f2a1", "a", "abcdefghijklmno", "x.y-z_0", "...", "ü"};
-    static const char *const bad[] = {"",      ".",    "..",   "abcdefghijklmnop", "a b", "a/b", "a:b",
-                                      "tap%d", "a\tb", "a\x01"};
+    static const char *const bad[] = {"all", "default", "",    ".",     "..",   "abcdefghijklmnop",
+                                      "a b", "a/b",     "a:b", "tap%d", "a\tb", "a\x01"};
     for (unsigned i = 0; i < G_N_ELEMENTS(good); i++)
         g_assert_true(hostnet_name_check(good[i], NULL));
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
