@@ -135,8 +135,8 @@ static int run(struct cli_call *call)
     bool means_nodes = false;
     if (!cli_number(call, "timeout", 1, 3600, &timeout))
         return CLI_USAGE;
-    if (cli_flag(call, "all") && call->arguments->len)
-        return cli_misuse(call, "--all is all labs; name either nodes or --all");
+    if (cli_flag(call, "all") && (call->arguments->len || cli_value(call, "lab")))
+        return cli_misuse(call, "--all is all labs; name either nodes, --lab NAME or --all");
     unsigned graceful = cli_flag(call, "graceful") || cli_value(call, "timeout") ? timeout : 0;
     if (cli_class_is_meant(call))
         return cli_class_down(call, graceful);

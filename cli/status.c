@@ -105,6 +105,14 @@ static struct cli_table *make_table(const struct lab_status *status, enum densit
     return table;
 }
 
+static bool runs_any(const struct lab_status *status)
+{
+    for (guint i = 0; i < status->nodes->len; i++)
+        if (((const struct lab_node_status *)status->nodes->pdata[i])->pid)
+            return true;
+    return false;
+}
+
 static void print_table(const struct lab_status *status)
 {
     gint64 seconds = status->up_s;
@@ -124,7 +132,8 @@ static void print_table(const struct lab_status *status)
         printf("Its `netlab up` has not finished; if that was killed, `netlab up` or `netlab down` takes "
                "away what it left.\n");
     else if (!status->is_supervised)
-        printf("Its supervisor is gone; machines go on. `netlab up` starts a new one.\n");
+        printf("Its supervisor is gone%s. `netlab up` starts a new one.\n",
+               runs_any(status) ? "; machines go on" : "");
     /* What does not fit is left out, the sockets first; then NICs get a line each, and reasons too. */
     struct cli_table *table = NULL;
     for (enum density density = ALL; density < DENSITIES; density++) {

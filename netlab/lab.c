@@ -77,7 +77,8 @@ struct up {
     struct operation_context context;
     char *emulator;
     GPtrArray *wanted, *existing;
-    pid_t holder; /* of the lab's namespace, when planning; 0: none */
+    bool is_supervised; /* its supervisor answers */
+    pid_t holder;       /* of the lab's namespace, when planning; 0: none */
     struct plan *plan;
 };
 
@@ -112,8 +113,10 @@ static bool is_kind(const struct store_object *object, enum object_kind kind)
     return g_str_equal(object->kind, object_kind_name(kind));
 }
 
-/* A process that holds the lab's namespace: the supervisor, else any machine; 0: none. */
-static pid_t namespace_holder(GPtrArray *objects)
+/* A process that holds the lab's namespace: the supervisor, unless it is to be ended, else any machine; 0:
+ * none.
+ */
+static pid_t namespace_holder(GPtrArray *objects, bool with_supervisor)
 {
     pid_t machine = 0;
     for (guint i = 0; i < objects->len; i++) {
@@ -123,9 +126,10 @@ static pid_t namespace_holder(GPtrArray *objects)
         if (!(is_kind(object, OBJECT_SUPERVISOR) || is_inside) || !runs(object) ||
             !process_parse(object->identity, &identity))
             continue;
-        if (is_kind(object, OBJECT_SUPERVISOR))
+        if (!is_kind(object, OBJECT_SUPERVISOR))
+            machine = identity.pid;
+        else if (with_supervisor)
             return identity.pid;
-        machine = identity.pid;
     }
     return machine;
 }
@@ -165,12 +169,24 @@ static bool connect_supervisor(const struct up *up, struct channel *channel, GEr
     return false;
 }
 
+static bool is_supervised(const struct up *up)
+{
+    struct channel channel;
+    for (guint i = 0; i < up->existing->len; i++) {
+        const struct store_object *object = up->existing->pdata[i];
+        if (!is_kind(object, OBJECT_SUPERVISOR) || !runs(object) || !connect_supervisor(up, &channel, NULL))
+            continue;
+        channel_clear(&channel);
+        return true;
+    }
+    return false;
+}
+
 static bool is_alive(const struct store_object *object, void *opaque)
 {
     const struct up *up = opaque;
     g_autofree char *directory = NULL;
     enum object_kind kind;
-    struct channel channel;
     if (!object_kind_parse(object->kind, &kind))
         return false;
     switch (kind) {
@@ -178,10 +194,7 @@ static bool is_alive(const struct store_object *object, void *opaque)
         directory = paths_lab_directory(up->options->place->runtime, up->name);
         return g_file_test(directory, G_FILE_TEST_IS_DIR);
     case OBJECT_SUPERVISOR:
-        if (!runs(object) || !connect_supervisor(up, &channel, NULL))
-            return false;
-        channel_clear(&channel);
-        return true;
+        return up->is_supervised;
     case OBJECT_MACHINE:
         return (runs(object) && !choice_renews(&up->options->choice, object)) ||
                (choice_spares(&up->options->choice, object) && up->holder);
@@ -572,7 +585,8 @@ static bool make_plan(struct up *up, GError **error)
     up->wanted = choice_wanted(&o->choice, file, up->existing, !up->lab, stopped, error);
     if (!up->wanted)
         return false;
-    up->holder = namespace_holder(up->existing);
+    up->is_supervised = is_supervised(up);
+    up->holder = namespace_holder(up->existing, up->is_supervised);
     up->plan = plan_make(up->wanted, up->existing, is_alive, up);
     tell_stopped(up, stopped);
     return true;
@@ -634,7 +648,7 @@ static bool run_local_steps(struct up *up, GError **error)
         if (!is_local(step))
             continue;
         if (step->kind == OBJECT_SUPERVISOR && step->make && up->context.is_own_namespace)
-            up->context.join = namespace_holder(up->existing);
+            up->context.join = namespace_holder(up->existing, true);
         struct operation_step one = {step->make, step->kind, step->key, step->payload, 0};
         good = is_cancelled(up) ? fail_cancelled(error) : operation_run(&up->context, &one, 1, error);
     }
@@ -847,7 +861,9 @@ static bool up_locked(struct up *up, enum lab_up_result *result, GError **error)
         g_set_error(error, LAB_ERROR, LAB_ERROR_NOT_UP, "no lab named %s is up", up->name);
         return false;
     }
-    if ((up->lab && !check_elsewhere(up, error)) || !clear_remains(up, error) || !choose_mode(up, error))
+    if (up->lab ? !check_elsewhere(up, error) : !lab_check_unknown(o->place, up->name, error))
+        return false;
+    if (!clear_remains(up, error) || !choose_mode(up, error))
         return false;
     if (!up->context.is_own_namespace && !(up->net = hostnet_open(error)))
         return false;

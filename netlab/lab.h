@@ -92,6 +92,10 @@ bool lab_down(const struct lab_down_options *options, GError **error);
  * on. */
 bool lab_power_off(const struct lab_down_options *options, GError **error);
 
+/* False (ELSEWHERE) when processes of a lab of this name run that the store, where it has no row, knows nothing
+ * of; those that are just ending are waited for. */
+bool lab_check_unknown(const struct lab_place *place, const char *name, GError **error);
+
 /* Removes lock files that a crash has left; never one that is held. */
 void lab_sweep_locks(const struct lab_place *place);
 

@@ -234,7 +234,8 @@ def command_line():
     lab = Lab()
     for args, rc, word in ((("frobnicate",), 2, "there is no command \"frobnicate\""), (("dwon",), 2, "did you mean `netlab down`"),
                            (("deploy",), 2, "did you mean `netlab up`"), (("up", "--dry-runn"), 2, "did you mean --dry-run?"),
-                           (("status", "a", "b"), 2, "too many arguments"), (("down", "-a", "h1"), 2, "--all is all labs"), (("console",), 2, "too few arguments"),
+                           (("status", "a", "b"), 2, "too many arguments"), (("down", "-a", "h1"), 2, "--all is all labs"),
+                           (("down", "-a", "--lab", "x"), 2, "--all is all labs"), (("console",), 2, "too few arguments"),
                            (("up", "--timeout", "soon"), 2, "is not a number from 1 to 86400"), (("up", "--timeout"), 2, "needs a value"),
                            (("up", "--quiet=yes"), 2, "takes no value"), (("image", "frob"), 2, "there are build, import, list, recipe, verify and rm"),
                            (("status",), 4, "no lab is up"), (("down",), 4, "no lab"), (("down", "--lab", "x"), 4, "no lab named x is up"),

@@ -169,6 +169,25 @@ def hanging_supervisor():
     os.kill(supervisor, signal.SIGSTOP)
     lab.netlab("down")
     lab.check_clean(before, "after down with a stopped supervisor")
+    # It does not answer, and nobody else is in its namespace any more: what was in that is made anew.
+    lab.netlab("up")
+    supervisor, first = lab.pids()
+    os.kill(supervisor, signal.SIGSTOP)
+    for pid in first.values():
+        os.kill(pid, signal.SIGKILL)
+    wait_until("the machines to end", lambda: not set(first.values()) & set(processes()))
+    status = lab.netlab("status").stdout
+    check("supervisor is gone" not in status, status)
+    lab.netlab("up")
+    lab.check_running("h1", "h2")
+    supervisor, first = lab.pids()
+    for pid in (supervisor, *first.values()):
+        os.kill(pid, signal.SIGKILL)
+    wait_until("all to end", lambda: not {supervisor, *first.values()} & set(processes()))
+    status = lab.netlab("status").stdout
+    check("Its supervisor is gone. `netlab up` starts" in status, status)
+    lab.netlab("down")
+    lab.check_clean(before, "after all had been killed")
     lab.remove()
 
 

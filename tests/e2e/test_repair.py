@@ -69,6 +69,10 @@ def store_lost():
         lab.netlab("up", *args)
         lose_store(lab)
         lab.netlab("status", rc=4)
+        # A second lab beside the first, which runs and nobody knows of, is not begun.
+        for more in ([], ["--dry-run"]):
+            beside = lab.netlab("up", *args, *more, rc=5)
+            check("lab lab runs (" in beside.stderr and "does not know of it; `netlab repair`" in beside.stderr, beside.text)
         now = standing(lab)
         planned = findings(lab, "--dry-run")
         check(standing(lab) == now, "a dry run changed something")
@@ -80,6 +84,8 @@ def store_lost():
         check({item["outcome"] for item in done} == {"done"} and len(done) >= 4, f"{done}")
         lab.check_clean(forget_store(before), f"after repair with the store lost {args}")
         check(findings(lab) == [], "repair twice")
+        lab.netlab("up", *args)
+        lab.netlab("down")
         lab.remove()
 
 
