@@ -182,6 +182,8 @@ static bool set_format_node(const struct options *o, struct machine_drive *node,
                                  : "file= is missing: driver=%s is above another node, as "
                                    "file.driver=file,file.filename=…",
                            driver);
+    if (!below && node->node && keyval_has(kv, "file.node-name")) /* add_inner() has made it */
+        below = keyval_string(kv, "file.node-name", "");
     if (!below)
         return set_file(node, kv, "file.", keyval_string(kv, "file.driver", "file"), error);
     struct machine_drive *other = find_node(o, below);
@@ -196,6 +198,7 @@ static bool set_format_node(const struct options *o, struct machine_drive *node,
     node->block.read_only = other->block.read_only;
     node->block.cache = other->block.cache;
     node->block.discard = other->block.discard;
+    node->auto_read_only = other->auto_read_only;
     return true;
 }
 
@@ -237,6 +240,7 @@ void options_add_node(struct options *o, const struct machine_drive *from)
     node->below = g_strdup(from->below);
     node->driver = g_strdup(from->driver);
     node->block = from->block;
+    node->auto_read_only = from->auto_read_only;
     g_ptr_array_add(o->config->drives, node);
 }
 
@@ -250,6 +254,8 @@ static bool fill_node(const struct options *o, struct machine_drive *node, const
     bool format = is_format(driver);
     if (!(format ? set_format_node(o, node, kv, driver, error) : set_file(node, kv, "", driver, error)))
         return false;
+    node->auto_read_only |=
+        keyval_bool(kv, "auto-read-only", false) || keyval_bool(kv, "file.auto-read-only", false);
     if (format && keyval_bool(kv, "read-only", false))
         node->block.read_only = true;
     if (format && keyval_bool(kv, "cache.no-flush", false))
@@ -265,19 +271,69 @@ static bool fill_node(const struct options *o, struct machine_drive *node, const
     return set_backing(o, node, kv, driver, error);
 }
 
+static bool take_backing(JsonObject *object, struct block_below **out, unsigned depth, GError **error);
+
+/* The node below that is written out within this one's words, with a name of its own. */
+static struct machine_drive *add_inner(struct options *o, const struct keyval *kv, GError **error)
+{
+    const char *name = keyval_string(kv, "file.node-name", "");
+    const char *driver = keyval_string(kv, "file.driver", "file"),
+               *discard = keyval_string(kv, "file.discard", "ignore");
+    if (find_node(o, name)) {
+        option_fail(error, "file.node-name=%s: the name is taken by another drive", name);
+        return NULL;
+    }
+    struct machine_drive *inner = new_node(name);
+    inner->driver = g_strdup(driver);
+    inner->implicit = inner->carries = true;
+    inner->auto_read_only = keyval_bool(kv, "file.auto-read-only", false);
+    inner->block.discard = g_str_equal(discard, "unmap") || g_str_equal(discard, "on");
+    if (!set_file(inner, kv, "file.", driver, error)) {
+        machine_drive_free(inner);
+        return NULL;
+    }
+    g_ptr_array_add(o->config->drives, inner);
+    return inner;
+}
+
+/* "backing" of a JSON object that is an object itself goes into *chain. The rest as words. */
+static bool split_json(const char *text, GString *words, struct block_below **chain, GError **error)
+{
+    g_autoptr(JsonParser) parser = json_parser_new();
+    unsigned count = 0;
+    JsonObject *object = parse_object(parser, text, error);
+    JsonNode *backing = object ? json_object_get_member(object, "backing") : NULL;
+    if (backing && JSON_NODE_HOLDS_OBJECT(backing)) {
+        if (!take_backing(object, chain, 0, error))
+            return false;
+        json_object_remove_member(object, "backing");
+    }
+    return object && flatten(object, "", 1, words, &count, error);
+}
+
+static bool add_node(struct options *o, const struct keyval *kv, struct block_below **chain, GError **error);
+
 bool option_blockdev(struct options *o, const char *arg, GError **error)
 {
+    struct block_below *chain = NULL;
     g_autoptr(GString) words = g_string_new(NULL);
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
         GString *text = g_string_new("Keys of -blockdev:\n");
         keyval_describe(&table, text);
         return option_print(o, text);
     }
-    if (*arg == '{' && !option_flatten_json(arg, words, error))
+    if (*arg == '{' && !split_json(arg, words, &chain, error))
         return false;
     KEYVAL_AUTO struct keyval *kv = keyval_parse(&table, *arg == '{' ? words->str : arg, error);
-    if (!kv || !keyval_require(kv, "driver", error) || !keyval_require(kv, "node-name", error))
-        return false;
+    bool good = kv && keyval_require(kv, "driver", error) && keyval_require(kv, "node-name", error) &&
+                add_node(o, kv, &chain, error);
+    block_below_free(chain);
+    return good;
+}
+
+/* Takes *chain when it is good. */
+static bool add_node(struct options *o, const struct keyval *kv, struct block_below **chain, GError **error)
+{
     const char *driver = keyval_string(kv, "driver", ""), *name = keyval_string(kv, "node-name", "");
     bool format = is_format(driver);
     if (find_node(o, name))
@@ -287,12 +343,21 @@ bool option_blockdev(struct options *o, const char *arg, GError **error)
                            "filename= belongs to the node below: write file.driver=file,file.filename=…");
     if (!format && (keyval_has(kv, "file") || keyval_has(kv, "file.driver")))
         return option_fail(error, "driver=%s has no node below; leave file= out", driver);
+    if (*chain && !g_str_equal(driver, "qcow2"))
+        return option_fail(error, "backing= is of driver=qcow2; a %s image has nothing below", driver);
+    bool has_inner = format && !keyval_has(kv, "file") && keyval_has(kv, "file.node-name");
+    struct machine_drive *inner = has_inner ? add_inner(o, kv, error) : NULL;
+    if (has_inner && !inner)
+        return false;
     struct machine_drive *node = new_node(name);
     node->driver = g_strdup(driver);
     if (!fill_node(o, node, kv, error)) {
         machine_drive_free(node);
+        if (inner)
+            g_ptr_array_remove(o->config->drives, inner);
         return false;
     }
+    node->block.below = node->chain = g_steal_pointer(chain);
     g_ptr_array_add(o->config->drives, node);
     return true;
 }

@@ -71,6 +71,8 @@ static struct machine_drive *read_blockdev(const char *words, const GPtrArray *n
             option_fail(error, "help is printed by the command line: netlab-emu -blockdev help");
         else
             node = g_ptr_array_steal_index(list, list->len - 1);
+        if (node && list->len > nodes->len)
+            node->inner = g_ptr_array_steal_index(list, list->len - 1);
     }
     if (o.print)
         g_string_free(o.print, TRUE);

@@ -126,6 +126,14 @@ const char *block_image_backing(const struct image *image); /* or NULL */
 bool block_put(struct block *block, struct image *image, const struct block_config *how,
                void (*released)(void *opaque, struct image *image), void *opaque, GError **error);
 
+/* The same for an image that is opened anew under the drive: out, flushed and idle, without telling anybody,
+ * and another one of the same medium in, at once (false: somebody else uses its file; it is still the
+ * caller's). NULL: there is none that somebody else owns. */
+struct image *block_lift(struct block *block);
+bool block_lower(struct block *block, struct image *image, const struct block_config *how, GError **error);
+/* For a node whose file cannot be opened any more: it answers everything with an I/O error. */
+struct image *block_image_lost(const char *path, uint64_t size);
+
 void block_submit(struct block *block, struct block_request *request);
 /* Takes the request back: done() is not called any more, and its buffer is free when this returns. No effect
  * when it is not in flight. */

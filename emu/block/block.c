@@ -579,6 +579,37 @@ bool block_put(struct block *b, struct image *image, const struct block_config *
     return true;
 }
 
+struct image *block_lift(struct block *b)
+{
+    block_drain(b);
+    struct image *image = b->released ? b->image : NULL;
+    if (!image)
+        return NULL;
+    if (!image->read_only)
+        image->ops->flush(image);
+    b->image = NULL;
+    b->claimed = 0;
+    return image;
+}
+
+bool block_lower(struct block *b, struct image *image, const struct block_config *how, GError **error)
+{
+    if (!image_hold(image, error))
+        return false;
+    b->image = image;
+    b->damage_told = false;
+    b->config.cache = how->cache;
+    b->config.discard = how->discard;
+    b->config.zeroes = how->zeroes;
+    look_for_claims(b);
+    return true;
+}
+
+struct image *block_image_lost(const char *path, uint64_t size)
+{
+    return image_lost(path, size);
+}
+
 bool block_insert(struct block *b, const char *file, enum block_format format, bool read_only, GError **error)
 {
     /* The new medium first: when it cannot be opened the old one stays. But it may be the same file. */

@@ -101,6 +101,8 @@ void image_relax(struct image *image);
  * luck (somebody else took it meanwhile) a stand-in that answers with I/O errors. */
 bool image_reopen(struct image **image, bool read_only, enum block_cache cache, GError **error);
 void image_close(struct image *image);
+/* That stand-in. */
+struct image *image_lost(const char *path, uint64_t size);
 /* The drive's, or NULL: as it is, to be asked what it is; or when nothing is under way. */
 struct image *block_present_image(const struct block *block);
 struct image *block_idle_image(struct block *block);

@@ -263,7 +263,7 @@ static void lost_close(struct image *image)
     g_free(image);
 }
 
-static struct image *lost_new(const char *path, uint64_t size)
+struct image *image_lost(const char *path, uint64_t size)
 {
     static const struct image_ops ops = {
         .format = "raw", .read = lost_io, .write = lost_write, .flush = lost_flush, .close = lost_close};
@@ -288,7 +288,7 @@ bool image_reopen(struct image **image, bool read_only, enum block_cache cache, 
         return true;
     *image = image_open(path, format, before, cache, 0, 1, NULL, NULL);
     if (!*image)
-        *image = lost_new(path, size);
+        *image = image_lost(path, size);
     return false;
 }
 

@@ -41,6 +41,63 @@ static JsonNode *do_powerdown(struct qmp_session *session, JsonObject *arguments
     return qmp_nothing();
 }
 
+static JsonNode *do_announce(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    enum { MS_MOST = 100000, ROUNDS_MOST = 1000, NICS_MOST = 64 };
+    const struct control_machine *m = session->control->machine;
+    static const char *const times[] = {"initial", "max", "step"};
+    int64_t ms[G_N_ELEMENTS(times)], rounds = json_object_get_int_member(arguments, "rounds");
+    for (size_t i = 0; i < G_N_ELEMENTS(times); i++) {
+        ms[i] = json_object_get_int_member(arguments, times[i]);
+        if (ms[i] >= 0 && ms[i] <= MS_MOST)
+            continue;
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Parameter '%s' expects 0 to %d ms",
+                    times[i], MS_MOST);
+        return NULL;
+    }
+    JsonArray *list = json_object_has_member(arguments, "interfaces")
+                          ? json_object_get_array_member(arguments, "interfaces")
+                          : NULL;
+    guint count = list ? json_array_get_length(list) : 0;
+    if (rounds < 0 || rounds > ROUNDS_MOST || count > NICS_MOST) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "Parameter 'rounds' expects 0 to %d, 'interfaces' at most %d names", ROUNDS_MOST,
+                    NICS_MOST);
+        return NULL;
+    }
+    const char *nics[NICS_MOST + 1] = {0};
+    for (guint i = 0; i < count; i++)
+        nics[i] = json_array_get_string_element(list, i);
+    const char *id = qmp_optional(arguments, "id");
+    const struct control_announce how = {.id = id ? id : "",
+                                         .nics = list ? nics : NULL,
+                                         .rounds = (unsigned)rounds,
+                                         .initial = ms[0],
+                                         .max = ms[1],
+                                         .step = ms[2]};
+    return m->announce(m->opaque, &how, error) ? qmp_nothing() : NULL;
+}
+
+/* There are no certificates to be read anew. */
+static JsonNode *do_display_reload(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    struct control_vnc vnc;
+    JsonNode *certificates = json_object_get_member(arguments, "tls-certs");
+    if (json_object_get_size(arguments) != (certificates ? 2u : 1u) ||
+        (certificates && (!JSON_NODE_HOLDS_VALUE(certificates) ||
+                          json_node_get_value_type(certificates) != G_TYPE_BOOLEAN))) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                            "beside 'type' there is 'tls-certs' alone, true or false");
+        return NULL;
+    }
+    if (!certificates || !json_node_get_boolean(certificates))
+        return qmp_nothing();
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                        m->vnc(m->opaque, 0, &vnc) ? "vnc tls is not enabled" : "Can not find vnc display");
+    return NULL;
+}
+
 static JsonNode *do_watchdog_action(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     const struct control_machine *m = session->control->machine;
@@ -487,6 +544,8 @@ static const struct qmp_command rows[] = {
     {"ringbuf-write", do_ringbuf_write, "device:str data:str *format:DataFormat"},
     {"screendump", do_screendump, "filename:str *device:str *head:int *format:ImageFormat"},
     {"send-key", do_send_key, "keys:[KeyValue] *hold-time:int"},
+    {"announce-self", do_announce, "initial:int max:int rounds:int step:int *interfaces:[str] *id:str"},
+    {"display-reload", do_display_reload, "type:DisplayReloadType ..."},
     {"set_password", do_set_password, "protocol:DisplayProtocol password:str *connected:SetPasswordAction"},
     {"expire_password", do_expire_password, "protocol:DisplayProtocol time:str"},
     {"set-action", do_set_action, "*watchdog:WatchdogAction"},

@@ -271,8 +271,9 @@ static bool has_node(const struct control_machine *m, const char *name)
     return false;
 }
 
-/* A node that another one is to be above, if one is named. */
-static bool find_node(const struct control_machine *m, JsonObject *arguments, const char *key, GError **error)
+/* A node that another one is to be above, if one is named; `again`: in the words of blockdev-reopen. */
+static bool find_node(const struct control_machine *m, JsonObject *arguments, const char *key, bool again,
+                      GError **error)
 {
     JsonNode *value = json_object_get_member(arguments, key);
     if (!value || !JSON_NODE_HOLDS_VALUE(value) || json_node_get_value_type(value) != G_TYPE_STRING)
@@ -280,9 +281,21 @@ static bool find_node(const struct control_machine *m, JsonObject *arguments, co
     const char *name = json_node_get_string(value);
     if (!*name || has_node(m, name))
         return true;
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "Cannot find device='%s' nor node-name='%s'", name,
-                name);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "Cannot find device='%s' nor node-name='%s'",
+                again ? "" : name, name);
     return false;
+}
+
+/* Words, or as JSON, which -blockdev takes as well, when an image below is written out. */
+static char *node_words(JsonObject *options, GError **error)
+{
+    JsonNode *backing = json_object_get_member(options, "backing");
+    if (!backing || !JSON_NODE_HOLDS_OBJECT(backing))
+        return words_of(options, "driver", error);
+    JsonNode *root = json_node_init_object(json_node_alloc(), options);
+    char *text = json_to_string(root, FALSE);
+    json_node_unref(root);
+    return text;
 }
 
 static JsonNode *do_blockdev_add(struct qmp_session *session, JsonObject *arguments, GError **error)
@@ -298,8 +311,49 @@ static JsonNode *do_blockdev_add(struct qmp_session *session, JsonObject *argume
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, "Duplicate nodes with node-name='%s'", name);
         return NULL;
     }
-    return find_node(m, arguments, "file", error) && find_node(m, arguments, "backing", error)
-               ? add(session, arguments, "driver", m->blockdev_add, error)
+    if (!find_node(m, arguments, "file", false, error) || !find_node(m, arguments, "backing", false, error))
+        return NULL;
+    g_autofree char *words = node_words(arguments, error);
+    return words && m->blockdev_add(m->opaque, words, error) ? qmp_nothing() : NULL;
+}
+
+static JsonNode *do_blockdev_reopen(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    enum { MOST = 64 };
+    const struct control_machine *m = session->control->machine;
+    JsonArray *options = json_object_get_array_member(arguments, "options");
+    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    guint count = json_array_get_length(options);
+    if (count > MOST) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "more than %d nodes at a time", MOST);
+        return NULL;
+    }
+    for (guint i = 0; i < count; i++) {
+        JsonObject *one = json_array_get_object_element(options, i);
+        const char *name = qmp_optional(one, "node-name");
+        if (!name) {
+            g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "node-name not specified");
+            return NULL;
+        }
+        if (!has_node(m, name)) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "Failed to find node with node-name='%s'",
+                        name);
+            return NULL;
+        }
+        char *words = find_node(m, one, "file", true, error) && find_node(m, one, "backing", true, error)
+                          ? node_words(one, error)
+                          : NULL;
+        if (!words)
+            return NULL;
+        g_ptr_array_add(list, words);
+        g_ptr_array_add(names, (void *)name);
+    }
+    g_ptr_array_add(list, NULL);
+    g_ptr_array_add(names, NULL);
+    return m->blockdev_reopen(m->opaque, (const char *const *)names->pdata, (const char *const *)list->pdata,
+                              error)
+               ? qmp_nothing()
                : NULL;
 }
 
@@ -321,6 +375,7 @@ static const struct qmp_command rows[] = {
     {"device_add", do_device_add, "driver:str *bus:str *id:str ..."},
     {"device_del", do_device_del, "id:str"},
     {"blockdev-add", do_blockdev_add, "driver:str *node-name:str ..."},
+    {"blockdev-reopen", do_blockdev_reopen, "options:[BlockdevOptions]"},
     {"chardev-add", do_chardev_add, "id:str backend:ChardevBackend", "ChardevReturn"},
     {"chardev-change", do_chardev_change, "id:str backend:ChardevBackend", "ChardevReturn"},
     {"chardev-send-break", do_chardev_break, "id:str"},

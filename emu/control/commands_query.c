@@ -307,6 +307,24 @@ static JsonNode *query_uuid(struct qmp_session *session, JsonObject *arguments, 
     return qmp_object(object);
 }
 
+static JsonNode *query_display(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    const struct control_machine *m = session->control->machine;
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "type", m->display ? m->display : "none");
+    if (g_strcmp0(m->display, "sdl") == 0) {
+        json_object_set_boolean_member(object, "full-screen", m->full_screen);
+        json_object_set_boolean_member(object, "window-close", !m->window_stays);
+    }
+    return qmp_object(object);
+}
+
+/* No memory and no processors are plugged in while the machine runs, so its ACPI has none of their slots. */
+static JsonNode *query_ospm(struct qmp_session *session, JsonObject *arguments, GError **error)
+{
+    return qmp_array(json_array_new());
+}
+
 static JsonNode *query_target(struct qmp_session *session, JsonObject *arguments, GError **error)
 {
     JsonObject *object = json_object_new();
@@ -554,6 +572,8 @@ static const struct qmp_command rows[] = {
     {"query-cpus-fast", query_cpus, .returns = "[CpuInfoFast]"},
     {"query-current-machine", query_current_machine, .returns = "CurrentMachineParams"},
     {"query-uuid", query_uuid, .returns = "UuidInfo"},
+    {"query-display-options", query_display, .returns = "DisplayOptions"},
+    {"query-acpi-ospm-status", query_ospm, .returns = "[ACPIOSTInfo]"},
     {"query-target", query_target, .returns = "TargetInfo"},
     {"query-memory-size-summary", query_memory_size, .returns = "MemoryInfo"},
     {"query-memdev", query_none, .returns = "[Memdev]"},

@@ -171,10 +171,20 @@ struct control_key {
 };
 
 /* What the machine offers. All are called on its thread. */
+/* A series of announcements of NICs: times in ms. */
+struct control_announce {
+    const char *id;          /* of the series, "" too */
+    const char *const *nics; /* ids; NULL: all */
+    unsigned rounds;
+    int64_t initial, max, step;
+};
+
 struct control_machine {
     void *opaque;
-    const char *name;    /* NULL: none */
-    const uint8_t *uuid; /* 16 bytes, as printed; NULL: none */
+    const char *name;               /* NULL: none */
+    const uint8_t *uuid;            /* 16 bytes, as printed; NULL: none */
+    const char *display;            /* where the screen is shown: "none", "curses", "sdl"; VNC aside */
+    bool full_screen, window_stays; /* of sdl: as it was started; it has no button that closes it */
     uint64_t ram_size;
     uint32_t vga_memory;
     bool has_vga;
@@ -248,6 +258,10 @@ struct control_machine {
     bool (*node)(void *opaque, unsigned index, struct control_drive *out);
     bool (*blockdev_add)(void *opaque, const char *words, GError **error);
     bool (*blockdev_del)(void *opaque, const char *name, GError **error);
+    bool (*announce)(void *opaque, const struct control_announce *how, GError **error);
+    /* Nodes that are there, each by the words it is to have from now on: all of them or none. Both lists end
+     * with NULL. */
+    bool (*blockdev_reopen)(void *opaque, const char *const *names, const char *const *words, GError **error);
     bool (*insert)(void *opaque, const char *id, const char *node, GError **error);
     bool (*eject)(void *opaque, const char *id, bool force, GError **error);
     bool (*change)(void *opaque, const char *id, const char *file, const char *format,

@@ -157,6 +157,7 @@ void monitor_chardev_add(struct control *control, char **words, GString *out);
 void monitor_chardev_change(struct control *control, char **words, GString *out);
 void monitor_chardev_remove(struct control *control, char **words, GString *out);
 void monitor_chardev_break(struct control *control, char **words, GString *out);
+void monitor_announce(struct control *control, char **words, GString *out);
 void monitor_closefd(struct control *control, char **words, GString *out);
 void monitor_logfile(struct control *control, char **words, GString *out);
 void monitor_trace_event(struct control *control, char **words, GString *out);

@@ -565,6 +565,8 @@ static const struct monitor_command commands[] = {
     {"chardev-change", NULL, "ID KIND,…", "another back end in place of this one", 2, 2,
      monitor_chardev_change},
     {"chardev-remove", NULL, "ID", "take away one that nobody uses", 1, 1, monitor_chardev_remove},
+    {"announce_self", NULL, "[NIC,…] [ID]", "tell switches where the NICs are, by five frames of each", 0, 2,
+     monitor_announce},
     {"chardev-send-break", NULL, "ID", "the guest sees a break on that line", 1, 1, monitor_chardev_break},
     {"closefd", NULL, "NAME", "close a descriptor that QMP's getfd has named", 1, 1, monitor_closefd},
     {"boot_set", NULL, "LETTERS", "what firmware tries from the next reset on, as -boot order=", 1, 1,

@@ -24,7 +24,6 @@ static const struct {
     const char *why;
 } commands[] =
     {
-        {(const char *const[]){"announce_self", NULL}, "a guest announces itself when it next sends"},
         {(const char *const[]){"balloon", NULL}, balloon},
         {(const char *const[]){"block_job_cancel", "block_job_complete", "block_job_pause",
                                "block_job_resume", "block_job_set_speed", "block_stream", "drive_backup",

@@ -49,6 +49,21 @@ void monitor_chardev_break(struct control *control, char **words, GString *out)
     say(out, error);
 }
 
+/* As often, and at such times, as QEMU's does. */
+void monitor_announce(struct control *control, char **words, GString *out)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(GStrv) nics = words[0] ? g_strsplit(words[0], ",", -1) : NULL;
+    const struct control_announce how = {.id = words[0] && words[1] ? words[1] : "",
+                                         .nics = (const char *const *)nics,
+                                         .rounds = 5,
+                                         .initial = 50,
+                                         .max = 550,
+                                         .step = 100};
+    control->machine->announce(control->machine->opaque, &how, &error);
+    say(out, error);
+}
+
 void monitor_closefd(struct control *control, char **words, GString *out)
 {
     if (!control->named_fds || !g_hash_table_remove(control->named_fds, words[0]))

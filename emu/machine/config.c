@@ -90,6 +90,7 @@ void machine_drive_free(void *data)
     g_free(drive->backing);
     g_free(drive->driver);
     block_below_free(drive->chain);
+    machine_drive_free(drive->inner);
     g_free(drive->file);
     g_free(drive->serial);
     g_free(drive->model);

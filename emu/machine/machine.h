@@ -94,7 +94,7 @@ struct machine_drive {
     char *backing; /* of a -blockdev: node-name of the image below; "": none; NULL: as the image says */
     char *driver;  /* of a -blockdev */
     struct block_below *chain; /* what file=json: says is below; NULL: as the image says */
-    char *file;    /* NULL: an empty drive */
+    char *file;                /* NULL: an empty drive */
     enum machine_bus bus;
     int index; /* IDE: 2 × channel + unit; floppy, flash: unit; -1: the first free one */
     enum machine_media media;
@@ -105,8 +105,11 @@ struct machine_drive {
     struct machine_geometry geometry, logical;
     enum machine_translation translation;
     bool no_trim, no_write_cache;
-    bool node;    /* of -blockdev */
-    bool carries; /* a node that is under another one */
+    bool node;                   /* of -blockdev */
+    bool implicit;               /* a node that came with the one above it, and goes with it */
+    struct machine_drive *inner; /* of a node that is added while the machine runs: that one; owned */
+    bool auto_read_only;         /* of -blockdev: opened read-only when it cannot be written */
+    bool carries;                /* a node that is under another one */
     struct block_limits limits;
     char *throttle_group; /* NULL: one of its own */
     int bootindex;        /* -1: none */

@@ -135,6 +135,7 @@ struct machine {
     unsigned mouse_buttons;    /* as `mouse_button` left them */
 
     struct machine_card *cards;
+    GPtrArray *announcing; /* struct series of announce.c; NULL: none yet */
     unsigned card_count;
     struct machine_disk *drives;
     unsigned drive_count;
@@ -270,6 +271,11 @@ const char *machine_node_driver(const struct machine_node *node);
 bool machine_node_status(void *machine, unsigned index, struct control_drive *out);
 bool machine_blockdev_add(void *machine, const char *words, GError **error);
 bool machine_blockdev_del(void *machine, const char *name, GError **error);
+/* announce.c */
+bool machine_announce(void *machine, const struct control_announce *how, GError **error);
+void machine_announce_free(struct machine *m);
+bool machine_blockdev_reopen(void *machine, const char *const *names, const char *const *words,
+                             GError **error);
 bool machine_drive_insert(void *machine, const char *id, const char *name, GError **error);
 /* After a medium was put into a drive: when it is a disc that was cut short, the person is told. */
 void machine_drive_check(struct machine *m, const struct machine_disk *disk);

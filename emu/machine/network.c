@@ -299,6 +299,7 @@ void network_free(struct machine *m)
         g_ptr_array_unref(m->netdevs);
     for (unsigned i = 0; i < m->card_count; i++)
         machine_nic_free(m->cards[i].own);
+    machine_announce_free(m);
     g_free(m->cards);
     m->cards = NULL;
     m->card_count = 0;

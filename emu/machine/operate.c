@@ -766,6 +766,11 @@ void machine_offer(struct machine *m)
         .chardev = operate_chardev,
         .port = operate_port,
         .uuid = m->config->has_uuid ? m->config->uuid : NULL,
+        .display = m->config->window.open ? "sdl"
+                   : m->config->curses    ? "curses"
+                                          : "none",
+        .full_screen = m->config->window.full_screen,
+        .window_stays = m->config->window.no_close,
         .ram_size = m->config->ram_size,
         .vga_memory = m->config->vga_memory,
         .chardev_add = operate_chardev_add,
@@ -796,6 +801,8 @@ void machine_offer(struct machine *m)
         .node = machine_node_status,
         .blockdev_add = machine_blockdev_add,
         .blockdev_del = machine_blockdev_del,
+        .announce = machine_announce,
+        .blockdev_reopen = machine_blockdev_reopen,
         .insert = machine_drive_insert,
         .eject = machine_drive_eject,
         .change = machine_drive_change,

@@ -82,6 +82,20 @@ static bool blockdev_del(void *opaque, const char *name, GError **error)
     return set_link(opaque, name, *name != 0, error);
 }
 
+static bool blockdev_reopen(void *opaque, const char *const *names, const char *const *words, GError **error)
+{
+    for (; *names; names++, words++)
+        g_assert_nonnull(*words);
+    g_assert_null(*words);
+    return true;
+}
+
+static bool announce(void *opaque, const struct control_announce *how, GError **error)
+{
+    g_assert_true(how->id && how->rounds <= 1000 && how->initial >= 0 && how->max >= 0 && how->step >= 0);
+    return true;
+}
+
 static bool insert(void *opaque, const char *id, const char *name, GError **error)
 {
     return set_link(opaque, id, *name != 0, error);
@@ -277,6 +291,9 @@ static const struct control_machine fuzz_machine = {.name = "fuzz",
                                                     .node = node,
                                                     .blockdev_add = blockdev_add,
                                                     .blockdev_del = blockdev_del,
+                                                    .blockdev_reopen = blockdev_reopen,
+                                                    .announce = announce,
+                                                    .display = "none",
                                                     .insert = insert,
                                                     .resize = resize,
                                                     .commit = commit,

@@ -403,6 +403,20 @@ static bool fake_expire(void *opaque, int64_t when, GError **error)
     return true;
 }
 
+static bool fake_announce(void *opaque, const struct control_announce *how, GError **error)
+{
+    g_assert_true(how->id && how->rounds <= 1000 && how->initial >= 0 && how->max >= 0 && how->step >= 0);
+    return true;
+}
+
+static bool fake_reopen(void *opaque, const char *const *names, const char *const *words, GError **error)
+{
+    for (; *names; names++, words++)
+        g_assert_nonnull(*words);
+    g_assert_null(*words);
+    return true;
+}
+
 static void setup(struct bench *b, gconstpointer data)
 {
     GError *error = NULL;
@@ -417,6 +431,9 @@ static void setup(struct bench *b, gconstpointer data)
                                           .chardev_break = fake_port_word,
                                           .gdbserver = fake_port_word,
                                           .boot_set = fake_port_word,
+                                          .announce = fake_announce,
+                                          .blockdev_reopen = fake_reopen,
+                                          .display = "none",
                                           .host_address = no_address,
                                           .vnc_expire = fake_expire,
                                           .option_name = no_name,

@@ -641,6 +641,8 @@ static void test_monitor_commands(struct bench *b, gconstpointer data)
         {"dump-guest-memory -p x", "by physical addresses"},
         {"chardev-change r null", ""},
         {"chardev-send-break r", ""},
+        {"announce_self", ""},
+        {"announce_self nic0,nic1 x", ""},
         {"gdbserver", "Waiting for gdb connection on device 'tcp::1234'"},
         {"gdbserver none", "Disabled gdbserver"},
         {"boot_set dc", "boot device list now set to dc"},

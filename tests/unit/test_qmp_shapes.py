@@ -219,6 +219,39 @@ def done(qmp, folder, disk):
     qmp.refused("has not been found", "no-such-command", "CommandNotFound")
 
 
+def announced(emu, folder):
+    """announce-self: each NIC that is meant sends reverse ARP requests for its address, so many, and not the others."""
+    captures = [f"{folder}/announced{n}" for n in range(2)]
+    words = [word for n in range(2) for word in (
+        "-netdev", f"hubport,id=n{n},hubid={n}", "-object", f"filter-dump,id=f{n},netdev=n{n},file={captures[n]}",
+        "-device", f"e1000,netdev=n{n},id=nic{n},mac=52:54:00:00:00:0{n},romfile=")]
+    process, qmp = start(emu, folder, "announces", "-drive", f"file={folder}/disk,format=raw", *words)
+    rarp = [b"\xff" * 6 + bytes.fromhex(f"52540000000{n}") + bytes.fromhex("8035000108000604 0003") + bytes.fromhex(f"52540000000{n}") +
+            bytes(4) + bytes.fromhex(f"52540000000{n}") + bytes(22) for n in range(2)]
+    qmp.good("cont")
+    qmp.refused("expects 0 to", "announce-self", initial=-1, max=100, rounds=1, step=1)
+    qmp.refused("expects 0 to", "announce-self", initial=1, max=100, rounds=1001, step=1)
+    qmp.refused("'max' is missing", "announce-self", initial=1, rounds=1, step=1)
+    qmp.good("announce-self", initial=100000, max=100000, rounds=2, step=0, interfaces=["nic0"], id="replaced")
+    qmp.good("announce-self", initial=1, max=20, rounds=4, step=10, interfaces=["nic1", "nobody"], id="replaced")
+    qmp.good("announce-self", initial=1, max=20, rounds=3, step=10)
+
+    def count(n):
+        with open(captures[n], "rb") as file:
+            return file.read().count(rarp[n])
+    until = time.monotonic() + LIMIT
+    assert qmp.good("human-monitor-command", **{"command-line": "announce_self nic0,nobody other"}) == ""
+    while (count(0), count(1)) != (4 + 5, 7):
+        assert time.monotonic() < until, (count(0), count(1))
+        time.sleep(0.02)
+    assert qmp.good("query-display-options") == {"type": "none"} and qmp.good("query-acpi-ospm-status") == []
+    qmp.good("display-reload", type="vnc")
+    qmp.refused("Can not find vnc display", "display-reload", type="vnc", **{"tls-certs": True})
+    qmp.refused("'tls-certs' alone", "display-reload", type="vnc", x=1)
+    qmp.good("quit")
+    process.wait(LIMIT)
+
+
 def main():
     emu, qemu = sys.argv[1], shutil.which("qemu-system-i386")
     if not qemu:
@@ -230,6 +263,7 @@ def main():
         qmp.good("quit")
         process.wait(LIMIT)
         asked, count = shapes(emu, folder, theirs)
+        announced(emu, folder)
     print(f"{asked} answers of {count} commands have the shape of QEMU's")
 
 
