@@ -126,12 +126,12 @@ int fdset_open(const char *path, int flags, mode_t mode)
 
 bool fdset_get_contents(const char *path, char **data, size_t *len, GError **error)
 {
-    if (!fdset_is_path(path))
-        return g_file_get_contents(path, data, len, error);
-    int fd = fdset_open(path, O_RDONLY, 0), why = fd < 0 ? errno : 0;
+    struct stat st;
+    if (!fdset_is_path(path) && (stat(path, &st) || S_ISDIR(st.st_mode)))
+        return g_file_get_contents(path, data, len, error); /* its words for what is wrong */
+    int fd = fdset_open(path, O_RDONLY | O_CLOEXEC, 0), why = fd < 0 ? errno : 0;
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     uint8_t buffer[65536];
-    struct stat st;
     bool seeks = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     while (!why) {
         ssize_t got = seeks ? pread(fd, buffer, sizeof buffer, bytes->len) : read(fd, buffer, sizeof buffer);
@@ -149,9 +149,11 @@ bool fdset_get_contents(const char *path, char **data, size_t *len, GError **err
         close(fd);
     if (why) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(why), "%s: %s%s", path, g_strerror(why),
-                    why == ENOENT   ? " (-add-fd makes the set)"
-                    : why == EACCES ? " (the set has no descriptor that was opened to be read only)"
-                                    : "");
+                    why == EFBIG                ? " (at most 256 MiB)"
+                    : !fdset_is_path(path)      ? ""
+                    : why == ENOENT             ? " (-add-fd makes the set)"
+                    : why == EACCES             ? " (the set has no descriptor that was opened to be read only)"
+                                                : "");
         return false;
     }
     *len = bytes->len;

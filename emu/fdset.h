@@ -30,5 +30,6 @@ void fdset_foreach(void (*each)(void *opaque, int64_t set, int fd, const char *t
 int fdset_open(const char *path, int flags, mode_t mode);
 /* Whether a path is a set's, so that nothing is made, renamed or looked for in its folder. */
 bool fdset_is_path(const char *path);
-/* g_file_get_contents(), and files of sets, from their beginning. */
+/* g_file_get_contents(), and files of sets, from their beginning; of at most 256 MiB (else G_IO_ERROR_FAILED
+ * and the like), so that a device without an end is no trap. */
 bool fdset_get_contents(const char *path, char **data, size_t *len, GError **error);

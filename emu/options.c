@@ -665,6 +665,18 @@ static bool apply_use(struct options *o, const struct option_use *use, GError **
     return false;
 }
 
+/* Options are applied in their order, but for those that others may lean on, and those that lean on others:
+ * -global counts for devices before it too, and a disk's -device may stand before its -drive. */
+enum turn { TURN_GLOBAL, TURN_REST, TURN_DISK_DEVICE, TURNS };
+
+static enum turn turn_of(const struct option_use *use)
+{
+    if (g_str_equal(use->row->name, "global"))
+        return TURN_GLOBAL;
+    return use->row->apply == option_device && option_device_takes_drive(use->arg) ? TURN_DISK_DEVICE
+                                                                                    : TURN_REST;
+}
+
 static bool finish(struct options *o, GError **error)
 {
     struct machine_config *config = o->config;
@@ -703,18 +715,14 @@ enum options_outcome options_parse(int argc, char *const *argv, struct machine_c
     g_autoptr(GError) gathered = NULL; /* what is before it is looked at first */
     for (int i = 1; i < argc && !gathered; i++)
         (void)gather_word(&o, argc, argv, &i, &gathered);
-    for (guint i = 0; i < o.uses->len && outcome == OPTIONS_RUN; i++)
-        if (g_str_equal(((struct option_use *)o.uses->pdata[i])->row->name, "global") &&
-            !apply_use(&o, o.uses->pdata[i], error))
-            outcome = OPTIONS_ERROR;
-    for (guint i = 0; i < o.uses->len && outcome == OPTIONS_RUN; i++) {
-        o.at = i;
-        if (!g_str_equal(((struct option_use *)o.uses->pdata[i])->row->name, "global") &&
-            !apply_use(&o, o.uses->pdata[i], error))
-            outcome = OPTIONS_ERROR;
-        else if (o.print)
-            outcome = OPTIONS_PRINT;
-    }
+    for (enum turn turn = 0; turn < TURNS; turn++)
+        for (guint i = 0; i < o.uses->len && outcome == OPTIONS_RUN; i++) {
+            o.at = i;
+            if (turn_of(o.uses->pdata[i]) == turn && !apply_use(&o, o.uses->pdata[i], error))
+                outcome = OPTIONS_ERROR;
+            else if (o.print)
+                outcome = OPTIONS_PRINT;
+        }
     if (outcome == OPTIONS_RUN && gathered) {
         g_propagate_error(error, g_steal_pointer(&gathered));
         outcome = OPTIONS_ERROR;

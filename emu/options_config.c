@@ -16,6 +16,7 @@
  * Writing goes the other way. Options that no group stands for are named in comments, so that who reads the
  * file knows what to say beside it.
  */
+#include "emu/fdset.h"
 #include "emu/options_internal.h"
 
 #include <gio/gio.h>
@@ -190,7 +191,7 @@ bool option_read_config(struct options *o, const char *path, GError **error)
     g_autoptr(GError) why = NULL;
     if (!*path)
         return option_fail(error, "needs the name of a file");
-    if (!g_file_get_contents(path, &text, &size, &why))
+    if (!fdset_get_contents(path, &text, &size, &why))
         return option_fail(error, "%s", why->message);
     if (size > FILE_MOST)
         return option_fail(error, "the file has more than %d bytes: it is no configuration", FILE_MOST);

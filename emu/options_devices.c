@@ -298,6 +298,18 @@ const char *option_device_later(const char *name)
     return NULL;
 }
 
+bool option_device_takes_drive(const char *arg)
+{
+    g_autofree char *flat = *arg == '{' ? option_json_words(arg, "driver", NULL) : g_strdup(arg);
+    const char *name = flat && g_str_has_prefix(flat, "driver=") ? flat + strlen("driver=") : flat;
+    g_autofree char *word = name ? g_strndup(name, strcspn(name, ",")) : NULL;
+    for (size_t i = 0; word && i < G_N_ELEMENTS(devices); i++)
+        if (g_str_equal(devices[i].name, word))
+            return devices[i].plug == option_device_ide_disk || devices[i].plug == option_device_ide_cd ||
+                   devices[i].plug == option_device_floppy;
+    return false;
+}
+
 bool option_device(struct options *o, const char *arg, GError **error)
 {
     if (*arg == '{') {

@@ -406,8 +406,8 @@ static bool take_drive(struct options *o, const struct keyval *kv, enum machine_
     }
     if (id && !drive)
         return option_fail(error,
-                           "drive=%s: there is no -drive with that id before it; write -drive "
-                           "if=none,id=%s,file=… first",
+                           "drive=%s: there is no -drive with that id; add -drive "
+                           "if=none,id=%s,file=…",
                            id, id);
     if (drive && drive->carries)
         return option_fail(error, "drive=%s: that node is below another one; name the one above", id);

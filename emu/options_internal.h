@@ -201,6 +201,8 @@ bool option_watchdog_action(struct options *o, const char *arg, GError **error);
 
 /* options_devices.c */
 bool option_device(struct options *o, const char *arg, GError **error);
+/* Whether -device ARG is a disk, CD or floppy, whose drive= names a -drive or -blockdev. */
+bool option_device_takes_drive(const char *arg);
 /* Whether a port of the machine is on standard input and output. */
 bool options_use_stdio(const struct options *o);
 bool options_finish_devices(struct options *o, GError **error);

@@ -533,11 +533,15 @@ bool options_finish_machine(struct options *o, GError **error)
     struct machine_config *config = o->config;
     if (config->no_guest && !finish_no_guest(o, error))
         return false;
+    if (!config->kernel && config->initrd)
+        return option_fail(error, "-initrd needs -kernel");
+    if (!config->kernel && config->append)
+        return option_fail(error, "-append needs -kernel");
     if (!config->no_guest && !config->kernel && !config->bios && !config->drives->len &&
-        (o->own_network || !config->nics->len) && !config->boot_order[0])
+        !config->option_roms->len && (o->own_network || !config->nics->len) && !config->boot_order[0])
         return option_fail(
             error, "nothing to boot: give -kernel FILE (a Linux bzImage or a Multiboot kernel), a disk "
-                   "(-hda, -cdrom, -fda, -drive), or -bios FILE");
+                   "(-hda, -cdrom, -fda, -drive), -boot n for the network, or -bios FILE");
     if (!config->no_guest && !config->direct && !config->bios && !options_has_flash(o))
         config->bios = g_strdup("bios-256k.bin");
     if (config->icount.on && config->lockstep)
@@ -547,13 +551,12 @@ bool options_finish_machine(struct options *o, GError **error)
             "lockstep; leave one of the two out");
     if (!config->direct && !config->boot_order[0])
         memcpy(config->boot_order, (uint8_t[3]){2, 3, 1}, 3); /* disk, CD, floppy */
-    if (!config->kernel && config->initrd)
-        return option_fail(error, "-initrd needs -kernel");
-    if (!config->kernel && config->append)
-        return option_fail(error, "-append needs -kernel");
     if (config->daemonize && o->nographic && !o->nodefaults)
         return option_fail(
             error, "-daemonize and -nographic exclude each other (but with -nodefaults): use -display none");
+    if (config->daemonize && options_use_stdio(o))
+        return option_fail(error, "-daemonize and a stdio back end exclude each other, for the terminal is let "
+                                  "go: use unix:PATH,server=on,wait=off or pty");
     if (!config->cpu)
         config->cpu = cpu_model_default();
     if (o->trace_list->len && !trace_enable(o->trace_list->str, error))

@@ -31,7 +31,8 @@ static bool append_file(const char *path, size_t most, GByteArray *out, GError *
     gsize len;
     g_autoptr(GError) why = NULL;
     if (!fdset_get_contents(path, &data, &len, &why)) {
-        g_set_error(error, why->domain, why->code, "%s (check the name)", why->message);
+        g_set_error(error, why->domain, why->code, "%s%s", why->message,
+                    g_error_matches(why, G_FILE_ERROR, G_FILE_ERROR_NOENT) ? " (check the name)" : "");
         return false;
     }
     if (len > most || out->len + len > most) {

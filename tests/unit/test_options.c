@@ -160,6 +160,8 @@ static const char *const taken[] = {
     "fd=9,set=1",
     "-kernel k -hda a -hdb b,c -cdrom d -fda e -no-acpi -append \"a, b=c\" -option-rom r",
     "-machine pc,kernel=k,initrd=i,append=a",
+    "-option-rom r -net none",
+    "-device ide-hd,drive=n -blockdev driver=raw,node-name=n,file.driver=file,file.filename=a",
     "-kernel k -device e1000,id=n0 -set device.n0.mac=52:54:00:00:00:01 -global e1000.romfile=",
     "-kernel k -global driver=e1000,property=romfile,value=x -trace e1000",
     "-kernel k -trace e1000,irq",
@@ -252,6 +254,13 @@ static const struct {
     {"-kernel", "-kernel: needs a value: FILE"},
     {"-kernel ''", "-kernel : needs the name of a file"},
     {"-bios b -initrd i", "-initrd needs -kernel"},
+    {"-initrd i", "-initrd needs -kernel"},
+    {"-append a -nic none", "-append needs -kernel"},
+    {"-kernel k -daemonize -display none -serial stdio", "-daemonize and a stdio back end exclude each other"},
+    {"-kernel k -daemonize -display none -monitor stdio", "-daemonize and a stdio back end exclude each other"},
+    {"-hda a -display none -daemonize -chardev stdio,id=c -mon c", "exclude each other"},
+    {"-readconfig /dev/zero", "File too large"},
+    {"-device ide-hd,drive=x -drive id=x,file=a", "drive=x: is plugged in already"},
     {"-bios b -append a", "-append needs -kernel"},
     {"-krenel k", "-krenel: unknown option (did you mean -kernel?)"},
     {"-sreial null", "did you mean -serial?"},
@@ -318,7 +327,7 @@ static const struct {
     {"-hda a -hdb b -hdc c -hdd d -drive file=e", "no place is left"},
     {"-drive file=a,id=x -drive file=b,id=x", "the id is taken by another drive"},
     {"-device ide-hd", "drive= is missing"},
-    {"-device ide-hd,drive=x", "there is no -drive with that id before it"},
+    {"-device ide-hd,drive=x", "there is no -drive with that id; add -drive if=none,id=x"},
     {"-drive file=a,id=x -device ide-hd,drive=x", "is plugged in already"},
     {"-boot order=abcd", "at most three letters"},
     {"-boot once=x", "'x' is none of a (floppy)"},
@@ -645,6 +654,18 @@ static void test_drives(void)
     g_assert_cmpmem(c->boot_order, 3, ((uint8_t[3]){2, 4, 0}), 3);
     g_assert_cmpint(c->boot_once[0], ==, 3);
     g_assert_cmpint(c->boot_splash_time, ==, 100);
+    machine_config_free(c);
+
+    /* A disk's -device may stand before its -drive; what -drive places itself comes first, as in QEMU. */
+    c = take("-device '{\"driver\":\"ide-cd\",\"drive\":\"d\"}' -device driver=ide-hd,drive=x,bootindex=3 "
+             "-device floppy,drive=f -drive if=none,id=x,file=a -drive if=none,id=f,file=b -drive file=c "
+             "-drive if=none,id=d,media=cdrom");
+    g_assert_cmpuint(c->drives->len, ==, 4);
+    g_assert_cmpint(drive_of(c, 0)->bus, ==, MACHINE_BUS_IDE);
+    g_assert_cmpint(drive_of(c, 0)->bootindex, ==, 3);
+    g_assert_cmpint(drive_of(c, 1)->bus, ==, MACHINE_BUS_FLOPPY);
+    g_assert_cmpstr(drive_of(c, 3)->id, ==, "d");
+    g_assert_cmpint(drive_of(c, 3)->media, ==, MACHINE_MEDIA_CD);
     machine_config_free(c);
 
     c = take(
