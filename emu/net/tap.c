@@ -311,10 +311,13 @@ const char *net_tap_ifname(const struct net_port *port)
 }
 
 /* Which process has the TAP of this name open, as "NAME (pid N)"; NULL when it cannot be seen. Tun files say
- * in /proc/PID/fdinfo/FD which interface they belong to. */
+ * in /proc/PID/fdinfo/FD the name of their interface and not its network namespace, where others may have one
+ * of the same name: a process of our own namespace is the likelier holder, one of another may have been
+ * passed its descriptor. */
 static char *find_holder(const char *ifname)
 {
     g_autofree char *wanted = g_strdup_printf("iff:\t%s\n", ifname);
+    g_autofree char *ours = g_file_read_link("/proc/self/ns/net", NULL), *elsewhere = NULL;
     g_autoptr(GDir) processes = g_dir_open("/proc", 0, NULL);
     for (const char *pid; processes && (pid = g_dir_read_name(processes));) {
         if (!g_ascii_isdigit(*pid))
@@ -327,13 +330,20 @@ static char *find_holder(const char *ifname)
             if (!g_file_get_contents(path, &text, NULL, NULL) || !strstr(text, wanted))
                 continue;
             g_autofree char *comm = g_build_filename("/proc", pid, "comm", NULL);
-            g_autofree char *name = NULL;
-            if (g_file_get_contents(comm, &name, NULL, NULL))
+            g_autofree char *namespace = g_build_filename("/proc", pid, "ns", "net", NULL);
+            g_autofree char *theirs = g_file_read_link(namespace, NULL), *name = NULL;
+            if (!g_file_get_contents(comm, &name, NULL, NULL))
+                continue; /* it has just ended */
+            if (!g_strcmp0(ours, theirs))
                 return g_strdup_printf("%s (pid %s)", g_strstrip(name), pid);
-            return g_strdup_printf("pid %s", pid);
+            if (!elsewhere)
+                elsewhere =
+                    g_strdup_printf("another program, perhaps %s (pid %s, which is in another network "
+                                    "namespace)",
+                                    g_strstrip(name), pid);
         }
     }
-    return NULL;
+    return g_steal_pointer(&elsewhere);
 }
 
 static void set_error(GError **error, int code, const char *format, ...) G_GNUC_PRINTF(3, 4);

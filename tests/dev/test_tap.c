@@ -460,6 +460,83 @@ static int raw_tap(const char *name, int flags)
     return fd;
 }
 
+/* Runs `run` in a child with a network namespace of its own, until it has said that it is ready; the pipe's
+ * write end, which ends the child when it is closed. */
+static int beside(int (*run)(const char *ifname, int pid), const char *ifname, pid_t *child)
+{
+    int ready[2], end[2];
+    char byte = 0;
+    g_assert_cmpint(pipe(ready), ==, 0);
+    g_assert_cmpint(pipe(end), ==, 0);
+    *child = fork();
+    g_assert_cmpint(*child, >=, 0);
+    if (*child == 0) {
+        close(end[1]);
+        int status = run(ifname, (int)getpid());
+        g_assert_cmpint(write(ready[1], "", 1), ==, 1);
+        (void)!read(end[0], &byte, 1);
+        _exit(status);
+    }
+    close(ready[1]);
+    g_assert_cmpint(read(ready[0], &byte, 1), ==, 1);
+    close(ready[0]);
+    close(end[0]);
+    return end[1];
+}
+
+static int ended(int end, pid_t child)
+{
+    int status = 0;
+    close(end);
+    g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* The TAP of our namespace stays this child's when it goes to another. */
+static int hold_and_leave(const char *ifname, int pid)
+{
+    (void)raw_tap(ifname, IFF_TAP | IFF_NO_PI);
+    return unshare(CLONE_NEWNET);
+}
+
+/* A TAP of the same name in another namespace: the holder is who holds that one. */
+static int hold_namesake(const char *ifname, int pid)
+{
+    if (unshare(CLONE_NEWNET))
+        return 1;
+    (void)raw_tap(ifname, IFF_TAP | IFF_NO_PI);
+    g_autoptr(GError) error = NULL;
+    struct clock *clock = clock_new();
+    struct loop *loop = loop_new(clock, &error);
+    struct net_port *port =
+        net_tap_new("x", loop, &(struct net_tap_config){.ifname = ifname, .fd = -1, .vnet_hdr = -1}, &error);
+    g_autofree char *me = g_strdup_printf("(pid %d)", pid);
+    int status = port ? 2 : !strstr(error->message, me);
+    loop_free(loop);
+    clock_free(clock);
+    return status;
+}
+
+static void test_holder(void)
+{
+    if (skipped())
+        return;
+    pid_t child;
+    g_autoptr(GError) error = NULL;
+    struct clock *clock = clock_new();
+    struct loop *loop = loop_new(clock, &error);
+    struct net_port *first = try(loop, "busy1", -1, -1, NULL);
+    int end = beside(hold_namesake, "busy1", &child);
+    g_assert_cmpint(ended(end, child), ==, 0);
+    net_port_free(first);
+    end = beside(hold_and_leave, "busy2", &child);
+    g_autofree char *it = g_strdup_printf("(pid %d, which is in another network namespace)", (int)child);
+    try(loop, "busy2", -1, -1, it);
+    g_assert_cmpint(ended(end, child), ==, 0);
+    loop_free(loop);
+    clock_free(clock);
+}
+
 static void test_errors(void)
 {
     if (skipped())
@@ -622,6 +699,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tap/poll", test_poll);
     g_test_add_func("/tap/down-and-gone", test_down_and_gone);
     g_test_add_func("/tap/errors", test_errors);
+    g_test_add_func("/tap/holder", test_holder);
     g_test_add_func("/tap/unprivileged", test_unprivileged);
     g_test_add_func("/tap/with-nic", test_with_nic);
     int result = g_test_run();
