@@ -149,11 +149,11 @@ bool fdset_get_contents(const char *path, char **data, size_t *len, GError **err
         close(fd);
     if (why) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(why), "%s: %s%s", path, g_strerror(why),
-                    why == EFBIG                ? " (at most 256 MiB)"
-                    : !fdset_is_path(path)      ? ""
-                    : why == ENOENT             ? " (-add-fd makes the set)"
-                    : why == EACCES             ? " (the set has no descriptor that was opened to be read only)"
-                                                : "");
+                    why == EFBIG           ? " (at most 256 MiB)"
+                    : !fdset_is_path(path) ? ""
+                    : why == ENOENT        ? " (-add-fd makes the set)"
+                    : why == EACCES        ? " (the set has no descriptor that was opened to be read only)"
+                                           : "");
         return false;
     }
     *len = bytes->len;

@@ -674,7 +674,7 @@ static enum turn turn_of(const struct option_use *use)
     if (g_str_equal(use->row->name, "global"))
         return TURN_GLOBAL;
     return use->row->apply == option_device && option_device_takes_drive(use->arg) ? TURN_DISK_DEVICE
-                                                                                    : TURN_REST;
+                                                                                   : TURN_REST;
 }
 
 static bool finish(struct options *o, GError **error)

@@ -616,8 +616,12 @@ bool options_finish_drives(struct options *o, GError **error)
             continue;
         }
         if (drive->bus == MACHINE_BUS_NONE) {
-            option_note(o, "-drive id=%s has if=none and no -device (add -device ide-hd,drive=%s)",
-                        drive->id ? drive->id : "", drive->id ? drive->id : "ID");
+            option_note(o, "-drive %s=%s has if=none and no -device (add %s-device ide-hd,drive=%s)",
+                        drive->id ? "id" : "file",
+                        drive->id     ? drive->id
+                        : drive->file ? drive->file
+                                      : "",
+                        drive->id ? "" : "id=ID, and ", drive->id ? drive->id : "ID");
             continue;
         }
         if (!use_globals(o, drive, error) || !name_drive(o, drive, error))

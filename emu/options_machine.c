@@ -555,8 +555,9 @@ bool options_finish_machine(struct options *o, GError **error)
         return option_fail(
             error, "-daemonize and -nographic exclude each other (but with -nodefaults): use -display none");
     if (config->daemonize && options_use_stdio(o))
-        return option_fail(error, "-daemonize and a stdio back end exclude each other, for the terminal is let "
-                                  "go: use unix:PATH,server=on,wait=off or pty");
+        return option_fail(error,
+                           "-daemonize and a stdio back end exclude each other, for the terminal is let "
+                           "go: use unix:PATH,server=on,wait=off or pty");
     if (!config->cpu)
         config->cpu = cpu_model_default();
     if (o->trace_list->len && !trace_enable(o->trace_list->str, error))

@@ -50,8 +50,8 @@ static const char *open_advice(const char *path, int code, bool read_only)
         return "it is a folder; name an image in it";
     size_t scheme = strspn(path, "abcdefghijklmnopqrstuvwxyz0123456789+_");
     if (code == ENOENT && scheme > 1 && path[scheme] == ':')
-        return "what is before the ':' is taken for a part of the name; an image is a file or block device of "
-               "this host: copy it here, or mount it (nbdfuse, sshfs, qemu-nbd -c)";
+        return "what is before the ':' is taken for a part of the name; an image is a file or block device "
+               "of this host: copy it here, or mount it (nbdfuse, sshfs, qemu-nbd -c)";
     if (code == ENOENT)
         return read_only ? "check the name" : "check the name; truncate -s 1G FILE makes an empty raw image";
     return NULL;

@@ -67,7 +67,8 @@ static void test_refused(struct rig *r, gconstpointer unused)
     g_autofree char *none = g_build_filename(r->folder, "none", NULL);
     refused(none, (struct block_config){0}, "truncate -s 1G FILE makes an empty raw image");
     refused(none, (struct block_config){.read_only = true}, "No such file or directory; check the name");
-    refused("nbd:localhost:10809", (struct block_config){0}, "an image is a file or block device of this host");
+    refused("nbd:localhost:10809", (struct block_config){0},
+            "an image is a file or block device of this host");
     refused("https://x.example/a.iso", (struct block_config){.read_only = true}, "copy it here");
     refused(r->folder, (struct block_config){.read_only = true}, "is a folder");
     refused(empty, (struct block_config){0}, "the image is empty");

@@ -256,8 +256,10 @@ static const struct {
     {"-bios b -initrd i", "-initrd needs -kernel"},
     {"-initrd i", "-initrd needs -kernel"},
     {"-append a -nic none", "-append needs -kernel"},
-    {"-kernel k -daemonize -display none -serial stdio", "-daemonize and a stdio back end exclude each other"},
-    {"-kernel k -daemonize -display none -monitor stdio", "-daemonize and a stdio back end exclude each other"},
+    {"-kernel k -daemonize -display none -serial stdio",
+     "-daemonize and a stdio back end exclude each other"},
+    {"-kernel k -daemonize -display none -monitor stdio",
+     "-daemonize and a stdio back end exclude each other"},
     {"-hda a -display none -daemonize -chardev stdio,id=c -mon c", "exclude each other"},
     {"-readconfig /dev/zero", "File too large"},
     {"-device ide-hd,drive=x -drive id=x,file=a", "drive=x: is plugged in already"},
@@ -517,7 +519,8 @@ static const struct {
     {"-nic user,guestfwd=tcp:10.0.2.100:7", "write tcp:SERVER:PORT-cmd:COMMAND"},
     {"-nic user,guestfwd=tcp:10.1.2.100:7-cmd:cat", "not in the guest's network"},
     {"-nic user,guestfwd=tcp:10.0.2.2:7-cmd:cat", "taken by the host"},
-    {"-nic user,guestfwd=tcp:10.0.2.100:7-cmd:cat,guestfwd=:10.0.2.100:7-null", "those of guestfwd=tcp:10.0.2.100:7"},
+    {"-nic user,guestfwd=tcp:10.0.2.100:7-cmd:cat,guestfwd=:10.0.2.100:7-null",
+     "those of guestfwd=tcp:10.0.2.100:7"},
     {"-nic user,guestfwd=udp:10.0.2.100:7-cmd:cat", "only tcp"},
     {"-nic user,smbserver=10.0.2.4", "smbserver= without smb="},
     {"-nic socket", "give one of listen=, connect=, mcast=, udp= and fd="},
@@ -1019,6 +1022,12 @@ static void test_notes(void)
     g_assert_nonnull(strstr(c->notes->pdata[0], "own engine instead of TCG"));
     g_assert_nonnull(strstr(c->notes->pdata[1], "outside opt/"));
     g_assert_nonnull(strstr(c->notes->pdata[2], "-netdev n has no NIC"));
+    machine_config_free(c);
+    c = take("-kernel k -drive file=a,if=none -drive file=b,if=none,id=x");
+    g_assert_cmpstr(c->notes->pdata[0], ==,
+                    "-drive file=a has if=none and no -device (add id=ID, and -device ide-hd,drive=ID)");
+    g_assert_cmpstr(c->notes->pdata[1], ==,
+                    "-drive id=x has if=none and no -device (add -device ide-hd,drive=x)");
     machine_config_free(c);
 }
 
