@@ -196,7 +196,7 @@ void e1000_dma_write(struct e1000 *nic, uint64_t addr, const void *from, size_t 
         size_t n = length;
         uint8_t *to = e1000_dma_target(nic, addr, &n);
         if (to)
-            memcpy(to, in, n);
+            memmove(to, in, n); /* in loopback a frame may come from where it goes */
         in += n;
         addr += n;
         length -= n;

@@ -5,6 +5,7 @@
  * without room, statistics, and rings made by somebody who means harm. Results are compared with checksums
  * and segments computed here, the plain way.
  */
+#include "emu/mem/physmap.h"
 #include "tests/dev/e1000_rig.h"
 
 #include <time.h>
@@ -625,6 +626,29 @@ static void test_loopback(void)
     rig_free(rig);
 }
 
+/* A frame that is received into the memory it is sent from, a byte further on. */
+static void test_loopback_overlap(void)
+{
+    struct rig *rig = started(0);
+    static struct rig_received got;
+    uint8_t frame[1024];
+    for (unsigned i = 0; i < sizeof frame; i++)
+        frame[i] = (uint8_t)(i < 6 ? 0xff : i * 7 + (i >> 8));
+    for (uint64_t by = 0; by < 3; by++) {
+        rig_write(rig, E1000_RCTL, rig_read(rig, E1000_RCTL) | 1u << 6);
+        uint64_t from = RIG_RX_BUFFERS + (uint64_t)RIG_RX_STRIDE * rig->rx_next + by;
+        size_t room = sizeof frame;
+        uint8_t *memory = phys_map(rig->mem, from, &room, true);
+        g_assert_cmpuint(room, ==, sizeof frame);
+        memcpy(memory, frame, sizeof frame);
+        rig_tx_at(rig, from, PLAIN | sizeof frame, 0);
+        rig_kick(rig);
+        g_assert_true(rig_received(rig, &got));
+        g_assert_cmpmem(got.data, got.length, frame, sizeof frame);
+    }
+    rig_free(rig);
+}
+
 /* ---- rings made to hurt ---- */
 
 static void test_bad_rings(void)
@@ -719,6 +743,7 @@ int main(int argc, char **argv)
     g_test_add_func("/e1000-tx/statistics", test_statistics);
     g_test_add_func("/e1000-tx/low-threshold", test_low_threshold);
     g_test_add_func("/e1000-tx/loopback", test_loopback);
+    g_test_add_func("/e1000-tx/loopback-overlap", test_loopback_overlap);
     g_test_add_func("/e1000-tx/bad-rings", test_bad_rings);
     g_test_add_func("/e1000-tx/budget", test_budget);
     return g_test_run();
