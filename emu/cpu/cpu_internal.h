@@ -203,6 +203,15 @@ struct jit;
 struct lockstep;
 struct insn;
 
+/* What is behind a page of a device. */
+struct cpu_device_page {
+    uint64_t page; /* its physical address */
+    const struct mmio_ops *ops;
+    void *opaque;
+    uint32_t offset; /* of the page's first byte in the device's range */
+};
+#define CPU_DEVICE_PAGES 16
+
 struct cpu {
     /* First, within reach of 8-bit displacements: what translated code touches. */
     uint32_t gpr[9]; /* + GPR_ZERO */
@@ -312,6 +321,7 @@ struct cpu {
     /* The stretch of RAM the MMU touched last: page tables and refills without physmap_lookup(). */
     uint64_t window_base, window_size, window_ram_offset;
     uint8_t *window_host;
+    struct cpu_device_page devices[CPU_DEVICE_PAGES]; /* by page number (mmu.c) */
     uint8_t *ram_flags; /* physmap_page_flags() */
     struct page_writers *writers; /* by RAM page: mmu.c */
 };

@@ -445,6 +445,7 @@ void mmu_reset(struct cpu *cpu)
     memset(cpu->tlb_logged, 0, sizeof cpu->tlb_logged);
     memset(cpu->tlb_large, 0, sizeof cpu->tlb_large);
     cpu->window_size = 0;
+    memset(cpu->devices, 0, sizeof cpu->devices);
     flat_flush(cpu, true);
 }
 
@@ -602,6 +603,12 @@ bool mmu_has_page(const struct cpu *cpu, uint32_t linear, bool write)
     return PAGE_OF(flags) == PAGE_OF(linear) && (flags & (write ? GRANT_WRITE : GRANT_READ));
 }
 
+bool mmu_is_device(const struct tlb_entry *e, uint32_t linear, bool write)
+{
+    return PAGE_OF(e->flags) == PAGE_OF(linear) && (e->flags & (write ? GRANT_WRITE : GRANT_READ)) &&
+           !(e->flags & (write ? TLB_HOST_WRITE : TLB_HOST_READ));
+}
+
 bool mmu_page_is_global(const struct cpu *cpu, uint32_t linear)
 {
     return mmu_has_page(cpu, linear, false) && (entry_flags(cpu, linear) & TLB_GLOBAL);
@@ -627,7 +634,32 @@ static struct tlb_entry *tlb_grant(struct cpu *cpu, uint32_t linear, bool user, 
     return tlb_fill(cpu, linear, user, kind);
 }
 
-/* ---- devices ---- */
+/* ---- devices ----
+ *
+ * Drivers reach for a few registers again and again, so what is behind the pages of devices is remembered, as
+ * long as the map of memory stands (cpu_memory_changed). */
+
+/* What is behind a page that is a device's and nothing else; NULL: it is not, or in parts. */
+static const struct cpu_device_page *device_page(struct cpu *cpu, uint64_t physical)
+{
+    uint64_t page = physical & ~(uint64_t)PHYS_PAGE_MASK;
+    struct cpu_device_page *d = &cpu->devices[page >> PHYS_PAGE_SHIFT & (CPU_DEVICE_PAGES - 1)];
+    if (access_likely(d->ops && d->page == page))
+        return d;
+    struct phys_slice slice;
+    physmap_lookup(cpu->board.mem, page, &slice);
+    if (slice.read || slice.write || !slice.ops || slice.run < PHYS_PAGE_SIZE)
+        return NULL;
+    *d = (struct cpu_device_page){
+        .page = page, .ops = slice.ops, .opaque = slice.opaque, .offset = slice.offset};
+    return d;
+}
+
+/* Whether an access is one of a register, or of an aligned part of one. */
+static bool is_one_piece(uint64_t physical, unsigned size)
+{
+    return size <= 4 && !(size & (size - 1)) && !(physical & (size - 1));
+}
 
 /* The widest naturally aligned piece of [offset, +left), at most 4. */
 static unsigned piece_size(uint64_t offset, unsigned left)
@@ -643,6 +675,12 @@ static uint64_t device_read(struct cpu *cpu, uint64_t physical, unsigned size)
     uint64_t value = 0;
     if (access_unlikely(cpu->lockstep))
         lockstep_effect(cpu);
+    if (is_one_piece(physical, size)) {
+        const struct cpu_device_page *d = device_page(cpu, physical);
+        if (d && d->ops->read)
+            return d->ops->read(d->opaque, d->offset + (uint32_t)(physical & PHYS_PAGE_MASK), size) &
+                   (0xffffffffu >> (32 - 8 * size));
+    }
     for (unsigned done = 0; done < size;) {
         struct phys_slice slice;
         physmap_lookup(cpu->board.mem, physical + done, &slice);
@@ -666,6 +704,14 @@ static void device_write(struct cpu *cpu, uint64_t physical, uint64_t value, uns
 {
     if (access_unlikely(cpu->lockstep))
         lockstep_effect(cpu);
+    if (is_one_piece(physical, size)) {
+        const struct cpu_device_page *d = device_page(cpu, physical);
+        if (d && d->ops->write) {
+            d->ops->write(d->opaque, d->offset + (uint32_t)(physical & PHYS_PAGE_MASK),
+                          (uint32_t)value & (0xffffffffu >> (32 - 8 * size)), size);
+            return;
+        }
+    }
     for (unsigned done = 0; done < size;) {
         struct phys_slice slice;
         physmap_lookup(cpu->board.mem, physical + done, &slice);
@@ -851,6 +897,7 @@ void cpu_memory_changed(void *opaque)
 {
     struct cpu *cpu = opaque;
     cpu->window_size = 0;
+    memset(cpu->devices, 0, sizeof cpu->devices);
     mmu_flush(cpu, true);
     block_cache_flush(cpu);
 }

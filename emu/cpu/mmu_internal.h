@@ -22,3 +22,5 @@ struct tlb_entry *mmu_try_fetch(struct cpu *cpu, uint32_t linear); /* the same f
 bool mmu_has_page(const struct cpu *cpu, uint32_t linear, bool write);
 bool mmu_page_is_global(const struct cpu *cpu, uint32_t linear);
 bool mmu_page_is_large(const struct cpu *cpu, uint32_t linear);
+/* Whether `e` grants such an access to `linear` and there is no memory of the host's behind it. */
+bool mmu_is_device(const struct tlb_entry *e, uint32_t linear, bool write);

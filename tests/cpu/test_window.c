@@ -53,6 +53,19 @@ static void device_write(void *opaque, uint32_t offset, uint32_t value, unsigned
 
 static const struct mmio_ops device = {.read = device_read, .write = device_write};
 
+/* Says where and how widely it was read. */
+static uint32_t echo_read(void *opaque, uint32_t offset, unsigned size)
+{
+    return 0x55550000 | size << 12 | offset;
+}
+
+static void echo_write(void *opaque, uint32_t offset, uint32_t value, unsigned size)
+{
+    ((struct parts *)opaque)->last = value ^ echo_read(opaque, offset, size);
+}
+
+static const struct mmio_ops echo = {.read = echo_read, .write = echo_write};
+
 static void rig_setup(struct rig *rig, gconstpointer data)
 {
     struct parts *parts = rig->own = g_new0(struct parts, 1);
@@ -237,6 +250,45 @@ static void test_code_modified(struct rig *rig, gconstpointer data)
     g_assert_cmpuint(phys_read32(rig->mem, 0x30800), ==, 100);
     if (rig->cpu->window)
         g_assert_cmpuint(window_counts(rig->cpu->window).patched, >, 0);
+}
+
+/* What was behind a page is not what is there after a change of the map. */
+static void test_device_moves(struct rig *rig, gconstpointer data)
+{
+    struct parts *parts = rig->own;
+    struct phys_range *second = physmap_add_mmio(rig->mem, "second", 0xf0004000, 0x2000, &echo, parts, 1);
+    struct phys_range *ram = physmap_add_ram(rig->mem, "ram there", 0xf0000000, 0x1000, 0x700000, 2);
+
+    physmap_add_mmio(rig->mem, "half", 0xf0008000, 0x800, &echo, parts, 1);
+    physmap_range_enable(rig->mem, ram, false);
+    start(rig);
+    for (unsigned i = 0; i < 3; i++) {
+        parts->reads = 0x100;
+        for (unsigned n = 1; n < 20; n++)
+            g_assert_cmphex(read_at(rig, 0xf0000000), ==, 0x100 + n);
+        g_assert_cmphex(read_at(rig, 0xf0005008), ==, 0x55554000 + 0x1008);
+        physmap_range_move(rig->mem, second, 0xf0000000);
+        g_assert_cmphex(read_at(rig, 0xf0000008), ==, 0x55554008);
+        g_assert_cmphex(read_at(rig, 0xf0005008), ==, 0xffffffff);
+        write_at(rig, 0xf0001004, 0x1234);
+        g_assert_cmphex(parts->last, ==, 0x1234 ^ (0x55554000 + 0x1004));
+        physmap_range_enable(rig->mem, ram, true);
+        write_at(rig, 0xf0000008, i);
+        g_assert_cmphex(read_at(rig, 0xf0000008), ==, i);
+        physmap_range_enable(rig->mem, ram, false);
+        g_assert_cmphex(read_at(rig, 0xf0000008), ==, 0x55554008);
+        physmap_range_move(rig->mem, second, 0xf0004000);
+    }
+    g_assert_cmphex(read_at(rig, 0xf0008010), ==, 0x55554010);
+    g_assert_cmphex(read_at(rig, 0xf0008900), ==, 0xffffffff);
+    /* bytes and words; what is not aligned comes in pieces */
+    g_assert_cmpint(run_with(rig, 0xf0004003, 0, "8a06 f4"), ==, -1);
+    g_assert_cmphex(rig->cpu->gpr[EAX], ==, 0x03);
+    g_assert_cmpint(run_with(rig, 0xf0004006, 0, "668b06 f4"), ==, -1);
+    g_assert_cmphex(rig->cpu->gpr[EAX], ==, 0x2006);
+    g_assert_cmpint(run_with(rig, 0xf0004002, 0x11223344, "668906 f4"), ==, -1);
+    g_assert_cmphex(parts->last, ==, 0x3344 ^ 0x55552002);
+    g_assert_cmphex(read_at(rig, 0xf0004001), ==, 0x04200201);
 }
 
 static void test_device(struct rig *rig, gconstpointer data)
@@ -731,6 +783,7 @@ int main(int argc, char **argv)
         {"/window/write-protection", test_write_protection},
         {"/window/code", test_code_modified},
         {"/window/device", test_device},
+        {"/window/device-moves", test_device_moves},
         {"/window/crossing", test_crossing},
         {"/window/wrap", test_wrap},
         {"/window/dma", test_dma},

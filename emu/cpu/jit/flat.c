@@ -401,6 +401,8 @@ uintptr_t flat_fill(struct cpu *cpu, uint32_t linear, unsigned size, bool write,
         return 0;
     e = tlb_slot(cpu->tlb[table], linear);
     if ((write ? e->write : e->read) != tag) {
+        if (mmu_is_device(e, linear, write)) /* known to be none of the host's memory */
+            return 0;
         e = mmu_try_fill(cpu, linear, write);
         if (!e || (write ? e->write : e->read) != tag)
             return 0;
