@@ -31,6 +31,9 @@ enum {
  * back. That something was sent can wait longest: who waits for it has nothing else to do, and halts. */
 enum { LATE_NS = 100000, SENT_LATE_NS = 500000 };
 
+/* Buffers given to the receive ring at once that show a driver with more than a frame to deal with. */
+enum { MANY_GIVEN = 4 };
+
 /* ---- alarms ---- */
 
 static void alarm_rings(struct e1000 *nic, enum e1000_alarm which);
@@ -316,10 +319,15 @@ static void receive_written(void *opaque, unsigned i, uint32_t value)
 static void rdt_written(void *opaque, unsigned i, uint32_t value)
 {
     struct e1000 *nic = opaque;
-    if (*e1000_reg(nic, E1000_IMS) & E1000_INT_RXT0)
+    bool unmasked = *e1000_reg(nic, E1000_IMS) & E1000_INT_RXT0;
+    uint32_t size = e1000_ring_size(*e1000_reg(nic, E1000_RDLEN));
+    uint32_t given = value >= nic->last_tail ? value - nic->last_tail : value + size - nic->last_tail;
+    nic->last_tail = value;
+    if (unmasked)
         e1000_rx_unpace(nic); /* it works without masking interrupts */
     e1000_rx_room(nic);
-    net_poll(nic->port);
+    if (unmasked || given >= MANY_GIVEN) /* else it is about to unmask it, which asks as well */
+        net_poll(nic->port);
 }
 
 static void rdtr_written(void *opaque, unsigned i, uint32_t value)

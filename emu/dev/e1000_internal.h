@@ -65,6 +65,7 @@ struct e1000 {
     struct clock_timer *pace;             /*   or it waits too long */
     uint8_t own[E1000_OWN_ADDRESSES][16]; /* IP addresses the guest has told neighbours, IPv4 in 4 bytes */
     unsigned own_count;                   /* ever told; the latest are kept */
+    uint32_t last_tail;         /* RDT as it was last written */
 
     /* saved from here on */
     uint32_t reg[E1000_REGISTERS_END / 4];

@@ -29,6 +29,9 @@
  * two looks the processor is offered to others, and when they took it nobody here looks for BUSY_NS: with
  * more to do than there are processors this thread sleeps at once, as if there were no looking.
  *
+ * What is held back to spare a busy guest is given to a halted one with its event, and timers set while it is
+ * told of one are not rung for before it goes on: most end there and then (clock_run_idle).
+ *
  * `alarm` is a timerfd that rings for guest deadlines while the guest runs. It may ring too early (the
  * dispatch then sets it right) but never too late, so it is touched only when the earliest deadline moves to
  * an earlier moment than it is set for, and before a sleep that it would end. Then it is set to a little
@@ -59,6 +62,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -102,6 +106,7 @@ struct loop {
     unsigned timeouts; /* sleeps in a row that ended by time-out */
     bool no_pwait2;    /* the host's kernel is older than 5.11 */
     bool lazy;         /* the alarm stands in for the doorbell */
+    bool waiting;      /* in loop_wait(): the guest is halted */
     int64_t looked;    /* guest time somebody last looked at descriptors */
     int64_t look_ns;   /* how long to look before a sleep; 0: not at all */
     int64_t busy;      /* host time until which the processors are wanted by others */
@@ -254,7 +259,7 @@ static void loop_set_alarm(struct loop *loop, int64_t deadline)
 static void loop_rearm(void *opaque)
 {
     struct loop *loop = opaque;
-    if (clock_is_stopped(loop->clock))
+    if (clock_is_stopped(loop->clock) || loop->waiting)
         return;
     if (loop->offset != clock_offset(loop->clock)) /* stopped, or saved state was loaded */
         loop->armed = CLOCK_NEVER;
@@ -402,12 +407,21 @@ static int64_t loop_host_now(void)
     return now.tv_sec * NANOSECONDS + now.tv_nsec;
 }
 
+/* How often this thread had to leave the processor to others. */
+static long loop_times_taken(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nivcsw;
+}
+
 /* Looks for events for a while; how many there are. */
 static int loop_look(struct loop *loop, struct epoll_event *batch, int64_t timeout_ns)
 {
     int64_t now = loop_host_now(), end = now + loop->look_ns, due = timeout_ns < 0 ? end : now + timeout_ns;
     if (!loop->look_ns || now < loop->busy)
         return 0;
+    long taken = loop_times_taken();
+    int used = g_atomic_int_get(&loop->alarm_used);
     while (now < MIN(end, due)) {
         int count = epoll_wait(loop->inner, batch, BATCH, 0);
         if (count > 0)
@@ -415,9 +429,16 @@ static int loop_look(struct loop *loop, struct epoll_event *batch, int64_t timeo
         sched_yield();
         int64_t before = now;
         now = loop_host_now();
-        if (now - before > TAKEN_NS) {
+        if (now - before <= TAKEN_NS)
+            continue;
+        long times = loop_times_taken();
+        if (g_atomic_int_get(&loop->alarm_used) != used) { /* it was our doorbell, with its late alarm */
+            used = 1;
+            taken = times;
+        }
+        if (times != taken) { /* else the host's own work, or its hypervisor's */
             loop->busy = now + BUSY_NS;
-            return 0;
+            return MAX(epoll_wait(loop->inner, batch, BATCH, 0), 0);
         }
     }
     return 0;
@@ -522,6 +543,7 @@ void loop_wait(struct loop *loop, int64_t timeout_ns)
 {
     struct epoll_event batch[BATCH];
     bool stopped = clock_is_stopped(loop->clock);
+    loop->waiting = true;
     int64_t wake = stopped ? CLOCK_NEVER : clock_next_wake(loop->clock);
     if (wake != CLOCK_NEVER) {
         int64_t left = wake - clock_now(loop->clock), delay = MAX(left, 0);
@@ -539,7 +561,9 @@ void loop_wait(struct loop *loop, int64_t timeout_ns)
     loop->timeouts = count ? 0 : loop->timeouts + 1;
     loop_learn(loop, loop_host_now() - began, count > 0);
     loop_handle(loop, batch, count);
-    bool lazy = loop->has_thread && count && !stopped;
+    clock_run_idle(loop->clock);
+    loop->waiting = false;
+    bool lazy = loop->has_thread && count > 0 && !stopped;
     if (lazy)
         loop_looked(loop);
     loop_settle(loop, lazy);

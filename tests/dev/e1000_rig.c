@@ -51,7 +51,14 @@ static void peer_room(void *opaque)
     rig->peer_rooms++;
 }
 
-static const struct net_ops peer_ops = {.kind = "fake", .receive = peer_receive, .room = peer_room};
+static void peer_poll(void *opaque)
+{
+    struct rig *rig = opaque;
+    rig->peer_polls++;
+}
+
+static const struct net_ops peer_ops = {
+    .kind = "fake", .receive = peer_receive, .room = peer_room, .poll = peer_poll};
 
 static void route(void *opaque, unsigned pirq, bool level)
 {

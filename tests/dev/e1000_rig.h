@@ -52,6 +52,7 @@ struct rig {
     bool peer_forgets;    /* frames are looked at and not recorded */
     unsigned peer_looked; /* a sum over what was looked at, so that it is */
     unsigned peer_rooms;
+    unsigned peer_polls;
     uint32_t tx_tail, rx_tail, rx_next;
     uint32_t tx_size, rx_size;
     uint32_t tx_buffer; /* where the next transmit buffer goes */

@@ -784,6 +784,41 @@ static void test_backpressure(void)
     rig_free(rig);
 }
 
+/* A guest at work is asked for by its own driver: when it enables its interrupt, and when it gives more than a
+ * few buffers, not when it replaces those of a frame or two with the interrupt masked. */
+static void test_polls(void)
+{
+    struct rig *rig = started();
+    uint8_t frame[60];
+    rig_packet(frame, RIG_UDP4, 18);
+    rig_write(rig, E1000_IMC, 0xffffffff);
+    unsigned before = rig->peer_polls;
+    for (unsigned round = 0; round < 3 * RIG_RING_SIZE; round++) {
+        unsigned some = 1 + round % 3;
+        for (unsigned i = 0; i < some; i++) {
+            g_assert_cmpint(rig_inject(rig, frame, 60), ==, NET_SENT);
+            g_assert_true(rig_received(rig, &got));
+        }
+        rig_give(rig, some);
+    }
+    g_assert_cmpuint(rig->peer_polls, ==, before);
+    for (unsigned i = 0; i < 8; i++) {
+        g_assert_cmpint(rig_inject(rig, frame, 60), ==, NET_SENT);
+        g_assert_true(rig_received(rig, &got));
+    }
+    rig_give(rig, 8);
+    g_assert_cmpuint(rig->peer_polls, ==, before + 1);
+    rig_read(rig, E1000_ICR);
+    rig_write(rig, E1000_IMS, E1000_INT_LSC);
+    g_assert_cmpuint(rig->peer_polls, ==, before + 1);
+    rig_write(rig, E1000_IMS, E1000_INT_RXT0);
+    g_assert_cmpuint(rig->peer_polls, ==, before + 2);
+    /* a driver that does not mask it is asked for each time */
+    rig_give(rig, 0);
+    g_assert_cmpuint(rig->peer_polls, ==, before + 3);
+    rig_free(rig);
+}
+
 static void test_threshold(void)
 {
     static const uint32_t shares[] = {2, 4, 8};
@@ -932,6 +967,7 @@ int main(int argc, char **argv)
     g_test_add_func("/e1000-rx/burst/routed", test_burst_routed);
     g_test_add_func("/e1000-rx/burst/hostile", test_burst_hostile);
     g_test_add_func("/e1000-rx/backpressure", test_backpressure);
+    g_test_add_func("/e1000-rx/polls", test_polls);
     g_test_add_func("/e1000-rx/threshold", test_threshold);
     g_test_add_func("/e1000-rx/pause", test_pause);
     g_test_add_func("/e1000-rx/statistics", test_statistics);

@@ -459,6 +459,65 @@ static void test_lazy_doorbell(struct fixture *f, gconstpointer data)
     }
 }
 
+static void on_read_hold(void *opaque, unsigned events)
+{
+    struct fixture *f = opaque;
+    on_read(f, events);
+    clock_timer_set(f->timer, clock_now(f->clock) + 3600 * NANOSECONDS);
+}
+
+/* What an event would hold back to spare a busy guest a halted one gets with it, and a running one does not.
+ */
+static void test_held_back(struct fixture *f, gconstpointer data)
+{
+    GError *error = NULL;
+    f->timer = clock_timer_new(f->clock, on_timer, f);
+    clock_timer_relax(f->timer, 1000);
+    f->watch = loop_add_fd(f->loop, f->pipe[0], LOOP_READ, on_read_hold, f);
+    g_assert_true(loop_start_doorbell(f->loop, ring, f, &error));
+    for (unsigned i = 1; i <= 20; i++) {
+        poke(f);
+        while (f->reads < 2 * i - 1)
+            loop_wait(f->loop, -1);
+        g_assert_cmpuint(f->fired, ==, i);
+        poke(f);
+        loop_dispatch(f->loop);
+        g_assert_cmpuint(f->reads, ==, 2 * i);
+        g_assert_cmpuint(f->fired, ==, i);
+        clock_timer_cancel(f->timer);
+    }
+}
+
+static void on_read_later(void *opaque, unsigned events)
+{
+    struct fixture *f = opaque;
+    on_read(f, events);
+    clock_timer_set(f->timer, clock_now(f->clock) + 200000);
+}
+
+/* A timer set while a halted guest was told of an event is rung for when it then runs on. */
+static void test_set_asleep(struct fixture *f, gconstpointer data)
+{
+    GError *error = NULL;
+    f->timer = clock_timer_new(f->clock, on_timer, f);
+    f->watch = loop_add_fd(f->loop, f->pipe[0], LOOP_READ, on_read_later, f);
+    g_assert_true(loop_start_doorbell(f->loop, ring, f, &error));
+    for (unsigned i = 1, heard = 0; i <= 20; i++) {
+        poke(f);
+        while (f->reads < i)
+            loop_wait(f->loop, -1);
+        for (int64_t until = host_now() + DEADLINE_NS; f->fired < i;) {
+            g_assert_cmpint(host_now(), <, until);
+            if ((unsigned)g_atomic_int_get(&f->rings) == heard) {
+                sched_yield();
+                continue;
+            }
+            heard = (unsigned)g_atomic_int_get(&f->rings);
+            loop_dispatch(f->loop);
+        }
+    }
+}
+
 static void test_slack(struct fixture *f, gconstpointer data)
 {
     f->timer = clock_timer_new(f->clock, on_timer, f);
@@ -570,6 +629,8 @@ int main(int argc, char **argv)
     TEST(doorbell_after_quiet);
     TEST(alarm_after_sleep);
     TEST(lazy_doorbell);
+    TEST(held_back);
+    TEST(set_asleep);
     TEST(slack);
     TEST(idle_costs_nothing);
     TEST(look);
