@@ -88,6 +88,8 @@ int fdatasync(int fd)
 {
     if (fails(fd))
         return -1;
+    if (is_watched(fd))
+        looked_at();
     if (is_watched(fd) && unsynced) {
         for (guint i = 0; i < unsynced->len; i++) {
             const struct change *c = &g_array_index(unsynced, struct change, i);
