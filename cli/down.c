@@ -142,6 +142,8 @@ static int run(struct cli_call *call)
         return cli_class_down(call, graceful);
     if (cli_value(call, "students") || cli_value(call, "parallel"))
         return cli_misuse(call, "--students and --parallel go with --for FILE, the list of a class");
+    if (cli_flag(call, "json"))
+        return cli_misuse(call, "--json goes with --for FILE; what is up says `netlab status --json`");
     lab_place_find(&place);
     fault_arm_from_environment();
     signal(SIGPIPE, SIG_IGN); /* who reads the progress may go (`| head -1`); the lab still goes whole */

@@ -370,9 +370,31 @@ static bool look_at_uplinks(struct up *up, GError **error)
     return true;
 }
 
+/* The files that a machine starts from, also of one that is restarted by what is noted of it, without the
+ * topology file. */
+static bool check_boot_files(const struct up *up, GError **error)
+{
+    static const char *const members[] = {"kernel", "initrd"};
+    for (guint i = 0; i < up->plan->steps->len; i++) {
+        const struct plan_step *step = up->plan->steps->pdata[i];
+        for (size_t k = 0; step->make && step->kind == OBJECT_MACHINE && k < G_N_ELEMENTS(members); k++) {
+            g_autofree char *path = payload_string(step->payload, members[k]);
+            if (!path || access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))
+                continue;
+            g_set_error(error, LAB_ERROR, LAB_ERROR_FAILED,
+                        "node %s: its %s %s is gone; put it back, or run `netlab up` with a changed file",
+                        step->key, members[k], path);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* What can be known beforehand to fail, fails here, with nothing touched. */
 static bool preflight(struct up *up, GError **error)
 {
+    if (!check_boot_files(up, error))
+        return false;
     if (is_making(up->plan, OBJECT_UPLINK) && !look_at_uplinks(up, error))
         return false;
     if (is_making(up->plan, OBJECT_NAT) && up->context.is_rootless) {

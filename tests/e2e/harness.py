@@ -293,6 +293,8 @@ def main(*tests, finish=None):
     """Runs the tests, each in a lab folder of its own; with arguments only those named. `finish` is called at the end."""
     names = [word for word in sys.argv[1:] if not word.startswith("--")]
     chosen = [test for test in tests if not names or test.__name__ in names]
+    if "NETLAB_E2E_MODE" not in os.environ:
+        sys.exit(f"a test that fails ends every process it sees: run it as tests/e2e/in-namespaces root|user python3 {' '.join(sys.argv)}")
     if MODE == "root" and os.geteuid() != 0:
         print("SKIP: this test needs root in a namespace of its own (run it with in-namespaces)")
         sys.exit(77)

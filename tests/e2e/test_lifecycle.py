@@ -3,6 +3,7 @@
 """The life of a lab: up, again, changed, interrupted, its parts killed, down; from anywhere, several at once."""
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -409,6 +410,15 @@ def some_nodes():
     pids = lab.pids()[1]
     lab.netlab("restart", "--graceful")
     check(set(pids.values()).isdisjoint(lab.pids()[1].values()), "not all were restarted")
+    # Without what it starts from, a machine is not stopped in the first place.
+    pids, kernel = lab.pids()[1], os.path.join(lab.folder, "kernel")
+    os.rename(kernel, kernel + "-away")
+    for args in (("restart", "h1"), ("restart",)):
+        failed = lab.netlab(*args, rc=None)
+        check(failed.returncode and re.search(rf"node h1: its kernel {kernel} is gone; put it back", failed.stderr), failed.text)
+    check(lab.pids()[1] == pids, "restarted all the same")
+    os.rename(kernel + "-away", kernel)
+    check("--json goes with --for" in lab.netlab("down", "--json", rc=2).stderr, "down --json")
     lab.netlab("down")
     # A subset of a lab that is not up.
     lab.netlab("up", "h3")
