@@ -149,18 +149,25 @@ static int run(struct cli_call *call)
     signal(SIGPIPE, SIG_IGN); /* who reads the progress may go (`| head -1`); the lab still goes whole */
     int status = CLI_OK;
     g_autoptr(GPtrArray) names = NULL;
+    g_autofree char *unknown = NULL;
     {
         /* Closed again before lab_down() opens its own. */
         g_autoptr(store) store = store_open(place.state, &error);
         names = store ? find_labs(call, store, &means_nodes, &error) : NULL;
         lab_sweep_locks(&place);
+        if (store && (!names || (!names->len && !means_nodes)))
+            unknown = lab_describe_unknown(&place, store);
     }
     if (error)
         status = cli_fail(error);
     else if (means_nodes)
         status = stop_nodes(call, graceful);
-    else if (!names->len && !cli_flag(call, "quiet"))
+    else if (!names->len && !unknown && !cli_flag(call, "quiet"))
         printf("no lab is up, nothing to do\n");
+    if (unknown) {
+        fprintf(stderr, "netlab: %s\n", unknown);
+        status = status ? status : CLI_NOT_UP;
+    }
     for (guint i = 0; !error && i < names->len; i++) {
         int one = take_down(call, &place, names->pdata[i], graceful);
         status = status ? status : one;

@@ -296,6 +296,9 @@ static int run(struct cli_call *call)
     g_autoptr(store) store = store_open(place.state, &error);
     g_autoptr(GPtrArray) labs = store ? choose(call, store, &error) : NULL;
     bool good = labs && show(call, &place, store, labs, &error);
+    g_autofree char *unknown = store && (!labs || !labs->len) ? lab_describe_unknown(&place, store) : NULL;
+    if (unknown)
+        fprintf(stderr, "netlab: %s\n", unknown);
     lab_place_clear(&place);
     return good ? CLI_OK : cli_fail(error);
 }

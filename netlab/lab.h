@@ -93,8 +93,11 @@ bool lab_down(const struct lab_down_options *options, GError **error);
 bool lab_power_off(const struct lab_down_options *options, GError **error);
 
 /* False (ELSEWHERE) when processes of a lab of this name run that the store, where it has no row, knows nothing
- * of; those that are just ending are waited for. */
+ * of; those that are just ending are waited for (3 s at most). */
 bool lab_check_unknown(const struct lab_place *place, const char *name, GError **error);
+/* A sentence about labs that run and that the store knows nothing of, and what to do; NULL: there are none.
+ * The caller's. Waits as above. */
+char *lab_describe_unknown(const struct lab_place *place, struct store *store);
 
 /* Removes lock files that a crash has left; never one that is held. */
 void lab_sweep_locks(const struct lab_place *place);

@@ -68,7 +68,10 @@ def store_lost():
         lab, before = clean_lab()
         lab.netlab("up", *args)
         lose_store(lab)
-        lab.netlab("status", rc=4)
+        # It is not up as far as the store goes, and what to do about it is said.
+        for words in (("status",), ("down", "--all")):
+            said = lab.netlab(*words, rc=4)
+            check("lab lab runs (" in said.stderr and "`netlab repair` takes away" in said.stderr and "nothing to do" not in said.stdout, said.text)
         # A second lab beside the first, which runs and nobody knows of, is not begun.
         for more in ([], ["--dry-run"]):
             beside = lab.netlab("up", *args, *more, rc=5)
