@@ -105,7 +105,7 @@ struct board {
     unsigned calls;
     struct display_surface surface;
     struct display_text text;
-    struct char_port port[2];
+    struct char_port port[4]; /* of two UARTs, which are fed, a parallel port and a debug console */
     struct irq_line spare[2]; /* an ISA and a PCI interrupt from elsewhere */
     GByteArray *saved[MOST_DEVICES];
 };
@@ -235,11 +235,11 @@ static void build_isa(struct board *p)
     for (unsigned i = 0; i < PC_TESTDEV_LINES; i++)
         lines[i] = gsi_input(p->gsi, i);
     const struct watchdog_wiring dog = {.expired = nothing};
-    keep(p, parallel_new(b->io, "parallel0", parallel_base[0], &lpt, &p->port[1]));
+    keep(p, parallel_new(b->io, "parallel0", parallel_base[0], &lpt, &p->port[2]));
     keep(p, ib700_new(b->io, b->clock, "ib700", &dog));
     keep(p, i6300esb_new(p->bus, b->clock, "i6300esb", 5, &dog, NULL));
     keep(p, pc_testdev_new(b->mem, b->io, "testdev", lines));
-    keep(p, debugcon_new(b->io, "debug", 0x402, &p->port[0]));
+    keep(p, debugcon_new(b->io, "debug", 0x402, &p->port[3]));
     keep(p, debug_exit_new(b->io, "exit", 0x501, 4, nothing_with_code, p, NULL));
 }
 
