@@ -28,15 +28,6 @@ enum {
     NM_DEACTIVATING = 110,
 };
 
-static const struct manager {
-    const char *service, *program;
-    const char *words[2];  /* before the NIC's name */
-    const char *reload[3]; /* to read its files again */
-} managers[] = {
-    {"NetworkManager", "nmcli", {"device", "reapply"}, {"general", "reload", "conf"}},
-    {"systemd-networkd", "networkctl", {"reconfigure", NULL}, {"reload", NULL, NULL}},
-};
-
 static bool is_of_first_process(const struct hostnet *host)
 {
     struct stat ours, first;
@@ -97,6 +88,38 @@ static int run(struct hostnet *host, const char *const *words, char *answer)
     return status;
 }
 
+static bool nm_works_on(struct hostnet *host, const char *nic)
+{
+    char answer[ANSWER_MOST + 1];
+    const char *ask[] = {"nmcli", "-g", "GENERAL.STATE", "device", "show", nic, NULL};
+    if (run(host, ask, answer) != 0)
+        return false;
+    long state = strtol(answer, NULL, 10); /* "70 (connecting (getting IP configuration))" */
+    return (state >= NM_PREPARE && state < NM_ACTIVATED) || state == NM_DEACTIVATING;
+}
+
+/* By its state file, which sd_network_link_get_setup_state() of systemd reads too. */
+static bool networkd_works_on(struct hostnet *host, const char *nic)
+{
+    g_autoptr(hostnet_link) link = hostnet_link_find(host, nic, NULL);
+    g_autofree char *path = g_strdup_printf("/run/systemd/netif/links/%u", link ? link->index : 0), *text = NULL;
+    if (!link || !g_file_get_contents(path, &text, NULL, NULL))
+        return false;
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    return g_strv_contains((const char *const *)lines, "ADMIN_STATE=pending") ||
+           g_strv_contains((const char *const *)lines, "ADMIN_STATE=configuring");
+}
+
+static const struct manager {
+    const char *service, *program;
+    const char *words[2];  /* before the NIC's name */
+    const char *reload[3]; /* to read its files again */
+    bool (*is_at_work)(struct hostnet *host, const char *nic);
+} managers[] = {
+    {"NetworkManager", "nmcli", {"device", "reapply"}, {"general", "reload", "conf"}, nm_works_on},
+    {"systemd-networkd", "networkctl", {"reconfigure", NULL}, {"reload", NULL, NULL}, networkd_works_on},
+};
+
 static bool is_active(struct hostnet *host, const char *service)
 {
     const char *look[] = {"systemctl", "is-active", "--quiet", service, NULL};
@@ -122,35 +145,12 @@ bool link_manager_reload(struct hostnet *host, const char *service)
     return false;
 }
 
-static bool nm_works_on(struct hostnet *host, const char *nic)
-{
-    char answer[ANSWER_MOST + 1];
-    const char *ask[] = {"nmcli", "-g", "GENERAL.STATE", "device", "show", nic, NULL};
-    if (run(host, ask, answer) != 0)
-        return false;
-    long state = strtol(answer, NULL, 10); /* "70 (connecting (getting IP configuration))" */
-    return (state >= NM_PREPARE && state < NM_ACTIVATED) || state == NM_DEACTIVATING;
-}
-
-/* By its state file, which sd_network_link_get_setup_state() of systemd reads too. */
-static bool networkd_works_on(struct hostnet *host, const char *nic)
-{
-    g_autoptr(hostnet_link) link = hostnet_link_find(host, nic, NULL);
-    g_autofree char *path = g_strdup_printf("/run/systemd/netif/links/%u", link ? link->index : 0), *text = NULL;
-    if (!link || !g_file_get_contents(path, &text, NULL, NULL))
-        return false;
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    return g_strv_contains((const char *const *)lines, "ADMIN_STATE=pending") ||
-           g_strv_contains((const char *const *)lines, "ADMIN_STATE=configuring");
-}
-
 const char *link_manager_at_work(struct hostnet *host, const char *nic)
 {
-    bool (*const looks[])(struct hostnet *, const char *) = {nm_works_on, networkd_works_on};
     if (!is_of_first_process(host))
         return NULL;
     for (size_t i = 0; i < G_N_ELEMENTS(managers); i++)
-        if (is_active(host, managers[i].service) && looks[i](host, nic))
+        if (is_active(host, managers[i].service) && managers[i].is_at_work(host, nic))
             return managers[i].service;
     return NULL;
 }

@@ -9,7 +9,6 @@ chains of images, what is in the files at the end.
 
   test_blockdev.py netlab-emu [qemu-system-i386]
 """
-import json
 import os
 import shutil
 import signal
@@ -17,53 +16,9 @@ import subprocess
 import sys
 import tempfile
 
+from qmp_machine import LIMIT, Machine
+
 MIB = 1 << 20
-LIMIT = 60
-
-
-class Machine:
-    def __init__(self, program, folder, *words):
-        self.process = subprocess.Popen(
-            [program, "-nodefaults", "-display", "none", "-S", "-m", "16", "-qmp", "stdio", *words],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
-        self.events = []
-        line = self.process.stdout.readline()
-        assert line, self.process.stderr.read()
-        assert "QMP" in json.loads(line)
-        self.good("qmp_capabilities")
-
-    def ask(self, command, arguments=None):
-        request = {"execute": command, "arguments": arguments or {}}
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        while True:
-            line = self.process.stdout.readline()
-            assert line, f"the machine ended at {request}: {self.process.stderr.read()}"
-            answer = json.loads(line)
-            if "event" not in answer:
-                return answer
-            self.events.append((answer["event"], answer.get("data")))
-
-    def good(self, command, **arguments):
-        answer = self.ask(command, {name.replace("_", "-"): value for name, value in arguments.items()})
-        assert "return" in answer, f"{command} {arguments}: {answer}"
-        return answer["return"]
-
-    def bad(self, says, command, **arguments):
-        answer = self.ask(command, {name.replace("_", "-"): value for name, value in arguments.items()})
-        assert says in answer.get("error", {}).get("desc", ""), f"{command} {arguments}: {answer}, not '{says}'"
-
-    def end(self):
-        self.good("quit")
-        _, errors = self.process.communicate(timeout=LIMIT)
-        assert self.process.returncode == 0, f"{self.process.returncode}: {errors}"
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-
 DRIVES = (
     "-blockdev", '{"driver": "file", "filename": "cd1", "node-name": "s0", "auto-read-only": true, "discard": "unmap"}',
     "-blockdev", '{"node-name": "f0", "read-only": true, "driver": "raw", "file": "s0"}',
@@ -142,7 +97,7 @@ def place(block):
 
 def hold(program, folder):
     """The dialogue's record: after each command the answer, the events and the drives."""
-    machine, record = Machine(program, folder, *DRIVES), []
+    machine, record = Machine(program, folder, "-S", *DRIVES), []
     try:
         for command, arguments, ours in DIALOGUE:
             machine.events.clear()
@@ -179,7 +134,7 @@ def compare(ours, theirs):
 
 def locks(program, folder):
     """Nodes of one file stand beside each other; the one in a drive has it for itself."""
-    machine = Machine(program, folder, "-device", "floppy,id=fl0,unit=0", "-device", "floppy,id=fl1,unit=1")
+    machine = Machine(program, folder, "-S", "-device", "floppy,id=fl0,unit=0", "-device", "floppy,id=fl1,unit=1")
     try:
         for name in ("a", "b"):
             machine.good(ADD, driver="file", node_name=f"s{name}", filename="floppy")
@@ -217,7 +172,7 @@ def chains(program, folder):
              "-blockdev", '{"driver": "file", "filename": "top.qcow2", "node-name": "st"}',
              "-blockdev", '{"driver": "qcow2", "file": "st", "node-name": "top", "backing": "base"}',
              "-device", "ide-hd,drive=top,id=hd0", "-device", "ide-cd,id=cd0")
-    machine = Machine(program, folder, *words)
+    machine = Machine(program, folder, "-S", *words)
     try:
         block = next(block for block in machine.good("query-block") if block["qdev"] == "hd0")
         assert block["inserted"]["backing_file"] == "base.qcow2", block
@@ -253,7 +208,7 @@ def cut_short(program, folder):
         with open(os.path.join(folder, name), "wb") as file:
             file.write(volume[:size * 2048])
     says = "{0}: file=cut.iso is cut short: %d of %d bytes are there; download it again and compare its checksum" % (kept * 2048, sectors * 2048)
-    machine = Machine(program, folder, "-drive", "file=cut.iso,media=cdrom,id=cd,format=raw",
+    machine = Machine(program, folder, "-S", "-drive", "file=cut.iso,media=cdrom,id=cd,format=raw",
                       "-blockdev", "driver=file,filename=cut.iso,node-name=n,read-only=on", "-device", "ide-cd,id=two")
     try:
         for file, told in (("whole.iso", False), ("cut.iso", True)):

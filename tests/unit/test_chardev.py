@@ -7,16 +7,15 @@ installed, with QEMU. Then a boot sector that writes to the serial port all the 
 
   test_chardev.py netlab-emu [qemu-system-i386]
 """
-import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 
-LIMIT = 60
+from qmp_machine import LIMIT, Machine
+
 WORDS = (
     "-drive", "file=boot,format=raw,if=ide", "-chardev", "null,id=s", "-serial", "chardev:s", "-chardev", "null,id=p", "-parallel", "chardev:p",
     "-chardev", "ringbuf,id=d", "-device", "isa-debugcon,chardev=d", "-chardev", "socket,path=mon,server=on,wait=off,id=m", "-mon", "m",
@@ -32,35 +31,6 @@ DIALOGUE += [("chardev-change", {"id": "s", "backend": {"type": "ringbuf", "data
 
 # Writes "S" to COM1 for ever: cli (firmware writes there, too); mov dx, 3fdh; in al, dx; test al, 20h; jz; mov dl, f8h; mov al, 'S'; out dx, al; jmp.
 BOOT = bytes.fromhex("fabafd03eca82074f8b2f8b053eeebf1")
-
-
-class Machine:
-    def __init__(self, program, folder, *words):
-        self.process = subprocess.Popen([program, "-nodefaults", "-display", "none", "-m", "16", "-qmp", "stdio", *words],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
-        line = self.process.stdout.readline()
-        assert line, self.process.stderr.read()
-        self.ask("qmp_capabilities")
-
-    def ask(self, command, arguments=None):
-        self.process.stdin.write(json.dumps({"execute": command, "arguments": arguments or {}}) + "\n")
-        self.process.stdin.flush()
-        while True:
-            line = self.process.stdout.readline()
-            assert line, f"the machine ended at {command} {arguments}: {self.process.stderr.read()}"
-            answer = json.loads(line)
-            if "event" not in answer:
-                return answer
-
-    def end(self):
-        self.ask("quit")
-        _, errors = self.process.communicate(timeout=LIMIT)
-        assert self.process.returncode == 0, f"{self.process.returncode}: {errors}"
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
 
 def hold(program, folder):

@@ -7,7 +7,6 @@ same after it. Then what only netlab-emu is asked: locks, files that cannot be o
 
   test_reopen.py netlab-emu [qemu-system-i386]
 """
-import json
 import os
 import shutil
 import signal
@@ -15,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 
-LIMIT = 60
+from qmp_machine import LIMIT, Machine, named
+
 REOPEN = "blockdev-reopen"
 WORDS = (
     "-drive", "file=boot,format=raw,if=none,id=zz",
@@ -62,47 +62,10 @@ DIALOGUE = (
 )
 
 
-class Machine:
-    def __init__(self, program, folder, *words, **how):
-        self.process = subprocess.Popen([program, "-nodefaults", "-display", "none", "-S", "-m", "16", "-qmp", "stdio", *words],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, **how)
-        line = self.process.stdout.readline()
-        assert line, self.process.stderr.read()
-        self.good("qmp_capabilities")
-
-    def ask(self, command, **arguments):
-        arguments = {name.replace("_", "-"): value for name, value in arguments.items()}
-        self.process.stdin.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        self.process.stdin.flush()
-        while True:
-            line = self.process.stdout.readline()
-            assert line, f"the machine ended at {command} {arguments}: {self.process.stderr.read()}"
-            answer = json.loads(line)
-            if "event" not in answer:
-                return answer
-
-    def good(self, command, **arguments):
-        answer = self.ask(command, **arguments)
-        assert "return" in answer, f"{command} {arguments}: {answer}"
-        return answer["return"]
-
-    def bad(self, says, command, **arguments):
-        answer = self.ask(command, **arguments)
-        assert says in answer.get("error", {}).get("desc", ""), f"{command} {arguments}: {answer}, not '{says}'"
-
+class Nodes(Machine):
     def nodes(self):
         return {node["node-name"]: (node["drv"], node["ro"], node["detect_zeroes"], node["cache"]["no-flush"])
                 for node in self.good("query-named-block-nodes") if node["node-name"] in ("ra", "rb", "q")}
-
-    def end(self):
-        self.good("quit")
-        _, errors = self.process.communicate(timeout=LIMIT)
-        assert self.process.returncode == 0, f"{self.process.returncode}: {errors}"
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
 
 def make(folder):
@@ -114,9 +77,9 @@ def make(folder):
 
 def hold(program, folder):
     make(folder)
-    machine = Machine(program, folder, *WORDS)
+    machine = Nodes(program, folder, "-S", *WORDS)
     try:
-        rows = [(machine.ask(REOPEN, options=options), machine.nodes()) for options, _ in DIALOGUE]
+        rows = [(machine.ask(REOPEN, {"options": options}), machine.nodes()) for options, _ in DIALOGUE]
         machine.end()
     finally:
         machine.kill()
@@ -159,12 +122,12 @@ INLINE = (
 def inline(program, folder):
     make(folder)
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "a", "top.qcow2", "1M"], check=True, cwd=folder)
-    machine = Machine(program, folder, *WORDS[:2], "-device", "ide-cd,id=cd0,bus=ide.1,unit=1", "-blockdev",
-                      '{"driver": "qcow2", "node-name": "first", "read-only": true, "file": {"driver": "file", "filename": "q.qcow2", "node-name": "of-first"}}')
+    machine = Nodes(program, folder, "-S", *WORDS[:2], "-device", "ide-cd,id=cd0,bus=ide.1,unit=1", "-blockdev",
+                    '{"driver": "qcow2", "node-name": "first", "read-only": true, "file": {"driver": "file", "filename": "q.qcow2", "node-name": "of-first"}}')
     try:
         rows = []
         for command, arguments, _ in INLINE:
-            answer = machine.ask(command, **arguments)
+            answer = machine.ask(command, named(arguments))
             nodes = {node["node-name"]: (node["drv"], node.get("backing_file")) for node in machine.good("query-named-block-nodes")}
             rows.append((answer, {name: nodes[name] for name in ("p", "pf", "top", "first", "of-first") if name in nodes}))
         machine.end()
@@ -176,7 +139,7 @@ def inline(program, folder):
 def whole_or_not(program, folder):
     """All of a list or none of it: what comes before one that fails is what it was, with its locks; a disk's size follows its file."""
     make(folder)
-    machine, other = Machine(program, folder, *WORDS), None
+    machine, other = Nodes(program, folder, "-S", *WORDS), None
     try:
         before = machine.nodes()
         os.rename(os.path.join(folder, "q.qcow2"), os.path.join(folder, "away"))
@@ -220,7 +183,7 @@ def auto_read_only(program, folder):
     fd = os.open(os.path.join(folder, "c"), os.O_RDONLY)
     try:
         words = ("-add-fd", f"fd={fd},set=1", *WORDS)
-        machine = Machine(program, folder, *words, pass_fds=(fd,))
+        machine = Nodes(program, folder, "-S", *words, pass_fds=(fd,))
         try:
             node = {"driver": "raw", "node-name": "x", "file": {"driver": "file", "filename": "/dev/fdset/1"}}
             machine.bad("opened to be read and written", "blockdev-add", **node)
